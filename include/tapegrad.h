@@ -1,0 +1,17 @@
+/* tapegrad: tape-based reverse-mode automatic differentiation. This header is the whole library but for the short names,
+   which <tapegrad/short.h> adds.
+
+   Read on in: value.h (values, errors), tape.h (tapes, leaves, backward, reading), ops.h (every operation), check.h
+   (gradient checking). */
+#ifndef TAPEGRAD_H
+#define TAPEGRAD_H
+
+#include <tapegrad/attributes.h>
+#include <tapegrad/check.h>
+#include <tapegrad/macros.h>
+#include <tapegrad/ops.h>
+#include <tapegrad/table.h>
+#include <tapegrad/tape.h>
+#include <tapegrad/value.h>
+
+#endif

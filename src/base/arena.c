@@ -1,0 +1,145 @@
+/* Memory: see arena.h. */
+#define _GNU_SOURCE
+#include "base/arena.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum { FIRST_BYTES = 1 << 16, ALIGNMENT = 64 };
+
+/* The header of an outgrown block, kept in its first bytes' place: a list of what settle gives back. */
+typedef struct outgrown {
+    struct outgrown *next;
+    void *data;
+    size_t bytes;
+} outgrown;
+
+static void *obtain(const tg__memory *m, size_t bytes)
+{
+    if (m->allocator.allocate) return m->allocator.allocate(m->allocator.user, bytes);
+    return malloc(bytes);
+}
+
+static void give_back(const tg__memory *m, void *p, size_t bytes)
+{
+    if (m->allocator.allocate) m->allocator.release(m->allocator.user, p, bytes);
+    else free(p);
+}
+
+/* Counts bytes more, if the limit allows them. */
+static bool charge(tg__memory *m, size_t bytes)
+{
+    if (m->max_bytes && (bytes > m->max_bytes || m->bytes > m->max_bytes - bytes)) return false;
+    m->bytes += bytes;
+    m->allocations++;
+    return true;
+}
+
+void *tg__allocate(tg__memory *m, size_t bytes)
+{
+    if (!charge(m, bytes)) return NULL;
+    void *p = obtain(m, bytes);
+    if (!p) m->bytes -= bytes;
+    return p;
+}
+
+void tg__deallocate(tg__memory *m, void *p, size_t bytes)
+{
+    if (!p) return;
+    give_back(m, p, bytes);
+    m->bytes -= bytes;
+}
+
+void tg__arena_init(tg__arena *a, tg__memory *m)
+{
+    *a = (tg__arena){ .memory = m };
+}
+
+void tg__arena_settle(tg__arena *a)
+{
+    for (outgrown *o = a->outgrown, *next; o; o = next) {
+        next = o->next;
+        tg__deallocate(a->memory, o->data, o->bytes);
+        tg__deallocate(a->memory, o, sizeof *o);
+    }
+    a->outgrown = NULL;
+}
+
+void tg__arena_free(tg__arena *a)
+{
+    tg__arena_settle(a);
+    if (a->reserved) {
+        munmap(a->data, a->reserved);
+        a->memory->bytes -= a->capacity;
+    } else if (a->data) {
+        tg__deallocate(a->memory, a->data - (a->data[-1]), a->capacity + ALIGNMENT);
+    }
+    tg__arena_init(a, a->memory);
+}
+
+/* Address space for an arena, as much as there is up to what was asked for. */
+static void reserve(tg__arena *a, size_t least)
+{
+    for (size_t bytes = a->memory->reserve; bytes >= least && bytes >= FIRST_BYTES; bytes /= 2) {
+        void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (p == MAP_FAILED) continue;
+        a->data = p;
+        a->reserved = bytes;
+        return;
+    }
+}
+
+/* A larger block in place of the one there is, which stays readable as an outgrown one. */
+static bool move(tg__arena *a, size_t capacity)
+{
+    tg__memory *m = a->memory;
+    outgrown *old = NULL;
+    if (a->data && !(old = tg__allocate(m, sizeof *old))) return false;
+    char *p = capacity > SIZE_MAX - ALIGNMENT ? NULL : tg__allocate(m, capacity + ALIGNMENT);
+    if (!p) {
+        tg__deallocate(m, old, sizeof *old);
+        return false;
+    }
+    /* The distance to the block's start, 1 to 64, is kept in the byte before the data. */
+    const size_t shift = ALIGNMENT - (uintptr_t)p % ALIGNMENT;
+    char *data = p + shift;
+    data[-1] = (char)shift;
+    if (a->capacity) memcpy(data, a->data, a->capacity);
+    memset(data + a->capacity, 0, capacity - a->capacity);
+    if (old) {
+        *old = (outgrown){ a->outgrown, a->data - a->data[-1], a->capacity + ALIGNMENT };
+        a->outgrown = old;
+    }
+    a->data = data;
+    a->capacity = capacity;
+    return true;
+}
+
+static bool grow_to(tg__arena *a, size_t capacity)
+{
+    if (!a->data && a->memory->reserve) reserve(a, capacity);
+    if (!a->reserved) return move(a, capacity);
+    if (capacity > a->reserved || !charge(a->memory, capacity - a->capacity)) return false;
+    a->capacity = capacity;
+    return true;
+}
+
+bool tg__arena_extend(tg__arena *a, size_t bytes)
+{
+    size_t capacity = a->capacity ? a->capacity : FIRST_BYTES;
+    while (capacity < bytes) {
+        if (capacity > SIZE_MAX / 2) return false;
+        capacity *= 2;
+    }
+    /* What doubling cannot have, the bytes needed, in whole cache lines, may. */
+    return grow_to(a, capacity) || grow_to(a, (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT);
+}
+
+void *tg__arena_push(tg__arena *a, size_t bytes)
+{
+    const size_t start = (a->used + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    if (bytes > SIZE_MAX / 2 || !tg__arena_grow(a, start + bytes)) return NULL;
+    a->used = start + bytes;
+    return a->data + start;
+}

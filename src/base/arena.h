@@ -1,0 +1,48 @@
+/* Memory: the only place that asks the system for any. An arena is one growing array that keeps what it has got.
+   With the system's memory it reserves address space and never moves; with a caller's allocator, or where address space
+   is not to be had, it grows by doubling, and outgrown blocks stay readable until tg__arena_settle. */
+#ifndef TG_BASE_ARENA_H
+#define TG_BASE_ARENA_H
+
+#include <tapegrad/value.h>
+
+/* Where arenas get memory, and how much they have. One per tape. */
+typedef struct tg__memory {
+    tg_allocator allocator; /* allocate NULL: the system */
+    size_t reserve;         /* address space for an arena; 0: always grow by doubling */
+    size_t max_bytes;       /* 0: no limit */
+    size_t bytes;           /* obtained now */
+    size_t allocations;     /* how often more was asked for */
+} tg__memory;
+
+typedef struct tg__arena {
+    char *data;      /* aligned to 64 bytes; NULL before the first growth */
+    size_t used;     /* bytes; the owner's to change, at most capacity */
+    size_t capacity; /* bytes that may be used */
+    size_t reserved; /* bytes of address space; 0: data was allocated */
+    void *outgrown;  /* earlier blocks */
+    tg__memory *memory;
+} tg__arena;
+
+/* One block that is no arena (the tape itself). NULL when there is no memory. */
+void *tg__allocate(tg__memory *m, size_t bytes);
+void tg__deallocate(tg__memory *m, void *p, size_t bytes);
+
+void tg__arena_init(tg__arena *a, tg__memory *m);
+void tg__arena_free(tg__arena *a);
+
+/* Makes capacity at least bytes; false when there is no memory, and then nothing has changed. New memory is zero. */
+bool tg__arena_extend(tg__arena *a, size_t bytes);
+
+static inline bool tg__arena_grow(tg__arena *a, size_t bytes)
+{
+    return __builtin_expect(bytes <= a->capacity, 1) || tg__arena_extend(a, bytes);
+}
+
+/* Gives outgrown blocks back. */
+void tg__arena_settle(tg__arena *a);
+
+/* bytes more, aligned to 64, or NULL. They move never in an arena that reserves; else until the next growth. */
+void *tg__arena_push(tg__arena *a, size_t bytes);
+
+#endif

@@ -1,0 +1,74 @@
+/* Shapes: types, sizes, strides, broadcasting, and walking over several strided arrays of one shape at a time.
+   Knows nothing of tapes. Called from every room above. */
+#ifndef TG_BASE_SHAPE_H
+#define TG_BASE_SHAPE_H
+
+#include <tapegrad/value.h>
+
+/* What an array looks like. Strides count elements; 0 repeats, negative walks backwards. */
+typedef struct tg__shape {
+    tg_type type;
+    int rank;
+    int64_t n; /* the number of elements: the product of dim */
+    int64_t dim[TG_MAX_RANK];
+    int64_t stride[TG_MAX_RANK];
+} tg__shape;
+
+/* An array: its shape and where its first element lies. */
+typedef struct tg__array {
+    const tg__shape *s;
+    void *p;
+} tg__array;
+
+static inline size_t tg__type_size(tg_type type)
+{
+    return type == TG_F32 ? sizeof(float) : sizeof(double);
+}
+
+const char *tg__type_name(tg_type type); /* "f64", "f32", "i64" */
+
+/* Fills n and row-major strides from type, rank and dim. False if a dimension is negative or the product does not fit
+   31 bits (the most that one tensor holds). */
+bool tg__shape_finish(tg__shape *s);
+
+/* Whether the elements lie adjacent in row-major order. */
+bool tg__shape_contiguous(const tg__shape *s);
+
+/* Makes axis (negative: from the back) a position in 0 ... rank - 1; -1 if there is none such. */
+int tg__axis(int axis, int rank);
+
+/* NumPy's broadcasting: y becomes the common shape of a and b, row-major, with a's type. False if they have none.
+   y may be a. */
+bool tg__broadcast(const tg__shape *a, const tg__shape *b, tg__shape *y);
+
+/* x seen with y's dimensions: strides of repeated axes are 0. x must broadcast to y. */
+tg__shape tg__broadcast_to(const tg__shape *x, const tg__shape *y);
+
+/* Writes "(2, 3)" into text, which has room for size characters. Returns text. */
+char *tg__shape_text(const tg__shape *s, char *text, size_t size);
+#define TG__SHAPE_TEXT(s) tg__shape_text((s), (char[TG_MAX_RANK * 22 + 3]){ 0 }, TG_MAX_RANK * 22 + 3)
+
+/* A walk over the rows of up to TG__WALK arrays that have the same dimensions: adjacent axes are merged where all
+   strides allow, the innermost axis is left to the caller.
+
+       tg__walk w;
+       tg__walk_begin(&w, 2, (const tg__array[]){ y, x });
+       do kernel(w.n, w.p[0], w.stride[0], w.p[1], w.stride[1]); while (tg__walk_next(&w));
+
+   With no elements w.n is 0 and there is one row. Strides count elements. */
+#define TG__WALK 8
+typedef struct tg__walk {
+    int64_t n; /* the length of a row */
+    ptrdiff_t stride[TG__WALK];
+    char *p[TG__WALK];
+    int arrays;
+    int rank; /* of what is outside the row */
+    int64_t dim[TG_MAX_RANK];
+    int64_t at[TG_MAX_RANK];
+    ptrdiff_t step[TG_MAX_RANK][TG__WALK]; /* bytes */
+} tg__walk;
+
+void tg__walk_begin(tg__walk *w, int arrays, const tg__array *a);
+bool tg__walk_next(tg__walk *w);
+
+#endif

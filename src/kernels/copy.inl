@@ -1,0 +1,47 @@
+/* Moving rows. Included by kernel.c. */
+
+static void copy(int64_t n, void *y_, ptrdiff_t sy, const void *x_, ptrdiff_t sx)
+{
+    real *y = y_;
+    const real *x = x_;
+    if (sx == 1 && sy == 1) {
+        for (int64_t i = 0; i < n; i++) y[i] = x[i];
+    } else {
+        for (int64_t i = 0; i < n; i++) y[i * sy] = x[i * sx];
+    }
+}
+
+/* The sum of a row: four partial sums at a time would do for speed; sixteen keep the error small and fill a vector. */
+static real row_sum(int64_t n, const real *x, ptrdiff_t sx)
+{
+    real part[16] = { 0 };
+    int64_t i = 0;
+    if (sx == 1) {
+        for (; i + 16 <= n; i += 16)
+            for (int j = 0; j < 16; j++) part[j] += x[i + j];
+    }
+    real rest = 0;
+    for (; i < n; i++) rest += x[i * sx];
+    for (int width = 8; width; width /= 2)
+        for (int j = 0; j < width; j++) part[j] += part[j + width];
+    return part[0] + rest;
+}
+
+static void add(int64_t n, void *y_, ptrdiff_t sy, const void *x_, ptrdiff_t sx)
+{
+    real *y = y_;
+    const real *x = x_;
+    if (sy == 0) {
+        *y += row_sum(n, x, sx);
+    } else if (sx == 1 && sy == 1) {
+        for (int64_t i = 0; i < n; i++) y[i] += x[i];
+    } else {
+        for (int64_t i = 0; i < n; i++) y[i * sy] += x[i * sx];
+    }
+}
+
+static void fill(int64_t n, void *y_, ptrdiff_t sy, double value)
+{
+    real *y = y_;
+    for (int64_t i = 0; i < n; i++) y[i * sy] = (real)value;
+}

@@ -1,0 +1,36 @@
+/* All kernels for one type at one instruction-set level: Meson compiles this file once for each pair, with
+   TG_REAL_F32 defined for f32, TG_LEVEL the level's name and the compiler's flags for it. */
+#include "kernels/kernels.h"
+
+#define JOIN_(a, b, c) a##b##_##c
+#define JOIN(a, b, c) JOIN_(a, b, c)
+#define TEXT_(x) #x
+#define TEXT(x) TEXT_(x)
+
+#ifdef TG_REAL_F32
+typedef float real;
+#define TABLE JOIN(tg__kernels_, f32, TG_LEVEL)
+#else
+typedef double real;
+#define TABLE JOIN(tg__kernels_, f64, TG_LEVEL)
+#endif
+
+#include "kernels/copy.inl"
+#include "kernels/index.inl"
+#include "kernels/matmul.inl"
+#include "kernels/formula.h" /* gives names of libm another meaning: no header may follow */
+#include "kernels/map.inl"
+#include "kernels/reduce.inl"
+
+extern const tg__kernels TABLE;
+const tg__kernels TABLE = {
+    .level = TEXT(TG_LEVEL),
+    .map_forward = map_forward,
+    .map_backward = map_backward,
+    .copy = copy,
+    .add = add,
+    .fill = fill,
+    .index = INDEX_KERNELS,
+    .matmul = MATMUL_KERNELS,
+    .reduce = REDUCE_KERNELS,
+};

@@ -1,0 +1,129 @@
+/* Kernels of reductions, softargmax and losses: see reduce.inl. */
+#ifndef TG_KERNELS_REDUCE_H
+#define TG_KERNELS_REDUCE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* A tile is a piece of a reduction: w neighbouring outputs, of which output j reduces the n
+   elements x[j * sw + i * sn]. Numbers that belong to outputs are doubles for both types: totals
+   t[w], parameters a[w] and b[w]. */
+enum { TG__TILE = 64 };
+
+typedef struct tg__tile {
+    int64_t w, n; /* w <= TG__TILE */
+    const void *x;
+    ptrdiff_t sw, sn;
+} tg__tile;
+
+/* Running sums: what rounding takes from total is kept in rest. */
+typedef struct tg__sums {
+    double total[TG__TILE], rest[TG__TILE];
+} tg__sums;
+
+/* The sum of f(x, b, p) over each output's elements is added to s. */
+typedef void tg__sum_kernel(const tg__tile *t, const double *b, double p, tg__sums *s);
+
+/* m = f(m, x) over each output's elements. */
+typedef void tg__fold_kernel(const tg__tile *t, double *m);
+
+/* dx += a * f(x, b, p) for each output's elements, nothing where a is 0; dx has the strides of x.
+   */
+typedef void tg__spread_kernel(const tg__tile *t, void *dx, const double *a, const double *b,
+                               double p);
+
+/* y[i] = f(a[i], b[i]); y has stride 1. */
+typedef void tg__pair_kernel(int64_t n, void *y, const void *a, ptrdiff_t sa, const void *b,
+                             ptrdiff_t sb);
+
+/* A loss of two operands: its value and its derivatives by them. */
+typedef struct tg__pair_loss {
+    tg__pair_kernel *value, *derivative[2];
+} tg__pair_loss;
+
+/* A row of two operands. */
+typedef struct tg__pair {
+    int64_t n;
+    const void *a, *b;
+    ptrdiff_t sa, sb;
+} tg__pair;
+
+/* Incoming gradients of rows: scale * g[i * sg]. */
+typedef struct tg__incoming {
+    const void *g;
+    ptrdiff_t sg;
+    double scale;
+} tg__incoming;
+
+/* Rows of n scores for n classes, one after the other, and the label of each. work has room for
+   TG__WORK(n) elements. */
+typedef struct tg__scores {
+    int64_t rows, n;
+    const void *x;
+    const int64_t *label;
+    void *work;
+} tg__scores;
+enum { TG__CHUNK = 1024 };
+#define TG__WORK(n) ((n) > TG__CHUNK ? (n) : TG__CHUNK)
+
+/* An array (outer, n, inner), row-major; its lines run along n. */
+typedef struct tg__lines {
+    int64_t outer, n, inner;
+} tg__lines;
+
+typedef struct tg__reduce_kernels {
+    void (*load)(int64_t n, double *y, const void *x);
+    void (*store)(int64_t n, void *y, const double *x);
+
+    tg__sum_kernel *sum;            /* x */
+    tg__sum_kernel *offsets;        /* x - b */
+    tg__sum_kernel *squares;        /* (x - b)^2 */
+    tg__sum_kernel *sizes;          /* |x| */
+    tg__sum_kernel *scaled_squares; /* (x b)^2 */
+    tg__sum_kernel *powers;         /* |x b|^p */
+    tg__sum_kernel *exps;           /* exp(x - b) */
+    tg__sum_kernel *matches;        /* 1 where x is b; NaN matches NaN */
+    tg__sum_kernel *size_matches;   /* 1 where |x| is b */
+
+    tg__fold_kernel *max, *min, *size_max, *size_min; /* of x and of |x|; NaN wins */
+    tg__fold_kernel *product;
+
+    tg__spread_kernel *spread;              /* a */
+    tg__spread_kernel *spread_offsets;      /* a (x - b) */
+    tg__spread_kernel *spread_signs;        /* a sign(x) */
+    tg__spread_kernel *spread_powers;       /* a sign(x) |x b|^p, 0 at x = 0 */
+    tg__spread_kernel *spread_exps;         /* a exp(x - b) */
+    tg__spread_kernel *spread_matches;      /* a where x is b */
+    tg__spread_kernel *spread_size_matches; /* a sign(x) where |x| is b */
+
+    /* index[j] = at + i for the first i at which x is b, where index[j] is negative. */
+    void (*find)(const tg__tile *t, const double *b, int64_t at, int64_t *index);
+
+    /* The two halves of a product's gradient, one output: before[i] = the running product m in
+       front of element i; then, over the elements from the last to the first (n negative steps from
+       x and dx), dx += g * before * (product behind). */
+    void (*products_before)(const tg__tile *t, double *m, double *before);
+    void (*spread_products)(const tg__tile *t, void *dx, double g, double *m, const double *before);
+
+    /* y and x may be the same array. */
+    void (*softargmax)(tg__lines l, void *y, const void *x, double beta);
+    void (*log_softmax)(tg__lines l, void *y, const void *x, double beta);
+    void (*softargmax_backward)(tg__lines l, void *dx, const void *g, const void *y, double beta);
+    void (*log_softmax_backward)(tg__lines l, void *dx, const void *g, const void *y, double beta);
+
+    void (*cross_entropy)(const tg__scores *s, void *y);
+    void (*cross_entropy_backward)(const tg__scores *s, void *dx, const tg__incoming *g);
+
+    /* y[i] = -x[i * sx + label[i] * step], and its gradient. */
+    void (*nll)(int64_t n, void *y, const void *x, ptrdiff_t sx, ptrdiff_t step,
+                const int64_t *label);
+    void (*nll_backward)(int64_t n, void *dx, ptrdiff_t sx, ptrdiff_t step, const int64_t *label,
+                         const tg__incoming *g);
+
+    tg__pair_loss mse, l1, bce, bce_with_logits;
+    void (*pair_sum)(tg__pair_kernel *f, const tg__pair *p, tg__sums *s); /* s += f(a, b) */
+    void (*pair_add)(tg__pair_kernel *f, const tg__pair *p, void *dx, ptrdiff_t sdx,
+                     const tg__incoming *g);
+} tg__reduce_kernels;
+
+#endif

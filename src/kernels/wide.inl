@@ -1,0 +1,127 @@
+/* Vectors of the widest kind that the level has: the compiler's vector extension, and with intrinsics the two things it
+   cannot say: fused multiply-add, and loads and stores of the first few lanes. Included by kernel.c for each type. */
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#define WIDE_BYTES 64
+#elif defined(__AVX2__) && defined(__FMA__)
+#include <immintrin.h>
+#define WIDE_BYTES 32
+#else
+#define WIDE_BYTES 16
+#endif
+
+#ifdef TG_REAL_F32
+typedef int32_t wide_integer;
+#define WIDE_NAME(BITS, NAME) _mm##BITS##_##NAME##_ps
+#else
+typedef int64_t wide_integer;
+#define WIDE_NAME(BITS, NAME) _mm##BITS##_##NAME##_pd
+#endif
+
+#define LANES ((int)(WIDE_BYTES / sizeof(real)))
+#define WIDE_INLINE static inline __attribute__((always_inline))
+
+typedef real wide __attribute__((vector_size(WIDE_BYTES)));
+typedef real wide_unaligned __attribute__((vector_size(WIDE_BYTES), aligned(sizeof(real)), may_alias));
+
+WIDE_INLINE wide wide_load(const real *x)
+{
+    return *(const wide_unaligned *)x;
+}
+
+WIDE_INLINE void wide_store(real *y, wide v)
+{
+    *(wide_unaligned *)y = v;
+}
+
+WIDE_INLINE wide wide_splat(real x)
+{
+    return x - (wide){ 0 }; /* not +: that would lose the sign of -0 */
+}
+
+/* a b + c, rounded once where the level can. */
+WIDE_INLINE wide wide_fma(wide a, wide b, wide c)
+{
+#if WIDE_BYTES == 64
+    return WIDE_NAME(512, fmadd)(a, b, c);
+#elif WIDE_BYTES == 32
+    return WIDE_NAME(256, fmadd)(a, b, c);
+#else
+    return a * b + c;
+#endif
+}
+
+/* The sum of the lanes, by halves. */
+WIDE_INLINE real wide_sum(wide v)
+{
+    typedef real narrow __attribute__((vector_size(16)));
+    const union { wide whole; narrow part[WIDE_BYTES / 16]; } u = { v };
+#if WIDE_BYTES == 64
+    const narrow s = (u.part[0] + u.part[2]) + (u.part[1] + u.part[3]);
+#elif WIDE_BYTES == 32
+    const narrow s = u.part[0] + u.part[1];
+#else
+    const narrow s = u.part[0];
+#endif
+#ifdef TG_REAL_F32
+    return (s[0] + s[2]) + (s[1] + s[3]);
+#else
+    return s[0] + s[1];
+#endif
+}
+
+/* The first n lanes, all of them if n is larger: absent lanes load as 0 and are not stored. */
+#if WIDE_BYTES == 64
+#ifdef TG_REAL_F32
+typedef __mmask16 wide_mask;
+#else
+typedef __mmask8 wide_mask;
+#endif
+#elif WIDE_BYTES == 32
+typedef __m256i wide_mask;
+#else
+typedef int64_t wide_mask;
+#endif
+
+WIDE_INLINE wide_mask wide_first(int64_t n)
+{
+#if WIDE_BYTES == 64
+    return (wide_mask)((n >= LANES ? 0u : 1u << n) - 1u);
+#elif WIDE_BYTES == 32
+    static const wide_integer on[2 * LANES] = {
+#ifdef TG_REAL_F32
+        -1, -1, -1, -1,
+#endif
+        -1, -1, -1, -1,
+    };
+    return _mm256_loadu_si256((const __m256i *)(on + LANES - (n < LANES ? n : LANES)));
+#else
+    return n;
+#endif
+}
+
+WIDE_INLINE wide wide_load_first(const real *x, wide_mask first)
+{
+#if WIDE_BYTES == 64
+    return WIDE_NAME(512, maskz_loadu)(first, x);
+#elif WIDE_BYTES == 32
+    return WIDE_NAME(256, maskload)(x, first);
+#else
+    if (first >= LANES) return wide_load(x);
+    wide v = { 0 };
+    for (int i = 0; i < first; i++) v[i] = x[i];
+    return v;
+#endif
+}
+
+WIDE_INLINE void wide_store_first(real *y, wide_mask first, wide v)
+{
+#if WIDE_BYTES == 64
+    WIDE_NAME(512, mask_storeu)(y, first, v);
+#elif WIDE_BYTES == 32
+    WIDE_NAME(256, maskstore)(y, first, v);
+#else
+    if (first >= LANES) wide_store(y, v);
+    else for (int i = 0; i < first; i++) y[i] = v[i];
+#endif
+}

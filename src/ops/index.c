@@ -1,0 +1,382 @@
+/* Index ops: elements picked by an integer tensor. All of them are one walk: each element of the
+   index goes with an element y of the array that has the index's dimensions, and with the
+   element of x at that position of one axis (see picks). Indices count from 0; all are checked
+   before anything is written. Repeated ones add in a fixed order. */
+#include "ops/op.h"
+
+static tg_code no_axis(const tg__call *c, int axis, const tg__shape *s)
+{
+    return tg__fail(c, TG_ERROR_SHAPE, "there is no axis %d in shape %s", axis, TG__SHAPE_TEXT(s));
+}
+
+static int axis_of(const tg__call *c)
+{
+    return tg__axis(((const tg_axis_attributes *)c->attributes)->axis, c->x[0].s->rank);
+}
+
+/* ---- checking -------------------------------------------------------------------------------- */
+
+static bool all_within(tg__array index, int64_t length)
+{
+    tg__walk w;
+    tg__walk_begin(&w, 1, &index);
+    do {
+        const int64_t *i = (const int64_t *)w.p[0];
+        for (int64_t j = 0; j < w.n; j++)
+            if ((uint64_t)i[j * w.stride[0]] >= (uint64_t)length) return false;
+    } while (tg__walk_next(&w));
+    return true;
+}
+
+/* Finds the first index that is not in 0 ... length - 1, and its position. One must be there. */
+static int64_t first_outside(tg__array index, int64_t length, tg__shape *position)
+{
+    *position = *index.s;
+    for (int64_t j = 0;; j++) {
+        int64_t at = j, skip = 0;
+        for (int i = index.s->rank - 1; i >= 0; i--) {
+            position->dim[i] = at % index.s->dim[i];
+            skip += position->dim[i] * index.s->stride[i];
+            at /= index.s->dim[i];
+        }
+        const int64_t value = ((const int64_t *)index.p)[skip];
+        if ((uint64_t)value >= (uint64_t)length) return value;
+    }
+}
+
+/* axis is for the message; negative: all of x seen as one. */
+static tg_code check_indices(const tg__call *c, tg__array index, int axis, int64_t length)
+{
+    if (index.s->n == 0 || all_within(index, length)) return TG_OK;
+    tg__shape position;
+    const int64_t value = first_outside(index, length, &position);
+    if (axis < 0)
+        return tg__fail(c, TG_ERROR_INDEX, "index %lld at position %s is outside the %lld elements",
+                        (long long)value, TG__SHAPE_TEXT(&position), (long long)length);
+    return tg__fail(c, TG_ERROR_INDEX,
+                    "index %lld at position %s is outside axis %d of length %lld", (long long)value,
+                    TG__SHAPE_TEXT(&position), axis, (long long)length);
+}
+
+/* ---- the walk -------------------------------------------------------------------------------- */
+
+/* What corresponds: for each position of y (all three shapes have its dimensions) the element of
+   x that lies index * step further than x's strides say. */
+typedef struct picks {
+    tg__shape x, y, index;
+    ptrdiff_t step;
+} picks;
+
+/* a: y, x and the index. */
+static void each_pick(const picks *p, tg__pick_kernel *kernel, const tg__array a[3])
+{
+    if (p->y.n == 0) return;
+    tg__walk w;
+    tg__walk_begin(
+        &w, 3, (const tg__array[]){ { &p->y, a[0].p }, { &p->x, a[1].p }, { &p->index, a[2].p } });
+    do
+        kernel(w.n, w.p[0], w.stride[0], w.p[1], w.stride[1], p->step, (const int64_t *)w.p[2],
+               w.stride[2]);
+    while (tg__walk_next(&w));
+}
+
+/* index along an axis of x, elsewhere the same position in both: gather and scatter. y has at
+   least index's lengths. */
+static picks picks_along(const tg__shape *x, const tg__shape *y, const tg__shape *index, int axis)
+{
+    picks p = { .x = *index, .y = *index, .index = *index, .step = x->stride[axis] };
+    p.x.type = x->type;
+    p.y.type = y->type;
+    for (int i = 0; i < index->rank; i++) {
+        p.x.stride[i] = i == axis ? 0 : x->stride[i];
+        p.y.stride[i] = y->stride[i];
+    }
+    return p;
+}
+
+/* Whole rows of x: in y, index's axes stand where x has the one that they index. */
+static picks picks_of_rows(const tg__shape *x, const tg__shape *y, const tg__shape *index, int axis)
+{
+    picks p = { .x = *y, .y = *y, .index = *y, .step = x->stride[axis] };
+    p.x.type = x->type;
+    p.index.type = index->type;
+    for (int i = 0; i < y->rank; i++) {
+        const int j = i - axis;
+        const bool indexed = j >= 0 && j < index->rank;
+        p.index.stride[i] = indexed ? index->stride[j] : 0;
+        p.x.stride[i] = indexed ? 0 : x->stride[j < 0 ? i : i - index->rank + 1];
+    }
+    return p;
+}
+
+/* ---- ops ------------------------------------------------------------------------------------- */
+
+TG_OP(index_select, "li", axis, "the positions of one axis that a vector of indices names")
+SHAPE(index_select)
+{
+    const tg__shape *index = c->x[1].s;
+    const int axis = axis_of(c);
+    *y = *c->x[0].s;
+    if (axis < 0) return no_axis(c, ((const tg_axis_attributes *)c->attributes)->axis, y);
+    if (index->rank != 1)
+        return tg__fail(c, TG_ERROR_SHAPE, "the index has shape %s: a vector is needed",
+                        TG__SHAPE_TEXT(index));
+    y->dim[axis] = index->n;
+    return TG_OK;
+}
+
+FORWARD(index_select)
+{
+    const tg__array x = c->x[0], index = c->x[1];
+    const int axis = axis_of(c);
+    const tg_code code = check_indices(c, index, axis, x.s->dim[axis]);
+    if (code) return code;
+    const picks p = picks_of_rows(x.s, c->y.s, index.s, axis);
+    each_pick(&p, c->k->index.gather, (const tg__array[]){ c->y, x, index });
+    return TG_OK;
+}
+
+BACKWARD(index_select)
+{
+    const picks p = picks_of_rows(c->dx[0].s, c->y.s, c->x[1].s, axis_of(c));
+    each_pick(&p, c->k->index.scatter_add,
+              (const tg__array[]){ { c->y.s, (void *)c->g }, c->dx[0], c->x[1] });
+    return TG_OK;
+}
+CASES(index_select, { .n = 2, .x = { TENSOR(-2, 2, 3, 4), TENSOR(0, 2, 5) } },
+      { .n = 2,
+        .x = { TENSOR(-2, 2, 2, 3, 2), TENSOR(0, 2, 4) },
+        .attributes = ATTRIBUTES(axis, .axis = -2) },
+      { .n = 2,
+        .x = { TENSOR(-2, 2, 2, 3), TENSOR(0, 2, 2) },
+        .attributes = ATTRIBUTES(axis, .axis = -1) },
+      { .n = 2, .x = { TENSOR(-2, 2, 0, 3), TENSOR(0, 0, 0) } })
+
+static tg_code no_room(const tg__call *c, const tg__shape *index)
+{
+    return tg__fail(c, TG_ERROR_SHAPE, "the index has shape %s: no room for one more axis",
+                    TG__SHAPE_TEXT(index));
+}
+
+TG_OP(embedding, "li", none, "rows of a table, (n, d) and indices (...) -> (..., d)")
+SHAPE(embedding)
+{
+    const tg__shape *x = c->x[0].s, *index = c->x[1].s;
+    if (x->rank != 2)
+        return tg__fail(c, TG_ERROR_SHAPE, "the table has shape %s, not (n, d)", TG__SHAPE_TEXT(x));
+    if (index->rank == TG_MAX_RANK) return no_room(c, index);
+    *y = *index;
+    y->type = x->type;
+    y->dim[y->rank++] = x->dim[1];
+    return TG_OK;
+}
+
+FORWARD(embedding)
+{
+    const tg__array x = c->x[0], index = c->x[1];
+    const tg_code code = check_indices(c, index, 0, x.s->dim[0]);
+    if (code) return code;
+    const picks p = picks_of_rows(x.s, c->y.s, index.s, 0);
+    each_pick(&p, c->k->index.gather, (const tg__array[]){ c->y, x, index });
+    return TG_OK;
+}
+
+BACKWARD(embedding)
+{
+    const picks p = picks_of_rows(c->dx[0].s, c->y.s, c->x[1].s, 0);
+    each_pick(&p, c->k->index.scatter_add,
+              (const tg__array[]){ { c->y.s, (void *)c->g }, c->dx[0], c->x[1] });
+    return TG_OK;
+}
+CASES(embedding, { .n = 2, .x = { TENSOR(-2, 2, 4, 3), TENSOR(0, 3, 2, 3) } },
+      { .n = 2, .x = { TENSOR(-2, 2, 4, 3), SCALAR(0, 3) } },
+      { .n = 2, .x = { TENSOR(-2, 2, 4, 3), TENSOR(0, 3, 0) } })
+
+/* Whether index fits into s: no longer along any axis but the one indexed (which may be -1:
+   none). */
+static bool fits_within(const tg__shape *index, const tg__shape *s, int axis)
+{
+    bool fits = index->rank == s->rank;
+    for (int i = 0; fits && i < s->rank; i++) fits = i == axis || index->dim[i] <= s->dim[i];
+    return fits;
+}
+
+static tg_code does_not_fit(const tg__call *c, const tg__shape *index, const tg__shape *s)
+{
+    return tg__fail(c, TG_ERROR_SHAPE, "the index has shape %s, which does not fit within %s",
+                    TG__SHAPE_TEXT(index), TG__SHAPE_TEXT(s));
+}
+
+TG_OP(gather, "li", axis,
+      "y[i, j] = x[index[i, j], j] for axis 0, y[i, j] = x[i, index[i, j]] for axis 1, and so on")
+SHAPE(gather)
+{
+    const tg__shape *x = c->x[0].s, *index = c->x[1].s;
+    const int axis = axis_of(c);
+    if (axis < 0) return no_axis(c, ((const tg_axis_attributes *)c->attributes)->axis, x);
+    if (!fits_within(index, x, axis)) return does_not_fit(c, index, x);
+    *y = *index;
+    y->type = x->type;
+    return TG_OK;
+}
+
+FORWARD(gather)
+{
+    const tg__array x = c->x[0], index = c->x[1];
+    const int axis = axis_of(c);
+    const tg_code code = check_indices(c, index, axis, x.s->dim[axis]);
+    if (code) return code;
+    const picks p = picks_along(x.s, c->y.s, index.s, axis);
+    each_pick(&p, c->k->index.gather, (const tg__array[]){ c->y, x, index });
+    return TG_OK;
+}
+
+BACKWARD(gather)
+{
+    const picks p = picks_along(c->dx[0].s, c->y.s, c->x[1].s, axis_of(c));
+    each_pick(&p, c->k->index.scatter_add,
+              (const tg__array[]){ { c->y.s, (void *)c->g }, c->dx[0], c->x[1] });
+    return TG_OK;
+}
+CASES(gather, { .n = 2, .x = { TENSOR(-2, 2, 3, 4), TENSOR(0, 2, 5, 2) } },
+      { .n = 2,
+        .x = { TENSOR(-2, 2, 3, 4), TENSOR(0, 3, 3, 1) },
+        .attributes = ATTRIBUTES(axis, .axis = -1) },
+      { .n = 2,
+        .x = { TENSOR(-2, 2, 2, 3, 2), TENSOR(0, 2, 2, 4, 1) },
+        .attributes = ATTRIBUTES(axis, .axis = 1) },
+      { .n = 2, .x = { TENSOR(-2, 2, 3, 0), TENSOR(0, 2, 2, 0) } })
+
+TG_OP(scatter_add, "lil", axis,
+      "x with src added where the index says: y[index[i, j], j] += src[i, j] for axis 0")
+SHAPE(scatter_add)
+{
+    const tg__shape *x = c->x[0].s, *index = c->x[1].s, *src = c->x[2].s;
+    const int axis = axis_of(c);
+    if (axis < 0) return no_axis(c, ((const tg_axis_attributes *)c->attributes)->axis, x);
+    if (!fits_within(index, x, axis)) return does_not_fit(c, index, x);
+    if (!fits_within(index, src, -1)) return does_not_fit(c, index, src);
+    *y = *x;
+    return TG_OK;
+}
+
+FORWARD(scatter_add)
+{
+    const tg__array y = c->y, index = c->x[1], src = c->x[2];
+    const int axis = axis_of(c);
+    const tg_code code = check_indices(c, index, axis, y.s->dim[axis]);
+    if (code) return code;
+    tg__copy(c->k, y, c->x[0]);
+    const picks p = picks_along(y.s, src.s, index.s, axis);
+    each_pick(&p, c->k->index.scatter_add, (const tg__array[]){ src, y, index });
+    return TG_OK;
+}
+
+BACKWARD(scatter_add)
+{
+    const tg__array g = { c->y.s, (void *)c->g }, index = c->x[1], dsrc = c->dx[2];
+    if (c->dx[0].p) tg__add(c->k, c->dx[0], g);
+    if (!dsrc.p) return TG_OK;
+    const picks p = picks_along(g.s, dsrc.s, index.s, axis_of(c));
+    each_pick(&p, c->k->index.gather_add, (const tg__array[]){ dsrc, g, index });
+    return TG_OK;
+}
+CASES(scatter_add,
+      { .n = 3, .x = { TENSOR(-2, 2, 3, 4), TENSOR(0, 2, 5, 4), TENSOR(-2, 2, 5, 4) } },
+      { .n = 3,
+        .x = { TENSOR(-2, 2, 2, 3), TENSOR(0, 2, 1, 4), TENSOR(-2, 2, 2, 5) },
+        .attributes = ATTRIBUTES(axis, .axis = -1) },
+      { .n = 3, .x = { TENSOR(-2, 2, 3), TENSOR(0, 2, 0), TENSOR(-2, 2, 0) } })
+
+TG_OP(take, "li", none,
+      "elements of x by their positions in row-major order; the result has the index's shape")
+SHAPE(take)
+{
+    *y = *c->x[1].s;
+    y->type = c->x[0].s->type;
+    return TG_OK;
+}
+
+static void to_distances(const tg__shape *x, tg__array index, int64_t *to)
+{
+    tg__walk w;
+    tg__walk_begin(&w, 1, &index);
+    do {
+        const int64_t *from = (const int64_t *)w.p[0];
+        for (int64_t j = 0; j < w.n; j++, to++) {
+            int64_t at = from[j * w.stride[0]];
+            *to = 0;
+            for (int i = x->rank - 1; i >= 0; at /= x->dim[i--])
+                *to += at % x->dim[i] * x->stride[i];
+        }
+    } while (tg__walk_next(&w));
+}
+
+/* Where x is not adjacent, positions in row-major order become distances from its first element. */
+static tg_code take_with(const tg__call *c, tg__pick_kernel *kernel, tg__array y, tg__array x)
+{
+    picks p = { .x = *y.s, .y = *y.s, .index = *c->x[1].s, .step = 1 };
+    int64_t *index = c->x[1].p;
+    for (int i = 0; i < p.x.rank; i++) p.x.stride[i] = 0;
+    if (!tg__shape_contiguous(x.s) && p.index.n) {
+        index = tg__scratch(c, (size_t)p.index.n * sizeof(int64_t));
+        if (!index) return TG_ERROR_MEMORY;
+        to_distances(x.s, c->x[1], index);
+        tg__shape_finish(&p.index);
+    }
+    each_pick(&p, kernel, (const tg__array[]){ y, x, { &p.index, index } });
+    return TG_OK;
+}
+
+FORWARD(take)
+{
+    const tg_code code = check_indices(c, c->x[1], -1, c->x[0].s->n);
+    return code ? code : take_with(c, c->k->index.gather, c->y, c->x[0]);
+}
+
+BACKWARD(take)
+{
+    return take_with(c, c->k->index.scatter_add, (tg__array){ c->y.s, (void *)c->g }, c->dx[0]);
+}
+CASES(take, { .n = 2, .x = { TENSOR(-2, 2, 3, 4), TENSOR(0, 11, 2, 5) } },
+      { .n = 2, .x = { TENSOR(-2, 2, 3, 4), SCALAR(0, 11) } },
+      { .n = 2, .x = { SCALAR(-2, 2), TENSOR(0, 0, 3) } },
+      { .n = 2, .x = { TENSOR(-2, 2, 0), TENSOR(0, 0, 2, 0) } })
+
+TG_OP_ZERO(one_hot, "i", classes,
+           "1 where the index points along a new last axis of that many classes, 0 elsewhere")
+SHAPE(one_hot)
+{
+    const tg_classes_attributes *a = c->attributes;
+    const tg__shape *index = c->x[0].s;
+    if (a->classes < 1)
+        return tg__fail(c, TG_ERROR_ARGUMENT, "%lld classes: at least 1 is needed",
+                        (long long)a->classes);
+    if (index->rank == TG_MAX_RANK) return no_room(c, index);
+    *y = *index;
+    y->type = TG_F64;
+    y->dim[y->rank++] = a->classes;
+    return TG_OK;
+}
+
+FORWARD(one_hot)
+{
+    const int64_t classes = ((const tg_classes_attributes *)c->attributes)->classes;
+    const ptrdiff_t size = (ptrdiff_t)tg__type_size(c->y.s->type);
+    const tg_code code = check_indices(c, c->x[0], c->y.s->rank - 1, classes);
+    if (code) return code;
+    c->k->fill(c->y.s->n, c->y.p, 1, 0.0);
+    char *row = c->y.p;
+    tg__walk w;
+    tg__walk_begin(&w, 1, c->x);
+    do {
+        const int64_t *index = (const int64_t *)w.p[0];
+        for (int64_t j = 0; j < w.n; j++, row += classes * size)
+            c->k->fill(1, row + index[j * w.stride[0]] * size, 1, 1.0);
+    } while (tg__walk_next(&w));
+    return TG_OK;
+}
+CASES(one_hot,
+      { .n = 1, .x = { TENSOR(0, 3, 2, 3) }, .attributes = ATTRIBUTES(classes, .classes = 4) },
+      { .n = 1, .x = { SCALAR(0, 3) }, .attributes = ATTRIBUTES(classes, .classes = 4) },
+      { .n = 1, .x = { TENSOR(0, 3, 0) }, .attributes = ATTRIBUTES(classes, .classes = 4) })

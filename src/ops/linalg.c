@@ -1,0 +1,372 @@
+/* Matrix products. All are stacks of products of matrices (kernels/matmul.h): a vector is a matrix with one row or one
+   column, batch axes come first and broadcast. Gradients are products of the same kind with transposed operands; that of
+   a broadcast operand is a stack whose results fall on the same place and add up. */
+#include "kernels/blas.h"
+#include "ops/op.h"
+
+/* ---- stacks of products ---------------------------------------------------------------------------------------- */
+
+/* Makes count products, with strides c, a, b from one to the next, a single one where the rows of a and c, the columns
+   of b and c, or the columns of a and the rows of b go on from one to the next. */
+static bool fold(tg__product *p, int64_t count, ptrdiff_t c, ptrdiff_t a, ptrdiff_t b)
+{
+    const bool adds = p->d.p == p->c.p, whole = adds || !p->d.p; /* else d is one row for all rows */
+    if (b == 0 && a == p->m * p->a.row && c == p->m * p->c.row) p->m *= count;
+    else if (whole && a == 0 && b == p->n * p->b.column && c == p->n * p->c.column) p->n *= count;
+    else if (adds && c == 0 && a == p->k * p->a.column && b == p->k * p->b.row) p->k *= count;
+    else return count == 1;
+    if (adds) p->d = p->c;
+    return true;
+}
+
+/* count products of a row of the walk over c, a and b. */
+static void multiply_row(const tg__call *c, tg__product p, const tg__walk *w, int64_t count, void *scratch)
+{
+    const tg_type type = c->y.s->type;
+    const ptrdiff_t size = (ptrdiff_t)tg__type_size(type);
+    const bool adds = p.d.p == p.c.p;
+    for (int64_t i = 0; i < count; i++) {
+        p.c.p = w->p[0] + i * w->stride[0] * size;
+        p.a.p = w->p[1] + i * w->stride[1] * size;
+        p.b.p = w->p[2] + i * w->stride[2] * size;
+        if (adds) p.d = p.c;
+        tg__multiply(c->k, type, &p, scratch);
+    }
+}
+
+/* Computes p for every element of the batch axes, which have the same dimensions for c, a and b. NULL: once. */
+static tg_code multiply(const tg__call *c, tg__product p, const tg__shape *const *axes)
+{
+    tg__walk w;
+    int64_t count = 1;
+    if (axes) {
+        if (axes[0]->n == 0) return TG_OK;
+        tg__walk_begin(&w, 3, (const tg__array[]){ { axes[0], p.c.p }, { axes[1], p.a.p }, { axes[2], p.b.p } });
+        count = fold(&p, w.n, w.stride[0], w.stride[1], w.stride[2]) ? 1 : w.n;
+    }
+    const size_t bytes = tg__multiply_scratch(c->k, c->y.s->type, &p);
+    void *const scratch = bytes ? tg__scratch(c, bytes) : NULL;
+    if (bytes && !scratch) return TG_ERROR_MEMORY;
+    if (axes) do multiply_row(c, p, &w, count, scratch); while (tg__walk_next(&w));
+    else tg__multiply(c->k, c->y.s->type, &p, scratch);
+    return TG_OK;
+}
+
+/* ---- operands as matrices -------------------------------------------------------------------------------------- */
+
+/* y = x w: the product of two matrices, and the batch axes of y, x and w where there are any. */
+typedef struct stack {
+    tg__product p;
+    bool batched;
+    tg__shape y, x, w;
+} stack;
+
+/* x as a matrix; a vector is a row. */
+static tg__matrix matrix(tg__array x)
+{
+    const int r = x.s->rank;
+    return (tg__matrix){ x.p, r > 1 ? x.s->stride[r - 2] : 0, x.s->stride[r - 1] };
+}
+
+static tg__matrix column(tg__array x)
+{
+    return tg__transposed(matrix(x));
+}
+
+static int64_t rows(const tg__shape *x)
+{
+    return x->rank > 1 ? x->dim[x->rank - 2] : 1;
+}
+
+static int64_t columns(const tg__shape *x)
+{
+    return x->dim[x->rank - 1];
+}
+
+static tg__shape batch_axes(const tg__shape *x)
+{
+    tg__shape s = { .type = x->type, .rank = x->rank > 2 ? x->rank - 2 : 0 };
+    for (int i = 0; i < s.rank; i++) s.dim[i] = x->dim[i], s.stride[i] = x->stride[i];
+    return s;
+}
+
+/* Adds to s, whose product is complete, the batch axes. y's matrices lie one behind the other. */
+static void find_batch(const tg__call *c, stack *s)
+{
+    const tg__shape *const xs = c->x[0].s, *const ws = c->x[1].s;
+    s->batched = xs->rank > 2 || ws->rank > 2;
+    if (!s->batched) return;
+    const tg__shape x = batch_axes(xs), w = batch_axes(ws);
+    tg__broadcast(&x, &w, &s->y); /* the shape rule has seen to it that they do */
+    s->x = tg__broadcast_to(&x, &s->y);
+    s->w = tg__broadcast_to(&w, &s->y);
+    for (int i = 0; i < s->y.rank; i++) s->y.stride[i] *= s->p.m * s->p.n;
+}
+
+static tg_code forward(const tg__call *c, const stack *s)
+{
+    return multiply(c, s->p, s->batched ? (const tg__shape *const[]){ &s->y, &s->x, &s->w } : NULL);
+}
+
+/* dx += g w' and dw += x' g. */
+static tg_code backward(const tg__call *c, const stack *s)
+{
+    const tg__product *const p = &s->p;
+    const tg__matrix g = { (void *)c->g, p->n, 1 };
+    const tg__matrix dx = { c->dx[0].p, p->a.row, p->a.column }, dw = { c->dx[1].p, p->b.row, p->b.column };
+    tg_code code = TG_OK;
+    if (dx.p)
+        code = multiply(c, (tg__product){ p->m, p->k, p->n, g, tg__transposed(p->b), dx, dx },
+                        s->batched ? (const tg__shape *const[]){ &s->x, &s->y, &s->w } : NULL);
+    if (dw.p && code == TG_OK)
+        code = multiply(c, (tg__product){ p->k, p->n, p->m, tg__transposed(p->a), g, dw, dw },
+                        s->batched ? (const tg__shape *const[]){ &s->w, &s->x, &s->y } : NULL);
+    return code;
+}
+
+/* ---- matmul and its special cases ------------------------------------------------------------------------------ */
+
+TG_OP(matmul, "ll", none, "matrix product, (..., m, k) x (..., k, n) -> (..., m, n); vectors are rows on the left, columns on the right")
+
+static tg_code scalar_operand(const tg__call *c)
+{
+    return tg__fail(c, TG_ERROR_SHAPE, "shapes %s and %s: a scalar is no matrix; mul multiplies by it",
+                    TG__SHAPE_TEXT(c->x[0].s), TG__SHAPE_TEXT(c->x[1].s));
+}
+
+static tg_code disagree(const tg__call *c)
+{
+    const tg__shape *const x = c->x[0].s, *const w = c->x[1].s;
+    return tg__fail(c, TG_ERROR_SHAPE, "shapes %s and %s do not agree: %lld %s, %lld %s", TG__SHAPE_TEXT(x),
+                    TG__SHAPE_TEXT(w), (long long)columns(x), x->rank > 1 ? "columns" : "elements",
+                    (long long)(w->rank > 1 ? rows(w) : w->dim[0]), w->rank > 1 ? "rows" : "elements");
+}
+
+/* Makes y the common batch axes. */
+static tg_code batch_shape(const tg__call *c, tg__shape *y)
+{
+    const tg__shape x = batch_axes(c->x[0].s), w = batch_axes(c->x[1].s);
+    if (tg__broadcast(&x, &w, y)) return TG_OK;
+    return tg__fail(c, TG_ERROR_SHAPE, "shapes %s and %s do not broadcast: batch axes %s, %s",
+                    TG__SHAPE_TEXT(c->x[0].s), TG__SHAPE_TEXT(c->x[1].s), TG__SHAPE_TEXT(&x), TG__SHAPE_TEXT(&w));
+}
+
+SHAPE(matmul)
+{
+    const tg__shape *const x = c->x[0].s, *const w = c->x[1].s;
+    if (x->rank == 0 || w->rank == 0) return scalar_operand(c);
+    if (columns(x) != (w->rank > 1 ? rows(w) : w->dim[0])) return disagree(c);
+    y->rank = 0;
+    if (x->rank > 2 || w->rank > 2) {
+        const tg_code code = batch_shape(c, y);
+        if (code != TG_OK) return code;
+    }
+    y->type = x->type;
+    if (x->rank > 1) y->dim[y->rank++] = rows(x);
+    if (w->rank > 1) y->dim[y->rank++] = columns(w);
+    return TG_OK;
+}
+
+static void matmul_stack(const tg__call *c, stack *s)
+{
+    const tg__array x = c->x[0], w = c->x[1];
+    const int64_t n = w.s->rank > 1 ? columns(w.s) : 1;
+    s->p = (tg__product){ rows(x.s), n, columns(x.s), matrix(x), w.s->rank > 1 ? matrix(w) : column(w),
+                          { c->y.p, n, 1 }, { 0 } };
+    find_batch(c, s);
+}
+
+FORWARD(matmul)
+{
+    stack s;
+    matmul_stack(c, &s);
+    return forward(c, &s);
+}
+
+BACKWARD(matmul)
+{
+    stack s;
+    matmul_stack(c, &s);
+    return backward(c, &s);
+}
+
+CASES(matmul,
+      { .n = 2, .x = { TENSOR(-2, 2, 3, 4), TENSOR(-2, 2, 4, 5) } },
+      { .n = 2, .x = { TENSOR(-2, 2, 1, 1), TENSOR(-2, 2, 1, 1) } },
+      { .n = 2, .x = { TENSOR(-2, 2, 7), TENSOR(-2, 2, 7) } },
+      { .n = 2, .x = { TENSOR(-2, 2, 1), TENSOR(-2, 2, 1) } },
+      { .n = 2, .x = { TENSOR(-2, 2, 5, 3), TENSOR(-2, 2, 3) } },
+      { .n = 2, .x = { TENSOR(-2, 2, 20, 2), TENSOR(-2, 2, 2) } },
+      { .n = 2, .x = { TENSOR(-2, 2, 3), TENSOR(-2, 2, 3, 5) } },
+      { .n = 2, .x = { TENSOR(-2, 2, 3, 40), TENSOR(-2, 2, 40, 2) } },
+      { .n = 2, .x = { TENSOR(-2, 2, 13, 17), TENSOR(-2, 2, 17, 33) } },
+      { .n = 2, .x = { TENSOR(-2, 2, 2, 3, 4), TENSOR(-2, 2, 2, 4, 2) } },
+      { .n = 2, .x = { TENSOR(-2, 2, 2, 3, 4), TENSOR(-2, 2, 4, 2) } },
+      { .n = 2, .x = { TENSOR(-2, 2, 3, 4), TENSOR(-2, 2, 2, 4, 2) } },
+      { .n = 2, .x = { TENSOR(-2, 2, 2, 1, 3, 4), TENSOR(-2, 2, 3, 4, 2) } },
+      { .n = 2, .x = { TENSOR(-2, 2, 4), TENSOR(-2, 2, 3, 4, 2) } },
+      { .n = 2, .x = { TENSOR(-2, 2, 3, 2, 4), TENSOR(-2, 2, 4) } },
+      { .n = 2, .x = { TENSOR(-2, 2, 2, 3, 0), TENSOR(-2, 2, 0, 4) } },
+      { .n = 2, .x = { TENSOR(-2, 2, 0, 3), TENSOR(-2, 2, 3, 2) } },
+      { .n = 2, .x = { TENSOR(-2, 2, 0, 2, 3), TENSOR(-2, 2, 3, 2) } })
+
+TG_OP(dot, "ll", none, "inner product of two vectors, (k) x (k) -> scalar")
+
+static tg_code ranks_wrong(const tg__call *c, const char *wanted)
+{
+    return tg__fail(c, TG_ERROR_SHAPE, "takes %s, not shapes %s and %s", wanted, TG__SHAPE_TEXT(c->x[0].s),
+                    TG__SHAPE_TEXT(c->x[1].s));
+}
+
+SHAPE(dot)
+{
+    if (c->x[0].s->rank != 1 || c->x[1].s->rank != 1) return ranks_wrong(c, "two vectors");
+    return matmul_shape(c, y);
+}
+
+FORWARD(dot)
+{
+    return matmul_forward(c);
+}
+
+BACKWARD(dot)
+{
+    return matmul_backward(c);
+}
+
+CASES(dot,
+      { .n = 2, .x = { TENSOR(-2, 2, 100), TENSOR(-2, 2, 100) } },
+      { .n = 2, .x = { TENSOR(-2, 2, 1), TENSOR(-2, 2, 1) } },
+      { .n = 2, .x = { TENSOR(-2, 2, 0), TENSOR(-2, 2, 0) } })
+
+TG_OP(mv, "ll", none, "product of a matrix and a vector, (m, k) x (k) -> (m)")
+
+SHAPE(mv)
+{
+    if (c->x[0].s->rank != 2 || c->x[1].s->rank != 1) return ranks_wrong(c, "a matrix and a vector");
+    return matmul_shape(c, y);
+}
+
+FORWARD(mv)
+{
+    return matmul_forward(c);
+}
+
+BACKWARD(mv)
+{
+    return matmul_backward(c);
+}
+
+CASES(mv,
+      { .n = 2, .x = { TENSOR(-2, 2, 3, 100), TENSOR(-2, 2, 100) } },
+      { .n = 2, .x = { TENSOR(-2, 2, 100, 2), TENSOR(-2, 2, 2) } },
+      { .n = 2, .x = { TENSOR(-2, 2, 1, 1), TENSOR(-2, 2, 1) } },
+      { .n = 2, .x = { TENSOR(-2, 2, 3, 0), TENSOR(-2, 2, 0) } },
+      { .n = 2, .x = { TENSOR(-2, 2, 0, 3), TENSOR(-2, 2, 3) } })
+
+TG_OP(outer, "ll", none, "all products of the elements of two vectors, (m) x (n) -> (m, n)")
+
+SHAPE(outer)
+{
+    const tg__shape *const x = c->x[0].s, *const w = c->x[1].s;
+    if (x->rank != 1 || w->rank != 1) return ranks_wrong(c, "two vectors");
+    y->type = x->type;
+    y->rank = 2;
+    y->dim[0] = x->dim[0];
+    y->dim[1] = w->dim[0];
+    return TG_OK;
+}
+
+static void outer_stack(const tg__call *c, stack *s)
+{
+    const int64_t m = columns(c->x[0].s), n = columns(c->x[1].s);
+    s->p = (tg__product){ m, n, 1, column(c->x[0]), matrix(c->x[1]), { c->y.p, n, 1 }, { 0 } };
+    s->batched = false;
+}
+
+FORWARD(outer)
+{
+    stack s;
+    outer_stack(c, &s);
+    return forward(c, &s);
+}
+
+BACKWARD(outer)
+{
+    stack s;
+    outer_stack(c, &s);
+    return backward(c, &s);
+}
+
+CASES(outer,
+      { .n = 2, .x = { TENSOR(-2, 2, 3), TENSOR(-2, 2, 20) } },
+      { .n = 2, .x = { TENSOR(-2, 2, 1), TENSOR(-2, 2, 1) } },
+      { .n = 2, .x = { TENSOR(-2, 2, 0), TENSOR(-2, 2, 3) } })
+
+/* ---- linear ---------------------------------------------------------------------------------------------------- */
+
+TG_OP(linear, "lll", none, "affine map of the last axis, x W' + b: x (..., p), W (c, p), b (c) -> (..., c)")
+
+SHAPE(linear)
+{
+    const tg__shape *const x = c->x[0].s, *const w = c->x[1].s, *const b = c->x[2].s;
+    if (x->rank == 0 || w->rank != 2 || b->rank != 1)
+        return tg__fail(c, TG_ERROR_SHAPE, "takes x (..., p), W (c, p) and b (c), not shapes %s, %s and %s",
+                        TG__SHAPE_TEXT(x), TG__SHAPE_TEXT(w), TG__SHAPE_TEXT(b));
+    if (columns(x) != columns(w))
+        return tg__fail(c, TG_ERROR_SHAPE, "shapes %s of x and %s of W do not agree: %lld columns, %lld columns",
+                        TG__SHAPE_TEXT(x), TG__SHAPE_TEXT(w), (long long)columns(x), (long long)columns(w));
+    if (b->dim[0] != w->dim[0])
+        return tg__fail(c, TG_ERROR_SHAPE, "shapes %s of W and %s of b do not agree: %lld rows, %lld elements",
+                        TG__SHAPE_TEXT(w), TG__SHAPE_TEXT(b), (long long)w->dim[0], (long long)b->dim[0]);
+    y->type = x->type;
+    y->rank = x->rank;
+    for (int i = 0; i + 1 < x->rank; i++) y->dim[i] = x->dim[i];
+    y->dim[y->rank - 1] = w->dim[0];
+    return TG_OK;
+}
+
+static void linear_stack(const tg__call *c, stack *s)
+{
+    const tg__array x = c->x[0], w = c->x[1], b = c->x[2];
+    const int64_t n = w.s->dim[0];
+    s->p = (tg__product){ rows(x.s), n, columns(x.s), matrix(x), tg__transposed(matrix(w)),
+                          { c->y.p, n, 1 }, { b.p, 0, b.s->stride[0] } };
+    find_batch(c, s);
+}
+
+FORWARD(linear)
+{
+    stack s;
+    linear_stack(c, &s);
+    return forward(c, &s);
+}
+
+/* db is the sum of g's rows: a product with a row of ones, which one element with strides 0 stands for. */
+static tg_code linear_backward_bias(const tg__call *c)
+{
+    static const double one_f64 = 1;
+    static const float one_f32 = 1;
+    const int64_t n = c->x[2].s->dim[0];
+    if (n == 0) return TG_OK;
+    const tg__matrix ones = { c->y.s->type == TG_F32 ? (void *)&one_f32 : (void *)&one_f64, 0, 0 };
+    const tg__matrix g = { (void *)c->g, n, 1 }, db = { c->dx[2].p, 0, c->x[2].s->stride[0] };
+    return multiply(c, (tg__product){ 1, n, c->y.s->n / n, ones, g, db, db }, NULL);
+}
+
+BACKWARD(linear)
+{
+    stack s;
+    linear_stack(c, &s);
+    const tg_code code = backward(c, &s);
+    return code == TG_OK && c->dx[2].p ? linear_backward_bias(c) : code;
+}
+
+CASES(linear,
+      { .n = 3, .x = { TENSOR(-2, 2, 4), TENSOR(-2, 2, 3, 4), TENSOR(-2, 2, 3) } },
+      { .n = 3, .x = { TENSOR(-2, 2, 5, 4), TENSOR(-2, 2, 3, 4), TENSOR(-2, 2, 3) } },
+      { .n = 3, .x = { TENSOR(-2, 2, 30, 2), TENSOR(-2, 2, 20, 2), TENSOR(-2, 2, 20) } },
+      { .n = 3, .x = { TENSOR(-2, 2, 2, 3, 4), TENSOR(-2, 2, 5, 4), TENSOR(-2, 2, 5) } },
+      { .n = 3, .x = { TENSOR(-2, 2, 1), TENSOR(-2, 2, 1, 1), TENSOR(-2, 2, 1) } },
+      { .n = 3, .x = { TENSOR(-2, 2, 2, 0), TENSOR(-2, 2, 3, 0), TENSOR(-2, 2, 3) } },
+      { .n = 3, .x = { TENSOR(-2, 2, 0, 4), TENSOR(-2, 2, 3, 4), TENSOR(-2, 2, 3) } })

@@ -1,0 +1,196 @@
+/* The op table's row, and what a row's rules see. An op is written in one place: a line in elementwise.c, or a block in a
+   family's file, as CONTRIBUTING.md shows. The generator (generate.c) reads those files and makes everything else of them.
+
+   Letters, one per operand: l the result is linear (or affine) in it, n it is not, 0 its gradient is zero, i it is an index
+   tensor; a last '*' repeats the letter before it (any number of operands).
+
+   Rules know no tape: they get arrays, and report what is wrong with tg__fail. */
+#ifndef TG_OPS_OP_H
+#define TG_OPS_OP_H
+
+#include <tapegrad/attributes.h>
+#include <tapegrad/table.h>
+
+#include "base/arena.h"
+#include "base/shape.h"
+#include "kernels/kernels.h"
+
+typedef struct tg__op tg__op;
+
+/* One call of a rule. shape sees x[i].s and attributes only; forward also the data of x and y; backward g, y and dx too. */
+typedef struct tg__call {
+    const tg__op *op;
+    int code; /* op's place in the table */
+    const tg__kernels *k; /* for the floating type of this call */
+    const void *attributes;
+    int n;                /* operands */
+    const tg__array *x;   /* x[i]: operands, any strides */
+    tg__array y;          /* the result: row-major, adjacent */
+    const void *g;        /* dL/dy: as y */
+    const tg__array *dx;  /* dx[i]: add dL/dx[i] here; p is NULL if it is not wanted. Shape and strides as x[i] */
+    tg__arena *scratch;
+    char *message;        /* for tg__fail */
+    size_t message_size;
+} tg__call;
+
+/* Writes the reason, without the op's name, and returns code: return tg__fail(c, TG_ERROR_SHAPE, "...", ...); */
+__attribute__((format(printf, 3, 4))) tg_code tg__fail(const tg__call *c, tg_code code, const char *format, ...);
+
+/* Memory for the duration of one rule, aligned to 64 bytes; NULL when there is none (return TG_ERROR_MEMORY then). */
+void *tg__scratch(const tg__call *c, size_t bytes);
+
+/* y = x and y += x, for arrays of the same type and dimensions and any strides. (y with stride 0 sums.) */
+void tg__copy(const tg__kernels *k, tg__array y, tg__array x);
+void tg__add(const tg__kernels *k, tg__array y, tg__array x);
+
+/* Rules. shape fills type, rank and dim of y. view fills all of y but n, and the offset in elements of its first element
+   from that of x[0]; it returns TG__COPY if that needs x[0] with adjacent elements. */
+#define TG__COPY ((tg_code)-1)
+typedef tg_code tg__shape_rule(const tg__call *c, tg__shape *y);
+typedef tg_code tg__view_rule(const tg__call *c, tg__shape *y, int64_t *offset);
+typedef tg_code tg__rule(const tg__call *c);
+
+/* Operands for the generated checks: for each operand its range (indices: whole numbers lo ... hi) and shape. */
+typedef struct tg__sample {
+    double lo, hi;
+    int rank;
+    int64_t dim[TG_MAX_RANK];
+} tg__sample;
+
+#define TG__SAMPLES 4
+typedef struct tg__case {
+    int n; /* operands; 0 ends the list */
+    tg__sample x[TG__SAMPLES];
+    const void *attributes; /* NULL: the defaults */
+} tg__case;
+
+#define SCALAR(lo, hi) { lo, hi, 0, { 0 } }
+#define TENSOR(lo, hi, ...) \
+    { lo, hi, (int)(sizeof((const int64_t[]){ __VA_ARGS__ }) / sizeof(int64_t)), { __VA_ARGS__ } }
+
+#define ATTRIBUTES(KIND, ...) (&(const tg_##KIND##_attributes){ TG_DEFAULTS_##KIND, __VA_ARGS__ })
+
+typedef enum tg__kind { TG__MAP, TG__OP, TG__VIEW } tg__kind;
+
+/* What attributes an op takes: the name of the struct, its size, its defaults, its fields for access by name. */
+typedef enum tg__field_type { TG__INT, TG__INT64, TG__BOOL, TG__DOUBLE, TG__AXES, TG__LIST, TG__REDUCTION } tg__field_type;
+
+typedef struct tg__field {
+    const char *name;
+    tg__field_type type;
+    size_t offset;
+} tg__field;
+
+typedef struct tg__attributes {
+    const char *name; /* "reduce" */
+    size_t size;
+    const void *defaults;
+    int fields;
+    tg__field field[5];
+} tg__attributes;
+
+/* One per attribute struct of tapegrad/attributes.h, defined in attributes.c. */
+extern const tg__attributes tg__attributes_none, tg__attributes_reduce, tg__attributes_softmax, tg__attributes_axis,
+    tg__attributes_last, tg__attributes_every, tg__attributes_swap, tg__attributes_span, tg__attributes_slice,
+    tg__attributes_select, tg__attributes_offset, tg__attributes_roll, tg__attributes_pad, tg__attributes_list,
+    tg__attributes_classes, tg__attributes_loss;
+
+struct tg__op {
+    const char *name;
+    const char *letters;
+    const char *doc;
+    tg__kind kind;
+    const tg__attributes *attributes;
+    tg__shape_rule *shape;       /* ops */
+    tg__view_rule *view;         /* views */
+    tg__rule *forward;           /* ops */
+    tg__rule *backward;          /* ops; NULL if every letter is 0 or i */
+    const tg__case *cases;       /* ops and views */
+    const char *value;           /* maps: the formula, in x or in a, b, c */
+    const char *derivative[3];   /* maps: of the result with respect to each operand, also in the result y */
+    struct { double lo, hi; } range[3]; /* maps: for the checks */
+};
+
+/* A block starts with its row. The rules and CASES follow; a missing one does not compile. */
+#define TG_OP(NAME, LETTERS, ATTRIBUTES, DOC)                                                                  \
+    static tg__shape_rule NAME##_shape;                                                                        \
+    static tg__rule NAME##_forward, NAME##_backward;                                                           \
+    TG__ROW(NAME, LETTERS, ATTRIBUTES, DOC, .kind = TG__OP, .shape = NAME##_shape, .forward = NAME##_forward,  \
+            .backward = NAME##_backward, .cases = tg__##NAME##_cases)
+
+/* The same for an op without any gradient: no BACKWARD. */
+#define TG_OP_ZERO(NAME, LETTERS, ATTRIBUTES, DOC)                                                             \
+    static tg__shape_rule NAME##_shape;                                                                        \
+    static tg__rule NAME##_forward;                                                                            \
+    TG__ROW(NAME, LETTERS, ATTRIBUTES, DOC, .kind = TG__OP, .shape = NAME##_shape, .forward = NAME##_forward,  \
+            .cases = tg__##NAME##_cases)
+
+/* An op that only looks at its operand in another way. */
+#define TG_VIEW(NAME, ATTRIBUTES, DOC)                                                                         \
+    static tg__view_rule NAME##_view;                                                                          \
+    TG__ROW(NAME, "l", ATTRIBUTES, DOC, .kind = TG__VIEW, .view = NAME##_view, .cases = tg__##NAME##_cases)
+
+#define TG__ROW(NAME, LETTERS, ATTRIBUTES, DOC, ...)                                                           \
+    extern const tg__case tg__##NAME##_cases[];                                                                \
+    extern const tg__op tg__op_##NAME;                                                                         \
+    const tg__op tg__op_##NAME = { .name = #NAME, .letters = LETTERS, .doc = DOC,                              \
+                                   .attributes = &tg__attributes_##ATTRIBUTES, __VA_ARGS__ };
+
+#define SHAPE(NAME) static tg_code NAME##_shape(const tg__call *c, tg__shape *y)
+#define VIEW(NAME) static tg_code NAME##_view(const tg__call *c, tg__shape *y, int64_t *offset)
+#define FORWARD(NAME) static tg_code NAME##_forward(const tg__call *c)
+#define BACKWARD(NAME) static tg_code NAME##_backward(const tg__call *c)
+#define CASES(NAME, ...) const tg__case tg__##NAME##_cases[] = { __VA_ARGS__, { .n = 0 } };
+
+/* A second name for an op: TG_ALIAS(softmax, softargmax). Read by the generator. */
+#define TG_ALIAS(NAME, OP)
+
+/* Elementwise ops: one line each. See elementwise.c. */
+#define TG__UNPACK(...) __VA_ARGS__
+#define TG_MAP1(NAME, LETTERS, DOC, VALUE, DX, RX)                                                             \
+    TG__MAP_ROW(NAME, LETTERS, DOC, #VALUE, .derivative = { #DX }, .range = { { TG__UNPACK RX } })
+#define TG_MAP2(NAME, LETTERS, DOC, VALUE, DA, DB, RA, RB)                                                     \
+    TG__MAP_ROW(NAME, LETTERS, DOC, #VALUE, .derivative = { #DA, #DB },                                        \
+                .range = { { TG__UNPACK RA }, { TG__UNPACK RB } })
+#define TG_MAP3(NAME, LETTERS, DOC, VALUE, DA, DB, DC, RA, RB, RC)                                             \
+    TG__MAP_ROW(NAME, LETTERS, DOC, #VALUE, .derivative = { #DA, #DB, #DC },                                   \
+                .range = { { TG__UNPACK RA }, { TG__UNPACK RB }, { TG__UNPACK RC } })
+/* Where a derivative that is 0 must contribute exactly 0, whatever comes in (where, maximum). */
+#define TG_PICK1 TG_MAP1
+#define TG_PICK2 TG_MAP2
+#define TG_PICK3 TG_MAP3
+
+#define TG__MAP_ROW(NAME, LETTERS, DOC, TEXT, ...)                                                             \
+    extern const tg__op tg__op_##NAME;                                                                         \
+    const tg__op tg__op_##NAME = { .name = #NAME, .letters = LETTERS, .doc = DOC, .kind = TG__MAP,             \
+                                   .attributes = &tg__attributes_none, .shape = tg__map_shape,                 \
+                                   .forward = tg__map_forward, .backward = tg__map_backward,                   \
+                                   .value = TEXT, __VA_ARGS__ };
+tg__shape_rule tg__map_shape;
+tg__rule tg__map_forward, tg__map_backward;
+
+/* The code of the op with this name (second names too), or 0. */
+int tg__find(const char *name);
+
+/* Code 0. */
+extern const tg__op tg__op_leaf;
+
+/* All ops; the index is the op's code (generated: codes.h). */
+extern const tg__op *const tg__ops[];
+extern const int tg__op_count;
+
+/* The number of operands that letters ask for; -1: any number of at least one. */
+static inline int tg__operands(const char *letters)
+{
+    int n = 0;
+    while (letters[n]) n++;
+    return n && letters[n - 1] == '*' ? -1 : n;
+}
+
+/* The letter of operand i of those that there are. */
+static inline char tg__letter(const char *letters, int i)
+{
+    return letters[1] == '*' ? letters[0] : letters[i];
+}
+
+#endif

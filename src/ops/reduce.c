@@ -1,0 +1,664 @@
+/* Reductions over axes: sums, products, extremes, norms.
+
+   x is seen as outputs (the axes that stay) of elements (the axes that are reduced). fold_each goes
+   through the outputs in tiles, rows of up to TG__TILE neighbours whose per-output numbers are
+   doubles; a rule makes y of a tile, or adds the gradient of one. Where neighbouring outputs lie
+   closer in memory than neighbouring elements a tile is wide and the kernels work along the
+   outputs; else it holds one output and they work along its elements. */
+#include "ops/op.h"
+
+#include <math.h>
+
+enum { FEW_ELEMENTS = 16 };
+
+typedef struct fold fold;
+
+/* Forward: fills y[w]. Backward: y and g are given. */
+typedef void rule(fold *f, double *y, const double *g);
+
+struct fold {
+    const tg__call *c;
+    const tg__reduce_kernels *k;
+    const tg_reduce_attributes *a;
+    int64_t count;     /* elements of an output */
+    tg__walk outputs;  /* x, and dx in backward */
+    tg__walk elements; /* the same, of the present tile */
+    int64_t w;         /* of the present tile */
+    int64_t at;        /* its first output, row-major */
+    double *before;    /* only in the backward rule of prod: room for count running products */
+};
+
+/* A case of the checks: one operand, and attributes. */
+#define OVER(SAMPLE, ...)                                                                          \
+    {                                                                                              \
+        .n = 1, .x = { SAMPLE }, .attributes = ATTRIBUTES(reduce, __VA_ARGS__)                     \
+    }
+
+/* A case of the checks: one operand, and attributes. */
+#define OVER(SAMPLE, ...)                                                                          \
+    {                                                                                              \
+        .n = 1, .x = { SAMPLE }, .attributes = ATTRIBUTES(reduce, __VA_ARGS__)                     \
+    }
+
+/* ---- axes and shapes ------------------------------------------------------------------------- */
+
+/* The axes that a call reduces, as bits. */
+static tg_code reduced_axes(const tg__call *c, unsigned *axes)
+{
+    const tg_reduce_attributes *const a = c->attributes;
+    const int rank = c->x[0].s->rank, count = a->axes.count;
+    *axes = 0;
+    if (count == 0 && a->axis == TG_ALL) {
+        *axes = (1u << rank) - 1;
+        return TG_OK;
+    }
+    if (count < 0 || count > TG_MAX_RANK)
+        return tg__fail(c, TG_ERROR_ARGUMENT, "a list of %d axes: it holds at most %d", count,
+                        TG_MAX_RANK);
+    for (int i = 0; i < (count ? count : 1); i++) {
+        const int given = count ? a->axes.axis[i] : a->axis, axis = tg__axis(given, rank);
+        if (axis < 0)
+            return tg__fail(c, TG_ERROR_SHAPE, "there is no axis %d in a tensor of rank %d", given,
+                            rank);
+        if (*axes & 1u << axis) return tg__fail(c, TG_ERROR_SHAPE, "axis %d is given twice", given);
+        *axes |= 1u << axis;
+    }
+    return TG_OK;
+}
+
+static tg_code reduced_shape(const tg__call *c, tg__shape *y)
+{
+    const tg_reduce_attributes *const a = c->attributes;
+    const tg__shape *const x = c->x[0].s;
+    unsigned axes;
+    const tg_code code = reduced_axes(c, &axes);
+    if (code != TG_OK) return code;
+    y->type = x->type;
+    y->rank = 0;
+    for (int i = 0; i < x->rank; i++) {
+        const bool reduced = axes & 1u << i;
+        if (!reduced || a->keep) y->dim[y->rank++] = reduced ? 1 : x->dim[i];
+    }
+    return TG_OK;
+}
+
+/* The same for ops that have no result without elements. */
+static tg_code reduced_shape_of_some(const tg__call *c, tg__shape *y)
+{
+    const tg_code code = reduced_shape(c, y);
+    if (code != TG_OK || c->x[0].s->n > 0) return code;
+    for (int i = 0; i < y->rank; i++)
+        if (y->dim[i] == 0) return TG_OK;
+    return tg__fail(c, TG_ERROR_SHAPE, "no elements to choose from in shape %s",
+                    TG__SHAPE_TEXT(c->x[0].s));
+}
+
+/* x's axes among the given ones. */
+static tg__shape part_of(const tg__shape *x, unsigned axes)
+{
+    tg__shape s = { .type = x->type, .n = 1 };
+    for (int i = 0; i < x->rank; i++) {
+        if (!(axes & 1u << i)) continue;
+        s.dim[s.rank] = x->dim[i];
+        s.stride[s.rank++] = x->stride[i];
+        s.n *= x->dim[i];
+    }
+    return s;
+}
+
+/* ---- from tile to tile ----------------------------------------------------------------------- */
+
+/* A walk over one row of adjacent elements. */
+static void walk_row(tg__walk *w, int64_t n, void *x, void *dx)
+{
+    w->arrays = 2;
+    w->rank = 0;
+    w->n = n;
+    w->p[0] = x;
+    w->p[1] = dx;
+    w->stride[0] = w->stride[1] = 1;
+}
+
+/* In backward dx goes along with x. A sum of everything, the last step of most models, takes the
+   short way. */
+static void fold_begin(fold *f, const tg__call *c, bool backward)
+{
+    unsigned axes;
+    (void)reduced_axes(c, &axes); /* the shape rule has seen them */
+    const tg__shape *const x = c->x[0].s;
+    void *const dx = backward ? c->dx[0].p : c->x[0].p;
+    f->c = c;
+    f->k = &c->k->reduce;
+    f->a = c->attributes;
+    f->count = x->n;
+    f->at = 0;
+    if (axes + 1 == 1u << x->rank && tg__shape_contiguous(x)) {
+        walk_row(&f->outputs, 1, c->x[0].p, dx);
+        walk_row(&f->elements, x->n, c->x[0].p, dx);
+        return;
+    }
+    const tg__shape kept = part_of(x, ~axes), reduced = part_of(x, axes);
+    f->count = reduced.n;
+    tg__walk_begin(&f->outputs, 2, (const tg__array[]){ { &kept, c->x[0].p }, { &kept, dx } });
+    tg__walk_begin(&f->elements, 2,
+                   (const tg__array[]){ { &reduced, c->x[0].p }, { &reduced, dx } });
+}
+
+static ptrdiff_t magnitude(ptrdiff_t step)
+{
+    return step < 0 ? -step : step;
+}
+
+/* How many outputs of a row go into a tile. Many also where an output has too few elements to be
+   worth a call. */
+static int64_t widest(const fold *f)
+{
+    if (f->elements.n <= FEW_ELEMENTS) return TG__TILE;
+    return magnitude(f->outputs.stride[0]) < magnitude(f->elements.stride[0]) ? TG__TILE : 1;
+}
+
+static void *output(const fold *f, const void *p)
+{
+    return (char *)p + (size_t)f->at * tg__type_size(f->c->y.s->type);
+}
+
+static void fold_each(fold *f, rule *r, int64_t width, bool backward)
+{
+    const size_t size = tg__type_size(f->c->x[0].s->type);
+    double y[TG__TILE], g[TG__TILE];
+    do {
+        for (int64_t j = 0; j < f->outputs.n; j += f->w, f->at += f->w) {
+            f->w = f->outputs.n - j < width ? f->outputs.n - j : width;
+            for (int k = 0; k < 2; k++)
+                f->elements.p[k] = f->outputs.p[k] + j * f->outputs.stride[k] * (ptrdiff_t)size;
+            if (backward) {
+                f->k->load(f->w, y, output(f, f->c->y.p));
+                f->k->load(f->w, g, output(f, f->c->g));
+            }
+            r(f, y, g);
+            if (!backward && f->c->y.s->type != TG_I64) f->k->store(f->w, output(f, f->c->y.p), y);
+        }
+    } while (tg__walk_next(&f->outputs));
+}
+
+static tg_code fold_forward(const tg__call *c, rule *r)
+{
+    if (c->y.s->n == 0) return TG_OK;
+    fold f;
+    fold_begin(&f, c, false);
+    fold_each(&f, r, widest(&f), false);
+    return TG_OK;
+}
+
+static tg_code fold_backward(const tg__call *c, rule *r)
+{
+    if (!c->dx[0].p || c->x[0].s->n == 0) return TG_OK;
+    fold f;
+    fold_begin(&f, c, true);
+    fold_each(&f, r, widest(&f), true);
+    return TG_OK;
+}
+
+static tg__tile tile_of(const fold *f)
+{
+    return (tg__tile){ f->w, f->elements.n, f->elements.p[0], f->outputs.stride[0],
+                       f->elements.stride[0] };
+}
+
+/* y = the sum over the tile's elements of a kernel's term. */
+static void total(fold *f, tg__sum_kernel *kernel, const double *b, double p, double *y)
+{
+    tg__sums s;
+    for (int64_t j = 0; j < f->w; j++) s.total[j] = s.rest[j] = 0;
+    do {
+        const tg__tile t = tile_of(f);
+        kernel(&t, b, p, &s);
+    } while (tg__walk_next(&f->elements));
+    for (int64_t j = 0; j < f->w; j++) {
+        y[j] = s.total[j] + s.rest[j];
+        if (y[j] != y[j]) y[j] = s.total[j]; /* of an infinite sum the rest is NaN */
+    }
+}
+
+/* y = a kernel's fold over the tile's elements, beginning with start. */
+static void folded(fold *f, tg__fold_kernel *kernel, double start, double *y)
+{
+    for (int64_t j = 0; j < f->w; j++) y[j] = start;
+    do {
+        const tg__tile t = tile_of(f);
+        kernel(&t, y);
+    } while (tg__walk_next(&f->elements));
+}
+
+/* dx += a times a kernel's term. */
+static void spread(fold *f, tg__spread_kernel *kernel, const double *a, const double *b, double p)
+{
+    do {
+        const tg__tile t = tile_of(f);
+        kernel(&t, f->elements.p[1], a, b, p);
+    } while (tg__walk_next(&f->elements));
+}
+
+/* ---- sum, mean ------------------------------------------------------------------------------- */
+
+static void sum_of(fold *f, double *y, const double *g)
+{
+    (void)g;
+    total(f, f->k->sum, NULL, 0, y);
+}
+
+static void spread_sum(fold *f, double *y, const double *g)
+{
+    (void)y;
+    spread(f, f->k->spread, g, NULL, 0);
+}
+
+TG_OP(sum, "l", reduce, "sum of the elements over axes")
+
+SHAPE(sum) { return reduced_shape(c, y); }
+
+FORWARD(sum) { return fold_forward(c, sum_of); }
+
+BACKWARD(sum) { return fold_backward(c, spread_sum); }
+
+CASES(sum, { .n = 1, .x = { TENSOR(-2, 2, 3, 4) } }, { .n = 1, .x = { SCALAR(-2, 2) } },
+      OVER(TENSOR(-2, 2, 70, 3), .axis = 0), OVER(TENSOR(-2, 2, 3, 70), .axis = 0, .keep = true),
+      OVER(TENSOR(-2, 2, 2, 3, 4), .axis = -1),
+      OVER(TENSOR(-2, 2, 2, 3, 4), .axes = { 2, { 0, 2 } }),
+      OVER(TENSOR(-2, 2, 2, 3, 2, 3), .axes = { 2, { -1, 1 } }, .keep = true),
+      OVER(TENSOR(-2, 2, 0, 3), .axis = 0))
+
+static void mean_of(fold *f, double *y, const double *g)
+{
+    sum_of(f, y, g);
+    for (int64_t j = 0; j < f->w; j++) y[j] /= (double)f->count;
+}
+
+static void spread_mean(fold *f, double *y, const double *g)
+{
+    (void)y;
+    double a[TG__TILE];
+    for (int64_t j = 0; j < f->w; j++) a[j] = g[j] / (double)f->count;
+    spread(f, f->k->spread, a, NULL, 0);
+}
+
+TG_OP(mean, "l", reduce, "mean of the elements over axes")
+
+SHAPE(mean) { return reduced_shape(c, y); }
+
+FORWARD(mean) { return fold_forward(c, mean_of); }
+
+BACKWARD(mean) { return fold_backward(c, spread_mean); }
+
+CASES(mean, { .n = 1, .x = { TENSOR(-2, 2, 3, 4) } }, { .n = 1, .x = { SCALAR(-2, 2) } },
+      OVER(TENSOR(-2, 2, 5, 3), .axis = 0, .keep = true), OVER(TENSOR(-2, 2, 5, 3), .axis = -1),
+      OVER(TENSOR(-2, 2, 2, 3, 2, 3), .axes = { 3, { 0, 1, 3 } }),
+      OVER(TENSOR(-2, 2, 3, 0), .axis = 0))
+
+/* ---- prod ------------------------------------------------------------------------------------ */
+
+static void product_of(fold *f, double *y, const double *g)
+{
+    (void)g;
+    folded(f, f->k->product, 1, y);
+}
+
+/* The elements of f's outputs in the opposite order: the last one first, and steps the other way.
+   */
+static tg__walk reversed(const tg__walk *w, size_t size)
+{
+    tg__walk r = *w;
+    for (int k = 0; k < w->arrays; k++) {
+        r.p[k] += (w->n - 1) * w->stride[k] * (ptrdiff_t)size;
+        r.stride[k] = -w->stride[k];
+        for (int i = 0; i < w->rank; i++) {
+            r.p[k] += (w->dim[i] - 1) * w->step[i][k];
+            r.step[i][k] = -w->step[i][k];
+        }
+    }
+    return r;
+}
+
+/* dx = g times the product of the other elements: of those before, from the first pass, and of
+   those behind, which grows in the second pass from the last element to the first. A tile has one
+   output. */
+static void spread_product(fold *f, double *y, const double *g)
+{
+    (void)y;
+    if (*g == 0) return;
+    double m = 1, *before = f->before;
+    do {
+        const tg__tile t = tile_of(f);
+        f->k->products_before(&t, &m, before);
+        before += t.n;
+    } while (tg__walk_next(&f->elements));
+
+    tg__walk back = reversed(&f->elements, tg__type_size(f->c->x[0].s->type));
+    m = 1;
+    do {
+        const tg__tile t = { 1, back.n, back.p[0], 0, back.stride[0] };
+        f->k->spread_products(&t, back.p[1], *g, &m, before - 1);
+        before -= t.n;
+    } while (tg__walk_next(&back));
+}
+
+TG_OP(prod, "n", reduce, "product of the elements over axes")
+
+SHAPE(prod) { return reduced_shape(c, y); }
+
+FORWARD(prod) { return fold_forward(c, product_of); }
+
+BACKWARD(prod)
+{
+    if (!c->dx[0].p || c->x[0].s->n == 0) return TG_OK;
+    fold f;
+    fold_begin(&f, c, true);
+    f.before = tg__scratch(c, (size_t)f.count * sizeof *f.before);
+    if (!f.before) return TG_ERROR_MEMORY;
+    fold_each(&f, spread_product, 1, true);
+    return TG_OK;
+}
+
+CASES(prod, { .n = 1, .x = { TENSOR(-2, 2, 2, 3) } }, { .n = 1, .x = { SCALAR(-2, 2) } },
+      OVER(TENSOR(-2, 2, 3, 4), .axis = 0), OVER(TENSOR(-2, 2, 3, 4), .axis = 1, .keep = true),
+      OVER(TENSOR(0.5, 2, 2, 3, 2, 2), .axes = { 2, { 1, -1 } }),
+      OVER(TENSOR(-2, 2, 0, 3), .axis = 0))
+
+/* ---- var, std -------------------------------------------------------------------------------- */
+
+/* What the sum of squares is divided by: NaN where nothing is left of it. */
+static double freedom(const fold *f)
+{
+    const double n = (double)f->count - f->a->correction;
+    return n > 0 ? n : (double)NAN;
+}
+
+/* The mean, corrected by the mean distance from it: of equal elements exactly one of them, so that
+   their variance is 0. */
+static void center_of(fold *f, double *y)
+{
+    double rest[TG__TILE];
+    mean_of(f, y, NULL);
+    total(f, f->k->offsets, y, 0, rest);
+    for (int64_t j = 0; j < f->w; j++) y[j] += rest[j] / (double)f->count;
+}
+
+static void variance_of(fold *f, double *y, const double *g)
+{
+    (void)g;
+    double mean[TG__TILE];
+    center_of(f, mean);
+    total(f, f->k->squares, mean, 0, y);
+    for (int64_t j = 0; j < f->w; j++) y[j] /= freedom(f);
+}
+
+static void spread_variance(fold *f, double *y, const double *g)
+{
+    (void)y;
+    double mean[TG__TILE], a[TG__TILE];
+    center_of(f, mean);
+    for (int64_t j = 0; j < f->w; j++) a[j] = g[j] == 0 ? 0 : 2 * g[j] / freedom(f);
+    spread(f, f->k->spread_offsets, a, mean, 0);
+}
+
+TG_OP(var, "n", reduce, "variance of the elements over axes: divided by n - correction")
+
+SHAPE(var) { return reduced_shape(c, y); }
+
+FORWARD(var) { return fold_forward(c, variance_of); }
+
+BACKWARD(var) { return fold_backward(c, spread_variance); }
+
+CASES(var, { .n = 1, .x = { TENSOR(-2, 2, 3, 4) } },
+      OVER(TENSOR(-2, 2, 4, 3), .axis = 0, .correction = 0.0),
+      OVER(TENSOR(-2, 2, 4, 3), .axis = -1, .keep = true),
+      OVER(TENSOR(-2, 2, 2, 3, 2, 3), .axes = { 2, { 0, 2 } }),
+      OVER(TENSOR(-2, 2, 3, 0), .axis = 0))
+
+static void deviation_of(fold *f, double *y, const double *g)
+{
+    variance_of(f, y, g);
+    for (int64_t j = 0; j < f->w; j++) y[j] = sqrt(y[j]);
+}
+
+static void spread_deviation(fold *f, double *y, const double *g)
+{
+    double mean[TG__TILE], a[TG__TILE];
+    center_of(f, mean);
+    for (int64_t j = 0; j < f->w; j++)
+        a[j] = g[j] == 0 || y[j] == 0 ? 0 : g[j] / (y[j] * freedom(f));
+    spread(f, f->k->spread_offsets, a, mean, 0);
+}
+
+TG_OP(std, "n", reduce, "standard deviation of the elements over axes: the square root of var")
+
+SHAPE(std) { return reduced_shape(c, y); }
+
+FORWARD(std) { return fold_forward(c, deviation_of); }
+
+BACKWARD(std) { return fold_backward(c, spread_deviation); }
+
+CASES(std, { .n = 1, .x = { TENSOR(-2, 2, 3, 4) } },
+      OVER(TENSOR(-2, 2, 4, 3), .axis = 0, .correction = 0.0),
+      OVER(TENSOR(-2, 2, 4, 3), .axis = -1, .keep = true),
+      OVER(TENSOR(-2, 2, 2, 3, 2, 3), .axes = { 2, { 0, 2 } }))
+
+/* ---- amax, amin, argmax, argmin -------------------------------------------------------------- */
+
+static void largest(fold *f, double *y, const double *g)
+{
+    (void)g;
+    folded(f, f->k->max, -(double)INFINITY, y);
+}
+
+static void smallest(fold *f, double *y, const double *g)
+{
+    (void)g;
+    folded(f, f->k->min, (double)INFINITY, y);
+}
+
+/* a = g shared by as many elements as match y. */
+static void shares(fold *f, tg__sum_kernel *matches, const double *y, const double *g, double *a)
+{
+    total(f, matches, y, 0, a);
+    for (int64_t j = 0; j < f->w; j++) a[j] = g[j] / a[j];
+}
+
+static void spread_extreme(fold *f, double *y, const double *g)
+{
+    double a[TG__TILE];
+    shares(f, f->k->matches, y, g, a);
+    spread(f, f->k->spread_matches, a, y, 0);
+}
+
+TG_OP(amax, "n", reduce, "largest element over axes; ties share the gradient")
+
+SHAPE(amax) { return reduced_shape_of_some(c, y); }
+
+FORWARD(amax) { return fold_forward(c, largest); }
+
+BACKWARD(amax) { return fold_backward(c, spread_extreme); }
+
+CASES(amax, { .n = 1, .x = { TENSOR(-2, 2, 3, 4) } }, { .n = 1, .x = { SCALAR(-2, 2) } },
+      OVER(TENSOR(-2, 2, 4, 3), .axis = 0), OVER(TENSOR(-2, 2, 4, 3), .axis = -1, .keep = true),
+      OVER(TENSOR(-2, 2, 2, 3, 2, 3), .axes = { 2, { 0, 2 } }),
+      OVER(TENSOR(-2, 2, 3, 0), .axis = 0))
+
+TG_OP(amin, "n", reduce, "smallest element over axes; ties share the gradient")
+
+SHAPE(amin) { return reduced_shape_of_some(c, y); }
+
+FORWARD(amin) { return fold_forward(c, smallest); }
+
+BACKWARD(amin) { return fold_backward(c, spread_extreme); }
+
+CASES(amin, { .n = 1, .x = { TENSOR(-2, 2, 3, 4) } }, { .n = 1, .x = { SCALAR(-2, 2) } },
+      OVER(TENSOR(-2, 2, 4, 3), .axis = 0), OVER(TENSOR(-2, 2, 4, 3), .axis = -1, .keep = true),
+      OVER(TENSOR(-2, 2, 2, 3, 2, 3), .axes = { 2, { 0, 2 } }),
+      OVER(TENSOR(-2, 2, 3, 0), .axis = 0))
+
+/* Writes the position of the first element that is value[j], row-major among the reduced axes. */
+static void find_first(fold *f, const double *value)
+{
+    int64_t *const index = output(f, f->c->y.p), at = 0;
+    for (int64_t j = 0; j < f->w; j++) index[j] = -1;
+    do {
+        const tg__tile t = tile_of(f);
+        f->k->find(&t, value, at, index);
+        at += t.n;
+    } while (tg__walk_next(&f->elements));
+}
+
+static void find_largest(fold *f, double *y, const double *g)
+{
+    largest(f, y, g);
+    find_first(f, y);
+}
+
+static void find_smallest(fold *f, double *y, const double *g)
+{
+    smallest(f, y, g);
+    find_first(f, y);
+}
+
+static tg_code index_shape(const tg__call *c, tg__shape *y)
+{
+    const tg_code code = reduced_shape_of_some(c, y);
+    y->type = TG_I64;
+    return code;
+}
+
+TG_OP_ZERO(argmax, "0", reduce, "index of the first largest element over axes")
+
+SHAPE(argmax) { return index_shape(c, y); }
+
+FORWARD(argmax) { return fold_forward(c, find_largest); }
+
+CASES(argmax, { .n = 1, .x = { TENSOR(-2, 2, 3, 4) } }, { .n = 1, .x = { SCALAR(-2, 2) } },
+      OVER(TENSOR(-2, 2, 4, 3), .axis = 0), OVER(TENSOR(-2, 2, 2, 3, 4), .axis = -1, .keep = true))
+
+TG_OP_ZERO(argmin, "0", reduce, "index of the first smallest element over axes")
+
+SHAPE(argmin) { return index_shape(c, y); }
+
+FORWARD(argmin) { return fold_forward(c, find_smallest); }
+
+CASES(argmin, { .n = 1, .x = { TENSOR(-2, 2, 3, 4) } }, { .n = 1, .x = { SCALAR(-2, 2) } },
+      OVER(TENSOR(-2, 2, 4, 3), .axis = 0), OVER(TENSOR(-2, 2, 2, 3, 4), .axis = -1, .keep = true))
+
+/* ---- norm ------------------------------------------------------------------------------------ */
+
+/* The power of two that brings size to about 1, as far as the type can hold it. It changes no digit
+   of what it multiplies. */
+static double unit(double size, tg_type type)
+{
+    const int most = type == TG_F32 ? 126 : 1022;
+    int exponent;
+    (void)frexp(size, &exponent);
+    return size == 0 || !isfinite(size) ? 1 : ldexp(1, -exponent < most ? -exponent : most);
+}
+
+/* (sum |x|^p)^(1/p) of elements divided by about the largest (for p < 0 the smallest), whose power
+   could overflow. */
+static void power_norm(fold *f, double *y)
+{
+    const double p = f->a->p;
+    double size[TG__TILE], b[TG__TILE];
+    if (p < 0) folded(f, f->k->size_min, (double)INFINITY, size);
+    else folded(f, f->k->size_max, 0, size);
+    for (int64_t j = 0; j < f->w; j++) b[j] = unit(size[j], f->c->x[0].s->type);
+    total(f, p == 2 ? f->k->scaled_squares : f->k->powers, b, p, y);
+    for (int64_t j = 0; j < f->w; j++)
+        y[j] = f->count == 0 ? 0 : (p == 2 ? sqrt(y[j]) : pow(y[j], 1 / p)) / b[j];
+}
+
+static void norm_of(fold *f, double *y, const double *g)
+{
+    (void)g;
+    const double p = f->a->p;
+    if (p == 1) {
+        total(f, f->k->sizes, NULL, 0, y);
+    } else if (isinf(p) && f->count > 0) {
+        folded(f, p > 0 ? f->k->size_max : f->k->size_min, p > 0 ? 0 : (double)INFINITY, y);
+    } else if (p == 0) {
+        const double zero[TG__TILE] = { 0 };
+        total(f, f->k->matches, zero, 0, y);
+        for (int64_t j = 0; j < f->w; j++) y[j] = (double)f->count - y[j];
+    } else {
+        power_norm(f, y);
+    }
+}
+
+/* dx = g sign(x) (|x| / y)^(p - 1). */
+static void spread_norm(fold *f, double *y, const double *g)
+{
+    const double p = f->a->p;
+    double a[TG__TILE], b[TG__TILE];
+    if (p == 0) return;
+    if (isinf(p)) {
+        shares(f, f->k->size_matches, y, g, a);
+        spread(f, f->k->spread_size_matches, a, y, 0);
+        return;
+    }
+    for (int64_t j = 0; j < f->w; j++) {
+        a[j] = g[j] == 0 || y[j] == 0 ? 0 : p == 2 ? g[j] / y[j] : g[j];
+        b[j] = p == 2 ? 0 : 1 / y[j];
+    }
+    spread(f,
+           p == 1   ? f->k->spread_signs
+           : p == 2 ? f->k->spread_offsets
+                    : f->k->spread_powers,
+           a, b, p - 1);
+}
+
+TG_OP(norm, "n", reduce, "p-norm of the elements over axes; p = 0 counts those that are not 0")
+
+SHAPE(norm)
+{
+    const double p = ((const tg_reduce_attributes *)c->attributes)->p;
+    return isnan(p) ? tg__fail(c, TG_ERROR_ARGUMENT, "p is NaN") : reduced_shape(c, y);
+}
+
+FORWARD(norm) { return fold_forward(c, norm_of); }
+
+BACKWARD(norm) { return fold_backward(c, spread_norm); }
+
+CASES(norm, { .n = 1, .x = { TENSOR(-2, 2, 3, 4) } }, { .n = 1, .x = { SCALAR(0.5, 2) } },
+      OVER(TENSOR(-2, 2, 4, 3), .axis = 0, .p = 1.0),
+      OVER(TENSOR(-2, 2, 4, 3), .axis = -1, .keep = true, .p = 3.0),
+      OVER(TENSOR(0.5, 2, 4, 3), .axis = 0, .p = -1.5),
+      OVER(TENSOR(-2, 2, 4, 3), .axis = -1, .p = (double)INFINITY),
+      OVER(TENSOR(-2, 2, 2, 3, 2, 3), .axes = { 2, { 0, 2 } }))
+
+/* ---- logsumexp ------------------------------------------------------------------------------- */
+
+/* Shifted by the maximum, unless that is infinite: then the exponentials give 0 or infinity without
+   help. */
+static void logsumexp_of(fold *f, double *y, const double *g)
+{
+    double m[TG__TILE];
+    largest(f, m, g);
+    for (int64_t j = 0; j < f->w; j++)
+        if (isinf(m[j])) m[j] = 0;
+    total(f, f->k->exps, m, 0, y);
+    for (int64_t j = 0; j < f->w; j++) y[j] = log(y[j]) + m[j];
+}
+
+static void spread_logsumexp(fold *f, double *y, const double *g)
+{
+    double a[TG__TILE];
+    for (int64_t j = 0; j < f->w; j++) a[j] = y[j] < 0 && isinf(y[j]) ? 0 : g[j];
+    spread(f, f->k->spread_exps, a, y, 0);
+}
+
+TG_OP(logsumexp, "n", reduce, "logarithm of the sum of the exponentials over axes")
+
+SHAPE(logsumexp) { return reduced_shape(c, y); }
+
+FORWARD(logsumexp) { return fold_forward(c, logsumexp_of); }
+
+BACKWARD(logsumexp) { return fold_backward(c, spread_logsumexp); }
+
+CASES(logsumexp, { .n = 1, .x = { TENSOR(-2, 2, 3, 4) } }, { .n = 1, .x = { SCALAR(-2, 2) } },
+      OVER(TENSOR(-2, 2, 4, 3), .axis = 0), OVER(TENSOR(-2, 2, 4, 3), .axis = -1, .keep = true),
+      OVER(TENSOR(-2, 2, 2, 3, 2, 3), .axes = { 2, { 0, 2 } }))

@@ -1,0 +1,70 @@
+/* The op table itself, and what every rule may call. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ops/attributes.h"
+#include "ops/op.h"
+#include "table.inl" /* generated: tg__ops, names */
+
+/* Code 0: a leaf is an instruction without operands, so that every value comes from an instruction. */
+const tg__op tg__op_leaf = { .name = "leaf", .letters = "", .doc = "input, parameter or constant",
+                             .attributes = &tg__attributes_none };
+
+tg_code tg__fail(const tg__call *c, tg_code code, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(c->message, c->message_size, format, args);
+    va_end(args);
+    return code;
+}
+
+void *tg__scratch(const tg__call *c, size_t bytes)
+{
+    return tg__arena_push(c->scratch, bytes);
+}
+
+void tg__copy(const tg__kernels *k, tg__array y, tg__array x)
+{
+    tg__walk w;
+    tg__walk_begin(&w, 2, (const tg__array[]){ y, x });
+    do k->copy(w.n, w.p[0], w.stride[0], w.p[1], w.stride[1]);
+    while (tg__walk_next(&w));
+}
+
+void tg__add(const tg__kernels *k, tg__array y, tg__array x)
+{
+    tg__walk w;
+    tg__walk_begin(&w, 2, (const tg__array[]){ y, x });
+    do k->add(w.n, w.p[0], w.stride[0], w.p[1], w.stride[1]);
+    while (tg__walk_next(&w));
+}
+
+int tg__find(const char *name)
+{
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(names[i].name, name) == 0) return names[i].code;
+    return 0;
+}
+
+int tg_op_count(void)
+{
+    return (int)(sizeof names / sizeof *names);
+}
+
+bool tg_op_at(int i, tg_op_info *info)
+{
+    if (i < 0 || i >= tg_op_count()) return false;
+    const tg__op *op = tg__ops[names[i].code];
+    *info = (tg_op_info){ names[i].name, op->letters, op->doc, op->attributes->name, op->value,
+                          { op->derivative[0], op->derivative[1], op->derivative[2] } };
+    return true;
+}
+
+bool tg_op_find(const char *name, tg_op_info *info)
+{
+    for (int i = 0; name && i < tg_op_count(); i++)
+        if (strcmp(names[i].name, name) == 0) return tg_op_at(i, info);
+    return false;
+}

@@ -1,0 +1,234 @@
+/* The walks over the tape: backwards, adding to the adjoints of each instruction's operands, and forwards, computing
+   values again. */
+#include <string.h>
+
+#include "tape/record.h"
+#include "tape/scalar.h"
+#include "tape/tape.h"
+
+enum { FEW = 4 };
+
+/* An instruction's operands and result as arrays for its rules. */
+typedef struct step {
+    tg__call call;
+    tg__array few_x[FEW], few_dx[FEW];
+    uint32_t room[2];
+    char message[256];
+} step;
+
+static tg_value failed(tg_tape *t, uint32_t i, const step *s, tg_code code)
+{
+    const tg_site site = tg__site_of(t, i);
+    return tg__error(t, code, s->call.op->name, &site, "%s", code == TG_ERROR_MEMORY ? "no memory" : s->message);
+}
+
+static bool set_up(tg_tape *t, uint32_t i, bool backward, step *s)
+{
+    const tg__instruction *in = &t->head.code[i];
+    int n;
+    const uint32_t *id = tg__operand_ids(t, in, s->room, &n);
+    tg__array *x = s->few_x, *dx = s->few_dx;
+    t->scratch.used = 0;
+    if (n > FEW) {
+        x = tg__arena_push(&t->scratch, (size_t)n * sizeof *x);
+        dx = tg__arena_push(&t->scratch, (size_t)n * sizeof *dx);
+        if (!x || !dx) return false;
+    }
+    s->message[0] = 0;
+    s->call = (tg__call){ .op = tg__op_table[in->op], .code = in->op, .k = t->k, .attributes = tg__attributes_of(t, in),
+                          .n = n, .x = x, .y = tg__value_array(t, in->y), .scratch = &t->scratch,
+                          .message = s->message, .message_size = sizeof s->message };
+    for (int j = 0; j < n; j++) x[j] = tg__value_array(t, id[j]);
+    for (int j = 0; backward && j < n; j++) {
+        const char letter = tg__letter(s->call.op->letters, j);
+        const bool wanted = letter != '0' && letter != 'i' && tg__is_active(t, id[j]);
+        dx[j] = wanted ? tg__adjoint_array(t, id[j]) : (tg__array){ x[j].s, NULL };
+    }
+    s->call.dx = dx;
+    return true;
+}
+
+/* ---- backward ------------------------------------------------------------------------------------------------------ */
+
+static bool all_zero(tg__array g)
+{
+    if (g.s->type == TG_F64) {
+        const double *p = g.p;
+        for (int64_t i = 0; i < g.s->n; i++)
+            if (p[i] != 0) return false;
+    } else {
+        const float *p = g.p;
+        for (int64_t i = 0; i < g.s->n; i++)
+            if (p[i] != 0) return false;
+    }
+    return true;
+}
+
+/* One instruction of any kind. A zero incoming gradient contributes nothing, and takes no time. */
+static bool step_back(tg_tape *t, uint32_t i)
+{
+    const tg__instruction *in = &t->head.code[i];
+    if (in->op == TG__LEAF || in->flags & TG__INACTIVE) return true;
+    const tg__array g = tg__adjoint_array(t, in->y);
+    if (all_zero(g)) return true;
+    step s;
+    if (!set_up(t, i, true, &s)) return failed(t, i, &s, TG_ERROR_MEMORY), false;
+    s.call.g = g.p;
+    const tg_code code = s.call.op->backward(&s.call);
+    if (code != TG_OK) failed(t, i, &s, code);
+    return code == TG_OK;
+}
+
+static bool walk_back(tg_tape *t, uint32_t last)
+{
+    for (uint32_t end = last + 1; end > 0; end--) {
+        if (t->type == TG_F64) end = tg__scalar_backward(t, end);
+        if (end == 0) break;
+        if (!step_back(t, end - 1)) return false;
+    }
+    return true;
+}
+
+/* Adjoints of everything on the tape become zero; with keep_leaves those of leaves stay as they are. */
+static void clear(tg_tape *t, bool keep_leaves)
+{
+    char *d = t->adjoints.data;
+    if (!keep_leaves) {
+        memset(d, 0, t->head.n_values * t->element);
+        return;
+    }
+    for (uint32_t i = 0; i < t->head.n_code; i++) {
+        const tg__instruction *in = &t->head.code[i];
+        const tg__array y = tg__adjoint_array(t, in->y);
+        if (in->op != TG__LEAF && y.s->type != TG_I64) memset(y.p, 0, (size_t)y.s->n * t->element);
+    }
+    /* Leaves newer than the gradients there are start from zero. */
+    if (t->graded < t->head.n_values)
+        memset(d + t->graded * t->element, 0, (t->head.n_values - t->graded) * t->element);
+}
+
+static void seed(const tg_tape *t, uint32_t root, const double *cotangent)
+{
+    const tg__array d = tg__adjoint_array(t, root);
+    const tg__shape *s = d.s;
+    const double one = 1;
+    tg__shape source = *s;
+    source.type = TG_F64;
+    tg__shape_finish(&source);
+    tg__walk w;
+    tg__walk_begin(&w, 2, (const tg__array[]){ d, { &source, (void *)(uintptr_t)(cotangent ? cotangent : &one) } });
+    do {
+        const double *c = (const double *)(void *)w.p[1];
+        for (int64_t i = 0; i < w.n; i++) {
+            if (s->type == TG_F64) ((double *)(void *)w.p[0])[i * w.stride[0]] += c[i * w.stride[1]];
+            else ((float *)(void *)w.p[0])[i * w.stride[0]] += (float)c[i * w.stride[1]];
+        }
+    } while (tg__walk_next(&w));
+}
+
+/* Whether the value of instruction root was made, by any path, from a leaf that was written afterwards. */
+static bool out_of_date(tg_tape *t, uint32_t root)
+{
+    const tg__stale *list = (const tg__stale *)(void *)t->stale.data;
+    const size_t n = t->stale.used / sizeof *list;
+    if (n == 0) return false;
+    t->scratch.used = 0;
+    char *needed = tg__arena_push(&t->scratch, root + (size_t)1);
+    if (!needed) {
+        tg__error(t, TG_ERROR_MEMORY, "backward", NULL, "no memory");
+        return true;
+    }
+    memset(needed, 0, root + (size_t)1);
+    needed[root] = 1;
+    for (uint32_t i = root + 1; i-- > 0;) {
+        if (!needed[i]) continue;
+        uint32_t room[2];
+        int m;
+        const uint32_t *id = tg__operand_ids(t, &t->head.code[i], room, &m);
+        for (int j = 0; j < m; j++) {
+            const uint32_t maker = tg__maker(t, id[j]);
+            if (maker > i) continue;
+            needed[maker] = 1;
+            const uint32_t entry = t->head.code[maker].op == TG__LEAF ? t->head.code[maker].b : 0;
+            if (!entry || i < list[entry - 1].from || i >= list[entry - 1].to) continue;
+            const tg_site site = tg__site_of(t, i);
+            const tg_site made = tg__site_of(t, maker);
+            const char *name = tg_name_of((tg_value){ t, t->head.code[maker].y, tg__generation_of(t, maker) });
+            tg__error(t, TG_ERROR_HISTORY, "backward", &site,
+                      "%s was recorded here from the leaf %s%sof %s:%d, which has been written since: record again, or "
+                      "call tg_forward",
+                      tg__ops[t->head.code[i].op]->name, name ? name : "", name ? " " : "", made.file ? made.file : "?",
+                      made.line);
+            return true;
+        }
+    }
+    return false;
+}
+
+bool tg_backward_with(tg_value root, const tg_backward_options *options)
+{
+    const tg_backward_options o = options ? *options : (tg_backward_options){ 0 };
+    tg_tape *t = tg__tape_of(root, "backward", NULL);
+    if (!t) return false;
+    const uint32_t last = tg__maker(t, root.id);
+    const tg_site site = tg__site_of(t, last);
+    const tg__shape *s = tg__value_array(t, root.id).s;
+    if (s->type == TG_I64 || !tg__has_gradient(t, root.id)) {
+        tg__error(t, TG_ERROR_HISTORY, "backward", &site,
+                  "the value has no history: it is a constant, an input, detached, or recorded without gradients");
+        return false;
+    }
+    if (!o.cotangent && s->n != 1) {
+        tg__error(t, TG_ERROR_SHAPE, "backward", &site, "the value has shape %s: without a cotangent it needs one element",
+                  TG__SHAPE_TEXT(s));
+        return false;
+    }
+    if (out_of_date(t, last)) return false;
+    const size_t bytes = t->head.n_values * t->element;
+    if (!tg__arena_grow(&t->adjoints, bytes)) {
+        tg__error(t, TG_ERROR_MEMORY, "backward", &site, "no memory for the gradients of %u values", t->head.n_values);
+        return false;
+    }
+    t->adjoints.used = bytes;
+    clear(t, o.accumulate);
+    t->graded = t->head.n_values;
+    seed(t, root.id, o.cotangent);
+    return walk_back(t, last);
+}
+
+bool tg_backward(tg_value root)
+{
+    return tg_backward_with(root, NULL);
+}
+
+/* ---- forward ------------------------------------------------------------------------------------------------------- */
+
+static bool step_forward(tg_tape *t, uint32_t i)
+{
+    const tg__instruction *in = &t->head.code[i];
+    if (in->op == TG__LEAF) return true;
+    if (t->type == TG_F64 && !(in->flags & TG__TENSOR)) {
+        const double *v = t->head.values;
+        uint32_t room[2];
+        int n;
+        const uint32_t *id = tg__operand_ids(t, in, room, &n);
+        t->head.values[in->y] = tg__scalar_value(in->op, v[id[0]], v[id[n > 1]], v[id[n > 2 ? 2 : 0]]);
+        return true;
+    }
+    step s;
+    if (!set_up(t, i, false, &s)) return failed(t, i, &s, TG_ERROR_MEMORY), false;
+    const tg_code code = s.call.op->forward(&s.call);
+    if (code != TG_OK) failed(t, i, &s, code);
+    return code == TG_OK;
+}
+
+bool tg_forward(tg_value root)
+{
+    tg_tape *t = tg__tape_of(root, "forward", NULL);
+    if (!t) return false;
+    const uint32_t last = tg__maker(t, root.id);
+    for (uint32_t i = 0; i <= last; i++)
+        if (!step_forward(t, i)) return false;
+    tg__stale_cut(t, last + 1);
+    return true;
+}

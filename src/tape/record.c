@@ -1,0 +1,376 @@
+/* Recording: looks at the operands, computes the value, appends the instruction. The life of one value is this file from
+   bottom to top. */
+#include "tape/record.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include <tapegrad/ops.h>
+
+#include "ops/attributes.h"
+#include "tape/scalar.h"
+#include "tape/tape.h"
+
+const tg__op *const *tg__op_table = tg__ops;
+
+enum { FEW = 4 };
+
+/* One application of an op while it is recorded. */
+typedef struct application {
+    tg_tape *tape;
+    const tg__op *op;
+    int code;
+    int n;
+    uint32_t few_ids[FEW];
+    tg__array few_arrays[FEW];
+    uint32_t *id;
+    tg__array *x;
+    const void *attributes;
+    const tg_site *site;
+    bool described; /* some operand is no scalar of the value arena */
+    bool active;    /* a gradient flows */
+} application;
+
+static tg_value fail(const application *a, tg_code code, const char *message)
+{
+    return tg__error(a->tape, code, a->op->name, a->site, "%s", message);
+}
+
+static tg_value no_memory(const application *a)
+{
+    const size_t limit = a->tape->memory.max_bytes;
+    if (!limit) return fail(a, TG_ERROR_MEMORY, "no memory");
+    return tg__error(a->tape, TG_ERROR_MEMORY, a->op->name, a->site, "no memory within the tape's limit of %zu bytes", limit);
+}
+
+/* ---- numbers as operands ------------------------------------------------------------------------------------------ */
+
+static tg__constant *constant_slot(tg_tape *t, double x)
+{
+    uint64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return &t->constant[(bits * 0x9E3779B97F4A7C15u) >> 58];
+}
+
+/* The scalar of the value arena that holds this number: the one that the newest segment has, or a new one. */
+static tg__constant *constant_of(tg_tape *t, double x, const tg_site *site)
+{
+    tg__constant *c = constant_slot(t, x);
+    if (memcmp(&c->x, &x, sizeof x) == 0 && c->generation == t->head.generation) return c;
+    if (!tg__room(t, 1)) return NULL;
+    const uint32_t id = t->head.n_values;
+    if (!tg__emit(t, TG__LEAF, TG__INACTIVE, id, TG_CONSTANT, 0, site)) return NULL;
+    t->head.n_values++;
+    if (t->type == TG_F64) t->head.values[id] = x;
+    else ((float *)(void *)t->values.data)[id] = (float)x;
+    *c = (tg__constant){ .x = x, .generation = t->head.generation, .id = id };
+    return c;
+}
+
+/* The same as a tensor of rank 0 without a gradient, so that none is computed for it. */
+static uint32_t inactive_constant(tg_tape *t, tg__constant *c)
+{
+    const tg__shape s = { .type = t->type, .n = 1 };
+    if (!c->descriptor) c->descriptor = tg__describe(t, &s, c->id, 0, NULL);
+    return c->descriptor;
+}
+
+/* ---- operands ----------------------------------------------------------------------------------------------------- */
+
+/* The tape of the operands. Values of two tapes give both the error. */
+static bool find_tape(application *a, const tg_value *x)
+{
+    for (int i = 0; i < a->n; i++) {
+        if (x[i].tape == TG__NUMBER) continue;
+        if (!x[i].tape) {
+            tg__error(a->tape, TG_ERROR_HANDLE, a->op->name, a->site, "operand %d is a null value", i + 1);
+            return false;
+        }
+        if (a->tape && a->tape != x[i].tape) {
+            tg__error(a->tape, TG_ERROR_HANDLE, a->op->name, a->site, "the operands are values of two tapes");
+            tg__error(x[i].tape, TG_ERROR_HANDLE, a->op->name, a->site, "the operands are values of two tapes");
+            return false;
+        }
+        a->tape = x[i].tape;
+    }
+    if (!a->tape) tg__error(NULL, TG_ERROR_HANDLE, a->op->name, a->site, "no operand is a value of a tape");
+    return a->tape && !a->tape->failed;
+}
+
+static bool check_type(const application *a, int i)
+{
+    const bool index = tg__letter(a->op->letters, i) == 'i';
+    const tg_type type = a->x[i].s->type;
+    if (index ? type == TG_I64 : type == a->tape->type) return true;
+    tg__error(a->tape, TG_ERROR_TYPE, a->op->name, a->site, "operand %d has elements of type %s, where %s is wanted",
+              i + 1, tg__type_name(type), index ? "an index tensor (i64)" : tg__type_name(a->tape->type));
+    return false;
+}
+
+static bool take_operand(application *a, const tg_value *x, int i)
+{
+    tg_tape *t = a->tape;
+    if (x->tape == TG__NUMBER) {
+        tg__constant *c = constant_of(t, tg__number_of(*x), a->site);
+        if (!c) return no_memory(a), false;
+        a->id[i] = c->id;
+    } else {
+        if (!tg__is_live(t, *x)) {
+            tg__error(t, TG_ERROR_HANDLE, a->op->name, a->site,
+                      x->generation ? "operand %d is stale: it was released, or the tape was reset, since it was made"
+                                    : "operand %d is null: it is the result of an operation that failed",
+                      i + 1);
+            return false;
+        }
+        a->id[i] = x->id;
+    }
+    a->x[i] = tg__value_array(t, a->id[i]);
+    if (a->id[i] & TG__DESCRIPTOR) a->described = true;
+    return check_type(a, i);
+}
+
+/* In an operation on tensors, numbers are inactive; and a gradient flows where an active operand has one. */
+static bool settle_activity(application *a, const tg_value *x)
+{
+    a->active = false;
+    for (int i = 0; i < a->n; i++) {
+        const char letter = tg__letter(a->op->letters, i);
+        if (x[i].tape == TG__NUMBER) {
+            a->id[i] = inactive_constant(a->tape, constant_of(a->tape, tg__number_of(x[i]), a->site));
+            if (!a->id[i]) return no_memory(a), false;
+            a->x[i] = tg__value_array(a->tape, a->id[i]);
+        }
+        if (letter != '0' && letter != 'i' && tg__is_active(a->tape, a->id[i])) a->active = true;
+    }
+    if (a->tape->no_grad) a->active = false;
+    return true;
+}
+
+static bool take_operands(application *a, const tg_value *x)
+{
+    a->id = a->few_ids;
+    a->x = a->few_arrays;
+    if (a->n > FEW) {
+        a->tape->scratch.used = 0;
+        a->id = tg__arena_push(&a->tape->scratch, (size_t)a->n * sizeof *a->id);
+        a->x = tg__arena_push(&a->tape->scratch, (size_t)a->n * sizeof *a->x);
+        if (!a->id || !a->x) return no_memory(a), false;
+    }
+    for (int i = 0; i < a->n; i++)
+        if (!take_operand(a, &x[i], i)) return false;
+    return true;
+}
+
+/* ---- scalar maps --------------------------------------------------------------------------------------------------- */
+
+static bool put_operands(const application *a, bool attributes, uint32_t *place)
+{
+    tg__arena *pool = &a->tape->pool;
+    const size_t ids = ((size_t)a->n * sizeof(uint32_t) + 7) / 8 * 8;
+    const size_t size = attributes ? a->op->attributes->size : 0;
+    const size_t start = pool->used;
+    if (start / sizeof(uint32_t) > UINT32_MAX || !tg__arena_grow(pool, start + ids + (size + 7) / 8 * 8)) return false;
+    memcpy(pool->data + start, a->id, (size_t)a->n * sizeof(uint32_t));
+    if (size) memcpy(pool->data + start + ids, a->attributes, size);
+    pool->used = start + ids + (size + 7) / 8 * 8;
+    *place = (uint32_t)(start / sizeof(uint32_t));
+    return true;
+}
+
+static bool append(const application *a, int flags, bool attributes, uint32_t y)
+{
+    uint32_t first = a->id[0], second = a->n > 1 ? a->id[1] : a->id[0];
+    if (a->n > 2 || attributes) {
+        flags |= TG__POOL;
+        if (!put_operands(a, attributes, &first)) return false;
+        second = (uint32_t)a->n;
+    }
+    return tg__emit(a->tape, a->code, flags, y, first, second, a->site);
+}
+
+static tg_value record_scalar(const application *a)
+{
+    tg_tape *t = a->tape;
+    if (!tg__room(t, 1)) return no_memory(a);
+    const uint32_t id = t->head.n_values;
+    if (!append(a, t->no_grad ? TG__INACTIVE : 0, false, id)) return no_memory(a);
+    t->head.n_values++;
+    if (t->type == TG_F64) {
+        const double *v = t->head.values;
+        t->head.values[id] = tg__scalar_value(a->code, v[a->id[0]], v[a->id[a->n > 1]], v[a->id[a->n > 2 ? 2 : 0]]);
+    } else {
+        const void *const x[3] = { a->x[0].p, a->x[a->n > 1].p, a->x[a->n > 2 ? 2 : 0].p };
+        t->k->map_forward[a->code](1, tg__value_array(t, id).p, x, (const ptrdiff_t[3]){ 1, 1, 1 });
+    }
+    tg__set_limit(t);
+    return (tg_value){ t, id, t->head.generation };
+}
+
+/* ---- tensors -------------------------------------------------------------------------------------------------------- */
+
+static tg__call call_of(const application *a, char *message, size_t size)
+{
+    return (tg__call){ .op = a->op, .code = a->code, .k = a->tape->k, .attributes = a->attributes, .n = a->n, .x = a->x,
+                       .scratch = &a->tape->scratch, .message = message, .message_size = size };
+}
+
+static tg_value rule_failed(const application *a, tg_code code, const char *message)
+{
+    return code == TG_ERROR_MEMORY ? no_memory(a) : fail(a, code, message);
+}
+
+/* The result's place: a scalar of the value arena where it can be one, else a descriptor. 0 elements take one place, so
+   that every instruction's result begins somewhere of its own. */
+static bool make_result(const application *a, const tg__shape *s, uint32_t *id)
+{
+    tg_tape *t = a->tape;
+    const uint64_t room = s->n ? (uint64_t)s->n : 1;
+    if (s->type == TG_I64) {
+        const size_t start = t->integers.used;
+        if (!tg__room(t, 0) || !tg__arena_grow(&t->integers, start + room * sizeof(int64_t))) return false;
+        if (start / sizeof(int64_t) > INT32_MAX) return false;
+        *id = tg__describe(t, s, (uint32_t)(start / sizeof(int64_t)), TG__OWNER, NULL);
+        if (*id) t->integers.used += room * sizeof(int64_t);
+        return *id != 0;
+    }
+    if (!tg__room(t, room)) return false;
+    *id = t->head.n_values;
+    if (s->rank) *id = tg__describe(t, s, t->head.n_values, TG__OWNER | (a->active ? TG__ACTIVE : 0u), NULL);
+    if (s->rank && !*id) return false;
+    t->head.n_values += (uint32_t)room;
+    return true;
+}
+
+/* Where the tape stood before a result was made, for taking it back if its rule fails. */
+typedef struct stand {
+    uint32_t values;
+    size_t integers, descriptors, pool;
+} stand;
+
+static stand stand_of(const tg_tape *t)
+{
+    return (stand){ t->head.n_values, t->integers.used, t->descriptors.used, t->pool.used };
+}
+
+static void go_back(tg_tape *t, stand s)
+{
+    t->head.n_values = s.values;
+    t->integers.used = s.integers;
+    t->descriptors.used = s.descriptors;
+    t->pool.used = s.pool;
+}
+
+static tg_value record_tensor(application *a)
+{
+    tg_tape *t = a->tape;
+    char message[256] = "";
+    tg__call c = call_of(a, message, sizeof message);
+    tg__shape s = { .type = t->type };
+    tg_code code = a->op->shape(&c, &s);
+    if (code != TG_OK) return rule_failed(a, code, message);
+    if (s.type != TG_I64) s.type = t->type;
+    if (s.rank > TG_MAX_RANK) return fail(a, TG_ERROR_SHAPE, "the result would have more than 8 axes");
+    if (!tg__shape_finish(&s))
+        return tg__error(t, TG_ERROR_SHAPE, a->op->name, a->site, "a result of shape %s is too large: more than %d elements",
+                         TG__SHAPE_TEXT(&s), INT32_MAX);
+    const stand before = stand_of(t);
+    uint32_t id;
+    if (!make_result(a, &s, &id)) {
+        go_back(t, before);
+        return no_memory(a);
+    }
+    c.y = tg__value_array(t, id);
+    code = a->op->forward(&c);
+    if (code == TG_OK && !append(a, TG__TENSOR | (a->active ? 0 : TG__INACTIVE), a->op->attributes->size > 0, id))
+        code = TG_ERROR_MEMORY;
+    if (code != TG_OK) {
+        go_back(t, before);
+        return rule_failed(a, code, message);
+    }
+    tg__set_limit(t);
+    return (tg_value){ t, id, t->head.generation };
+}
+
+/* A view that is one element of the value arena, with a gradient, is that scalar. */
+static bool is_scalar(const tg_tape *t, const tg__shape *s, uint32_t base, bool active)
+{
+    if (s->rank || s->type != t->type || !active) return false;
+    return !(base & TG__DESCRIPTOR) || !tg__descriptor_of(t, base)->external;
+}
+
+static tg_value record_view(application *a, tg_value x)
+{
+    tg_tape *t = a->tape;
+    char message[256] = "";
+    tg__call c = call_of(a, message, sizeof message);
+    tg__shape s = { .type = a->x[0].s->type };
+    int64_t delta = 0;
+    const tg_code code = a->op->view(&c, &s, &delta);
+    if (code == TG__COPY) {
+        const tg_value copied = tg__record(TG__CODE_contiguous, &x, 1, NULL, a->site);
+        if (!tg__is_live(t, copied)) return copied;
+        return tg__record(a->code, &copied, 1, a->attributes, a->site);
+    }
+    if (code != TG_OK) return rule_failed(a, code, message);
+    s.type = a->x[0].s->type;
+    s.n = 1;
+    for (int i = 0; i < s.rank; i++) {
+        if (s.dim[i] && s.n > INT32_MAX / s.dim[i])
+            return tg__error(t, TG_ERROR_SHAPE, a->op->name, a->site, "a result of shape %s is too large: more than %d elements",
+                             TG__SHAPE_TEXT(&s), INT32_MAX);
+        s.n *= s.dim[i];
+    }
+    const uint32_t base = a->id[0];
+    const tg__descriptor *d = base & TG__DESCRIPTOR ? tg__descriptor_of(t, base) : NULL;
+    const bool active = tg__is_active(t, base) && !t->no_grad;
+    const uint32_t offset = (uint32_t)((d ? d->offset : base) + delta);
+    if (is_scalar(t, &s, base, active)) {
+        /* It lives as long as the elements do, which may be longer than the view x of them. */
+        const bool owner = !d || d->flags & TG__OWNER;
+        return (tg_value){ t, offset, owner ? x.generation : tg__generation_of(t, tg__maker(t, base)) };
+    }
+    const char *external = d ? d->external : NULL;
+    if (external) external += delta * (int64_t)tg__type_size(s.type);
+    const uint32_t id = tg__describe(t, &s, offset, active ? TG__ACTIVE : 0, external);
+    return id ? (tg_value){ t, id, t->head.generation } : no_memory(a);
+}
+
+/* ---- the way in ---------------------------------------------------------------------------------------------------- */
+
+tg_value tg__record(int code, const tg_value *x, int n, const void *attributes, const tg_site *site)
+{
+    application a = { .op = tg__op_table[code], .code = code, .n = n, .site = site };
+    a.attributes = attributes ? attributes : a.op->attributes->defaults;
+    const int wanted = tg__operands(a.op->letters);
+    if (n < 1 || (wanted != -1 && n != wanted)) {
+        tg_tape *t = n > 0 && x && x[0].tape != TG__NUMBER ? x[0].tape : NULL;
+        return tg__error(t, TG_ERROR_ARGUMENT, a.op->name, site, "%d operands given, %s%d wanted", n,
+                         wanted == -1 ? "at least " : "", wanted == -1 ? 1 : wanted);
+    }
+    if (!x) return tg__error(NULL, TG_ERROR_HANDLE, a.op->name, site, "the operands are NULL");
+    if (!find_tape(&a, x) || !take_operands(&a, x)) return (tg_value){ a.tape, 0, 0 };
+    if (a.op->kind == TG__MAP && !a.described) return record_scalar(&a);
+    if (a.op->kind == TG__VIEW) return record_view(&a, x[0]);
+    if (!settle_activity(&a, x)) return (tg_value){ a.tape, 0, 0 };
+    return record_tensor(&a);
+}
+
+tg_value tg_apply(tg_tape *t, const char *name, const tg_value *x, int n, const char *attributes)
+{
+    const int code = name ? tg__find(name) : 0;
+    if (!code) return tg__error(t, TG_ERROR_ARGUMENT, "apply", NULL, "there is no operation named %s", name ? name : "NULL");
+    const tg__attributes *kind = tg__op_table[code]->attributes;
+    union { max_align_t align; char byte[sizeof(tg_list_attributes) + sizeof(tg_reduce_attributes)]; } room;
+    char message[256] = "";
+    if (attributes) {
+        const tg_code parsed = tg__attributes_parse(kind, attributes, &room, message, sizeof message);
+        if (parsed != TG_OK) return tg__error(t, parsed, name, NULL, "%s", message);
+    }
+    for (int i = 0; x && i < n; i++) {
+        if (x[i].tape == t) continue;
+        return tg__error(t, TG_ERROR_HANDLE, name, NULL, "operand %d is no value of the tape", i + 1);
+    }
+    return tg__record(code, x, n, attributes ? &room : NULL, NULL);
+}
+
+#include "api.inl" /* generated: a function for each op */

@@ -1,0 +1,191 @@
+/* The tape's own data: what record.c writes and backward.c reads.
+
+   Values lie in one arena of the tape's type, adjoints in another at the same offsets, integers in a third. An id is the offset
+   of a scalar in the value arena, or, with its top bit set, the index of a descriptor. A view is a descriptor over
+   another value's elements, never an instruction. An instruction of the form (op, y, a, b) holds ids; with TG__POOL set,
+   a is the place in the pool of b operands, followed by the attributes. Instructions lie in the order of their
+   results in the value arena. */
+#ifndef TG_TAPE_TAPE_H
+#define TG_TAPE_TAPE_H
+
+#include <tapegrad/inline.h>
+#include <tapegrad/tape.h>
+
+#include "base/arena.h"
+#include "base/shape.h"
+#include "codes.h" /* generated: op codes */
+#include "ops/op.h"
+
+#define TG__DESCRIPTOR 0x80000000u
+#define TG__NO_INSTRUCTION UINT32_MAX
+
+/* Flags of instructions. A plain scalar instruction has none. */
+enum {
+    TG__TENSOR = 1,   /* the result or an operand is no scalar of the value arena */
+    TG__POOL = 2,     /* operands and attributes are in the pool */
+    TG__INACTIVE = 4, /* no gradient flows through it */
+};
+
+/* Flags of descriptors. */
+enum {
+    TG__ACTIVE = 1,   /* has a gradient */
+    TG__ADJACENT = 2, /* row-major without gaps */
+    TG__OWNER = 4,    /* the result of an instruction, not a view */
+};
+
+typedef struct tg__descriptor {
+    tg__shape s;
+    uint32_t offset;      /* of the first element, in the arena of its type; adjoints lie there too */
+    uint32_t flags;
+    const void *external; /* first element in the caller's memory, or NULL: in the arena */
+} tg__descriptor;
+
+/* Everything from one mark to the next. */
+typedef struct tg__segment {
+    uint32_t generation; /* of its handles: new at every release */
+    uint32_t mark;       /* of the mark that opened it */
+    uint32_t values, code, runs;
+    size_t integers, descriptors, pool, names; /* bytes */
+} tg__segment;
+
+/* Instructions from ... to (without) may use the leaf made by instruction leaf, which has been written since. */
+typedef struct tg__stale {
+    uint32_t leaf, from, to;
+} tg__stale;
+
+typedef struct tg__constant {
+    double x;
+    uint32_t generation;
+    uint32_t id;
+    uint32_t descriptor; /* the same as an inactive tensor of rank 0; 0: not made yet */
+} tg__constant;
+
+enum { TG__CONSTANTS = 64 };
+
+struct tg_tape {
+    tg__head head; /* first: the inlined operations find it there */
+    tg_type type;
+    size_t element;
+    const tg__kernels *k;
+    tg__memory memory;
+    tg__arena code, values, adjoints, integers, descriptors, pool, runs, names, segments, files, stale, scratch;
+    uint32_t generations; /* given out so far; saturates */
+    int no_grad;
+    uint32_t graded; /* values below this offset have the gradients of the last backward */
+    uint32_t ops_known, ops_end; /* no instruction in ops_end ... ops_known - 1 is other than a leaf */
+    tg__constant constant[TG__CONSTANTS];
+    bool failed;
+    tg_error error;
+    char message[512];
+    tg_error_handler *on_error;
+    void *user;
+};
+
+/* ---- errors (error.c) --------------------------------------------------------------------------------------------- */
+
+/* Makes the error the tape's, unless it has one already; tape NULL: goes to the process-wide handler. Returns a null value
+   of the tape. */
+__attribute__((format(printf, 5, 6))) tg_value tg__error(tg_tape *t, tg_code code, const char *op,
+                                                         const tg_site *site, const char *format, ...);
+
+/* ---- room (tape.c) ------------------------------------------------------------------------------------------------ */
+
+/* Room for so many more elements in the value arena, and one more instruction. */
+bool tg__room(tg_tape *t, uint64_t elements);
+
+/* Sets head.limit from what room there is, or to 0 if something is out of the way of inlined operations. */
+void tg__set_limit(tg_tape *t);
+
+/* Appends an instruction for which there is room. False: no memory for its position. */
+bool tg__emit(tg_tape *t, int op, int flags, uint32_t y, uint32_t a, uint32_t b, const tg_site *site);
+
+/* A new descriptor's id, or 0 when there is no memory. */
+uint32_t tg__describe(tg_tape *t, const tg__shape *s, uint32_t offset, uint32_t flags, const void *external);
+
+static inline tg__segment *tg__segments(const tg_tape *t)
+{
+    return (tg__segment *)(void *)t->segments.data;
+}
+
+static inline uint32_t tg__segment_count(const tg_tape *t)
+{
+    return (uint32_t)(t->segments.used / sizeof(tg__segment));
+}
+
+static inline tg__descriptor *tg__descriptor_of(const tg_tape *t, uint32_t id)
+{
+    return (tg__descriptor *)(void *)t->descriptors.data + (id & ~TG__DESCRIPTOR);
+}
+
+/* ---- handles and where things lie (handle.c) ------------------------------------------------------------------------ */
+
+/* Whether the handle is one of this tape's, not released since. */
+bool tg__is_live(const tg_tape *t, tg_value v);
+
+/* The tape of a live handle; NULL after leaving the error on it (or nowhere, if it has none). what names the caller. */
+tg_tape *tg__tape_of(tg_value v, const char *what, const tg_site *site);
+
+extern const tg__shape tg__scalar_shape[2]; /* by floating type */
+
+static inline tg__array tg__value_array(const tg_tape *t, uint32_t id)
+{
+    if (!(id & TG__DESCRIPTOR)) return (tg__array){ &tg__scalar_shape[t->type], t->values.data + id * t->element };
+    const tg__descriptor *d = tg__descriptor_of(t, id);
+    if (d->external) return (tg__array){ &d->s, (void *)(uintptr_t)d->external };
+    const tg__arena *a = d->s.type == TG_I64 ? &t->integers : &t->values;
+    return (tg__array){ &d->s, a->data + d->offset * tg__type_size(d->s.type) };
+}
+
+/* Room must have been made. */
+static inline tg__array tg__adjoint_array(const tg_tape *t, uint32_t id)
+{
+    if (!(id & TG__DESCRIPTOR)) return (tg__array){ &tg__scalar_shape[t->type], t->adjoints.data + id * t->element };
+    const tg__descriptor *d = tg__descriptor_of(t, id);
+    return (tg__array){ &d->s, t->adjoints.data + d->offset * t->element };
+}
+
+/* Scalars of the value arena always are. */
+static inline bool tg__is_active(const tg_tape *t, uint32_t id)
+{
+    return !(id & TG__DESCRIPTOR) || tg__descriptor_of(t, id)->flags & TG__ACTIVE;
+}
+
+/* The instruction that made the value, or that a view's elements belong to. */
+uint32_t tg__maker(const tg_tape *t, uint32_t id);
+
+/* The generation of what the instruction made. */
+uint32_t tg__generation_of(const tg_tape *t, uint32_t instruction);
+
+/* Whether the value has a gradient: for scalars this looks at their instruction. */
+bool tg__has_gradient(const tg_tape *t, uint32_t id);
+
+/* The operands of an instruction, and how many. */
+static inline const uint32_t *tg__operand_ids(const tg_tape *t, const tg__instruction *in, uint32_t room[2], int *n)
+{
+    if (in->flags & TG__POOL) {
+        *n = (int)in->b;
+        return (const uint32_t *)(void *)t->pool.data + in->a;
+    }
+    *n = in->op == TG__LEAF ? 0 : tg__operands(tg__ops[in->op]->letters);
+    room[0] = in->a;
+    room[1] = in->b;
+    return room;
+}
+
+/* The attributes of an instruction. */
+static inline const void *tg__attributes_of(const tg_tape *t, const tg__instruction *in)
+{
+    if (!(in->flags & TG__POOL)) return NULL;
+    return t->pool.data + ((in->a + (size_t)in->b) * sizeof(uint32_t) + 7) / 8 * 8;
+}
+
+/* Where an instruction was recorded; file NULL if unknown. */
+tg_site tg__site_of(const tg_tape *t, uint32_t instruction);
+
+/* The leaf of this handle was written: what was recorded from it is out of date. */
+bool tg__leaf_written(tg_tape *t, uint32_t leaf);
+
+/* Entries of the stale list, cut to what is still on the tape. */
+void tg__stale_cut(tg_tape *t, uint32_t from);
+
+#endif
