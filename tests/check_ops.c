@@ -25,7 +25,7 @@ static void quiet(void)
 
 static void count(void)
 {
-    fprintf(stderr, "# %zu checks, seed %u\n", checks, SEED);
+    fprintf(stderr, "# %s: %zu checks, seed %u\n", criterion_current_test->name, checks, SEED);
     cr_expect(checks > 0, "nothing was checked");
 }
 

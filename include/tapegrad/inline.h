@@ -74,11 +74,13 @@ static inline bool tg__live(const tg__head *h, tg_value v)
 /* Notes the position of the instruction that is appended next. False: the long way has to do it. */
 static inline bool tg__place(tg__head *h, const tg_site *site)
 {
-    if (__builtin_expect(site->file != h->file, 0)) return false;
-    if (site->line != h->line) {
-        if (__builtin_expect(h->n_runs >= h->runs_limit, 0)) return false;
-        h->line = site->line;
-        h->runs[h->n_runs++] = (tg__run){ h->n_code, h->file_bits | (uint32_t)site->line };
+    const char *file = site ? site->file : NULL;
+    const int line = site ? site->line : 0;
+    if (__builtin_expect(file != h->file, 0)) return false;
+    if (line != h->line) {
+        if (__builtin_expect(h->n_runs >= h->runs_limit || (uint32_t)line >> 20, 0)) return false;
+        h->line = line;
+        h->runs[h->n_runs++] = (tg__run){ h->n_code, h->file_bits | (uint32_t)line };
     }
     return true;
 }

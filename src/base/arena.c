@@ -12,7 +12,8 @@ enum { FIRST_BYTES = 1 << 16, ALIGNMENT = 64 };
 typedef struct outgrown {
     struct outgrown *next;
     void *data;
-    size_t bytes;
+    size_t bytes;    /* charged */
+    size_t reserved; /* of address space; 0: data was allocated */
 } outgrown;
 
 static void *obtain(const tg__memory *m, size_t bytes)
@@ -56,11 +57,28 @@ void tg__arena_init(tg__arena *a, tg__memory *m)
     *a = (tg__arena){ .memory = m };
 }
 
+/* The block that the arena has now. */
+static outgrown block_of(const tg__arena *a)
+{
+    if (a->reserved) return (outgrown){ a->outgrown, a->data, a->capacity, a->reserved };
+    return (outgrown){ a->outgrown, a->data - a->data[-1], a->capacity + ALIGNMENT, 0 };
+}
+
+static void free_block(tg__memory *m, const outgrown *o)
+{
+    if (!o->reserved) {
+        tg__deallocate(m, o->data, o->bytes);
+        return;
+    }
+    munmap(o->data, o->reserved);
+    m->bytes -= o->bytes;
+}
+
 void tg__arena_settle(tg__arena *a)
 {
     for (outgrown *o = a->outgrown, *next; o; o = next) {
         next = o->next;
-        tg__deallocate(a->memory, o->data, o->bytes);
+        free_block(a->memory, o);
         tg__deallocate(a->memory, o, sizeof *o);
     }
     a->outgrown = NULL;
@@ -69,11 +87,9 @@ void tg__arena_settle(tg__arena *a)
 void tg__arena_free(tg__arena *a)
 {
     tg__arena_settle(a);
-    if (a->reserved) {
-        munmap(a->data, a->reserved);
-        a->memory->bytes -= a->capacity;
-    } else if (a->data) {
-        tg__deallocate(a->memory, a->data - (a->data[-1]), a->capacity + ALIGNMENT);
+    if (a->data) {
+        const outgrown last = block_of(a);
+        free_block(a->memory, &last);
     }
     tg__arena_init(a, a->memory);
 }
@@ -108,19 +124,20 @@ static bool move(tg__arena *a, size_t capacity)
     if (a->capacity) memcpy(data, a->data, a->capacity);
     memset(data + a->capacity, 0, capacity - a->capacity);
     if (old) {
-        *old = (outgrown){ a->outgrown, a->data - a->data[-1], a->capacity + ALIGNMENT };
+        *old = block_of(a);
         a->outgrown = old;
     }
     a->data = data;
     a->capacity = capacity;
+    a->reserved = 0;
     return true;
 }
 
 static bool grow_to(tg__arena *a, size_t capacity)
 {
     if (!a->data && a->memory->reserve) reserve(a, capacity);
-    if (!a->reserved) return move(a, capacity);
-    if (capacity > a->reserved || !charge(a->memory, capacity - a->capacity)) return false;
+    if (capacity > a->reserved) return move(a, capacity);
+    if (!charge(a->memory, capacity - a->capacity)) return false;
     a->capacity = capacity;
     return true;
 }

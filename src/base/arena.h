@@ -1,6 +1,7 @@
 /* Memory: the only place that asks the system for any. An arena is one growing array that keeps what it has got.
-   With the system's memory it reserves address space and never moves; with a caller's allocator, or where address space
-   is not to be had, it grows by doubling, and outgrown blocks stay readable until tg__arena_settle. */
+   With the system's memory it reserves address space and does not move within it; beyond that, with a caller's
+   allocator, or where address space is not to be had, it grows by doubling, and outgrown blocks stay readable until
+   tg__arena_settle. */
 #ifndef TG_BASE_ARENA_H
 #define TG_BASE_ARENA_H
 
@@ -42,7 +43,7 @@ static inline bool tg__arena_grow(tg__arena *a, size_t bytes)
 /* Gives outgrown blocks back. */
 void tg__arena_settle(tg__arena *a);
 
-/* bytes more, aligned to 64, or NULL. They move never in an arena that reserves; else until the next growth. */
+/* bytes more, aligned to 64, or NULL. They stay readable where they are; after the next growth that is no longer where the arena is. */
 void *tg__arena_push(tg__arena *a, size_t bytes);
 
 #endif

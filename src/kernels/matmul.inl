@@ -1,6 +1,6 @@
 /* The matrix product c = d + a b, for any strides: one register tile, and four ways to feed it or do without.
 
-     dots    a's rows and b's columns are contiguous: dot products, several at a time
+     dots    a's rows and b's columns are contiguous: dot products, several at a time; a thin b is copied for it
      rows    b's and c's rows are contiguous: the tile reads both operands where they are
      plain   next to no work, or one row with odd strides: scalar loops
      packed  everything else: operands are copied block by block into the order in which the tile reads them
@@ -24,11 +24,12 @@
 #endif
 #define PACKED_COLUMNS (PACKED_VECTORS * LANES)
 
-#define DEPTH 1024                     /* of a block of dots or rows */
+#define DEPTH 1024                     /* of a block of dots or rows, */
+#define DEPTH_LONG_ROWS 32             /* where b's rows are pages long */
 #define BLOCK_DEPTH 256                /* of a packed block: a panel of b fits the first-level cache, */
 #define BLOCK_ROWS (16 * PACKED_ROWS)  /* a block of a the second, */
 #define BLOCK_COLUMNS 1536             /* a block of b the third; a multiple of PACKED_COLUMNS */
-#define IN_PLACE 16384                 /* elements of b up to which copying it does not pay */
+#define IN_PLACE 32768                 /* elements of b up to which copying it does not pay */
 
 /* ---- the tile -------------------------------------------------------------------------------------------------- */
 
@@ -94,17 +95,33 @@ TILE(tile_two_rows, ROWS_VECTORS, 2, 1, false)
 TILE(tile_four_rows, ROWS_VECTORS, 4, 1, false)
 TILE(tile_packed, PACKED_VECTORS, PACKED_ROWS, 1, true)
 
+/* Computes a tile whose c and d may have any column stride. Where it is not 1 the tile is computed aside, then placed
+   element by element, because c may overlap itself. */
+static void tile_place(const tile *t, void (*compute)(const tile *), ptrdiff_t c_column, ptrdiff_t d_column)
+{
+    if (c_column == 1 && (!t->d || d_column == 1)) {
+        compute(t);
+        return;
+    }
+    enum { ASIDE = ROWS_VECTORS * LANES > PACKED_COLUMNS ? ROWS_VECTORS * LANES : PACKED_COLUMNS };
+    _Alignas(64) real aside[PACKED_ROWS * ASIDE];
+    tile whole = *t;
+    whole.d = NULL;
+    whole.c = aside;
+    whole.c_row = ASIDE;
+    compute(&whole);
+    for (int64_t i = 0; i < t->rows; i++)
+        for (int64_t j = 0; j < t->columns; j++) {
+            const real s = aside[i * ASIDE + j];
+            t->c[i * t->c_row + j * c_column] = t->d ? t->d[i * t->d_row + j * d_column] + s : s;
+        }
+}
+
 /* ---- rows ------------------------------------------------------------------------------------------------------ */
 
 static int64_t least(int64_t a, int64_t b)
 {
     return a < b ? a : b;
-}
-
-/* Whether the tile can read d and write c where they are. */
-static bool in_rows(const tg__product *p)
-{
-    return p->c.column == 1 && (!p->d.p || p->d.column == 1);
 }
 
 static void product_rows(const tg__product *p)
@@ -114,12 +131,13 @@ static void product_rows(const tg__product *p)
             .columns = least(p->n - j, ROWS_VECTORS * LANES), .k = p->k,
             .a = p->a.p, .a_row = p->a.row, .a_column = p->a.column,
             .b = (const real *)p->b.p + j, .b_row = p->b.row,
-            .c = (real *)p->c.p + j, .c_row = p->c.row,
-            .d = p->d.p ? (const real *)p->d.p + j : NULL, .d_row = p->d.row,
+            .c = (real *)p->c.p + j * p->c.column, .c_row = p->c.row,
+            .d = p->d.p ? (const real *)p->d.p + j * p->d.column : NULL, .d_row = p->d.row,
         };
         for (int64_t left = p->m; left > 0; left -= t.rows) {
             t.rows = left >= 4 ? 4 : left >= 2 ? 2 : 1;
-            (t.rows == 4 ? tile_four_rows : t.rows == 2 ? tile_two_rows : tile_row)(&t);
+            tile_place(&t, t.rows == 4 ? tile_four_rows : t.rows == 2 ? tile_two_rows : tile_row, p->c.column,
+                       p->d.column);
             t.a += t.rows * t.a_row;
             t.c += t.rows * t.c_row;
             if (t.d) t.d += t.rows * t.d_row;
@@ -229,28 +247,36 @@ static void product_dots(const tg__product *p)
 
 /* ---- plain ----------------------------------------------------------------------------------------------------- */
 
-/* One row of c; k is a constant in the calls for the smallest depths. */
-WIDE_INLINE void plain_row(const tg__product *p, int64_t i, const int64_t k)
+/* One row of c. The depth and, where operands are adjacent, the strides are constants in the calls. */
+WIDE_INLINE void plain_row(const tg__product *p, int64_t i, const int64_t k, const ptrdiff_t b_row,
+                           const ptrdiff_t b_column, const ptrdiff_t c_column)
 {
     const real *a = (const real *)p->a.p + i * p->a.row, *b = p->b.p;
     const real *d = p->d.p ? (const real *)p->d.p + i * p->d.row : NULL;
     real *c = (real *)p->c.p + i * p->c.row;
     for (int64_t j = 0; j < p->n; j++) {
         real sum = 0;
-        for (int64_t q = 0; q < k; q++) sum += a[q * p->a.column] * b[q * p->b.row + j * p->b.column];
-        c[j * p->c.column] = d ? d[j * p->d.column] + sum : sum;
+        for (int64_t q = 0; q < k; q++) sum += a[q * p->a.column] * b[q * b_row + j * b_column];
+        c[j * c_column] = d ? d[j * p->d.column] + sum : sum;
     }
+}
+
+WIDE_INLINE void plain_depth(const tg__product *p, const int64_t k)
+{
+    const bool adjacent = p->b.row == 1 && p->b.column == k && p->c.column == 1;
+    for (int64_t i = 0; i < p->m; i++)
+        if (adjacent) plain_row(p, i, k, 1, k, 1);
+        else plain_row(p, i, k, p->b.row, p->b.column, p->c.column);
 }
 
 static void product_plain(const tg__product *p)
 {
-    for (int64_t i = 0; i < p->m; i++) switch (p->k) {
-        case 1: plain_row(p, i, 1); break;
-        case 2: plain_row(p, i, 2); break;
-        case 3: plain_row(p, i, 3); break;
-        case 4: plain_row(p, i, 4); break;
-        default: plain_row(p, i, p->k);
-        }
+    switch (p->k) {
+    case 2: plain_depth(p, 2); break;
+    case 3: plain_depth(p, 3); break;
+    case 4: plain_depth(p, 4); break;
+    default: plain_depth(p, p->k);
+    }
 }
 
 /* ---- packed ---------------------------------------------------------------------------------------------------- */
@@ -290,22 +316,6 @@ static size_t packed_b(const tg__product *p)
     return sizeof(real) * (size_t)(least(p->k, BLOCK_DEPTH) * rounded(least(p->n, BLOCK_COLUMNS), PACKED_COLUMNS));
 }
 
-/* c or d with columns apart: the tile is computed aside. Element by element, because c may overlap itself. */
-static void tile_scatter(const tile *t, ptrdiff_t c_column, ptrdiff_t d_column)
-{
-    _Alignas(64) real aside[PACKED_ROWS * PACKED_COLUMNS];
-    tile whole = *t;
-    whole.d = NULL;
-    whole.c = aside;
-    whole.c_row = PACKED_COLUMNS;
-    tile_packed(&whole);
-    for (int64_t i = 0; i < t->rows; i++)
-        for (int64_t j = 0; j < t->columns; j++) {
-            const real s = aside[i * PACKED_COLUMNS + j];
-            t->c[i * t->c_row + j * c_column] = t->d ? t->d[i * t->d_row + j * d_column] + s : s;
-        }
-}
-
 /* A product of one packed block each: a is (m, k) in panels of PACKED_ROWS, b (k, n) in panels of PACKED_COLUMNS. */
 static void packed_block(const tg__product *p, const real *a, const real *b)
 {
@@ -318,8 +328,7 @@ static void packed_block(const tg__product *p, const real *a, const real *b)
                 .c = (real *)p->c.p + i * p->c.row + j * p->c.column, .c_row = p->c.row,
                 .d = p->d.p ? (const real *)p->d.p + i * p->d.row + j * p->d.column : NULL, .d_row = p->d.row,
             };
-            if (in_rows(p)) tile_packed(&t);
-            else tile_scatter(&t, p->c.column, p->d.column);
+            tile_place(&t, tile_packed, p->c.column, p->d.column);
         }
 }
 
@@ -353,12 +362,14 @@ static void product_packed(const tg__product *p, void *scratch)
 
 /* ---- which way ------------------------------------------------------------------------------------------------- */
 
-typedef enum way { PLAIN, DOT, DOTS, ROWS, PACKED } way;
+typedef enum way { PLAIN, DOT, DOTS, COPIED, ROWS, PACKED } way;
 
-/* Turns p so that c is row-major where it can be, and gives axes of length 1 the stride that suits best. */
+/* Turns p so that c is row-major where it can be, a thin c lies down if that makes the rows of b contiguous, and axes of
+   length 1 have the stride that suits best. */
 static tg__product oriented(const tg__product *p)
 {
-    const bool turn = p->n == 1 || (p->c.column != 1 && p->c.row == 1 && p->m > 1);
+    const bool thin = 2 * p->n <= LANES && p->m >= LANES && p->a.row == 1;
+    const bool turn = p->n == 1 || thin || (p->c.column != 1 && p->c.row == 1 && p->m > 1);
     tg__product r = turn ? tg__product_transposed(p) : *p;
     if (r.n == 1) r.b.column = r.c.column = r.d.column = 1;
     if (r.k == 1) r.a.column = r.b.row = 1;
@@ -367,19 +378,29 @@ static tg__product oriented(const tg__product *p)
 
 static way way_of(const tg__product *p)
 {
-    const bool near = p->m <= 4 || p->k * p->n <= IN_PLACE;
     if (p->k == 0) return PLAIN;
     if (p->m == 1 && p->n == 1) return DOT;
-    if (near && p->b.column == 1 && in_rows(p)) return ROWS;
-    if (near && p->a.column == 1 && p->b.row == 1 && 2 * p->k >= LANES) return DOTS;
+    const bool near = p->m <= 16 || p->k * p->n <= IN_PLACE;
+    if (near && p->a.column == 1 && 2 * p->k >= LANES) {
+        if (p->b.row == 1 && (p->m <= 8 || p->n <= LANES)) return DOTS;
+        if (p->m >= 16 && 2 * p->n <= LANES && p->k >= LANES) return COPIED;
+    }
+    if (near && p->b.column == 1) return ROWS;
     return p->m == 1 || p->m * p->n * p->k <= 128 ? PLAIN : PACKED;
+}
+
+/* The depth after which a sum goes to c. Long rows of b are read page by page, not a few lines of every page. */
+static int64_t depth_of(const tg__product *p, way w)
+{
+    return w == ROWS && p->n * (int64_t)sizeof(real) >= 4096 ? DEPTH_LONG_ROWS : DEPTH;
 }
 
 static size_t product_scratch(const tg__product *p)
 {
     const tg__product r = oriented(p);
-    if (way_of(&r) != PACKED) return 0;
-    return (size_t)rounded((int64_t)packed_a(&r), 64) + packed_b(&r);
+    const way w = way_of(&r);
+    if (w == COPIED) return sizeof(real) * (size_t)(least(r.k, DEPTH) * r.n);
+    return w == PACKED ? (size_t)rounded((int64_t)packed_a(&r), 64) + packed_b(&r) : 0;
 }
 
 static void product_dot(const tg__product *p)
@@ -388,10 +409,21 @@ static void product_dot(const tg__product *p)
     *(real *)p->c.p = p->d.p ? *(const real *)p->d.p + sum : sum;
 }
 
-static void product_in_place(const tg__product *p, const way w)
+/* b is turned first, so that its columns are contiguous. */
+static void product_copied(const tg__product *p, void *scratch)
+{
+    tg__product r = *p;
+    r.b = (tg__matrix){ scratch, 1, p->k };
+    for (int64_t j = 0; j < p->n; j++)
+        copy(p->k, (real *)scratch + j * p->k, 1, (const real *)p->b.p + j * p->b.column, p->b.row);
+    product_dots(&r);
+}
+
+static void product_in_place(const tg__product *p, way w, void *scratch)
 {
     if (w == ROWS) product_rows(p);
-    else product_dots(p);
+    else if (w == DOTS) product_dots(p);
+    else product_copied(p, scratch);
 }
 
 static void product(const tg__product *p, void *scratch)
@@ -401,11 +433,11 @@ static void product(const tg__product *p, void *scratch)
     if (w == PLAIN) product_plain(&r);
     else if (w == DOT) product_dot(&r);
     else if (w == PACKED) product_packed(&r, scratch);
-    else if (r.k <= DEPTH) product_in_place(&r, w);
-    else for (int64_t q = 0; q < r.k; q += DEPTH) {
+    else if (r.k <= DEPTH_LONG_ROWS) product_in_place(&r, w, scratch);
+    else for (int64_t q = 0, depth = depth_of(&r, w); q < r.k; q += depth) {
         tg__product block = part(&r, 0, 0, q);
-        block.k = least(r.k - q, DEPTH);
-        product_in_place(&block, w);
+        block.k = least(r.k - q, depth);
+        product_in_place(&block, w, scratch);
     }
 }
 

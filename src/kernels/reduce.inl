@@ -10,7 +10,7 @@ enum {
     SUM_BLOCK = 16 * ROW_LANES, /* elements of a row in a block */
     SUM_ROWS = 16,              /* rows of columns in a block */
     FEW = 8,                    /* so many are summed one by one */
-    SHORT = 0                  /* so few in a row, and rows are taken together */
+    SHORT = 16                  /* so few in a row, and rows are taken together */
 };
 
 #define INLINE static inline __attribute__((always_inline))

@@ -126,44 +126,79 @@ static void seed(const tg_tape *t, uint32_t root, const double *cotangent)
     } while (tg__walk_next(&w));
 }
 
-/* Whether the value of instruction root was made, by any path, from a leaf that was written afterwards. */
+/* ---- values out of date -------------------------------------------------------------------------------------------- */
+
+static void tell_stale(tg_tape *t, uint32_t i, uint32_t leaf)
+{
+    const tg_site site = tg__site_of(t, i);
+    const tg_site made = tg__site_of(t, leaf);
+    const char *name = tg_name_of((tg_value){ t, t->head.code[leaf].y, tg__generation_of(t, leaf) });
+    tg__error(t, TG_ERROR_HISTORY, "backward", &site,
+              "%s was recorded here from the leaf %s%sof %s:%d, which has been written since: record again, or call "
+              "tg_forward",
+              tg__ops[t->head.code[i].op]->name, name ? name : "", name ? " " : "", made.file ? made.file : "?", made.line);
+}
+
+/* Where an entry's range begins, for comparing: 0 if it is everything that was recorded from its leaf. */
+static uint32_t beginning(const tg__stale *s)
+{
+    return s->from == s->leaf + 1 ? 0 : s->from;
+}
+
+/* A value is out of date if a path leads from it to a written leaf through an instruction of the leaf's range. For the
+   entries whose range begins at from: lowest[i] is the lowest instruction, not below from, on any path from root to i,
+   which is all that the end of a range is to be compared with. */
+static bool out_of_date_since(tg_tape *t, uint32_t root, uint32_t from, uint32_t *lowest)
+{
+    const tg__stale *list = (const tg__stale *)(void *)t->stale.data;
+    if (root < from) return false;
+    memset(lowest, 0xff, (root + (size_t)1) * sizeof *lowest);
+    lowest[root] = root;
+    for (uint32_t i = root + 1; i-- > 0;) {
+        const tg__instruction *in = &t->head.code[i];
+        if (lowest[i] == UINT32_MAX) continue;
+        if (in->op != TG__LEAF && i >= from) lowest[i] = i;
+        if (in->op == TG__LEAF && in->b && beginning(&list[in->b - 1]) == from && lowest[i] != i &&
+            lowest[i] < list[in->b - 1].to) {
+            tell_stale(t, lowest[i], i);
+            return true;
+        }
+        uint32_t room[2];
+        int m;
+        const uint32_t *id = tg__operand_ids(t, in, room, &m);
+        for (int j = 0; j < m; j++) {
+            const uint32_t maker = tg__maker(t, id[j]);
+            if (maker < i && lowest[i] < lowest[maker]) lowest[maker] = lowest[i];
+        }
+    }
+    return false;
+}
+
+/* Whether the value of instruction root was made, by any path, from a leaf that was written afterwards. Ranges begin
+   elsewhere than at their leaf only after tg_forward of an earlier value: as a rule there is one round. */
 static bool out_of_date(tg_tape *t, uint32_t root)
 {
     const tg__stale *list = (const tg__stale *)(void *)t->stale.data;
     const size_t n = t->stale.used / sizeof *list;
     if (n == 0) return false;
     t->scratch.used = 0;
-    char *needed = tg__arena_push(&t->scratch, root + (size_t)1);
-    if (!needed) {
+    uint32_t *lowest = tg__arena_push(&t->scratch, (root + (size_t)1) * sizeof *lowest);
+    if (!lowest) {
         tg__error(t, TG_ERROR_MEMORY, "backward", NULL, "no memory");
         return true;
     }
-    memset(needed, 0, root + (size_t)1);
-    needed[root] = 1;
-    for (uint32_t i = root + 1; i-- > 0;) {
-        if (!needed[i]) continue;
-        uint32_t room[2];
-        int m;
-        const uint32_t *id = tg__operand_ids(t, &t->head.code[i], room, &m);
-        for (int j = 0; j < m; j++) {
-            const uint32_t maker = tg__maker(t, id[j]);
-            if (maker > i) continue;
-            needed[maker] = 1;
-            const uint32_t entry = t->head.code[maker].op == TG__LEAF ? t->head.code[maker].b : 0;
-            if (!entry || i < list[entry - 1].from || i >= list[entry - 1].to) continue;
-            const tg_site site = tg__site_of(t, i);
-            const tg_site made = tg__site_of(t, maker);
-            const char *name = tg_name_of((tg_value){ t, t->head.code[maker].y, tg__generation_of(t, maker) });
-            tg__error(t, TG_ERROR_HISTORY, "backward", &site,
-                      "%s was recorded here from the leaf %s%sof %s:%d, which has been written since: record again, or "
-                      "call tg_forward",
-                      tg__ops[t->head.code[i].op]->name, name ? name : "", name ? " " : "", made.file ? made.file : "?",
-                      made.line);
-            return true;
+    for (uint32_t from = 0, next; from != UINT32_MAX; from = next) {
+        if (out_of_date_since(t, root, from, lowest)) return true;
+        next = UINT32_MAX;
+        for (size_t i = 0; i < n; i++) {
+            const uint32_t other = beginning(&list[i]);
+            if (other > from && other < next) next = other;
         }
     }
     return false;
 }
+
+/* ---- the whole walk ------------------------------------------------------------------------------------------------ */
 
 bool tg_backward_with(tg_value root, const tg_backward_options *options)
 {
@@ -193,7 +228,9 @@ bool tg_backward_with(tg_value root, const tg_backward_options *options)
     clear(t, o.accumulate);
     t->graded = t->head.n_values;
     seed(t, root.id, o.cotangent);
-    return walk_back(t, last);
+    if (walk_back(t, last)) return true;
+    t->graded = 0;
+    return false;
 }
 
 bool tg_backward(tg_value root)

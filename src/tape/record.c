@@ -56,7 +56,8 @@ static tg__constant *constant_slot(tg_tape *t, double x)
 static tg__constant *constant_of(tg_tape *t, double x, const tg_site *site)
 {
     tg__constant *c = constant_slot(t, x);
-    if (memcmp(&c->x, &x, sizeof x) == 0 && c->generation == t->head.generation) return c;
+    if (memcmp(&c->x, &x, sizeof x) == 0 && c->generation == t->head.generation && c->generation != UINT32_MAX)
+        return c;
     if (!tg__room(t, 1)) return NULL;
     const uint32_t id = t->head.n_values;
     if (!tg__emit(t, TG__LEAF, TG__INACTIVE, id, TG_CONSTANT, 0, site)) return NULL;
@@ -150,8 +151,8 @@ static bool take_operands(application *a, const tg_value *x)
 {
     a->id = a->few_ids;
     a->x = a->few_arrays;
+    a->tape->scratch.used = 0;
     if (a->n > FEW) {
-        a->tape->scratch.used = 0;
         a->id = tg__arena_push(&a->tape->scratch, (size_t)a->n * sizeof *a->id);
         a->x = tg__arena_push(&a->tape->scratch, (size_t)a->n * sizeof *a->x);
         if (!a->id || !a->x) return no_memory(a), false;
@@ -359,16 +360,17 @@ tg_value tg_apply(tg_tape *t, const char *name, const tg_value *x, int n, const 
 {
     const int code = name ? tg__find(name) : 0;
     if (!code) return tg__error(t, TG_ERROR_ARGUMENT, "apply", NULL, "there is no operation named %s", name ? name : "NULL");
-    const tg__attributes *kind = tg__op_table[code]->attributes;
+    const tg__op *op = tg__op_table[code];
+    if (!x || n < 1) return tg__error(t, TG_ERROR_ARGUMENT, op->name, NULL, "no operands given");
     union { max_align_t align; char byte[sizeof(tg_list_attributes) + sizeof(tg_reduce_attributes)]; } room;
     char message[256] = "";
     if (attributes) {
-        const tg_code parsed = tg__attributes_parse(kind, attributes, &room, message, sizeof message);
-        if (parsed != TG_OK) return tg__error(t, parsed, name, NULL, "%s", message);
+        const tg_code parsed = tg__attributes_parse(op->attributes, attributes, &room, message, sizeof message);
+        if (parsed != TG_OK) return tg__error(t, parsed, op->name, NULL, "%s", message);
     }
     for (int i = 0; x && i < n; i++) {
         if (x[i].tape == t) continue;
-        return tg__error(t, TG_ERROR_HANDLE, name, NULL, "operand %d is no value of the tape", i + 1);
+        return tg__error(t, TG_ERROR_HANDLE, op->name, NULL, "operand %d is no value of the tape", i + 1);
     }
     return tg__record(code, x, n, attributes ? &room : NULL, NULL);
 }

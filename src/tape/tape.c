@@ -188,6 +188,7 @@ static void truncate_to(tg_tape *t, uint32_t segment)
     if (t->graded > s.values) t->graded = s.values;
     t->head.line = -1;
     t->head.file = NULL;
+    t->head.file_bits = 0;
     open_segment(t, s.mark); /* has the place of the old one */
     tg__stale_cut(t, 0);
     tg__set_limit(t);
