@@ -32,7 +32,7 @@ static tg_value total(tg_value x)
     return apply1("sum", x);
 }
 
-/* Checks a model with one input of one element: a vector, because scalars do not go by the table. */
+/* Checks a model with one element: a vector, because scalars do not go by the table. */
 static tg_check_report at(tg_model *model, double x, const tg_check_options *options)
 {
     const tg_check_input input = INPUT("x", &x, 1);

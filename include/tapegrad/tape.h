@@ -112,6 +112,7 @@ TG_API tg_value tg_detach_at(tg_value value, const tg_site *site);
 /* Options of tg_backward_with; zero is each field's default. */
 typedef struct tg_backward_options {
     const double *cotangent;  /* dL/d(root), row-major, root's shape. NULL: 1, and root must have one element */
+    size_t count;             /* how many cotangents lie there one after the other; 0: one. See tg_choose_gradient */
     bool accumulate;          /* add to the gradients that leaves have; false: fresh gradients */
 } tg_backward_options;
 
@@ -121,6 +122,10 @@ TG_API bool tg_backward(tg_value root);
 
 /* The same for a root of any shape, with the cotangent given. options NULL: as tg_backward. */
 TG_API bool tg_backward_with(tg_value root, const tg_backward_options *options);
+
+/* After a tg_backward_with of several cotangents: which one's gradients tg_grad and its kin give from here on. It gave them
+   of the first (0) so far. False, with the error, if there were not so many. */
+TG_API bool tg_choose_gradient(tg_tape *tape, size_t cotangent);
 
 /* Computes root, and everything recorded before it, again from the present contents of the leaves. */
 TG_API bool tg_forward(tg_value root);

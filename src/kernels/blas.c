@@ -7,9 +7,7 @@
 
 #include "base/shape.h"
 
-/* Multiplications from which a BLAS is faster than the own kernels, and the shortest side for it. Measured on Zen 5
-   with OpenBLAS; below, its fixed costs weigh more. */
-#define BLAS_WORK (1 << 18)
+/* The shortest side that BLAS is called for: below, its fixed costs weigh more. */
 #define BLAS_SIDE 8
 
 /* A matrix as BLAS describes it, seen row-major: contiguous rows, or contiguous columns as its transpose. */
@@ -31,10 +29,11 @@ static blas_matrix described(tg__matrix x, int64_t rows, int64_t columns)
     return (blas_matrix){ x.p, 0, CblasNoTrans };
 }
 
-static bool pays(const tg__product *p)
+/* Whether BLAS is faster; no product of the three sizes is formed because it need not fit. */
+static bool pays(const tg__kernels *k, const tg__product *p)
 {
-    const int64_t least = p->m < p->n ? p->m : p->n;
-    return least >= BLAS_SIDE && p->k >= BLAS_SIDE && p->m * p->n >= BLAS_WORK / p->k;
+    if (p->m < BLAS_SIDE || p->n < BLAS_SIDE || p->k < BLAS_SIDE) return false;
+    return p->m * p->n >= k->matmul.blas_work / p->k;
 }
 
 static void call_blas(tg_type type, const tg__product *p, blas_matrix a, blas_matrix b, blas_matrix c)
@@ -60,7 +59,7 @@ static void copy_rows(const tg__kernels *k, tg_type type, const tg__product *p)
 /* Computes p, or returns false if the own kernels should. */
 static bool by_blas(const tg__kernels *k, tg_type type, const tg__product *given, bool ask_only)
 {
-    if (!pays(given)) return false;
+    if (!pays(k, given)) return false;
     const bool turn = given->c.column != 1;
     const tg__product p = turn ? tg__product_transposed(given) : *given;
     const blas_matrix a = described(p.a, p.m, p.k), b = described(p.b, p.k, p.n), c = described(p.c, p.m, p.n);

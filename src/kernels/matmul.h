@@ -38,6 +38,8 @@ typedef struct tg__matmul_kernels {
     size_t (*scratch)(const tg__product *p);
     /* scratch is aligned to 64 bytes, and may be NULL if none is needed. */
     void (*product)(const tg__product *p, void *scratch);
+    /* The number of multiplications, m n k, from which a BLAS is to be preferred. */
+    int64_t blas_work;
 } tg__matmul_kernels;
 
 #endif

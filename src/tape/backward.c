@@ -92,9 +92,8 @@ static bool walk_back(tg_tape *t, uint32_t last)
 /* Adjoints of everything on the tape become zero; with keep_leaves those of leaves stay as they are. */
 static void clear(tg_tape *t, bool keep_leaves)
 {
-    char *d = t->adjoints.data;
     if (!keep_leaves) {
-        memset(d, 0, t->head.n_values * t->element);
+        memset(t->adjoints.data, 0, t->plane_bytes * t->planes);
         return;
     }
     for (uint32_t i = 0; i < t->head.n_code; i++) {
@@ -104,7 +103,7 @@ static void clear(tg_tape *t, bool keep_leaves)
     }
     /* Leaves newer than the gradients there are start from zero. */
     if (t->graded < t->head.n_values)
-        memset(d + t->graded * t->element, 0, (t->head.n_values - t->graded) * t->element);
+        memset(t->adjoint + t->graded * t->element, 0, (t->head.n_values - t->graded) * t->element);
 }
 
 static void seed(const tg_tape *t, uint32_t root, const double *cotangent)
@@ -200,6 +199,18 @@ static bool out_of_date(tg_tape *t, uint32_t root)
 
 /* ---- the whole walk ------------------------------------------------------------------------------------------------ */
 
+/* Room for the adjoints of everything on the tape, once for each cotangent. */
+static bool make_planes(tg_tape *t, size_t count)
+{
+    const size_t bytes = t->head.n_values * t->element;
+    if (count > SIZE_MAX / (bytes ? bytes : 1) || !tg__arena_grow(&t->adjoints, count * bytes)) return false;
+    t->adjoints.used = count * bytes;
+    t->adjoint = t->adjoints.data;
+    t->plane_bytes = bytes;
+    t->planes = count;
+    return true;
+}
+
 bool tg_backward_with(tg_value root, const tg_backward_options *options)
 {
     const tg_backward_options o = options ? *options : (tg_backward_options){ 0 };
@@ -219,18 +230,38 @@ bool tg_backward_with(tg_value root, const tg_backward_options *options)
         return false;
     }
     if (out_of_date(t, last)) return false;
-    const size_t bytes = t->head.n_values * t->element;
-    if (!tg__arena_grow(&t->adjoints, bytes)) {
-        tg__error(t, TG_ERROR_MEMORY, "backward", &site, "no memory for the gradients of %u values", t->head.n_values);
+    const size_t count = o.count ? o.count : 1;
+    if (count > 1 && (o.accumulate || !o.cotangent)) {
+        tg__error(t, TG_ERROR_ARGUMENT, "backward", &site, "several cotangents need to be given, and cannot accumulate");
         return false;
     }
-    t->adjoints.used = bytes;
+    if (!make_planes(t, count)) {
+        tg__error(t, TG_ERROR_MEMORY, "backward", &site, "no memory for %zu x the gradients of %u values", count,
+                  t->head.n_values);
+        return false;
+    }
+    const int64_t size = s->n;
     clear(t, o.accumulate);
     t->graded = t->head.n_values;
-    seed(t, root.id, o.cotangent);
-    if (walk_back(t, last)) return true;
-    t->graded = 0;
-    return false;
+    bool ok = true;
+    for (size_t i = 0; ok && i < count; i++) {
+        t->adjoint = t->adjoints.data + i * t->plane_bytes;
+        seed(t, root.id, o.cotangent ? o.cotangent + (int64_t)i * size : NULL);
+        ok = walk_back(t, last);
+    }
+    t->adjoint = t->adjoints.data;
+    return ok;
+}
+
+bool tg_choose_gradient(tg_tape *t, size_t cotangent)
+{
+    if (!t || t->failed) return false;
+    if (cotangent >= t->planes) {
+        tg__error(t, TG_ERROR_ARGUMENT, "choose_gradient", NULL, "cotangent %zu of %zu", cotangent, t->planes);
+        return false;
+    }
+    t->adjoint = t->adjoints.data + cotangent * t->plane_bytes;
+    return true;
 }
 
 bool tg_backward(tg_value root)

@@ -102,6 +102,7 @@ static bool check_type(const application *a, int i)
 {
     const bool index = tg__letter(a->op->letters, i) == 'i';
     const tg_type type = a->x[i].s->type;
+    if (a->op->kind == TG__VIEW) return true;
     if (index ? type == TG_I64 : type == a->tape->type) return true;
     tg__error(a->tape, TG_ERROR_TYPE, a->op->name, a->site, "operand %d has elements of type %s, where %s is wanted",
               i + 1, tg__type_name(type), index ? "an index tensor (i64)" : tg__type_name(a->tape->type));

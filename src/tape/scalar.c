@@ -74,7 +74,7 @@ uint32_t tg__scalar_backward(const tg_tape *t, uint32_t end)
     const tg__instruction *code = t->head.code;
     const uint32_t *pool = (const uint32_t *)(void *)t->pool.data;
     const double *v = t->head.values;
-    double *d = (double *)(void *)t->adjoints.data;
+    double *d = (double *)(void *)t->adjoint;
     for (uint32_t i = end; i-- > 0;) {
         const tg__instruction in = code[i];
         switch (in.op | (uint32_t)in.flags << 16) {

@@ -72,6 +72,8 @@ struct tg_tape {
     uint32_t generations; /* given out so far; saturates */
     int no_grad;
     uint32_t graded; /* values below this offset have the gradients of the last backward */
+    char *adjoint;   /* those of the cotangent in use: plane after plane of plane_bytes in the arena */
+    size_t plane_bytes, planes;
     uint32_t ops_known, ops_end; /* no instruction in ops_end ... ops_known - 1 is other than a leaf */
     tg__constant constant[TG__CONSTANTS];
     bool failed;
@@ -139,9 +141,9 @@ static inline tg__array tg__value_array(const tg_tape *t, uint32_t id)
 /* Room must have been made. */
 static inline tg__array tg__adjoint_array(const tg_tape *t, uint32_t id)
 {
-    if (!(id & TG__DESCRIPTOR)) return (tg__array){ &tg__scalar_shape[t->type], t->adjoints.data + id * t->element };
+    if (!(id & TG__DESCRIPTOR)) return (tg__array){ &tg__scalar_shape[t->type], t->adjoint + id * t->element };
     const tg__descriptor *d = tg__descriptor_of(t, id);
-    return (tg__array){ &d->s, t->adjoints.data + d->offset * t->element };
+    return (tg__array){ &d->s, t->adjoint + d->offset * t->element };
 }
 
 /* Scalars of the value arena always are. */
