@@ -453,7 +453,8 @@ static void draw_png(const settings *s, const data *train, const data *test, con
     plot_image(p, regions);
     draw_classes(p, s, test, PLOT_SMALL_DOTS, false);
     const char *title = s->loss == CE ? "cross-entropy" : "squared error";
-    plot_panel(p, &(plot_axes){ .title = title, .x = "epoch", .y = "mean loss", .log_y = true });
+    plot_panel(p, &(plot_axes){ .title = title, .x = "epoch", .y = "mean loss", .log_y = true,
+                                .x0 = 0, .x1 = s->epochs });
     plot_points(p, PLOT_LINE, "training", plot_colour[0], h->train, s->epochs);
     plot_points(p, PLOT_LINE, "test", plot_colour[1], h->test, s->epochs);
     if (!plot_free(p)) fail("gnuplot could not write '%s'", s->output);

@@ -31,6 +31,24 @@ static void finish(void)
 
 TestSuite(tape, .init = start, .fini = finish);
 
+/* Criterion's own assertions would print the operations' macros in full. */
+#define EXPECT(condition) expect((condition), #condition, __LINE__)
+#define ASSERT(condition) require((condition), #condition, __LINE__)
+static void expect(bool held, const char *text, int line)
+{
+    cr_expect(held, "line %d: %s", line, text);
+}
+
+static void require(bool held, const char *text, int line)
+{
+    cr_assert(held, "line %d: %s", line, text);
+}
+
+static bool not_a_number(double x)
+{
+    return x != x;
+}
+
 /* A few roundings: the tests compare short computations in double. */
 static bool near(double a, double b)
 {
@@ -55,7 +73,7 @@ static void expect_number(double got, double wanted, int line)
     do {                                                                                \
         const double wanted_[] = { __VA_ARGS__ };                                       \
         double got_[COUNT(wanted_)];                                                    \
-        cr_assert(read(value, got_, COUNT(wanted_)), "line %d: nothing to read", __LINE__); \
+        ASSERT(read(value, got_, COUNT(wanted_)));           \
         for (size_t i_ = 0; i_ < COUNT(wanted_); i_++)                                  \
             cr_expect(near(got_[i_], wanted_[i_]), "line %d: element %zu is %.17g, not %.17g", __LINE__, i_, got_[i_], \
                       wanted_[i_]);                                                     \
@@ -65,9 +83,9 @@ static void expect_number(double got, double wanted, int line)
 #define EXPECT_REFUSED(call, wanted)                                                          \
     do {                                                                                      \
         t->on_error = tg_ignore_error;                                                        \
-        cr_expect(!(call), "line %d: accepted", __LINE__);                                    \
+        expect(!(call), #call " is refused", __LINE__);                                       \
         const tg_error *error_ = tg_error_of(t);                                              \
-        cr_assert(error_, "line %d: no error", __LINE__);                                     \
+        ASSERT(error_);                                                                       \
         cr_expect(error_->code == (wanted), "line %d: %s", __LINE__, error_->message);        \
         tg_error_clear(t);                                                                    \
     } while (0)
@@ -93,7 +111,7 @@ static Value two_paths(Value f1, bool cut2, bool cut3)
 static double slope_of_two_paths(double x, bool cut2, bool cut3)
 {
     const Value f1 = scalar(t, x);
-    cr_assert(tg_backward(two_paths(f1, cut2, cut3)));
+    ASSERT(tg_backward(two_paths(f1, cut2, cut3)));
     return tg_grad_item(f1);
 }
 
@@ -102,9 +120,9 @@ Test(tape, a_gradient_is_the_sum_of_the_products_along_all_paths)
     for (double x = -0.5; x < 2; x += 0.25) {
         const double f2 = sin(x), f3 = exp(x), f4 = f3 * (f2 + f3), outer = 0.5 / sqrt(f4);
         const double through2 = outer * f3 * cos(x), through3 = outer * (f2 + 2 * f3) * f3;
-        cr_expect(near(slope_of_two_paths(x, false, true), through2));
-        cr_expect(near(slope_of_two_paths(x, true, false), through3));
-        cr_expect(near(slope_of_two_paths(x, false, false), through2 + through3));
+        EXPECT(near(slope_of_two_paths(x, false, true), through2));
+        EXPECT(near(slope_of_two_paths(x, true, false), through3));
+        EXPECT(near(slope_of_two_paths(x, false, false), through2 + through3));
     }
 }
 
@@ -113,8 +131,8 @@ Test(tape, paths_that_double_at_every_step_are_all_counted)
     const Value x = scalar(t, 1);
     Value y = x;
     for (int i = 0; i < 60; i++) y = add(y, y); /* 2^60 paths */
-    cr_assert(tg_backward(y));
-    cr_expect(tg_grad_item(x) == ldexp(1, 60));
+    ASSERT(tg_backward(y));
+    EXPECT(tg_grad_item(x) == ldexp(1, 60));
 }
 
 Test(tape, every_use_of_a_value_adds_to_its_gradient)
@@ -123,7 +141,7 @@ Test(tape, every_use_of_a_value_adds_to_its_gradient)
     const Value x = scalar(t, 3), v = param(t, ones3, 3);
     Value y = number(t, 0), w = zeros(t, 3);
     for (int i = 0; i < 1000; i++) y = add(y, x), w = add(w, v);
-    cr_assert(tg_backward(add(y, sum(w))));
+    ASSERT(tg_backward(add(y, sum(w))));
     EXPECT_GRADIENT(x, 1000);
     EXPECT_GRADIENTS(v, 1000, 1000, 1000);
 }
@@ -132,7 +150,7 @@ Test(tape, one_value_may_be_every_operand)
 {
     const double d[2] = { 2, -3 };
     const Value x = scalar(t, 3), v = param(t, d, 2);
-    cr_assert(tg_backward(add(fma(x, x, x), sum(mul(v, mul(v, v))))));
+    ASSERT(tg_backward(add(fma(x, x, x), sum(mul(v, mul(v, v))))));
     EXPECT_GRADIENT(x, 2 * 3 + 1);
     EXPECT_GRADIENTS(v, 3 * 4, 3 * 9);
 }
@@ -141,11 +159,11 @@ Test(tape, intermediate_values_have_gradients_too)
 {
     const double d[3] = { 0.1, 0.2, 0.3 };
     const Value x = param(t, d, 3), e = exp(x), s = sum(e), y = log(s);
-    cr_assert(tg_backward(y));
+    ASSERT(tg_backward(y));
     EXPECT_GRADIENT(y, 1);
     EXPECT_GRADIENT(s, 1 / tg_item(s));
-    for (int i = 0; i < 3; i++) cr_expect(near(tg_grad(e)[i], 1 / tg_item(s)));
-    for (int i = 0; i < 3; i++) cr_expect(near(tg_grad(x)[i], exp(d[i]) / tg_item(s)));
+    for (int i = 0; i < 3; i++) EXPECT(near(tg_grad(e)[i], 1 / tg_item(s)));
+    for (int i = 0; i < 3; i++) EXPECT(near(tg_grad(x)[i], exp(d[i]) / tg_item(s)));
 }
 
 Test(tape, values_that_the_root_does_not_depend_on_have_gradient_zero)
@@ -153,10 +171,10 @@ Test(tape, values_that_the_root_does_not_depend_on_have_gradient_zero)
     const double d[2] = { 1, 2 };
     const Value x = scalar(t, 2), v = param(t, d, 2), y = square(x), later = exp(v);
     (void)later;
-    cr_assert(tg_backward(y));
+    ASSERT(tg_backward(y));
     EXPECT_GRADIENTS(v, 0, 0);
     EXPECT_GRADIENTS(later, 0, 0);
-    cr_expect(same_bits(tg_grad(v)[0], 0.0));
+    EXPECT(same_bits(tg_grad(v)[0], 0.0));
 }
 
 /* ---- backward again --------------------------------------------------------------------------------------------------- */
@@ -171,15 +189,15 @@ Test(tape, a_second_backward_gives_the_same_gradients)
     const double w[6] = { 0.3, -0.7, 1.1, 0.4, -1.2, 0.9 }, c[3] = { 0.1, 0.2, 0.3 };
     const Value W = param(t, w, 2, 3), b = param(t, c, 3), y = small_model(W, b);
     double first[9], second[9];
-    cr_assert(tg_backward(y) && tg_grad_read(W, first, 6) && tg_grad_read(b, first + 6, 3));
-    cr_assert(tg_backward(y) && tg_grad_read(W, second, 6) && tg_grad_read(b, second + 6, 3));
-    cr_expect(memcmp(first, second, sizeof first) == 0);
+    ASSERT(tg_backward(y) && tg_grad_read(W, first, 6) && tg_grad_read(b, first + 6, 3));
+    ASSERT(tg_backward(y) && tg_grad_read(W, second, 6) && tg_grad_read(b, second + 6, 3));
+    EXPECT(memcmp(first, second, sizeof first) == 0);
 }
 
 Test(tape, backward_of_another_root_forgets_the_first)
 {
     const Value x = scalar(t, 3), y = square(x), z = mul(5, x);
-    cr_assert(tg_backward(y) && tg_backward(z));
+    ASSERT(tg_backward(y) && tg_backward(z));
     EXPECT_GRADIENT(x, 5);
     EXPECT_GRADIENT(y, 0);
 }
@@ -190,11 +208,11 @@ Test(tape, accumulating_adds_the_gradients_of_several_roots)
     const Value W = param(t, w, 2, 3), x = scalar(t, 3);
     const Value y = mul(x, sum(square(W))), z = mul(sum(W), x);
     const tg_backward_options more = { .accumulate = true };
-    cr_assert(tg_backward(add(y, z)));
+    ASSERT(tg_backward(add(y, z)));
     double both[6];
-    cr_assert(tg_grad_read(W, both, 6));
+    ASSERT(tg_grad_read(W, both, 6));
     const double slope = tg_grad_item(x);
-    cr_assert(tg_backward(y) && tg_backward_with(z, &more));
+    ASSERT(tg_backward(y) && tg_backward_with(z, &more));
     EXPECT_GRADIENTS(W, both[0], both[1], both[2], both[3], both[4], both[5]);
     EXPECT_GRADIENT(x, slope);
     EXPECT_GRADIENT(y, 0);
@@ -205,7 +223,7 @@ Test(tape, accumulating_n_times_is_n_times_the_gradient)
     const Value x = scalar(t, 3), y = square(square(x));
     const tg_backward_options more = { .accumulate = true };
     for (int n = 1; n <= 5; n++) {
-        cr_assert(tg_backward_with(y, &more));
+        ASSERT(tg_backward_with(y, &more));
         cr_expect(tg_grad_item(x) == n * 108.0, "after %d: %g", n, tg_grad_item(x));
         cr_expect(tg_grad_item(y) == 1, "of the root, which is no leaf: %g", tg_grad_item(y));
     }
@@ -218,7 +236,7 @@ Test(tape, accumulating_starts_from_zero_for_what_is_newer_than_the_gradients)
     const tg_mark mark = tg_tape_mark(t);
     for (int n = 1; n <= 4; n++) {
         const Value fresh = scalar(t, 10 * n);
-        cr_assert(tg_backward_with(mul(W, fresh), &more));
+        ASSERT(tg_backward_with(mul(W, fresh), &more));
         EXPECT_GRADIENT(fresh, 2);
         EXPECT_GRADIENT(W, 5.0 * n * (n + 1));
         tg_release(mark);
@@ -230,10 +248,10 @@ Test(tape, a_vector_root_takes_a_cotangent)
     const double d[3] = { 1, 2, 3 }, c[2][2][3] = { { { 1, 0, 0 }, { 0, 0, 0 } }, { { 1, -2, 3 }, { 4, 0.5, -1 } } };
     const double w[6] = { 1, 2, 3, 4, 5, 6 };
     const Value x = param(t, d, 3), W = param(t, w, 2, 3), y = mul(W, square(x));
-    cr_assert(tg_backward_with(y, &(tg_backward_options){ .cotangent = &c[0][0][0] }));
+    ASSERT(tg_backward_with(y, &(tg_backward_options){ .cotangent = &c[0][0][0] }));
     EXPECT_GRADIENTS(x, 2, 0, 0);
     EXPECT_GRADIENTS(W, 1, 0, 0, 0, 0, 0);
-    cr_assert(tg_backward_with(y, &(tg_backward_options){ .cotangent = &c[1][0][0] }));
+    ASSERT(tg_backward_with(y, &(tg_backward_options){ .cotangent = &c[1][0][0] }));
     EXPECT_GRADIENTS(x, 2 * (1 + 16), 4 * (-2 * 2 + 0.5 * 5), 6 * (3 * 3 - 6));
     EXPECT_GRADIENTS(y, 1, -2, 3, 4, 0.5, -1);
 }
@@ -242,19 +260,40 @@ Test(tape, the_cotangent_of_a_view_goes_to_the_elements_it_shows)
 {
     const double d[6] = { 1, 2, 3, 4, 5, 6 }, c[6] = { 10, 20, 30, 40, 50, 60 };
     const Value x = param(t, d, 2, 3), y = square(x);
-    cr_assert(tg_backward_with(transpose(y), &(tg_backward_options){ .cotangent = c })); /* (3, 2) */
+    ASSERT(tg_backward_with(transpose(y), &(tg_backward_options){ .cotangent = c })); /* (3, 2) */
     EXPECT_GRADIENTS(x, 2 * 10, 4 * 30, 6 * 50, 8 * 20, 10 * 40, 12 * 60);
-    cr_assert(tg_backward_with(broadcast_to(at(y, 0, 1), 6), &(tg_backward_options){ .cotangent = c }));
+    ASSERT(tg_backward_with(broadcast_to(at(y, 0, 1), 6), &(tg_backward_options){ .cotangent = c }));
     EXPECT_GRADIENTS(x, 0, 4 * 210, 0, 0, 0, 0);
+}
+
+Test(tape, several_cotangents_give_the_gradients_that_each_gives_alone)
+{
+    const double d[3] = { 0.1, 0.2, 0.3 }, w[6] = { 1, 2, 3, 4, 5, 6 }, c[3][2] = { { 1, 0 }, { 0, 1 }, { -2, 0.5 } };
+    const Value x = param(t, d, 3), W = param(t, w, 2, 3), s = scalar(t, 2), y = mul(s, tanh(matmul(W, exp(x)))); /* (2) */
+    double alone[3][10], together[10];
+    for (int i = 0; i < 3; i++) {
+        ASSERT(tg_backward_with(y, &(tg_backward_options){ .cotangent = c[i] }));
+        ASSERT(tg_grad_read(x, alone[i], 3) && tg_grad_read(W, alone[i] + 3, 6) && tg_grad_read(s, alone[i] + 9, 1));
+    }
+    ASSERT(tg_backward_with(y, &(tg_backward_options){ .cotangent = &c[0][0], .count = 3 }));
+    for (int i = 2; i >= 0; i--) {
+        ASSERT(tg_choose_gradient(t, (size_t)i));
+        ASSERT(tg_grad_read(x, together, 3) && tg_grad_read(W, together + 3, 6) && tg_grad_read(s, together + 9, 1));
+        EXPECT(memcmp(together, alone[i], sizeof together) == 0);
+    }
+    EXPECT_REFUSED(tg_choose_gradient(t, 3), TG_ERROR_ARGUMENT);
+    ASSERT(tg_choose_gradient(t, 2) && tg_backward(sum(y)));
+    EXPECT_GRADIENT(s, tg_item(sum(y)) / 2);
+    EXPECT_REFUSED(tg_choose_gradient(t, 1), TG_ERROR_ARGUMENT);
 }
 
 Test(tape, one_element_of_any_rank_is_a_root)
 {
     const double d[1] = { 3 };
     const Value x = param(t, d, 1, 1, 1);
-    cr_assert(tg_backward(square(x)));
+    ASSERT(tg_backward(square(x)));
     EXPECT_GRADIENT(x, 6);
-    cr_assert(tg_backward(x));
+    ASSERT(tg_backward(x));
     EXPECT_GRADIENT(x, 1);
 }
 
@@ -264,42 +303,42 @@ Test(tape, a_zero_gradient_contributes_exactly_zero_to_an_infinite_slope)
 {
     const double d[2] = { 0, 4 }, c[2] = { 0, 1 };
     const Value x = scalar(t, 0), v = param(t, d, 2);
-    cr_assert(tg_backward(mul(0, sqrt(x))));
+    ASSERT(tg_backward(mul(0, sqrt(x))));
     cr_expect(same_bits(tg_grad_item(x), 0.0), "%g", tg_grad_item(x));
-    cr_assert(tg_backward_with(sqrt(v), &(tg_backward_options){ .cotangent = c }));
+    ASSERT(tg_backward_with(sqrt(v), &(tg_backward_options){ .cotangent = c }));
     EXPECT_GRADIENTS(v, 0, 0.25);
-    cr_assert(tg_backward(sum(mul(0, log(v)))));
+    ASSERT(tg_backward(sum(mul(0, log(v)))));
     EXPECT_GRADIENTS(v, 0, 0);
     const double inf[1] = { INFINITY };
     const Value w = param(t, inf, 1);
-    cr_assert(tg_backward(sum(mul(0, square(w)))));
+    ASSERT(tg_backward(sum(mul(0, square(w)))));
     EXPECT_GRADIENTS(w, 0);
 }
 
 Test(tape, infinite_slopes_reach_the_leaf)
 {
     const Value x = scalar(t, 0), z = scalar(t, -0.0);
-    cr_assert(tg_backward(sqrt(x)));
-    cr_expect(tg_grad_item(x) == INFINITY);
-    cr_assert(tg_backward(reciprocal(z)));
-    cr_expect(tg_grad_item(z) == -INFINITY);
+    ASSERT(tg_backward(sqrt(x)));
+    EXPECT(tg_grad_item(x) == INFINITY);
+    ASSERT(tg_backward(reciprocal(z)));
+    EXPECT(tg_grad_item(z) == -INFINITY);
 }
 
 Test(tape, nan_is_not_taken_for_a_zero_gradient)
 {
     const double c[2] = { NAN, 0 }, d[2] = { 1, 2 };
     const Value x = scalar(t, NAN), v = param(t, d, 2);
-    cr_assert(tg_backward(square(x)));
-    cr_expect(isnan(tg_grad_item(x)));
-    cr_assert(tg_backward_with(exp(v), &(tg_backward_options){ .cotangent = c }));
-    cr_expect(isnan(tg_grad(v)[0]) && tg_grad(v)[1] == 0);
+    ASSERT(tg_backward(square(x)));
+    EXPECT(not_a_number(tg_grad_item(x)));
+    ASSERT(tg_backward_with(exp(v), &(tg_backward_options){ .cotangent = c }));
+    EXPECT(not_a_number(tg_grad(v)[0]) && tg_grad(v)[1] == 0);
 }
 
 Test(tape, the_side_not_taken_may_hold_nan)
 {
     const double d[2] = { -1, 4 };
     const Value x = param(t, d, 2), safe = where(gt(x, 0), sqrt(x), mul(3, x));
-    cr_assert(tg_backward(sum(safe)));
+    ASSERT(tg_backward(sum(safe)));
     EXPECT_VALUES(safe, -3, 2);
     EXPECT_GRADIENT(at(x, 1), 0.25);
 }
@@ -308,11 +347,11 @@ Test(tape, minus_zero_keeps_its_sign)
 {
     const double d[2] = { -0.0, 0.0 };
     const Value x = scalar(t, -0.0), v = param(t, d, 2);
-    cr_expect(signbit(tg_item(x)) && signbit(tg_item(neg(mul(1, 0.0)))) == 0);
-    cr_expect(signbit(tg_item(mul(x, 1))) && signbit(tg_item(at(v, 0))) && !signbit(tg_item(at(v, 1))));
-    cr_expect(tg_item(div(1, x)) == -INFINITY);
-    cr_expect(tg_item(div(scalar(t, 1), -0.0)) == -INFINITY, "the constant -0.0 is not the constant 0.0");
-    cr_expect(tg_item(div(scalar(t, 1), 0.0)) == INFINITY);
+    EXPECT(signbit(tg_item(x)) && !signbit(tg_item(neg(x))));
+    EXPECT(signbit(tg_item(mul(x, 1))) && signbit(tg_item(at(v, 0))) && !signbit(tg_item(at(v, 1))));
+    EXPECT(tg_item(div(1, x)) == -INFINITY);
+    EXPECT(tg_item(div(scalar(t, 1), -0.0)) == -INFINITY); /* the constant -0.0 is not the constant 0.0 */
+    EXPECT(tg_item(div(scalar(t, 1), 0.0)) == INFINITY);
 }
 
 /* ---- broadcasting ------------------------------------------------------------------------------------------------------ */
@@ -322,8 +361,8 @@ Test(tape, gradients_of_broadcast_operands_are_summed_over_the_repeats)
     const double a[3] = { 1, 2, 3 }, b[4] = { 10, 20, 30, 40 };
     const Value x = param(t, a, 3, 1), y = param(t, b, 4), s = scalar(t, 2);
     const Value z = mul(mul(x, y), s); /* (3, 4) */
-    cr_assert(tg_rank(z) == 2 && tg_dim(z, 0) == 3 && tg_dim(z, 1) == 4);
-    cr_assert(tg_backward(sum(z)));
+    ASSERT(tg_rank(z) == 2 && tg_dim(z, 0) == 3 && tg_dim(z, 1) == 4);
+    ASSERT(tg_backward(sum(z)));
     EXPECT_GRADIENTS(x, 200, 200, 200);
     EXPECT_GRADIENTS(y, 12, 12, 12, 12);
     EXPECT_GRADIENT(s, 600);
@@ -335,9 +374,9 @@ Test(tape, an_axis_of_length_one_is_summed_wherever_it_stands)
     const int64_t shape[][3] = { { 1, 3, 4 }, { 2, 1, 4 }, { 2, 3, 1 }, { 1, 1, 4 }, { 1, 3, 1 }, { 2, 1, 1 }, { 1, 1, 1 } };
     for (size_t i = 0; i < COUNT(shape); i++) {
         const Value x = tg_leaf_new(t, TG_PARAMETER, TG_F64, NULL, 3, shape[i], TG_HERE);
-        cr_assert(tg_backward(sum(add(one, x))));
+        ASSERT(tg_backward(sum(add(one, x))));
         const int64_t n = tg_size(x);
-        for (int64_t j = 0; j < n; j++) cr_expect(tg_grad(x)[j] == 24.0 / (double)n);
+        for (int64_t j = 0; j < n; j++) EXPECT(tg_grad(x)[j] == 24.0 / (double)n);
     }
 }
 
@@ -397,7 +436,7 @@ Test(tape, overlapping_views_add_up)
     const double d[5] = { 1, 2, 3, 4, 5 };
     const Value x = param(t, d, 5);
     const Value left = slice(x, .stop = 4), right = slice(x, .start = 1);
-    cr_assert(tg_backward(sum(mul(left, right))));
+    ASSERT(tg_backward(sum(mul(left, right))));
     EXPECT_GRADIENTS(x, 2, 1 + 3, 2 + 4, 3 + 5, 4);
 }
 
@@ -405,11 +444,11 @@ Test(tape, a_view_reads_its_part_of_the_gradient)
 {
     const double d[6] = { 1, 2, 3, 4, 5, 6 };
     const Value x = param(t, d, 2, 3), turned = transpose(x), row = at(x, 1), element = at(x, 1, 2);
-    cr_assert(tg_backward(sum(square(x))));
+    ASSERT(tg_backward(sum(square(x))));
     EXPECT_GRADIENTS(turned, 2, 8, 4, 10, 6, 12);
     EXPECT_GRADIENTS(row, 8, 10, 12);
     EXPECT_GRADIENT(element, 12);
-    cr_expect(tg_grad(row) == tg_grad(x) + 3);
+    EXPECT(tg_grad(row) == tg_grad(x) + 3);
 }
 
 Test(tape, elements_of_views_are_scalars_that_live_as_long_as_the_elements)
@@ -421,9 +460,9 @@ Test(tape, elements_of_views_are_scalars_that_live_as_long_as_the_elements)
     EXPECT_ITEM(element, 6);
     EXPECT_ITEM(mul(element, s), 60);
     EXPECT_ITEM(exp(mul(0, at(transpose(W), 0, 1))), 1);
-    cr_assert(tg_backward(mul(element, s)));
+    ASSERT(tg_backward(mul(element, s)));
     EXPECT_GRADIENTS(W, 0, 0, 0, 0, 0, 10);
-    cr_assert(tg_release(mark));
+    ASSERT(tg_release(mark));
     EXPECT_ITEM(element, 6);
     EXPECT_REFUSED(tg_rank(row) == 1, TG_ERROR_HANDLE);
 }
@@ -434,8 +473,8 @@ Test(tape, elements_of_a_dot_product_written_out_equal_the_operation)
     const Value x = param(t, a, 4), y = param(t, b, 4);
     Value s = mul(at(x, 0), at(y, 0));
     for (int i = 1; i < 4; i++) s = add(s, mul(at(x, i), at(y, i)));
-    cr_expect(tg_item(s) == tg_item(dot(x, y)));
-    cr_assert(tg_backward(s));
+    EXPECT(tg_item(s) == tg_item(dot(x, y)));
+    ASSERT(tg_backward(s));
     EXPECT_GRADIENTS(x, 2, 5, -1, 4);
     EXPECT_GRADIENTS(y, 1, -2, 3, 0.5);
 }
@@ -448,10 +487,10 @@ Test(tape, values_below_a_mark_survive_its_release)
     const Value W = param(t, d, 2), s = scalar(t, 2);
     const tg_mark mark = tg_tape_mark(t);
     for (int i = 1; i <= 3; i++) {
-        cr_assert(tg_backward(mul(sum(square(W)), s)));
+        ASSERT(tg_backward(mul(sum(square(W)), s)));
         EXPECT_GRADIENTS(W, 12, 16);
         EXPECT_GRADIENT(s, 25);
-        cr_assert(tg_release(mark));
+        ASSERT(tg_release(mark));
         EXPECT_VALUES(W, 3, 4);
         EXPECT_ITEM(s, 2);
         EXPECT_GRADIENTS(W, 12, 16); /* until the next backward */
@@ -463,13 +502,13 @@ Test(tape, released_handles_are_stale_even_where_new_values_lie_in_their_place)
     const Value W = scalar(t, 2);
     const tg_mark mark = tg_tape_mark(t);
     const Value old = exp(W), old_vector = zeros(t, 2);
-    cr_assert(tg_release(mark));
+    ASSERT(tg_release(mark));
     const Value fresh = exp(W), fresh_vector = zeros(t, 2);
-    cr_expect(old.id == fresh.id && old_vector.id == fresh_vector.id, "the place is used again");
-    EXPECT_REFUSED(!isnan(tg_item(old)), TG_ERROR_HANDLE);
+    EXPECT(old.id == fresh.id && old_vector.id == fresh_vector.id); /* the place is used again */
+    EXPECT_REFUSED(!not_a_number(tg_item(old)), TG_ERROR_HANDLE);
     EXPECT_REFUSED(tg_size(old_vector) == 2, TG_ERROR_HANDLE);
-    EXPECT_REFUSED(!isnan(tg_item(add(old, W))), TG_ERROR_HANDLE);
-    EXPECT_REFUSED(!isnan(tg_item(add(fresh, old))), TG_ERROR_HANDLE);
+    EXPECT_REFUSED(!not_a_number(tg_item(add(old, W))), TG_ERROR_HANDLE);
+    EXPECT_REFUSED(!not_a_number(tg_item(add(fresh, old))), TG_ERROR_HANDLE);
     EXPECT_ITEM(fresh, exp(2.0));
 }
 
@@ -481,18 +520,18 @@ Test(tape, marks_nest)
     const tg_mark inner = tg_tape_mark(t);
     const Value c = add(b, 1);
     EXPECT_ITEM(mul(c, 1), 3);
-    cr_assert(tg_release(inner));
-    EXPECT_REFUSED(!isnan(tg_item(c)), TG_ERROR_HANDLE);
+    ASSERT(tg_release(inner));
+    EXPECT_REFUSED(!not_a_number(tg_item(c)), TG_ERROR_HANDLE);
     const Value d = mul(b, 10);
     EXPECT_ITEM(d, 20);
-    cr_assert(tg_release(outer));
-    EXPECT_REFUSED(!isnan(tg_item(b)), TG_ERROR_HANDLE);
-    EXPECT_REFUSED(!isnan(tg_item(d)), TG_ERROR_HANDLE);
+    ASSERT(tg_release(outer));
+    EXPECT_REFUSED(!not_a_number(tg_item(b)), TG_ERROR_HANDLE);
+    EXPECT_REFUSED(!not_a_number(tg_item(d)), TG_ERROR_HANDLE);
     EXPECT_ITEM(a, 1);
     EXPECT_REFUSED(tg_release(inner), TG_ERROR_HANDLE);
     const tg_mark again = tg_tape_mark(t);
     EXPECT_REFUSED(tg_release(inner), TG_ERROR_HANDLE);
-    cr_assert(tg_release(again) && tg_release(again) && tg_release(outer));
+    ASSERT(tg_release(again) && tg_release(again) && tg_release(outer));
     EXPECT_ITEM(a, 1);
 }
 
@@ -504,7 +543,7 @@ Test(tape, a_backward_may_reach_through_several_marks)
     tg_tape_mark(t);
     const Value c = square(b);
     tg_tape_mark(t);
-    cr_assert(tg_backward(square(c)));
+    ASSERT(tg_backward(square(c)));
     EXPECT_GRADIENT(a, 8 * 128);
     EXPECT_GRADIENT(c, 2 * 16);
 }
@@ -514,15 +553,15 @@ Test(tape, a_reset_takes_everything_and_keeps_the_memory)
     const Value x = scalar(t, 2);
     const tg_mark mark = tg_tape_mark(t);
     tg_no_grad_begin(t);
-    cr_assert(!isnan(tg_item(exp(x))));
+    ASSERT(!not_a_number(tg_item(exp(x))));
     const size_t held = tg_stats(t).bytes_held;
     tg_reset(t);
     const tg_tape_stats stats = tg_stats(t);
-    cr_expect(stats.instructions == 0 && stats.values == 0 && stats.bytes_used == 0 && stats.bytes_held == held);
-    EXPECT_REFUSED(!isnan(tg_item(x)), TG_ERROR_HANDLE);
+    EXPECT(stats.instructions == 0 && stats.values == 0 && stats.bytes_used == 0 && stats.bytes_held == held);
+    EXPECT_REFUSED(!not_a_number(tg_item(x)), TG_ERROR_HANDLE);
     EXPECT_REFUSED(tg_release(mark), TG_ERROR_HANDLE);
     const Value y = scalar(t, 3);
-    cr_assert(tg_backward(square(y)), "the no-grad scope is gone too");
+    ASSERT(tg_backward(square(y))); /* the no-grad scope is gone too */
     EXPECT_GRADIENT(y, 6);
 }
 
@@ -534,7 +573,7 @@ Test(tape, numbers_are_right_after_a_release_though_their_constants_are_shared)
         EXPECT_ITEM(mul(x, 7), 14);
         if (i == 1) EXPECT_ITEM(mul(x, 9), 18);
         EXPECT_ITEM(add(mul(x, 7), 7), 21);
-        cr_assert(tg_release(mark));
+        ASSERT(tg_release(mark));
     }
 }
 
@@ -547,10 +586,10 @@ Test(tape, nothing_but_the_detection_of_stale_handles_ends_with_the_generations)
     for (int i = 0; i < 8; i++) {
         Value y = i % 2 ? mul(x, 100 + i) : mul(add(x, 100 + i), 100 + i);
         y = add(y, 5);
-        cr_assert(tg_backward(y));
+        ASSERT(tg_backward(y));
         EXPECT_ITEM(y, i % 2 ? 2 * (100 + i) + 5 : (102 + i) * (100 + i) + 5);
         EXPECT_GRADIENT(x, 100 + i);
-        cr_assert(tg_release(mark));
+        ASSERT(tg_release(mark));
     }
     EXPECT_ITEM(x, 2);
 }
@@ -563,11 +602,11 @@ Test(tape, no_gradient_flows_through_a_detached_value)
     const Value x = scalar(t, 3), v = param(t, d, 2);
     const Value cut = detach(square(x)), cut_vector = detach(v);
     EXPECT_ITEM(cut, 9);
-    cr_assert(tg_backward(add(mul(x, cut), sum(mul(v, cut_vector)))));
+    ASSERT(tg_backward(add(mul(x, cut), sum(mul(v, cut_vector)))));
     EXPECT_GRADIENT(x, 9);
     EXPECT_GRADIENTS(v, 3, 5);
-    cr_expect(tg_grad(cut) == NULL && tg_grad(cut_vector) == NULL);
-    cr_expect(tg_data(cut_vector) == tg_data(v), "a view, not a copy");
+    EXPECT(tg_grad(cut) == NULL && tg_grad(cut_vector) == NULL);
+    EXPECT(tg_data(cut_vector) == tg_data(v)); /* a view, not a copy */
 }
 
 Test(tape, elements_and_views_of_a_detached_value_are_detached)
@@ -575,7 +614,7 @@ Test(tape, elements_and_views_of_a_detached_value_are_detached)
     const double d[3] = { 3, 5, 7 };
     const Value v = param(t, d, 3), cut = detach(v);
     const Value y = add(mul(at(v, 0), at(cut, 1)), sum(mul(v, flip(cut))));
-    cr_assert(tg_backward(y));
+    ASSERT(tg_backward(y));
     EXPECT_GRADIENTS(v, 7 + 5, 5, 3);
 }
 
@@ -590,7 +629,7 @@ Test(tape, no_gradient_flows_out_of_a_no_grad_scope)
         view = flip(v);
     }
     EXPECT_ITEM(a, 9);
-    cr_assert(tg_backward(add(mul(a, x), sum(add(mul(b, v), mul(view, v))))));
+    ASSERT(tg_backward(add(mul(a, x), sum(add(mul(b, v), mul(view, v))))));
     EXPECT_GRADIENT(x, 9);
     EXPECT_GRADIENTS(v, exp(1.0) + 2, exp(2.0) + 1);
     EXPECT_REFUSED(tg_backward(a), TG_ERROR_HISTORY);
@@ -607,7 +646,7 @@ Test(tape, a_no_grad_scope_ends_where_its_outermost_one_does)
     tg_no_grad_end(t);
     const Value outside = square(x);
     EXPECT_REFUSED(tg_backward(inside), TG_ERROR_HISTORY);
-    cr_assert(tg_backward(outside));
+    ASSERT(tg_backward(outside));
     EXPECT_REFUSED((tg_no_grad_end(t), !tg_error_of(t)), TG_ERROR_ARGUMENT);
 }
 
@@ -615,14 +654,14 @@ Test(tape, a_frozen_parameter_gets_no_gradient_and_an_input_gets_one_if_asked)
 {
     const double d[2] = { 3, 5 };
     const Value W = param(t, d, 2), x = input(t, d, 2), s = scalar(t, 2), asked = input(t, d, 2);
-    cr_assert(tg_want_gradient(W, false) && tg_want_gradient(s, false) && tg_want_gradient(asked, true));
+    ASSERT(tg_want_gradient(W, false) && tg_want_gradient(s, false) && tg_want_gradient(asked, true));
     const Value y = mul(s, sum(mul(mul(W, x), asked)));
-    cr_assert(tg_backward(y));
-    cr_expect(tg_grad(W) == NULL && tg_grad(x) == NULL && tg_grad(s) == NULL);
+    ASSERT(tg_backward(y));
+    EXPECT(tg_grad(W) == NULL && tg_grad(x) == NULL && tg_grad(s) == NULL);
     EXPECT_GRADIENTS(asked, 2 * 9, 2 * 25);
-    cr_assert(tg_want_gradient(W, true) && tg_backward(sum(square(W))));
+    ASSERT(tg_want_gradient(W, true) && tg_backward(sum(square(W))));
     EXPECT_GRADIENTS(W, 6, 10);
-    cr_expect(tg_want_gradient(number(t, 1), false));
+    EXPECT(tg_want_gradient(number(t, 1), false));
     EXPECT_REFUSED(tg_want_gradient(number(t, 1), true), TG_ERROR_TYPE);
     EXPECT_REFUSED(tg_want_gradient(y, true), TG_ERROR_ARGUMENT);
 }
@@ -632,19 +671,19 @@ Test(tape, constants_and_inputs_have_no_gradient)
     const double d[2] = { 3, 5 };
     const int rows[2] = { 1, 0 };
     const Value x = input(t, d, 2), c = constant(t, d, 2), i = index(t, rows, 2), W = param(t, d, 2);
-    cr_assert(tg_backward(sum(mul(index_select(W, i), mul(x, c)))));
-    cr_expect(!tg_grad(x) && !tg_grad(c) && !tg_grad(i));
+    ASSERT(tg_backward(sum(mul(index_select(W, i), mul(x, c)))));
+    EXPECT(!tg_grad(x) && !tg_grad(c) && !tg_grad(i));
     double out[2];
-    cr_expect(!tg_grad_read(c, out, 2) && isnan(tg_grad_item(number(t, 1))));
+    EXPECT(!tg_grad_read(c, out, 2) && not_a_number(tg_grad_item(number(t, 1))));
     EXPECT_GRADIENTS(W, 25, 9);
 }
 
 Test(tape, what_is_recorded_after_a_backward_has_no_gradient_yet)
 {
     const Value x = scalar(t, 3), y = square(x);
-    cr_assert(tg_backward(y));
+    ASSERT(tg_backward(y));
     const Value z = exp(x);
-    cr_expect(tg_grad(z) == NULL && isnan(tg_grad_item(z)));
+    EXPECT(tg_grad(z) == NULL && not_a_number(tg_grad_item(z)));
     EXPECT_GRADIENT(y, 1);
 }
 
@@ -656,13 +695,13 @@ Test(tape, names_are_copied_and_belong_to_one_value)
     const double d[2] = { 1, 2 };
     const Value W = tg_name(param(t, d, 2), name), x = tg_name(scalar(t, 1), "x"), y = exp(x);
     strcpy(name, "??");
-    cr_expect(strcmp(tg_name_of(W), "W1") == 0 && strcmp(tg_name_of(x), "x") == 0 && !tg_name_of(y));
+    EXPECT(strcmp(tg_name_of(W), "W1") == 0 && strcmp(tg_name_of(x), "x") == 0 && !tg_name_of(y));
     tg_name(W, "the second name stands");
-    cr_expect(strcmp(tg_name_of(W), "the second name stands") == 0);
+    EXPECT(strcmp(tg_name_of(W), "the second name stands") == 0);
     const tg_mark mark = tg_tape_mark(t);
     tg_name(exp(x), "e");
-    cr_assert(tg_release(mark));
-    cr_expect(!tg_name_of(exp(x)), "the name went with its value");
+    ASSERT(tg_release(mark));
+    EXPECT(!tg_name_of(exp(x))); /* the name went with its value */
 }
 
 /* ---- writing leaves, and computing again ------------------------------------------------------------------------------------ */
@@ -696,8 +735,8 @@ static void draw(unsigned seed, double *w, double *bias, double *factor, int *ro
 
 static void gradients(const model *m, double *out)
 {
-    cr_assert(tg_backward(m->root));
-    cr_assert(tg_grad_read(m->W, out, 6) && tg_grad_read(m->b, out + 6, 3) && tg_grad_read(m->s, out + 9, 1));
+    ASSERT(tg_backward(m->root));
+    ASSERT(tg_grad_read(m->W, out, 6) && tg_grad_read(m->b, out + 6, 3) && tg_grad_read(m->s, out + 9, 1));
 }
 
 static void expect_forward_like_recording(tg_type type)
@@ -711,17 +750,17 @@ static void expect_forward_like_recording(tg_type type)
     for (unsigned seed = 2; seed < 12; seed++) {
         tg_tape *const fresh = tg_tape_new(&(tg_tape_options){ .type = type });
         draw(seed, w, bias, &factor, rows);
-        cr_assert(tg_set(m.W, w, 6) && tg_set(m.b, bias, 3) && tg_set(m.s, &factor, 1) && tg_set(m.rows, rows, 4));
-        cr_assert(tg_forward(m.root));
+        ASSERT(tg_set(m.W, w, 6) && tg_set(m.b, bias, 3) && tg_set(m.s, &factor, 1) && tg_set(m.rows, rows, 4));
+        ASSERT(tg_forward(m.root));
         const model other = record_model(fresh, w, bias, factor, rows);
         cr_expect(same_bits(tg_item(m.root), tg_item(other.root)), "seed %u", seed);
         gradients(&m, got);
         gradients(&other, wanted);
         cr_expect(memcmp(got, wanted, sizeof got) == 0, "seed %u", seed);
-        cr_expect(!tg_error_of(fresh));
+        EXPECT(!tg_error_of(fresh));
         tg_tape_free(fresh);
     }
-    cr_expect(tg_stats(replayed).instructions == instructions && !tg_error_of(replayed));
+    EXPECT(tg_stats(replayed).instructions == instructions && !tg_error_of(replayed));
     tg_tape_free(replayed);
 }
 
@@ -738,22 +777,22 @@ Test(tape, forward_without_a_change_changes_nothing)
     draw(3, w, bias, &factor, rows);
     const model m = record_model(t, w, bias, factor, rows);
     const double before = tg_item(m.root);
-    cr_assert(tg_forward(m.root));
-    cr_expect(same_bits(before, tg_item(m.root)));
+    ASSERT(tg_forward(m.root));
+    EXPECT(same_bits(before, tg_item(m.root)));
 }
 
 Test(tape, backward_refuses_values_recorded_from_a_leaf_that_was_written_since)
 {
     const double d[2] = { 3, 5 }, e[2] = { 4, 6 };
     const Value W = param(t, d, 2), other = param(t, d, 2), y = sum(square(W)), z = sum(square(other));
-    cr_assert(tg_set(W, e, 2));
+    ASSERT(tg_set(W, e, 2));
     EXPECT_REFUSED(tg_backward(y), TG_ERROR_HISTORY);
     EXPECT_REFUSED(tg_backward(exp(mul(y, 0))), TG_ERROR_HISTORY);
-    cr_assert(tg_backward(z), "it does not depend on W");
+    ASSERT(tg_backward(z)); /* it does not depend on W */
     EXPECT_REFUSED(tg_backward(add(y, z)), TG_ERROR_HISTORY);
-    cr_assert(tg_backward(sum(square(W))), "recorded after the change");
+    ASSERT(tg_backward(sum(square(W)))); /* recorded after the change */
     EXPECT_GRADIENTS(W, 8, 12);
-    cr_assert(tg_forward(y) && tg_backward(y));
+    ASSERT(tg_forward(y) && tg_backward(y));
     EXPECT_GRADIENTS(W, 8, 12);
 }
 
@@ -762,11 +801,11 @@ Test(tape, an_edit_is_a_change)
     const double d[2] = { 3, 5 };
     const Value W = param(t, d, 2), y = sum(square(W));
     double *const w = tg_edit(W);
-    cr_assert(w);
-    cr_expect(w[0] == 3 && w[1] == 5);
+    ASSERT(w);
+    EXPECT(w[0] == 3 && w[1] == 5);
     w[1] = 7;
     EXPECT_REFUSED(tg_backward(y), TG_ERROR_HISTORY);
-    cr_assert(tg_forward(y));
+    ASSERT(tg_forward(y));
     EXPECT_ITEM(y, 58);
     EXPECT_VALUES(W, 3, 7);
 }
@@ -777,12 +816,12 @@ Test(tape, a_release_and_a_new_recording_make_a_changed_leaf_good_again)
     const Value W = param(t, d, 2), s = scalar(t, 2);
     const tg_mark mark = tg_tape_mark(t);
     for (int step = 0; step < 5; step++) {
-        cr_assert(tg_backward(mul(s, sum(square(W)))));
+        ASSERT(tg_backward(mul(s, sum(square(W)))));
         double *const w = tg_edit(W), *const f = tg_edit(s);
-        cr_assert(w && f);
+        ASSERT(w && f);
         w[0] -= 0.1 * tg_grad(W)[0];
         *f += 1;
-        cr_assert(tg_release(mark));
+        ASSERT(tg_release(mark));
     }
     EXPECT_ITEM(s, 7);
 }
@@ -791,8 +830,8 @@ Test(tape, a_leaf_written_before_it_is_used_is_not_out_of_date)
 {
     const double d[2] = { 3, 5 };
     const Value W = param(t, NULL, 2), late = param(t, NULL, 2), y = sum(exp(W));
-    cr_assert(tg_set(late, d, 2) && tg_set(W, d, 2));
-    cr_assert(tg_backward(sum(square(late))) && tg_backward(sum(square(W))));
+    ASSERT(tg_set(late, d, 2) && tg_set(W, d, 2));
+    ASSERT(tg_backward(sum(square(late))) && tg_backward(sum(square(W))));
     EXPECT_REFUSED(tg_backward(y), TG_ERROR_HISTORY);
 }
 
@@ -800,19 +839,20 @@ Test(tape, a_forward_of_an_earlier_value_leaves_later_ones_out_of_date)
 {
     const Value x = scalar(t, 2), z = scalar(t, 1), a = exp(x), b = square(a), c = square(z), d = mul(c, exp(z));
     const double one = 1, four = 4;
-    cr_assert(tg_set(x, &one, 1) && tg_forward(a));
-    cr_assert(tg_backward(a), "a was computed again");
+    ASSERT(tg_set(x, &one, 1) && tg_forward(a));
+    ASSERT(tg_backward(a)); /* a was computed again */
     EXPECT_GRADIENT(x, exp(1.0));
     EXPECT_REFUSED(tg_backward(b), TG_ERROR_HISTORY);
-    cr_assert(tg_backward(d), "it does not depend on x");
-    cr_assert(tg_backward(mul(a, d)), "neither of its operands is out of date");
-    EXPECT_GRADIENT(x, exp(1.0) * exp(1.0));
-    cr_assert(tg_set(z, &four, 1) && tg_forward(c));
-    EXPECT_REFUSED(tg_backward(d), TG_ERROR_HISTORY);
     EXPECT_REFUSED(tg_backward(mul(a, b)), TG_ERROR_HISTORY);
-    cr_assert(tg_backward(mul(a, c)));
+    ASSERT(tg_backward(d)); /* it does not depend on x */
+    ASSERT(tg_backward(mul(a, d))); /* neither of its operands is out of date */
+    EXPECT_GRADIENT(x, exp(1.0) * exp(1.0));
+    ASSERT(tg_set(z, &four, 1) && tg_forward(c));
+    EXPECT_REFUSED(tg_backward(d), TG_ERROR_HISTORY);
+    ASSERT(tg_backward(mul(b, c))); /* b comes before c, and was computed with it */
+    ASSERT(tg_backward(mul(a, c)));
     EXPECT_GRADIENT(z, 8 * exp(1.0));
-    cr_assert(tg_forward(d) && tg_backward(add(b, d)));
+    ASSERT(tg_forward(d) && tg_backward(add(b, d)));
     EXPECT_GRADIENT(x, 2 * exp(2.0));
 }
 
@@ -822,20 +862,20 @@ Test(tape, one_parameter_may_be_shared_by_several_tapes)
     tg_tape *const other = tg_tape_new(NULL);
     const Value W = tg_param_view(t, shared, 2), V = tg_param_view(other, shared, 2);
     const Value y = sum(square(W)), z = sum(exp(at(V, 1)));
-    cr_assert(tg_backward(y) && tg_backward(z));
+    ASSERT(tg_backward(y) && tg_backward(z));
     EXPECT_GRADIENTS(W, 6, 10);
     EXPECT_GRADIENTS(V, 0, exp(5.0));
-    cr_expect(tg_data(W) == shared && tg_data(V) == shared);
+    EXPECT(tg_data(W) == shared && tg_data(V) == shared);
     shared[1] = 1;
-    cr_assert(tg_written(W) && tg_written(V));
+    ASSERT(tg_written(W) && tg_written(V));
     EXPECT_REFUSED(tg_backward(y), TG_ERROR_HISTORY);
-    cr_assert(tg_forward(y) && tg_backward(y) && tg_forward(z) && tg_backward(z));
+    ASSERT(tg_forward(y) && tg_backward(y) && tg_forward(z) && tg_backward(z));
     EXPECT_ITEM(y, 10);
     EXPECT_GRADIENTS(W, 6, 2);
     EXPECT_GRADIENTS(V, 0, exp(1.0));
     *tg_edit(W) = 8;
-    cr_expect(shared[0] == 8, "an edit writes to the memory itself");
-    cr_expect(!tg_error_of(other));
+    EXPECT(shared[0] == 8); /* an edit writes to the memory itself */
+    EXPECT(!tg_error_of(other));
     tg_tape_free(other);
 }
 
@@ -851,7 +891,7 @@ Test(tape, data_is_copied_and_converted)
     EXPECT_VALUES(y, 0.5, 0.25);
     EXPECT_VALUES(n, 3, -4);
     EXPECT_ITEM(big, 1099511627776.0);
-    cr_assert(tg_set(x, f, 2));
+    ASSERT(tg_set(x, f, 2));
     EXPECT_VALUES(x, 9, 0.25);
     EXPECT_VALUES(param(t, NULL, 2), 0, 0);
     EXPECT_VALUES(full(t, 2.5, 3), 2.5, 2.5, 2.5);
@@ -878,9 +918,9 @@ Test(tape, numbers_stand_on_both_sides)
     EXPECT_VALUES(sub(1, v), -2, -3);
     EXPECT_VALUES(pow(v, 2), 9, 16);
     EXPECT_VALUES(pow(2, v), 8, 16);
-    cr_assert(tg_backward(sub(1, a)));
+    ASSERT(tg_backward(sub(1, a)));
     EXPECT_GRADIENT(a, -1);
-    cr_assert(tg_backward(sum(pow(2, v))));
+    ASSERT(tg_backward(sum(pow(2, v))));
     EXPECT_GRADIENTS(v, 8 * log(2.0), 16 * log(2.0));
 }
 
@@ -888,8 +928,8 @@ Test(tape, equal_numbers_share_a_constant_and_different_ones_do_not)
 {
     const Value x = scalar(t, 2);
     const size_t before = tg_stats(t).values;
-    for (int i = 0; i < 100; i++) cr_expect(tg_item(mul(x, 0.125)) == 0.25);
-    cr_expect(tg_stats(t).values == before + 101);
+    for (int i = 0; i < 100; i++) EXPECT(tg_item(mul(x, 0.125)) == 0.25);
+    EXPECT(tg_stats(t).values == before + 101);
     for (int i = 0; i < 500; i++) cr_expect(tg_item(fma(x, i, i + 1)) == 3 * i + 1, "%d", i);
 }
 
@@ -910,19 +950,19 @@ Test(tape, operands_are_evaluated_once_from_left_to_right)
     cr_expect(strcmp(order, "abcde") == 0, "%s", order);
     int n = 1;
     EXPECT_ITEM(mul(x, n++), 2);
-    cr_expect(n == 2);
+    EXPECT(n == 2);
 }
 
 Test(tape, short_names_of_libm_keep_their_meaning_for_numbers)
 {
-    cr_expect(_Generic(exp(2.0), double: true, default: false) && _Generic(abs(-3), int: true, default: false));
-    cr_expect(exp(2.0) == (exp)(2.0) && log(3) == (log)(3) && pow(2, 10) == 1024 && pow(2.5, 2) == 6.25);
-    cr_expect(abs(-3) == 3 && fma(2.0, 3.0, 4.0) == 10 && hypot(3, 4) == 5 && atan2(1.0, -1.0) == (atan2)(1.0, -1.0));
-    cr_expect(floor(2.5) == 2 && round(2.5) == 3 && sqrt(2) == (sqrt)(2) && copysign(3, -0.0) == -3);
+    EXPECT(_Generic(exp(2.0), double: true, default: false) && _Generic(abs(-3), int: true, default: false));
+    EXPECT(exp(2.0) == (exp)(2.0) && log(3) == (log)(3) && pow(2, 10) == 1024 && pow(2.5, 2) == 6.25);
+    EXPECT(abs(-3) == 3 && fma(2.0, 3.0, 4.0) == 10 && hypot(3, 4) == 5 && atan2(1.0, -1.0) == (atan2)(1.0, -1.0));
+    EXPECT(floor(2.5) == 2 && round(2.5) == 3 && sqrt(2) == (sqrt)(2) && copysign(3, -0.0) == -3);
     const div_t halves = (div)(7, 2);
-    cr_expect(halves.quot == 3 && halves.rem == 1);
+    EXPECT(halves.quot == 3 && halves.rem == 1);
     const Value x = scalar(t, 2);
-    EXPECT_ITEM(exp(exp(0.0)), exp(1.0));
+    EXPECT(exp(exp(0.0)) == (exp)(1.0));
     EXPECT_ITEM(exp(x), exp(2.0));
     EXPECT_ITEM(pow(x, pow(2, 2)), 16);
     EXPECT_ITEM(round(add(x, 0.5)), 2); /* half to even, as the operation has it */
@@ -943,8 +983,10 @@ static Value by_macro(Value x, Value y)
 static Value by_function(Value x, Value y)
 {
     const Value tenth = tg_number(t, 0.1), third = tg_number(t, 1.0 / 3);
-    return (tg_sub)((tg_mul)((tg_add)((tg_mul)(x, y), tenth), (tg_div)(x, y)),
-                    (tg_add)((tg_neg)((tg_square)(x)), (tg_mul)(y, third)));
+    Value left = (tg_add)((tg_mul)(x, y), tenth);
+    left = (tg_mul)(left, (tg_div)(x, y));
+    const Value right = (tg_neg)((tg_square)(x));
+    return (tg_sub)(left, (tg_add)(right, (tg_mul)(y, third)));
 }
 
 static double by_hand(double x, double y)
@@ -958,11 +1000,11 @@ Test(tape, inlined_and_exported_operations_agree_bit_for_bit)
     for (int i = 0; i < 200; i++) {
         const double a = uniform(&seed), b = 1.5 + uniform(&seed);
         const Value x = scalar(t, a), y = scalar(t, b), one = by_macro(x, y), two = by_function(x, y);
-        cr_expect(same_bits(tg_item(one), by_hand(a, b)) && same_bits(tg_item(two), by_hand(a, b)));
-        cr_assert(tg_backward(one));
+        EXPECT(same_bits(tg_item(one), by_hand(a, b)) && same_bits(tg_item(two), by_hand(a, b)));
+        ASSERT(tg_backward(one));
         const double dx = tg_grad_item(x), dy = tg_grad_item(y);
-        cr_assert(tg_backward(two));
-        cr_expect(same_bits(tg_grad_item(x), dx) && same_bits(tg_grad_item(y), dy));
+        ASSERT(tg_backward(two));
+        EXPECT(same_bits(tg_grad_item(x), dx) && same_bits(tg_grad_item(y), dy));
     }
 }
 
@@ -971,10 +1013,10 @@ Test(tape, tensors_of_one_element_and_scalars_agree)
     const double d[1] = { 0.7 };
     const Value x = scalar(t, 0.7), v = param(t, d, 1);
     const Value y = mul(exp(sub(1, x)), tanh(x)), z = mul(exp(sub(1, v)), tanh(v));
-    cr_expect(near(tg_item(y), tg_item(z)));
-    cr_assert(tg_backward(y));
+    EXPECT(near(tg_item(y), tg_item(z)));
+    ASSERT(tg_backward(y));
     const double slope = tg_grad_item(x);
-    cr_assert(tg_backward(z));
+    ASSERT(tg_backward(z));
     EXPECT_GRADIENT(v, slope);
 }
 
@@ -986,10 +1028,10 @@ Test(tape, positions_of_any_line_number_are_kept_or_left_out_but_never_mixed_up)
     for (int i = 0; i < 3; i++) y = (tg_mul_at)(y, (tg_add_at)(x, x, &far), i ? &near_by : &below);
     for (uint32_t i = 0; i < t->head.n_code; i++) {
         const tg_site site = tg__site_of(t, i);
-        cr_assert(site.file);
-        cr_expect(site.line == 0 || strcmp(site.file, "far.c") != 0);
-        cr_expect(site.line == 0 || strcmp(site.file, "below.c") != 0);
-        cr_expect(site.line == 77 || strcmp(site.file, "near.c") != 0);
+        ASSERT(site.file);
+        EXPECT(site.line == 0 || strcmp(site.file, "far.c") != 0);
+        EXPECT(site.line == 0 || strcmp(site.file, "below.c") != 0);
+        EXPECT(site.line == 77 || strcmp(site.file, "near.c") != 0);
     }
     EXPECT_ITEM(y, 9 * 6 * 6 * 6);
 }
@@ -998,12 +1040,12 @@ Test(tape, calls_without_a_position_have_none_whatever_came_before)
 {
     const Value x = scalar(t, 3);
     const tg_mark mark = tg_tape_mark(t);
-    cr_assert(!isnan(tg_item(mul(x, x))));
-    cr_assert(tg_release(mark));
+    ASSERT(!not_a_number(tg_item(mul(x, x))));
+    ASSERT(tg_release(mark));
     const Value y = (tg_mul)((tg_mul)(x, x), x);
     EXPECT_ITEM(y, 27);
-    cr_expect(tg__site_of(t, t->head.n_code - 1).file == NULL && tg__site_of(t, t->head.n_code - 2).file == NULL);
-    cr_expect(tg__site_of(t, 0).file != NULL);
+    EXPECT(tg__site_of(t, t->head.n_code - 1).file == NULL && tg__site_of(t, t->head.n_code - 2).file == NULL);
+    EXPECT(tg__site_of(t, 0).file != NULL);
 }
 
 /* ---- single precision, indices --------------------------------------------------------------------------------------------- */
@@ -1013,17 +1055,17 @@ Test(tape, a_tape_of_floats_computes_in_single_precision)
     tg_tape *const f = tg_tape_new(&(tg_tape_options){ .type = TG_F32 });
     const double d[2] = { 0.1, 0.2 };
     const Value x = param(f, d, 2), s = scalar(f, 0.1), y = mul(s, sum(square(x)));
-    cr_expect(tg_tape_type(f) == TG_F32 && tg_type_of(y) == TG_F32);
-    cr_expect(tg_item(s) == (double)0.1f && tg_data_f32(x)[1] == 0.2f);
-    cr_assert(tg_backward(y));
-    cr_expect(tg_grad_f32(x)[0] == 0.1f * (2 * 0.1f));
-    cr_expect(tg_item(y) == (double)*tg_data_f32(y) && tg_grad_item(s) == (double)*tg_grad_f32(s));
+    EXPECT(tg_tape_type(f) == TG_F32 && tg_type_of(y) == TG_F32);
+    EXPECT(tg_item(s) == (double)0.1f && tg_data_f32(x)[1] == 0.2f);
+    ASSERT(tg_backward(y));
+    EXPECT(tg_grad_f32(x)[0] == 0.1f * (2 * 0.1f));
+    EXPECT(tg_item(y) == (double)*tg_data_f32(y) && tg_grad_item(s) == (double)*tg_grad_f32(s));
     const float g[2] = { 3, 4 };
-    cr_assert(tg_set(x, g, 2) && tg_edit_f32(s));
-    cr_assert(tg_forward(y));
-    cr_expect(tg_item(y) == (double)(0.1f * 25));
-    cr_expect(tg_item(add(s, 16777216)) == 16777216, "rounded to a float");
-    cr_expect(!tg_error_of(f));
+    ASSERT(tg_set(x, g, 2) && tg_edit_f32(s));
+    ASSERT(tg_forward(y));
+    EXPECT(tg_item(y) == (double)(0.1f * 25));
+    EXPECT(tg_item(add(s, 16777216)) == 16777216); /* rounded to a float */
+    EXPECT(!tg_error_of(f));
     tg_tape_free(f);
 }
 
@@ -1032,14 +1074,14 @@ Test(tape, gradients_of_rows_picked_twice_add_up)
     const double d[6] = { 1, 2, 3, 4, 5, 6 };
     const int rows[3] = { 2, 0, 2 };
     const Value W = param(t, d, 3, 2), i = index(t, rows, 3), y = sum(square(index_select(W, i)));
-    cr_assert(tg_backward(y));
+    ASSERT(tg_backward(y));
     EXPECT_GRADIENTS(W, 2, 4, 0, 0, 20, 24);
     const long others[3] = { 1, 1, 1 };
-    cr_assert(tg_set(i, others, 3));
+    ASSERT(tg_set(i, others, 3));
     EXPECT_REFUSED(tg_backward(y), TG_ERROR_HISTORY);
-    cr_assert(tg_forward(y) && tg_backward(y));
+    ASSERT(tg_forward(y) && tg_backward(y));
     EXPECT_GRADIENTS(W, 0, 0, 18, 24, 0, 0);
-    cr_expect(tg_type_of(i) == TG_I64 && tg_data_i64(i)[2] == 1);
+    EXPECT(tg_type_of(i) == TG_I64 && tg_data_i64(i)[2] == 1);
 }
 
 Test(tape, computed_and_viewed_indices_are_indices)
@@ -1049,7 +1091,7 @@ Test(tape, computed_and_viewed_indices_are_indices)
     EXPECT_VALUES(best, 1, 2);
     const Value picked = index_select(W, flip(best), .axis = 1);
     EXPECT_VALUES(picked, 3, 9, 6, 5);
-    cr_assert(tg_backward(mul(mul(first, last), sum(picked))));
+    ASSERT(tg_backward(mul(mul(first, last), sum(picked))));
     EXPECT_GRADIENTS(W, 0, 3, 3, 0, 3, 3);
     EXPECT_GRADIENT(first, 23 * 3);
     EXPECT_GRADIENT(last, 23);
@@ -1062,12 +1104,12 @@ Test(tape, an_operation_by_name_is_the_operation)
     const double d[6] = { 1, 2, 3, 4, 5, 6 };
     const Value W = param(t, d, 2, 3), s = scalar(t, 2);
     EXPECT_VALUES(tg_apply(t, "sum", &W, 1, "axis=1, keep=true"), 6, 15);
-    cr_expect(tg_rank(tg_apply(t, "sum", &W, 1, "axis=1, keep=true")) == 2);
+    EXPECT(tg_rank(tg_apply(t, "sum", &W, 1, "axis=1, keep=true")) == 2);
     EXPECT_ITEM(tg_apply(t, "sum", &W, 1, NULL), 21);
     EXPECT_VALUES(tg_apply(t, "slice", &W, 1, "axis=-1, start=2, step=-2"), 3, 1, 6, 4);
     EXPECT_ITEM(tg_apply(t, "mul", TG_VALUES(s, s), NULL), 4);
     EXPECT_VALUES(tg_apply(t, "softmax", TG_VALUES(zeros(t, 2)), "axis=0"), 0.5, 0.5);
-    cr_assert(tg_backward(tg_apply(t, "mean", TG_VALUES(W), "")));
+    ASSERT(tg_backward(tg_apply(t, "mean", TG_VALUES(W), "")));
     EXPECT_GRADIENT(at(W, 1, 1), 1.0 / 6);
 }
 
@@ -1075,18 +1117,18 @@ Test(tape, the_list_of_operations_is_complete_and_has_no_doubles)
 {
     tg_op_info info, found;
     const int n = tg_op_count();
-    cr_expect(n > 50 && !tg_op_at(-1, &info) && !tg_op_at(n, &info) && !tg_op_find("nonsense", &info) &&
+    EXPECT(n > 50 && !tg_op_at(-1, &info) && !tg_op_at(n, &info) && !tg_op_find("nonsense", &info) &&
               !tg_op_find(NULL, &info));
     for (int i = 0; i < n; i++) {
-        cr_assert(tg_op_at(i, &info));
+        ASSERT(tg_op_at(i, &info));
         cr_expect(info.name[0] && info.letters[0] && info.doc[0] && info.attributes[0], "%s", info.name);
         cr_expect(strspn(info.letters, "ln0i*") == strlen(info.letters), "%s: %s", info.name, info.letters);
-        cr_assert(tg_op_find(info.name, &found));
+        ASSERT(tg_op_find(info.name, &found));
         cr_expect(strcmp(found.name, info.name) == 0 && found.doc == info.doc, "%s is there twice", info.name);
     }
-    cr_assert(tg_op_find("softmax", &info) && strcmp(info.name, "softmax") == 0);
-    cr_assert(tg_op_find("sqrt", &info));
-    cr_expect(strcmp(info.formula, "sqrt(x)") == 0 && info.derivative[0] && !info.derivative[1]);
+    ASSERT(tg_op_find("softmax", &info) && strcmp(info.name, "softmax") == 0);
+    ASSERT(tg_op_find("sqrt", &info));
+    EXPECT(strcmp(info.formula, "sqrt(x)") == 0 && info.derivative[0] && !info.derivative[1]);
 }
 
 /* ---- memory of a loop, empty tensors ---------------------------------------------------------------------------------------------- */
@@ -1100,10 +1142,10 @@ static void train(Value W, Value b, tg_mark mark, int steps)
         const Value z = log_softmax(add(matmul(x, transpose(W)), b));
         const Value parts = cat(TG_VALUES(z, mul(0.5, z), z, z, z), .axis = 0);
         const Value loss = add(nll(z, y), add(mul(1e-3, sum(square(W))), mean(prod(parts, .axis = 0))));
-        cr_assert(tg_backward(loss));
+        ASSERT(tg_backward(loss));
         double *const w = tg_edit(W);
         for (int i = 0; i < 6; i++) w[i] -= 1e-3 * tg_grad(W)[i];
-        cr_assert(tg_release(mark));
+        ASSERT(tg_release(mark));
     }
 }
 
@@ -1116,8 +1158,8 @@ Test(tape, a_steady_training_loop_asks_for_no_memory)
     const tg_tape_stats first = tg_stats(t);
     train(W, b, mark, 5000);
     const tg_tape_stats last = tg_stats(t);
-    cr_expect(last.allocations == first.allocations && last.bytes_held == first.bytes_held);
-    cr_expect(last.bytes_used == first.bytes_used && last.instructions == 2 && last.values == 9);
+    EXPECT(last.allocations == first.allocations && last.bytes_held == first.bytes_held);
+    EXPECT(last.bytes_used == first.bytes_used && last.instructions == 2 && last.values == 9);
 }
 
 Test(tape, the_counts_tell_what_was_recorded)
@@ -1127,41 +1169,41 @@ Test(tape, the_counts_tell_what_was_recorded)
     Value y = x;
     for (int i = 0; i < 1000; i++) y = add(y, x);
     const tg_tape_stats after = tg_stats(t);
-    cr_expect(after.instructions == before.instructions + 1000 && after.values == before.values + 1000);
-    cr_expect(after.bytes_used == before.bytes_used + 1000 * 24, "24 bytes an operation on one line, not %zu / 1000",
-              after.bytes_used - before.bytes_used);
-    cr_expect(after.bytes_held >= after.bytes_used);
+    EXPECT(after.instructions == before.instructions + 1000 && after.values == before.values + 1000);
+    /* 8 bytes of value, 16 of instruction; and once the position of the line they share. */
+    EXPECT(after.bytes_used == before.bytes_used + 1000 * 24 + 8);
+    EXPECT(after.bytes_held >= after.bytes_used);
 }
 
 Test(tape, tensors_without_elements_are_valid)
 {
     const Value e = param(t, NULL, 0, 3), x = scalar(t, 2), after = scalar(t, 3);
     const Value y = exp(mul(e, x));
-    cr_expect(tg_size(y) == 0 && tg_dim(y, 1) == 3 && tg_rank(y) == 2);
-    cr_assert(tg_backward(add(sum(y), mul(x, after))));
+    EXPECT(tg_size(y) == 0 && tg_dim(y, 1) == 3 && tg_rank(y) == 2);
+    ASSERT(tg_backward(add(sum(y), mul(x, after))));
     EXPECT_GRADIENT(x, 3);
     EXPECT_ITEM(sum(e), 0);
     EXPECT_VALUES(sum(e, .axis = 0), 0, 0, 0);
-    cr_expect(tg_read(e, NULL, 0) && tg_grad_read(e, NULL, 0));
-    cr_expect(tg_size(transpose(slice(e, .axis = 1, .start = 1))) == 0);
+    EXPECT(tg_read(e, NULL, 0) && tg_grad_read(e, NULL, 0));
+    EXPECT(tg_size(transpose(slice(e, .axis = 1, .start = 1))) == 0);
     EXPECT_VALUES(matmul(transpose(e), param(t, NULL, 0, 1)), 0, 0, 0);
-    cr_expect(tg_backward_with(y, &(tg_backward_options){ .cotangent = (const double[]){ 1 } }));
+    EXPECT(tg_backward_with(y, &(tg_backward_options){ .cotangent = (const double[]){ 1 } }));
     const Value none = slice(param(t, NULL, 4), .start = 4);
-    cr_assert(tg_backward(add(sum(none), x)));
+    ASSERT(tg_backward(add(sum(none), x)));
     EXPECT_GRADIENT(x, 1);
-    cr_assert(tg_set(e, (const double *)(const double[]){ 0 }, 0) && tg_forward(y));
+    ASSERT(tg_set(e, (const double *)(const double[]){ 0 }, 0) && tg_forward(y));
 }
 
 Test(tape, a_tensor_of_rank_zero_is_a_scalar)
 {
     const double d[1] = { 3 };
     const Value x = reshape(param(t, d, 1)), y = reshape(square(x), 1, 1);
-    cr_expect(tg_rank(x) == 0 && tg_size(x) == 1);
-    cr_assert(tg_backward(y));
+    EXPECT(tg_rank(x) == 0 && tg_size(x) == 1);
+    ASSERT(tg_backward(y));
     EXPECT_GRADIENT(x, 6);
     const Value view = tg_param_view(t, d);
-    cr_expect(tg_rank(view) == 0);
-    cr_assert(tg_backward(mul(view, square(view))));
+    EXPECT(tg_rank(view) == 0);
+    ASSERT(tg_backward(mul(view, square(view))));
     EXPECT_GRADIENT(view, 27);
 }
 
@@ -1169,7 +1211,7 @@ Test(tape, the_highest_rank_works)
 {
     const double d[2] = { 3, 4 };
     const Value x = param(t, d, 1, 1, 1, 1, 2, 1, 1, 1), y = mul(flip(x), x);
-    cr_expect(tg_rank(y) == TG_MAX_RANK);
-    cr_assert(tg_backward(sum(y)));
+    EXPECT(tg_rank(y) == TG_MAX_RANK);
+    ASSERT(tg_backward(sum(y)));
     EXPECT_GRADIENTS(x, 8, 6);
 }

@@ -56,8 +56,11 @@
 #define tg_detach(value) tg_detach_at(value, TG_HERE)
 
 /* for (...) around a block: TG_NO_GRAD(tape) { ... }. Leave it at its end only, not by break, return or goto. */
-#define TG_NO_GRAD(tape)                                                                                      \
-    for (bool tg__once = (tg_no_grad_begin(tape), true); tg__once; tg__once = (tg_no_grad_end(tape), false))
+#define TG_NO_GRAD(tape) TG__NO_GRAD(tape, __COUNTER__)
+#define TG__NO_GRAD(tape, n) TG__NO_GRAD_(tape, n)
+#define TG__NO_GRAD_(tape, n)                                                                                 \
+    for (bool tg__once##n = (tg_no_grad_begin(tape), true); tg__once##n;                                      \
+         tg__once##n = (tg_no_grad_end(tape), false))
 
 #endif
 #endif

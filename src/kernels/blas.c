@@ -10,7 +10,8 @@
 /* The shortest side that BLAS is called for: below, its fixed costs weigh more. */
 #define BLAS_SIDE 8
 
-/* A matrix as BLAS describes it, seen row-major: contiguous rows, or contiguous columns as its transpose. */
+/* A matrix as BLAS describes it, seen row-major: contiguous rows, or contiguous columns as its
+   transpose. */
 typedef struct blas_matrix {
     void *p;
     int leading; /* 0: BLAS cannot describe it */
@@ -24,7 +25,8 @@ static bool leads(ptrdiff_t stride, int64_t length)
 
 static blas_matrix described(tg__matrix x, int64_t rows, int64_t columns)
 {
-    if (x.column == 1 && leads(x.row, columns)) return (blas_matrix){ x.p, (int)x.row, CblasNoTrans };
+    if (x.column == 1 && leads(x.row, columns))
+        return (blas_matrix){ x.p, (int)x.row, CblasNoTrans };
     if (x.row == 1 && leads(x.column, rows)) return (blas_matrix){ x.p, (int)x.column, CblasTrans };
     return (blas_matrix){ x.p, 0, CblasNoTrans };
 }
@@ -36,15 +38,16 @@ static bool pays(const tg__kernels *k, const tg__product *p)
     return p->m * p->n >= k->matmul.blas_work / p->k;
 }
 
-static void call_blas(tg_type type, const tg__product *p, blas_matrix a, blas_matrix b, blas_matrix c)
+static void call_blas(tg_type type, const tg__product *p, blas_matrix a, blas_matrix b,
+                      blas_matrix c)
 {
     const int m = (int)p->m, n = (int)p->n, k = (int)p->k;
     if (type == TG_F32)
-        cblas_sgemm(CblasRowMajor, a.transpose, b.transpose, m, n, k, 1.0F, a.p, a.leading, b.p, b.leading,
-                    p->d.p ? 1.0F : 0.0F, c.p, c.leading);
+        cblas_sgemm(CblasRowMajor, a.transpose, b.transpose, m, n, k, 1.0F, a.p, a.leading, b.p,
+                    b.leading, p->d.p ? 1.0F : 0.0F, c.p, c.leading);
     else
-        cblas_dgemm(CblasRowMajor, a.transpose, b.transpose, m, n, k, 1.0, a.p, a.leading, b.p, b.leading,
-                    p->d.p ? 1.0 : 0.0, c.p, c.leading);
+        cblas_dgemm(CblasRowMajor, a.transpose, b.transpose, m, n, k, 1.0, a.p, a.leading, b.p,
+                    b.leading, p->d.p ? 1.0 : 0.0, c.p, c.leading);
 }
 
 static void copy_rows(const tg__kernels *k, tg_type type, const tg__product *p)
@@ -62,7 +65,8 @@ static bool by_blas(const tg__kernels *k, tg_type type, const tg__product *given
     if (!pays(k, given)) return false;
     const bool turn = given->c.column != 1;
     const tg__product p = turn ? tg__product_transposed(given) : *given;
-    const blas_matrix a = described(p.a, p.m, p.k), b = described(p.b, p.k, p.n), c = described(p.c, p.m, p.n);
+    const blas_matrix a = described(p.a, p.m, p.k), b = described(p.b, p.k, p.n),
+                      c = described(p.c, p.m, p.n);
     if (!a.leading || !b.leading || !c.leading || c.transpose == CblasTrans) return false;
     if (ask_only) return true;
     if (p.d.p && p.d.p != p.c.p) copy_rows(k, type, &p);

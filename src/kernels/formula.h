@@ -6,6 +6,8 @@
 #include <math.h>
 #include <stdlib.h> /* declares abs before it is redefined */
 
+#include "kernels/exponential.h"
+
 #define R(constant) ((real)(constant))
 
 #ifdef TG_REAL_F32
@@ -21,29 +23,32 @@ static inline real m_sign(real x) { return (real)(x > 0) - (real)(x < 0) + (x !=
 /* The logistic function without overflow: exp of a number that is not above 0. */
 static inline real m_sigmoid(real x)
 {
-    const real e = M(exp)(-M(fabs)(x));
+    const real e = m_exp(-M(fabs)(x));
     return (x >= 0 ? 1 : e) / (1 + e) + (x != x ? x : 0);
 }
 
-static inline real m_softplus(real x) { return where(x > 0, x, 0) + M(log1p)(M(exp)(-M(fabs)(x))) + (x != x ? x : 0); }
+static inline real m_softplus(real x) { return where(x > 0, x, 0) + M(log1p)(m_exp(-M(fabs)(x))) + (x != x ? x : 0); }
 
 static inline real m_logaddexp(real a, real b)
 {
     if (a == b) return a + R(0.69314718055994530942); /* also for two equal infinities */
     const real d = a - b;
-    return (d > 0 ? a : b) + M(log1p)(M(exp)(-M(fabs)(d)));
+    return (d > 0 ? a : b) + M(log1p)(m_exp(-M(fabs)(d)));
 }
 
 static inline real m_xlogy(real a, real b) { return a == 0 && b == b ? 0 : a * M(log)(b); }
 
-/* Python's: the result has the sign of b. */
+/* Python's: the result has the sign of b, a zero too. */
 static inline real m_remainder(real a, real b)
 {
     const real r = M(fmod)(a, b);
-    return r != 0 && (r < 0) != (b < 0) ? r + b : r;
+    if (r == 0) return M(copysign)(0, b);
+    return (r < 0) != (b < 0) ? r + b : r;
 }
 
 #define abs(x) M(fabs)(x)
+#define exp(x) m_exp(x)
+#define tanh(x) m_tanh(x)
 #define sign(x) m_sign(x)
 #define sigmoid(x) m_sigmoid(x)
 #define softplus(x) m_softplus(x)
@@ -65,7 +70,6 @@ static inline real m_remainder(real a, real b)
 #define cosh(x) coshf(x)
 #define erf(x) erff(x)
 #define erfc(x) erfcf(x)
-#define exp(x) expf(x)
 #define exp2(x) exp2f(x)
 #define expm1(x) expm1f(x)
 #define floor(x) floorf(x)
@@ -80,7 +84,6 @@ static inline real m_remainder(real a, real b)
 #define sinh(x) sinhf(x)
 #define sqrt(x) sqrtf(x)
 #define tan(x) tanf(x)
-#define tanh(x) tanhf(x)
 #define trunc(x) truncf(x)
 #endif
 

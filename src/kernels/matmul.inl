@@ -1,12 +1,16 @@
-/* The matrix product c = d + a b, for any strides: one register tile, and four ways to feed it or do without.
+/* The matrix product c = d + a b, for any strides: one register tile, and four ways to feed it or
+   do without.
 
-     dots    a's rows and b's columns are contiguous: dot products, several at a time; a thin b is copied for it
-     rows    b's and c's rows are contiguous: the tile reads both operands where they are
+     dots    a's rows and b's columns are contiguous, or b is thin and copied so: dot products,
+             several at a time
+     rows    b's rows are contiguous: the tile reads both operands where they are
      plain   next to no work, or one row with odd strides: scalar loops
-     packed  everything else: operands are copied block by block into the order in which the tile reads them
-             (Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008)
+     packed  everything else: operands are copied block by block into the order in which the tile
+             reads them (Goto and van de Geijn, "Anatomy of High-Performance Matrix
+             Multiplication", 2008)
 
-   The depth is cut into blocks whose sums are added in order, which bounds the error as well as the working set. */
+   The depth is cut into blocks whose sums are added in order, which bounds the error as well as the
+   working set. */
 #include "kernels/wide.inl"
 
 #if WIDE_BYTES == 64
@@ -24,14 +28,14 @@
 #endif
 #define PACKED_COLUMNS (PACKED_VECTORS * LANES)
 
-#define DEPTH 1024                     /* of a block of dots or rows, */
-#define DEPTH_LONG_ROWS 8              /* where b's rows are pages long */
-#define BLOCK_DEPTH 256                /* of a packed block: a panel of b fits the first-level cache, */
-#define BLOCK_ROWS (16 * PACKED_ROWS)  /* a block of a the second, */
-#define BLOCK_COLUMNS 1536             /* a block of b the third; a multiple of PACKED_COLUMNS */
-#define IN_PLACE 32768                 /* elements of b up to which copying it does not pay */
+#define DEPTH 1024                    /* of a block of dots or rows, */
+#define DEPTH_LONG_ROWS 8             /* where b's rows are pages long */
+#define BLOCK_DEPTH 256               /* of a packed block: a panel of b fits the first cache, */
+#define BLOCK_ROWS (16 * PACKED_ROWS) /* a block of a the second, */
+#define BLOCK_COLUMNS 1536            /* a block of b the third; a multiple of PACKED_COLUMNS */
+#define IN_PLACE 32768                /* elements of b up to which copying it does not pay */
 
-/* ---- the tile -------------------------------------------------------------------------------------------------- */
+/* ---- the tile -------------------------------------------------------------------------------- */
 
 typedef struct tile {
     int64_t rows, columns, k;
@@ -40,28 +44,29 @@ typedef struct tile {
     ptrdiff_t a_row, a_column, b_row, c_row, d_row; /* the other strides are 1 */
 } tile;
 
-/* Computes a tile in registers. The sizes are constants in every call: height rows, width vectors, and streams
-   interleaved partial sums over the depth, which hide the latency of the addition where there are few rows. padded:
-   b can be read up to full width. */
-WIDE_INLINE void tile_compute(const tile *t, const int height, const int width, const int streams, const bool padded)
+/* Computes a tile in registers. The sizes are constants in every call: height rows, width vectors,
+   and streams interleaved partial sums over the depth, which hide the latency of the addition where
+   there are few rows. padded: b can be read up to full width. */
+WIDE_INLINE void tile_compute(const tile *t, const int height, const int width, const int streams,
+                              const bool padded)
 {
     wide sum[PACKED_ROWS][4] = { 0 };
     const wide_mask last = wide_first(t->columns - (width - 1) * LANES);
     const int64_t whole = t->k - t->k % streams;
     const real *a = t->a, *b = t->b;
     int64_t p = 0;
-#define STEP(SLOT)                                                                                             \
-    {                                                                                                          \
-        wide row[4];                                                                                           \
-        _Pragma("GCC unroll 4") for (int j = 0; j < width; j++)                                                \
-            row[j] = j < width - 1 || padded ? wide_load(b + j * LANES)                                        \
-                                             : wide_load_first(b + j * LANES, last);                           \
-        _Pragma("GCC unroll 12") for (int i = 0; i < height; i++)                                              \
-            _Pragma("GCC unroll 4") for (int j = 0; j < width; j++)                                            \
-                sum[(SLOT) * height + i][j] =                                                                  \
-                    wide_fma(wide_splat(a[i * t->a_row]), row[j], sum[(SLOT) * height + i][j]);                \
-        a += t->a_column;                                                                                      \
-        b += t->b_row;                                                                                         \
+#define STEP(SLOT)                                                                                 \
+    {                                                                                              \
+        wide row[4];                                                                               \
+        _Pragma("GCC unroll 4") for (int j = 0; j < width; j++)                                    \
+            row[j] = j < width - 1 || padded ? wide_load(b + j * LANES)                            \
+                                             : wide_load_first(b + j * LANES, last);               \
+        _Pragma("GCC unroll 12") for (int i = 0; i < height; i++)                                  \
+            _Pragma("GCC unroll 4") for (int j = 0; j < width; j++)                                \
+                sum[(SLOT) * height + i][j] =                                                      \
+                    wide_fma(wide_splat(a[i * t->a_row]), row[j], sum[(SLOT) * height + i][j]);    \
+        a += t->a_column;                                                                          \
+        b += t->b_row;                                                                             \
     }
     for (; p < whole; p += streams)
         _Pragma("GCC unroll 4") for (int s = 0; s < streams; s++) STEP(s)
@@ -76,28 +81,30 @@ WIDE_INLINE void tile_compute(const tile *t, const int height, const int width, 
         _Pragma("GCC unroll 4") for (int j = 0; j < width - 1; j++)
             wide_store(c + j * LANES, d ? sum[i][j] + wide_load(d + j * LANES) : sum[i][j]);
         const int j = width - 1;
-        wide_store_first(c + j * LANES, last, d ? sum[i][j] + wide_load_first(d + j * LANES, last) : sum[i][j]);
+        wide_store_first(c + j * LANES, last,
+                         d ? sum[i][j] + wide_load_first(d + j * LANES, last) : sum[i][j]);
     }
 }
 
 /* A function for tiles of one height, whatever their width up to WIDEST vectors. */
-#define TILE(NAME, WIDEST, HEIGHT, STREAMS, PADDED)                                                            \
-    static void NAME(const tile *t)                                                                            \
-    {                                                                                                          \
-        const int width = (int)((t->columns + LANES - 1) / LANES);                                             \
-        if (width == 1) tile_compute(t, HEIGHT, 1, STREAMS, PADDED);                                           \
-        else if (width == 2) tile_compute(t, HEIGHT, 2, STREAMS, PADDED);                                      \
-        else if (WIDEST >= 3 && width == 3) tile_compute(t, HEIGHT, 3, STREAMS, PADDED);                       \
-        else if (WIDEST >= 4) tile_compute(t, HEIGHT, 4, STREAMS, PADDED);                                     \
+#define TILE(NAME, WIDEST, HEIGHT, STREAMS, PADDED)                                                \
+    static void NAME(const tile *t)                                                                \
+    {                                                                                              \
+        const int width = (int)((t->columns + LANES - 1) / LANES);                                 \
+        if (width == 1) tile_compute(t, HEIGHT, 1, STREAMS, PADDED);                               \
+        else if (width == 2) tile_compute(t, HEIGHT, 2, STREAMS, PADDED);                          \
+        else if (WIDEST >= 3 && width == 3) tile_compute(t, HEIGHT, 3, STREAMS, PADDED);           \
+        else if (WIDEST >= 4) tile_compute(t, HEIGHT, 4, STREAMS, PADDED);                         \
     }
 TILE(tile_row, ROWS_VECTORS, 1, 4, false)
 TILE(tile_two_rows, ROWS_VECTORS, 2, 1, false)
 TILE(tile_four_rows, ROWS_VECTORS, 4, 1, false)
 TILE(tile_packed, PACKED_VECTORS, PACKED_ROWS, 1, true)
 
-/* Computes a tile whose c and d may have any column stride. Where it is not 1 the tile is computed aside, then placed
-   element by element, because c may overlap itself. */
-WIDE_INLINE void tile_place(const tile *t, void (*const compute)(const tile *), ptrdiff_t c_column, ptrdiff_t d_column)
+/* Computes a tile whose c and d may have any column stride. Where it is not 1 the tile is computed
+   aside, then placed element by element, because c may overlap itself. */
+WIDE_INLINE void tile_place(const tile *t, void (*const compute)(const tile *), ptrdiff_t c_column,
+                            ptrdiff_t d_column)
 {
     if (c_column == 1 && (!t->d || d_column == 1)) {
         compute(t);
@@ -117,7 +124,7 @@ WIDE_INLINE void tile_place(const tile *t, void (*const compute)(const tile *), 
         }
 }
 
-/* ---- rows ------------------------------------------------------------------------------------------------------ */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 /* As many rows as t has: 1, 2 or 4. */
 static void tile_rows(const tile *t)
@@ -152,7 +159,7 @@ static void product_rows(const tg__product *p)
     }
 }
 
-/* ---- dots ------------------------------------------------------------------------------------------------------ */
+/* ---- dots ------------------------------------------------------------------------------------ */
 
 static real dot_adjacent(int64_t n, const real *x, const real *y)
 {
@@ -160,7 +167,8 @@ static real dot_adjacent(int64_t n, const real *x, const real *y)
     for (; n >= 4 * LANES; n -= 4 * LANES, x += 4 * LANES, y += 4 * LANES)
         _Pragma("GCC unroll 4") for (int s = 0; s < 4; s++)
             sum[s] = wide_fma(wide_load(x + s * LANES), wide_load(y + s * LANES), sum[s]);
-    for (; n >= LANES; n -= LANES, x += LANES, y += LANES) sum[0] = wide_fma(wide_load(x), wide_load(y), sum[0]);
+    for (; n >= LANES; n -= LANES, x += LANES, y += LANES)
+        sum[0] = wide_fma(wide_load(x), wide_load(y), sum[0]);
     if (n) {
         const wide_mask first = wide_first(n);
         sum[1] = wide_fma(wide_load_first(x, first), wide_load_first(y, first), sum[1]);
@@ -191,21 +199,25 @@ static double dot(int64_t n, const void *x, ptrdiff_t sx, const void *y, ptrdiff
 }
 
 /* height x width dot products of rows of a and columns of b: constants in every call. */
-WIDE_INLINE void dots_compute(const tg__product *p, int64_t i0, int64_t j0, const int height, const int width)
+WIDE_INLINE void dots_compute(const tg__product *p, int64_t i0, int64_t j0, const int height,
+                              const int width)
 {
     wide sum[4][4] = { 0 };
-    const real *a = (const real *)p->a.p + i0 * p->a.row, *b = (const real *)p->b.p + j0 * p->b.column;
+    const real *a = (const real *)p->a.p + i0 * p->a.row;
+    const real *b = (const real *)p->b.p + j0 * p->b.column;
     const int64_t whole = p->k - p->k % LANES;
     const wide_mask first = wide_first(p->k - whole);
 #define FIRST(X) wide_load_first(X, first)
-#define STEP(LOAD)                                                                                             \
-    {                                                                                                          \
-        wide y[4];                                                                                             \
-        _Pragma("GCC unroll 4") for (int j = 0; j < width; j++) y[j] = LOAD(b + j * p->b.column + q);          \
-        _Pragma("GCC unroll 4") for (int i = 0; i < height; i++) {                                             \
-            const wide x = LOAD(a + i * p->a.row + q);                                                         \
-            _Pragma("GCC unroll 4") for (int j = 0; j < width; j++) sum[i][j] = wide_fma(x, y[j], sum[i][j]);  \
-        }                                                                                                      \
+#define STEP(LOAD)                                                                                 \
+    {                                                                                              \
+        wide y[4];                                                                                 \
+        _Pragma("GCC unroll 4") for (int j = 0; j < width; j++)                                    \
+            y[j] = LOAD(b + j * p->b.column + q);                                                  \
+        _Pragma("GCC unroll 4") for (int i = 0; i < height; i++) {                                 \
+            const wide x = LOAD(a + i * p->a.row + q);                                             \
+            _Pragma("GCC unroll 4") for (int j = 0; j < width; j++)                                \
+                sum[i][j] = wide_fma(x, y[j], sum[i][j]);                                          \
+        }                                                                                          \
     }
     int64_t q = 0;
     for (; q < whole; q += LANES) STEP(wide_load)
@@ -252,9 +264,10 @@ static void product_dots(const tg__product *p)
     for (; i < p->m; i++) dots_1(p, i);
 }
 
-/* ---- plain ----------------------------------------------------------------------------------------------------- */
+/* ---- plain ----------------------------------------------------------------------------------- */
 
-/* One row of c. The depth and, where operands are adjacent, the strides are constants in the calls. */
+/* One row of c. The depth and, where operands are adjacent, the strides are constants in the calls.
+   */
 WIDE_INLINE void plain_row(const tg__product *p, int64_t i, const int64_t k, const ptrdiff_t b_row,
                            const ptrdiff_t b_column, const ptrdiff_t c_column)
 {
@@ -286,19 +299,20 @@ static void product_plain(const tg__product *p)
     }
 }
 
-/* ---- packed ---------------------------------------------------------------------------------------------------- */
+/* ---- packed ---------------------------------------------------------------------------------- */
 
-/* Copies lines lines (the rest of the panel's width become zeros) of depth k, interleaved: element q of line i is
-   x[i * line + q * step]. */
-WIDE_INLINE void pack_panel(real *to, const int width, int64_t lines, int64_t k, const real *x, const ptrdiff_t line,
-                            ptrdiff_t step)
+/* Copies lines lines (the rest of the panel's width become zeros) of depth k, interleaved: element
+   q of line i is x[i * line + q * step]. */
+WIDE_INLINE void pack_panel(real *to, const int width, int64_t lines, int64_t k, const real *x,
+                            const ptrdiff_t line, ptrdiff_t step)
 {
     for (int64_t q = 0; q < k; q++, to += width, x += step)
         for (int w = 0; w < width; w++) to[w] = w < lines ? x[w * line] : 0;
 }
 
 /* Copies count lines of depth k into panels. width is a constant in every call. */
-WIDE_INLINE void pack(real *to, const int width, int64_t count, int64_t k, const real *x, ptrdiff_t line, ptrdiff_t step)
+WIDE_INLINE void pack(real *to, const int width, int64_t count, int64_t k, const real *x,
+                      ptrdiff_t line, ptrdiff_t step)
 {
     for (int64_t i = 0; i < count; i += width, to += width * k, x += width * line) {
         if (count - i < width) pack_panel(to, width, count - i, k, x, line, step);
@@ -315,31 +329,42 @@ static int64_t rounded(int64_t n, int64_t unit)
 /* Bytes for a block of a and a block of b. */
 static size_t packed_a(const tg__product *p)
 {
-    return sizeof(real) * (size_t)(least(p->k, BLOCK_DEPTH) * rounded(least(p->m, BLOCK_ROWS), PACKED_ROWS));
+    return sizeof(real) *
+           (size_t)(least(p->k, BLOCK_DEPTH) * rounded(least(p->m, BLOCK_ROWS), PACKED_ROWS));
 }
 
 static size_t packed_b(const tg__product *p)
 {
-    return sizeof(real) * (size_t)(least(p->k, BLOCK_DEPTH) * rounded(least(p->n, BLOCK_COLUMNS), PACKED_COLUMNS));
+    return sizeof(real) *
+           (size_t)(least(p->k, BLOCK_DEPTH) * rounded(least(p->n, BLOCK_COLUMNS), PACKED_COLUMNS));
 }
 
-/* A product of one packed block each: a is (m, k) in panels of PACKED_ROWS, b (k, n) in panels of PACKED_COLUMNS. */
+/* A product of one packed block each: a is (m, k) in panels of PACKED_ROWS, b (k, n) in panels of
+   PACKED_COLUMNS. */
 static void packed_block(const tg__product *p, const real *a, const real *b)
 {
     for (int64_t j = 0; j < p->n; j += PACKED_COLUMNS)
         for (int64_t i = 0; i < p->m; i += PACKED_ROWS) {
             const tile t = {
-                .rows = least(p->m - i, PACKED_ROWS), .columns = least(p->n - j, PACKED_COLUMNS), .k = p->k,
-                .a = a + i * p->k, .a_row = 1, .a_column = PACKED_ROWS,
-                .b = b + j * p->k, .b_row = PACKED_COLUMNS,
-                .c = (real *)p->c.p + i * p->c.row + j * p->c.column, .c_row = p->c.row,
-                .d = p->d.p ? (const real *)p->d.p + i * p->d.row + j * p->d.column : NULL, .d_row = p->d.row,
+                .rows = least(p->m - i, PACKED_ROWS),
+                .columns = least(p->n - j, PACKED_COLUMNS),
+                .k = p->k,
+                .a = a + i * p->k,
+                .a_row = 1,
+                .a_column = PACKED_ROWS,
+                .b = b + j * p->k,
+                .b_row = PACKED_COLUMNS,
+                .c = (real *)p->c.p + i * p->c.row + j * p->c.column,
+                .c_row = p->c.row,
+                .d = p->d.p ? (const real *)p->d.p + i * p->d.row + j * p->d.column : NULL,
+                .d_row = p->d.row,
             };
             tile_place(&t, tile_packed, p->c.column, p->d.column);
         }
 }
 
-/* The part of p that starts at row i, column j and depth q. What starts deeper adds to what is there. */
+/* The part of p that starts at row i, column j and depth q. What starts deeper adds to what is
+   there. */
 static tg__product part(const tg__product *p, int64_t i, int64_t j, int64_t q)
 {
     tg__product r = *p;
@@ -353,7 +378,8 @@ static tg__product part(const tg__product *p, int64_t i, int64_t j, int64_t q)
 
 static void product_packed(const tg__product *p, void *scratch)
 {
-    real *const a = scratch, *const b = (real *)((char *)scratch + rounded((int64_t)packed_a(p), 64));
+    real *const a = scratch;
+    real *const b = (real *)((char *)scratch + rounded((int64_t)packed_a(p), 64));
     for (int64_t j = 0; j < p->n; j += BLOCK_COLUMNS)
         for (int64_t q = 0; q < p->k; q += BLOCK_DEPTH) {
             const int64_t n = least(p->n - j, BLOCK_COLUMNS), k = least(p->k - q, BLOCK_DEPTH);
@@ -367,12 +393,12 @@ static void product_packed(const tg__product *p, void *scratch)
         }
 }
 
-/* ---- which way ------------------------------------------------------------------------------------------------- */
+/* ---- which way ------------------------------------------------------------------------------- */
 
 typedef enum way { PLAIN, DOT, DOTS, COPIED, ROWS, PACKED } way;
 
-/* Turns p so that c is row-major where it can be, a thin c lies down if that makes the rows of b contiguous, and axes of
-   length 1 have the stride that suits best. */
+/* Turns p so that c is row-major where it can be, a thin c lies down if that makes the rows of b
+   contiguous, and axes of length 1 have the stride that suits best. */
 static tg__product oriented(const tg__product *p)
 {
     const bool thin = 2 * p->n <= LANES && p->m >= LANES && p->a.row == 1;
@@ -396,7 +422,8 @@ static way way_of(const tg__product *p)
     return p->m == 1 || p->m * p->n * p->k <= 128 ? PLAIN : PACKED;
 }
 
-/* The depth after which a sum goes to c. Long rows of b are read page by page, not a few lines of every page. */
+/* The depth after which a sum goes to c. Long rows of b are read page by page, not a few lines of
+   every page. */
 static int64_t depth_of(const tg__product *p, way w)
 {
     return w == ROWS && p->n * (int64_t)sizeof(real) >= 4096 ? DEPTH_LONG_ROWS : DEPTH;
@@ -454,7 +481,9 @@ static void product(const tg__product *p, void *scratch)
     else product_by_depth(&r, w, scratch);
 }
 
-/* From where a BLAS is faster, measured on Zen 5 with OpenBLAS 0.3.21. Its f64 AVX-512 kernels never are in cache. */
+/* From where a BLAS is faster, measured on Zen 5 with OpenBLAS 0.3.21. Its f64 AVX-512 kernels
+   never are in cache. */
 #define BLAS_WORK (WIDE_BYTES == 64 && sizeof(real) == 8 ? (int64_t)1 << 28 : (int64_t)1 << 18)
 
-#define MATMUL_KERNELS { .dot = dot, .scratch = product_scratch, .product = product, .blas_work = BLAS_WORK }
+#define MATMUL_KERNELS                                                                             \
+    { .dot = dot, .scratch = product_scratch, .product = product, .blas_work = BLAS_WORK }

@@ -1,5 +1,6 @@
-/* Vectors of the widest kind that the level has: the compiler's vector extension, and with intrinsics the two things it
-   cannot say: fused multiply-add, and loads and stores of the first few lanes. Included by kernel.c for each type. */
+/* Vectors of the widest kind that the level has: the compiler's vector extension, and with
+   intrinsics the two things it cannot say: fused multiply-add, and loads and stores of the first
+   few lanes. Included by kernel.c for each type. */
 #if defined(__AVX512F__)
 #include <immintrin.h>
 #define WIDE_BYTES 64
@@ -22,7 +23,8 @@ typedef int64_t wide_integer;
 #define WIDE_INLINE static inline __attribute__((always_inline))
 
 typedef real wide __attribute__((vector_size(WIDE_BYTES)));
-typedef real wide_unaligned __attribute__((vector_size(WIDE_BYTES), aligned(sizeof(real)), may_alias));
+typedef real wide_unaligned
+    __attribute__((vector_size(WIDE_BYTES), aligned(sizeof(real)), may_alias));
 
 WIDE_INLINE wide wide_load(const real *x)
 {

@@ -92,7 +92,8 @@ TG_PICK2(minimum, "nn", "the smaller of a and b; a tie shares the gradient",
          where(a <= b, a, where(a > b, b, a + b)), where(a < b, 1, where(a == b, 0.5, 0)),
          where(b < a, 1, where(a == b, 0.5, 0)), (-2, 2), (-2, 2))
 TG_PICK3(clamp, "nnn", "a, held between b and c; derivative 1 on the closed interval",
-         where(a < b, where(b < c, b, c), where(a > c, c, a)), where(a < b, 0, a <= c), where(a < b, b < c, 0),
+         where(b != b, b, where(c != c, c, where(a < b, where(b < c, b, c), where(a > c, c, a)))),
+         where(a < b, 0, a <= c), where(a < b, b < c, 0),
          where(a < b, b >= c, a > c), (-2, 2), (-1, -0.5), (0.5, 1))
 TG_PICK3(where, "0ll", "b where a is not 0, else c", where(a != 0, b, c), 0, a != 0, a == 0, (-1, 1), (-2, 2),
          (-2, 2))

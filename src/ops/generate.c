@@ -337,24 +337,41 @@ static bool in_libm(const char *name)
     return false;
 }
 
+/* How numbers are treated by a short name that C has too: the type of the result, the function, and the type of its arguments.
+   NULL: C has no such name. */
+static const char *const *c_function(const char *name)
+{
+    static const char *const own[][4] = {
+        { "abs", "int", "(abs)", "int" },
+        { "isnan", "int", "__builtin_isnan", "double" },
+        { "isfinite", "int", "__builtin_isfinite", "double" },
+    };
+    static char call[64];
+    static const char *libm[4] = { NULL, "double", call, "double" };
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        if (strcmp(name, own[i][0]) == 0) return own[i];
+    snprintf(call, sizeof call, "(%s)", name);
+    return in_libm(name) ? libm : NULL;
+}
+
 static void short_macro(const char *name, const row *r)
 {
     emit("#undef %s\n", name);
-    if (strcmp(name, "abs") == 0 || in_libm(name)) {
-        const char *type = strcmp(name, "abs") == 0 ? "int" : "double";
-        emit("static inline %s tg__number_%s(", type, name);
-        operand_list(r, "tg_value ", true);
-        emit("const tg_site *site)\n{\n    (void)site;\n    return (%s)(", name);
-        for (int i = 0; i < r->operands; i++)
-            emit("%s(%s)tg__number_of(%s)", i ? ", " : "", type, r->operands == 1 ? "x" : (const char *[]){ "a", "b", "c" }[i]);
-        emit(");\n}\n#define %s(", name);
-        operand_list(r, "", false);
-        emit(") TG__SHORT%d(%s, tg__number_%s, ", r->operands, callee(name, r), name);
-        operand_list(r, "", false);
-        emit(")\n");
+    const char *const *c = c_function(name);
+    if (!c) {
+        call_macro("", name, r);
         return;
     }
-    call_macro("", name, r);
+    emit("static inline %s tg__number_%s(", c[1], name);
+    operand_list(r, "tg_value ", true);
+    emit("const tg_site *site)\n{\n    (void)site;\n    return %s(", c[2]);
+    for (int i = 0; i < r->operands; i++)
+        emit("%s(%s)tg__number_of(%s)", i ? ", " : "", c[3], r->operands == 1 ? "x" : (const char *[]){ "a", "b", "c" }[i]);
+    emit(");\n}\n#define %s(", name);
+    operand_list(r, "", false);
+    emit(") TG__SHORT%d(%s, tg__number_%s, ", r->operands, callee(name, r), name);
+    operand_list(r, "", false);
+    emit(")\n");
 }
 
 static void write_short_h(void)

@@ -1,16 +1,19 @@
-/* Matrix products. All are stacks of products of matrices (kernels/matmul.h): a vector is a matrix with one row or one
-   column, batch axes come first and broadcast. Gradients are products of the same kind with transposed operands; that of
-   a broadcast operand is a stack whose results fall on the same place and add up. */
+/* Matrix products. All are stacks of products of matrices (kernels/matmul.h): a vector is a matrix
+   with one row or one column, batch axes come first and broadcast. Gradients are products of the
+   same kind with transposed operands; that of a broadcast operand is a stack whose results fall on
+   the same place and add up. */
 #include "kernels/blas.h"
 #include "ops/op.h"
 
-/* ---- stacks of products ---------------------------------------------------------------------------------------- */
+/* ---- stacks of products ---------------------------------------------------------------------- */
 
-/* Makes count products, with strides c, a, b from one to the next, a single one where the rows of a and c, the columns
-   of b and c, or the columns of a and the rows of b go on from one to the next. */
+/* Makes count products, with strides c, a, b from one to the next, a single one where the rows of a
+   and c, the columns of b and c, or the columns of a and the rows of b go on from one to the next.
+   */
 static bool fold(tg__product *p, int64_t count, ptrdiff_t c, ptrdiff_t a, ptrdiff_t b)
 {
-    const bool adds = p->d.p == p->c.p, whole = adds || !p->d.p; /* else d is one row for all rows */
+    const bool adds = p->d.p == p->c.p;
+    const bool whole = adds || !p->d.p; /* else d is one row for all rows */
     if (b == 0 && a == p->m * p->a.row && c == p->m * p->c.row) p->m *= count;
     else if (whole && a == 0 && b == p->n * p->b.column && c == p->n * p->c.column) p->n *= count;
     else if (adds && c == 0 && a == p->k * p->a.column && b == p->k * p->b.row) p->k *= count;
@@ -20,7 +23,8 @@ static bool fold(tg__product *p, int64_t count, ptrdiff_t c, ptrdiff_t a, ptrdif
 }
 
 /* count products of a row of the walk over c, a and b. */
-static void multiply_row(const tg__call *c, tg__product p, const tg__walk *w, int64_t count, void *scratch)
+static void multiply_row(const tg__call *c, tg__product p, const tg__walk *w, int64_t count,
+                         void *scratch)
 {
     const tg_type type = c->y.s->type;
     const ptrdiff_t size = (ptrdiff_t)tg__type_size(type);
@@ -34,14 +38,16 @@ static void multiply_row(const tg__call *c, tg__product p, const tg__walk *w, in
     }
 }
 
-/* Computes p for every element of the batch axes, which have the same dimensions for c, a and b. NULL: once. */
+/* Computes p for every element of the batch axes, which have the same dimensions for c, a and b.
+   NULL: once. */
 static tg_code multiply(const tg__call *c, tg__product p, const tg__shape *const *axes)
 {
     tg__walk w;
     int64_t count = 1;
     if (axes) {
         if (axes[0]->n == 0) return TG_OK;
-        tg__walk_begin(&w, 3, (const tg__array[]){ { axes[0], p.c.p }, { axes[1], p.a.p }, { axes[2], p.b.p } });
+        const tg__array all[] = { { axes[0], p.c.p }, { axes[1], p.a.p }, { axes[2], p.b.p } };
+        tg__walk_begin(&w, 3, all);
         count = fold(&p, w.n, w.stride[0], w.stride[1], w.stride[2]) ? 1 : w.n;
     }
     const size_t bytes = tg__multiply_scratch(c->k, c->y.s->type, &p);
@@ -52,7 +58,7 @@ static tg_code multiply(const tg__call *c, tg__product p, const tg__shape *const
     return TG_OK;
 }
 
-/* ---- operands as matrices -------------------------------------------------------------------------------------- */
+/* ---- operands as matrices -------------------------------------------------------------------- */
 
 /* y = x w: the product of two matrices, and the batch axes of y, x and w where there are any. */
 typedef struct stack {
@@ -113,7 +119,8 @@ static tg_code backward(const tg__call *c, const stack *s)
 {
     const tg__product *const p = &s->p;
     const tg__matrix g = { (void *)c->g, p->n, 1 };
-    const tg__matrix dx = { c->dx[0].p, p->a.row, p->a.column }, dw = { c->dx[1].p, p->b.row, p->b.column };
+    const tg__matrix dx = { c->dx[0].p, p->a.row, p->a.column };
+    const tg__matrix dw = { c->dx[1].p, p->b.row, p->b.column };
     tg_code code = TG_OK;
     if (dx.p)
         code = multiply(c, (tg__product){ p->m, p->k, p->n, g, tg__transposed(p->b), dx, dx },
@@ -124,22 +131,24 @@ static tg_code backward(const tg__call *c, const stack *s)
     return code;
 }
 
-/* ---- matmul and its special cases ------------------------------------------------------------------------------ */
+/* ---- matmul and its special cases ------------------------------------------------------------ */
 
-TG_OP(matmul, "ll", none, "matrix product, (..., m, k) x (..., k, n) -> (..., m, n); vectors are rows on the left, columns on the right")
+TG_OP(matmul, "ll", none, "matrix product, (..., m, k) x (..., k, n) -> (..., m, n)")
 
 static tg_code scalar_operand(const tg__call *c)
 {
-    return tg__fail(c, TG_ERROR_SHAPE, "shapes %s and %s: a scalar is no matrix; mul multiplies by it",
+    return tg__fail(c, TG_ERROR_SHAPE,
+                    "shapes %s and %s: a scalar is no matrix; mul multiplies by it",
                     TG__SHAPE_TEXT(c->x[0].s), TG__SHAPE_TEXT(c->x[1].s));
 }
 
 static tg_code disagree(const tg__call *c)
 {
     const tg__shape *const x = c->x[0].s, *const w = c->x[1].s;
-    return tg__fail(c, TG_ERROR_SHAPE, "shapes %s and %s do not agree: %lld %s, %lld %s", TG__SHAPE_TEXT(x),
-                    TG__SHAPE_TEXT(w), (long long)columns(x), x->rank > 1 ? "columns" : "elements",
-                    (long long)(w->rank > 1 ? rows(w) : w->dim[0]), w->rank > 1 ? "rows" : "elements");
+    return tg__fail(
+        c, TG_ERROR_SHAPE, "shapes %s and %s do not agree: %lld %s, %lld %s", TG__SHAPE_TEXT(x),
+        TG__SHAPE_TEXT(w), (long long)columns(x), x->rank > 1 ? "columns" : "elements",
+        (long long)(w->rank > 1 ? rows(w) : w->dim[0]), w->rank > 1 ? "rows" : "elements");
 }
 
 /* Makes y the common batch axes. */
@@ -148,7 +157,8 @@ static tg_code batch_shape(const tg__call *c, tg__shape *y)
     const tg__shape x = batch_axes(c->x[0].s), w = batch_axes(c->x[1].s);
     if (tg__broadcast(&x, &w, y)) return TG_OK;
     return tg__fail(c, TG_ERROR_SHAPE, "shapes %s and %s do not broadcast: batch axes %s, %s",
-                    TG__SHAPE_TEXT(c->x[0].s), TG__SHAPE_TEXT(c->x[1].s), TG__SHAPE_TEXT(&x), TG__SHAPE_TEXT(&w));
+                    TG__SHAPE_TEXT(c->x[0].s), TG__SHAPE_TEXT(c->x[1].s), TG__SHAPE_TEXT(&x),
+                    TG__SHAPE_TEXT(&w));
 }
 
 SHAPE(matmul)
@@ -171,8 +181,8 @@ static void matmul_stack(const tg__call *c, stack *s)
 {
     const tg__array x = c->x[0], w = c->x[1];
     const int64_t n = w.s->rank > 1 ? columns(w.s) : 1;
-    s->p = (tg__product){ rows(x.s), n, columns(x.s), matrix(x), w.s->rank > 1 ? matrix(w) : column(w),
-                          { c->y.p, n, 1 }, { 0 } };
+    const tg__matrix right = w.s->rank > 1 ? matrix(w) : column(w);
+    s->p = (tg__product){ rows(x.s), n, columns(x.s), matrix(x), right, { c->y.p, n, 1 }, { 0 } };
     find_batch(c, s);
 }
 
@@ -214,8 +224,8 @@ TG_OP(dot, "ll", none, "inner product of two vectors, (k) x (k) -> scalar")
 
 static tg_code ranks_wrong(const tg__call *c, const char *wanted)
 {
-    return tg__fail(c, TG_ERROR_SHAPE, "takes %s, not shapes %s and %s", wanted, TG__SHAPE_TEXT(c->x[0].s),
-                    TG__SHAPE_TEXT(c->x[1].s));
+    return tg__fail(c, TG_ERROR_SHAPE, "takes %s, not shapes %s and %s", wanted,
+                    TG__SHAPE_TEXT(c->x[0].s), TG__SHAPE_TEXT(c->x[1].s));
 }
 
 SHAPE(dot)
@@ -243,7 +253,8 @@ TG_OP(mv, "ll", none, "product of a matrix and a vector, (m, k) x (k) -> (m)")
 
 SHAPE(mv)
 {
-    if (c->x[0].s->rank != 2 || c->x[1].s->rank != 1) return ranks_wrong(c, "a matrix and a vector");
+    if (c->x[0].s->rank != 2 || c->x[1].s->rank != 1)
+        return ranks_wrong(c, "a matrix and a vector");
     return matmul_shape(c, y);
 }
 
@@ -303,22 +314,26 @@ CASES(outer,
       { .n = 2, .x = { TENSOR(-2, 2, 1), TENSOR(-2, 2, 1) } },
       { .n = 2, .x = { TENSOR(-2, 2, 0), TENSOR(-2, 2, 3) } })
 
-/* ---- linear ---------------------------------------------------------------------------------------------------- */
+/* ---- linear ---------------------------------------------------------------------------------- */
 
-TG_OP(linear, "lll", none, "affine map of the last axis, x W' + b: x (..., p), W (c, p), b (c) -> (..., c)")
+TG_OP(linear, "lll", none, "affine map of the last axis, x (..., p) W (c, p)' + b (c)")
 
 SHAPE(linear)
 {
     const tg__shape *const x = c->x[0].s, *const w = c->x[1].s, *const b = c->x[2].s;
     if (x->rank == 0 || w->rank != 2 || b->rank != 1)
-        return tg__fail(c, TG_ERROR_SHAPE, "takes x (..., p), W (c, p) and b (c), not shapes %s, %s and %s",
+        return tg__fail(c, TG_ERROR_SHAPE,
+                        "takes x (..., p), W (c, p) and b (c), not shapes %s, %s and %s",
                         TG__SHAPE_TEXT(x), TG__SHAPE_TEXT(w), TG__SHAPE_TEXT(b));
     if (columns(x) != columns(w))
-        return tg__fail(c, TG_ERROR_SHAPE, "shapes %s of x and %s of W do not agree: %lld columns, %lld columns",
-                        TG__SHAPE_TEXT(x), TG__SHAPE_TEXT(w), (long long)columns(x), (long long)columns(w));
+        return tg__fail(c, TG_ERROR_SHAPE,
+                        "shapes %s of x and %s of W do not agree: %lld columns, %lld columns",
+                        TG__SHAPE_TEXT(x), TG__SHAPE_TEXT(w), (long long)columns(x),
+                        (long long)columns(w));
     if (b->dim[0] != w->dim[0])
-        return tg__fail(c, TG_ERROR_SHAPE, "shapes %s of W and %s of b do not agree: %lld rows, %lld elements",
-                        TG__SHAPE_TEXT(w), TG__SHAPE_TEXT(b), (long long)w->dim[0], (long long)b->dim[0]);
+        return tg__fail(
+            c, TG_ERROR_SHAPE, "shapes %s of W and %s of b do not agree: %lld rows, %lld elements",
+            TG__SHAPE_TEXT(w), TG__SHAPE_TEXT(b), (long long)w->dim[0], (long long)b->dim[0]);
     y->type = x->type;
     y->rank = x->rank;
     for (int i = 0; i + 1 < x->rank; i++) y->dim[i] = x->dim[i];
@@ -342,7 +357,8 @@ FORWARD(linear)
     return forward(c, &s);
 }
 
-/* db is the sum of g's rows: a product with a row of ones, which one element with strides 0 stands for. */
+/* db is the sum of g's rows: a product with a row of ones, which one element with strides 0 stands
+   for. */
 static tg_code linear_backward_bias(const tg__call *c)
 {
     static const double one_f64 = 1;

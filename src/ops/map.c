@@ -63,11 +63,6 @@ tg_code tg__map_forward(const tg__call *c)
 
 static void backward_operand(const tg__call *c, int operand, tg__map_backward_kernel *kernel)
 {
-    if (plain(c)) {
-        const void *const x[3] = { c->x[0].p, c->n > 1 ? c->x[1].p : NULL, c->n > 2 ? c->x[2].p : NULL };
-        kernel(c->y.s->n, c->g, c->y.p, x, (const ptrdiff_t[3]){ 1, 1, 1 }, c->dx[operand].p, 1);
-        return;
-    }
     /* y and g lie at the same offsets: one of them walks for both. */
     operands o;
     o.array[0] = c->y;
@@ -84,9 +79,13 @@ static void backward_operand(const tg__call *c, int operand, tg__map_backward_ke
 
 tg_code tg__map_backward(const tg__call *c)
 {
+    tg__map_backward_kernel *const *kernel = c->k->map_backward[c->code];
+    const bool one_row = plain(c);
+    const void *const x[3] = { c->x[0].p, c->n > 1 ? c->x[1].p : NULL, c->n > 2 ? c->x[2].p : NULL };
     for (int i = 0; i < c->n; i++) {
-        tg__map_backward_kernel *kernel = c->k->map_backward[c->code][i];
-        if (kernel && c->dx[i].p) backward_operand(c, i, kernel);
+        if (!kernel[i] || !c->dx[i].p) continue;
+        if (one_row) kernel[i](c->y.s->n, c->g, c->y.p, x, (const ptrdiff_t[3]){ 1, 1, 1 }, c->dx[i].p, 1);
+        else backward_operand(c, i, kernel[i]);
     }
     return TG_OK;
 }

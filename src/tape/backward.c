@@ -19,7 +19,8 @@ typedef struct step {
 static tg_value failed(tg_tape *t, uint32_t i, const step *s, tg_code code)
 {
     const tg_site site = tg__site_of(t, i);
-    return tg__error(t, code, s->call.op->name, &site, "%s", code == TG_ERROR_MEMORY ? "no memory" : s->message);
+    return tg__error(t, code, tg__op_table[t->head.code[i].op]->name, &site, "%s",
+                     code == TG_ERROR_MEMORY ? "no memory" : s->message);
 }
 
 static bool set_up(tg_tape *t, uint32_t i, bool backward, step *s)
@@ -34,9 +35,8 @@ static bool set_up(tg_tape *t, uint32_t i, bool backward, step *s)
         dx = tg__arena_push(&t->scratch, (size_t)n * sizeof *dx);
         if (!x || !dx) return false;
     }
-    s->message[0] = 0;
     s->call = (tg__call){ .op = tg__op_table[in->op], .code = in->op, .k = t->k, .attributes = tg__attributes_of(t, in),
-                          .n = n, .x = x, .y = tg__value_array(t, in->y), .scratch = &t->scratch,
+                          .n = n, .x = x, .y = tg__value_array(t, in->y), .g = NULL, .dx = dx, .scratch = &t->scratch,
                           .message = s->message, .message_size = sizeof s->message };
     for (int j = 0; j < n; j++) x[j] = tg__value_array(t, id[j]);
     for (int j = 0; backward && j < n; j++) {
@@ -44,7 +44,6 @@ static bool set_up(tg_tape *t, uint32_t i, bool backward, step *s)
         const bool wanted = letter != '0' && letter != 'i' && tg__is_active(t, id[j]);
         dx[j] = wanted ? tg__adjoint_array(t, id[j]) : (tg__array){ x[j].s, NULL };
     }
-    s->call.dx = dx;
     return true;
 }
 
@@ -250,6 +249,7 @@ bool tg_backward_with(tg_value root, const tg_backward_options *options)
         ok = walk_back(t, last);
     }
     t->adjoint = t->adjoints.data;
+    if (!ok) t->graded = 0;
     return ok;
 }
 

@@ -3,7 +3,7 @@
 
 const tg__shape tg__scalar_shape[2] = { { .type = TG_F64, .n = 1 }, { .type = TG_F32, .n = 1 } };
 
-bool tg__is_live(const tg_tape *t, tg_value v)
+bool tg__is_live_somewhere(const tg_tape *t, tg_value v)
 {
     const tg__segment *s = tg__segments(t);
     const bool described = v.id & TG__DESCRIPTOR;

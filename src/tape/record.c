@@ -13,7 +13,7 @@
 
 const tg__op *const *tg__op_table = tg__ops;
 
-enum { FEW = 4 };
+enum { FEW = 4, MESSAGE = 256 };
 
 /* One application of an op while it is recorded. */
 typedef struct application {
@@ -134,7 +134,6 @@ static bool take_operand(application *a, const tg_value *x, int i)
 /* In an operation on tensors, numbers are inactive; and a gradient flows where an active operand has one. */
 static bool settle_activity(application *a, const tg_value *x)
 {
-    a->active = false;
     for (int i = 0; i < a->n; i++) {
         const char letter = tg__letter(a->op->letters, i);
         if (x[i].tape == TG__NUMBER) {
@@ -210,10 +209,13 @@ static tg_value record_scalar(const application *a)
 
 /* ---- tensors -------------------------------------------------------------------------------------------------------- */
 
+/* All fields are named here and there is no zeroed shape below: zeros for the rest would be a call to the microcode that
+   costs as much as a small operation. */
 static tg__call call_of(const application *a, char *message, size_t size)
 {
     return (tg__call){ .op = a->op, .code = a->code, .k = a->tape->k, .attributes = a->attributes, .n = a->n, .x = a->x,
-                       .scratch = &a->tape->scratch, .message = message, .message_size = size };
+                       .y = { NULL, NULL }, .g = NULL, .dx = NULL, .scratch = &a->tape->scratch, .message = message,
+                       .message_size = size };
 }
 
 static tg_value rule_failed(const application *a, tg_code code, const char *message)
@@ -265,9 +267,11 @@ static void go_back(tg_tape *t, stand s)
 static tg_value record_tensor(application *a)
 {
     tg_tape *t = a->tape;
-    char message[256] = "";
+    char message[MESSAGE];
     tg__call c = call_of(a, message, sizeof message);
-    tg__shape s = { .type = t->type };
+    tg__shape s;
+    s.type = t->type;
+    s.rank = 0;
     tg_code code = a->op->shape(&c, &s);
     if (code != TG_OK) return rule_failed(a, code, message);
     if (s.type != TG_I64) s.type = t->type;
@@ -303,9 +307,10 @@ static bool is_scalar(const tg_tape *t, const tg__shape *s, uint32_t base, bool 
 static tg_value record_view(application *a, tg_value x)
 {
     tg_tape *t = a->tape;
-    char message[256] = "";
+    char message[MESSAGE];
     tg__call c = call_of(a, message, sizeof message);
-    tg__shape s = { .type = a->x[0].s->type };
+    tg__shape s;
+    s.rank = 0;
     int64_t delta = 0;
     const tg_code code = a->op->view(&c, &s, &delta);
     if (code == TG__COPY) {
@@ -341,8 +346,15 @@ static tg_value record_view(application *a, tg_value x)
 
 tg_value tg__record(int code, const tg_value *x, int n, const void *attributes, const tg_site *site)
 {
-    application a = { .op = tg__op_table[code], .code = code, .n = n, .site = site };
+    /* Field by field: the room for operands needs no zeros. */
+    application a;
+    a.tape = NULL;
+    a.op = tg__op_table[code];
+    a.code = code;
+    a.n = n;
     a.attributes = attributes ? attributes : a.op->attributes->defaults;
+    a.site = site;
+    a.described = a.active = false;
     const int wanted = tg__operands(a.op->letters);
     if (n < 1 || (wanted != -1 && n != wanted)) {
         tg_tape *t = n > 0 && x && x[0].tape != TG__NUMBER ? x[0].tape : NULL;
@@ -364,7 +376,7 @@ tg_value tg_apply(tg_tape *t, const char *name, const tg_value *x, int n, const 
     const tg__op *op = tg__op_table[code];
     if (!x || n < 1) return tg__error(t, TG_ERROR_ARGUMENT, op->name, NULL, "no operands given");
     union { max_align_t align; char byte[sizeof(tg_list_attributes) + sizeof(tg_reduce_attributes)]; } room;
-    char message[256] = "";
+    char message[MESSAGE];
     if (attributes) {
         const tg_code parsed = tg__attributes_parse(op->attributes, attributes, &room, message, sizeof message);
         if (parsed != TG_OK) return tg__error(t, parsed, op->name, NULL, "%s", message);

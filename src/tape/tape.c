@@ -35,7 +35,8 @@ static bool open_segment(tg_tape *t, uint32_t mark)
     const tg__segment s = { .generation = next_generation(t), .mark = mark, .values = t->head.n_values,
                             .code = t->head.n_code, .runs = t->head.n_runs, .integers = t->integers.used,
                             .descriptors = t->descriptors.used, .pool = t->pool.used, .names = t->names.used };
-    tg__segments(t)[used / sizeof s] = s;
+    t->top = &tg__segments(t)[used / sizeof s];
+    *t->top = s;
     t->head.generation = s.generation;
     t->head.base_generation = tg__segments(t)[0].generation;
     return true;
@@ -166,7 +167,7 @@ uint32_t tg__describe(tg_tape *t, const tg__shape *s, uint32_t offset, uint32_t 
     tg__descriptor *d = (tg__descriptor *)(void *)(t->descriptors.data + used);
     d->s = *s;
     d->offset = offset;
-    d->flags = flags | (tg__shape_contiguous(s) ? TG__ADJACENT : 0u);
+    d->flags = flags;
     d->external = external;
     return (uint32_t)(used / sizeof *d) | TG__DESCRIPTOR;
 }

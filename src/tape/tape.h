@@ -28,9 +28,8 @@ enum {
 
 /* Flags of descriptors. */
 enum {
-    TG__ACTIVE = 1,   /* has a gradient */
-    TG__ADJACENT = 2, /* row-major without gaps */
-    TG__OWNER = 4,    /* the result of an instruction, not a view */
+    TG__ACTIVE = 1, /* has a gradient */
+    TG__OWNER = 2,  /* the result of an instruction, not a view */
 };
 
 typedef struct tg__descriptor {
@@ -69,6 +68,7 @@ struct tg_tape {
     const tg__kernels *k;
     tg__memory memory;
     tg__arena code, values, adjoints, integers, descriptors, pool, runs, names, segments, files, stale, scratch;
+    tg__segment *top;     /* the newest */
     uint32_t generations; /* given out so far; saturates */
     int no_grad;
     uint32_t graded; /* values below this offset have the gradients of the last backward */
@@ -121,8 +121,16 @@ static inline tg__descriptor *tg__descriptor_of(const tg_tape *t, uint32_t id)
 
 /* ---- handles and where things lie (handle.c) ------------------------------------------------------------------------ */
 
-/* Whether the handle is one of this tape's, not released since. */
-bool tg__is_live(const tg_tape *t, tg_value v);
+/* Whether the handle is one of this tape's, not released since: by the segments from the newest on. */
+bool tg__is_live_somewhere(const tg_tape *t, tg_value v);
+
+static inline bool tg__is_live(const tg_tape *t, tg_value v)
+{
+    const uint64_t at = (v.id & ~TG__DESCRIPTOR) * (uint64_t)sizeof(tg__descriptor);
+    const bool newest = v.id & TG__DESCRIPTOR && v.generation == t->head.generation;
+    if (newest && at >= t->top->descriptors && at < t->descriptors.used) return true;
+    return tg__is_live_somewhere(t, v);
+}
 
 /* The tape of a live handle; NULL after leaving the error on it (or nowhere, if it has none). what names the caller. */
 tg_tape *tg__tape_of(tg_value v, const char *what, const tg_site *site);

@@ -1,7 +1,7 @@
-"""What the tests of the whole share: their arguments, a scratch directory, copies of the tree, running programs.
+"""What the tests of the whole share: arguments, a scratch directory, copies of the tree, programs.
 
-Each test is called with the source root, the build root and the compiler command, prints a line for everything
-it has seen to be right, and fails with a sentence.
+Each test is called with the source root, the build root and the compiler command, prints a line for
+what it has seen to be right, and fails with a sentence.
 """
 
 import json
@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
-CHEAP = ["-Dlevel=base", "-Dblas=disabled", "-Dexamples=disabled", "-Dbench=disabled", "-Dbuildtype=debug"]
+LEAN = ["-Dlevel=base", "-Dblas=disabled", "-Dexamples=disabled", "-Dbench=disabled"]
 
 
 class Failure(Exception):
@@ -22,11 +22,15 @@ class Failure(Exception):
 
 
 class Place:
-    """Where the test works: source, build, a scratch directory, and the compiler as a list of words."""
+    """Where a test works, and the compiler as a list of words."""
 
     def __init__(self, source, build, compiler, scratch):
-        self.source, self.build, self.scratch = Path(source), Path(build), Path(scratch)
-        self.compiler = compiler
+        self.source, self.build = Path(source), Path(build)
+        self.compiler, self.scratch = compiler, Path(scratch).resolve()
+
+    def name(self, path):
+        """A file of the project as one speaks of it."""
+        return path.relative_to(self.source).as_posix()
 
 
 def main(test):
@@ -34,7 +38,7 @@ def main(test):
     _, source, build, *compiler = sys.argv
     with tempfile.TemporaryDirectory(prefix="tapegrad-") as scratch:
         try:
-            test(Place(source, build, compiler, Path(scratch).resolve()))
+            test(Place(source, build, compiler, scratch))
         except Failure as failure:
             sys.exit(f"FAILED: {failure}")
 
@@ -43,42 +47,49 @@ def say(text):
     print(text, flush=True)
 
 
-def attempt(command, timeout=900, env=None, **options):
-    """Runs a command, all its children with it; returns its exit status and what it wrote, in one text."""
-    process = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                               stderr=subprocess.STDOUT, text=True, start_new_session=True,
-                               env={**os.environ, **(env or {})}, **options)
+def expect(condition, text):
+    if not condition:
+        raise Failure(text)
+
+
+def attempt(command, timeout=900, env=None, cwd=None):
+    """Runs a command; returns its status and what it wrote. After timeout, its children end too."""
+    process = subprocess.Popen([str(word) for word in command], cwd=cwd, text=True,
+                               env={**os.environ, **(env or {})}, start_new_session=True,
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT)
     try:
         output, _ = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         output, _ = process.communicate()
-        return 1, output + f"\nnot finished after {timeout} s"
+        return 1, f"{output}\nnot finished after {timeout} s"
     return process.returncode, output
 
 
 def run(command, **options):
     """The same for a command that must succeed; returns what it wrote."""
     status, output = attempt(command, **options)
-    if status != 0:
-        raise Failure(f"status {status} from: {' '.join(map(str, command))}\n{tail(output)}")
+    words = " ".join(str(word) for word in command)
+    expect(status == 0, f"status {status} from: {words}\n{tail(output)}")
     return output
 
 
+def head(text, lines=20):
+    """The beginning of what a compiler says: its first error counts."""
+    return "\n".join(text.rstrip().split("\n")[:lines])
+
+
 def tail(text, lines=40):
+    """The end of what a program says: the reason that it stopped."""
     return "\n".join(text.rstrip().split("\n")[-lines:])
-
-
-def expect(condition, text):
-    if not condition:
-        raise Failure(text)
 
 
 def copy_tree(source, to):
     """Copies what belongs to the project: tracked files and new ones, nothing that git ignores."""
-    git = subprocess.run(["git", "-C", source, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-                         capture_output=True, text=True, check=False)
-    if git.returncode != 0:  # not a checkout: an unpacked archive
+    command = ["git", "-C", source, "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    git = subprocess.run(command, capture_output=True, text=True, check=False)
+    if git.returncode != 0:  # no checkout, but an unpacked archive
         shutil.copytree(source, to, ignore=shutil.ignore_patterns("build*", ".git"))
         return
     for name in filter(None, git.stdout.split("\0")):
@@ -88,8 +99,9 @@ def copy_tree(source, to):
 
 
 def configure(place, tree, build, *options, env=None):
-    """Configures a scratch build with the compiler under test."""
-    run(["meson", "setup", build, tree, *options], env={"CC": " ".join(place.compiler), **(env or {})})
+    """Configures a scratch build, without optimisation, with the compiler under test."""
+    run(["meson", "setup", build, tree, "-Dbuildtype=debug", *options],
+        env={"CC": " ".join(place.compiler), **(env or {})})
 
 
 def option(build, name):
@@ -98,8 +110,12 @@ def option(build, name):
     return next(o["value"] for o in options if o["name"] == name)
 
 
-def library_arguments(build, source):
-    """What a program needs to be compiled against a build directory and to find its library there."""
+def include_arguments(source, build):
+    return [f"-I{source}/include", f"-I{build}/include"]
+
+
+def library_arguments(source, build):
+    """What a program needs to be compiled against a build directory and to find its library."""
     sanitize = option(build, "b_sanitize")
-    return [f"-I{source}/include", f"-I{build}/include", f"-L{build}/src", f"-Wl,-rpath,{build}/src", "-ltapegrad",
-            "-lm"] + ([] if sanitize == "none" else [f"-fsanitize={sanitize}"])
+    return [*include_arguments(source, build), f"-L{build}/src", f"-Wl,-rpath,{build}/src",
+            "-ltapegrad", "-lm", *([] if sanitize == "none" else [f"-fsanitize={sanitize}"])]

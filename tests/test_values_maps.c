@@ -1,0 +1,452 @@
+/* The values of the elementwise operations, against references written here in long double; and their gradients at the
+   corners of docs/ops.md. What differences can tell about gradients is in check_ops.c, other operations are in
+   test_values_tensors.c. */
+#define _POSIX_C_SOURCE 200809L /* setenv */
+#include <criterion/criterion.h>
+#include <criterion/parameterized.h>
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <tapegrad.h>
+
+#define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
+#define SEED 20240917u
+
+/* Where it is wider than double (11 bits on x86-64, 60 on arm64), a reference's own rounding hardly counts. */
+typedef long double real;
+
+TestSuite(maps);
+
+/* ---- references ------------------------------------------------------------------------------ */
+
+static real signum(real x)
+{
+    return x > 0 ? 1 : x < 0 ? -1 : isnan(x) ? x : 0;
+}
+
+static real logistic(real x)
+{
+    return 1 / (1 + expl(-x));
+}
+
+static real log_of_1_plus_exp(real x)
+{
+    return x > 0 ? x + log1pl(expl(-x)) : log1pl(expl(x));
+}
+
+/* Near x = 1/2 the quotient is near 1: its distance from 1 is exact. */
+static real log_odds(real x)
+{
+    return fabsl(x - 0.5L) < 0.25L ? log1pl((2 * x - 1) / (1 - x)) : logl(x) - log1pl(-x);
+}
+
+static real log_of_sum(real a, real b)
+{
+    if (isnan(a) || isnan(b)) return a + b;
+    return a == b ? a + logl(2) : fmaxl(a, b) + log1pl(expl(-fabsl(a - b)));
+}
+
+static real normal_distribution(real x)
+{
+    return erfcl(-x / sqrtl(2)) / 2;
+}
+
+/* As Python's %: of the sign of b, also when it is zero. */
+static real modulo(real a, real b)
+{
+    const real r = fmodl(a, b);
+    return r == 0 ? copysignl(0, b) : (r < 0) != (b < 0) ? r + b : r;
+}
+
+static real larger(real a, real b)
+{
+    return isnan(a) || isnan(b) ? a + b : a >= b ? a : b;
+}
+
+static real smaller(real a, real b)
+{
+    return isnan(a) || isnan(b) ? a + b : a <= b ? a : b;
+}
+
+/* Bounds, in ulp of the result in the tape's type; a zero has its sign, too:
+     EXACT    the number itself
+     EQUAL    the number itself, a zero of either sign
+     ROUNDED  computed exactly and rounded once; the reference is off by up to 2^-11 ulp
+     LIBM     functions of libm, off by at most 2 ulp each by glibc's manual (erfc: 5), with a few roundings
+   The last column is what those ulp are of, where it is larger than the result: a result may be a small difference of large
+   numbers (logaddexp, logit); an argument that was rounded moves erfc(z) by z^2 times that (gelu); and a factor below
+   tiny, the smallest number that has all its digits, has lost some (silu, gelu). */
+#define EXACT 0
+#define EQUAL 0.25
+#define ROUNDED 0.5005
+#define LIBM 4
+
+#define MAPS(MAP1, MAP2, MAP3)                                                                     \
+    MAP2(add, ROUNDED, a + b, 0)                                                                   \
+    MAP2(sub, ROUNDED, a - b, 0)                                                                   \
+    MAP2(mul, ROUNDED, a * b, 0)                                                                   \
+    MAP2(div, ROUNDED, a / b, 0)                                                                   \
+    MAP3(fma, ROUNDED, fmal(a, b, c), 0)                                                           \
+    MAP1(neg, EXACT, -x, 0)                                                                        \
+    MAP1(reciprocal, ROUNDED, 1 / x, 0)                                                            \
+    MAP1(square, ROUNDED, x * x, 0)                                                                \
+    MAP1(sqrt, ROUNDED, sqrtl(x), 0)                                                               \
+    MAP1(rsqrt, 2, 1 / sqrtl(x), 0)                                                                \
+    MAP1(abs, EXACT, fabsl(x), 0)                                                                  \
+    MAP1(sign, EXACT, signum(x), 0)                                                                \
+    MAP2(pow, LIBM, powl(a, b), 0)                                                                 \
+    MAP2(remainder, ROUNDED, modulo(a, b), 0)                                                      \
+    MAP2(copysign, EXACT, copysignl(a, b), 0)                                                      \
+    MAP1(exp, LIBM, expl(x), 0)                                                                    \
+    MAP1(expm1, LIBM, expm1l(x), 0)                                                                \
+    MAP1(exp2, LIBM, exp2l(x), 0)                                                                  \
+    MAP1(log, LIBM, logl(x), 0)                                                                    \
+    MAP1(log1p, LIBM, log1pl(x), 0)                                                                \
+    MAP1(log2, LIBM, log2l(x), 0)                                                                  \
+    MAP1(log10, LIBM, log10l(x), 0)                                                                \
+    MAP2(logaddexp, LIBM, log_of_sum(a, b), fmaxl(fabsl(a), fabsl(b)))                             \
+    MAP2(xlogy, LIBM, a == 0 && !isnan(b) ? 0 : a *logl(b), 0)                                     \
+    MAP2(hypot, LIBM, hypotl(a, b), 0)                                                             \
+    MAP1(sin, LIBM, sinl(x), 0)                                                                    \
+    MAP1(cos, LIBM, cosl(x), 0)                                                                    \
+    MAP1(tan, LIBM, tanl(x), 0)                                                                    \
+    MAP1(asin, LIBM, asinl(x), 0)                                                                  \
+    MAP1(acos, LIBM, acosl(x), 0)                                                                  \
+    MAP1(atan, LIBM, atanl(x), 0)                                                                  \
+    MAP2(atan2, LIBM, atan2l(a, b), 0)                                                             \
+    MAP1(sinh, LIBM, sinhl(x), 0)                                                                  \
+    MAP1(cosh, LIBM, coshl(x), 0)                                                                  \
+    MAP1(tanh, LIBM, tanhl(x), 0)                                                                  \
+    MAP1(asinh, LIBM, asinhl(x), 0)                                                                \
+    MAP1(acosh, LIBM, acoshl(x), 0)                                                                \
+    MAP1(atanh, LIBM, atanhl(x), 0)                                                                \
+    MAP1(erf, LIBM, erfl(x), 0)                                                                    \
+    MAP1(erfc, LIBM + 1, erfcl(x), 0)                                                              \
+    MAP1(sigmoid, LIBM, logistic(x), 0)                                                            \
+    MAP1(log_sigmoid, LIBM, -log_of_1_plus_exp(-x), 0)                                             \
+    MAP1(logit, LIBM, log_odds(x), fabsl(logl(x)))                                                 \
+    MAP1(softplus, LIBM, log_of_1_plus_exp(x), 0)                                                  \
+    MAP1(floor, EXACT, floorl(x), 0)                                                               \
+    MAP1(ceil, EXACT, ceill(x), 0)                                                                 \
+    MAP1(round, EXACT, rintl(x), 0)                                                                \
+    MAP1(trunc, EXACT, truncl(x), 0)                                                               \
+    MAP2(eq, EXACT, a == b, 0)                                                                     \
+    MAP2(ne, EXACT, a != b, 0)                                                                     \
+    MAP2(lt, EXACT, a < b, 0)                                                                      \
+    MAP2(le, EXACT, a <= b, 0)                                                                     \
+    MAP2(gt, EXACT, a > b, 0)                                                                      \
+    MAP2(ge, EXACT, a >= b, 0)                                                                     \
+    MAP1(isnan, EXACT, isnan(x) ? 1 : 0, 0)                                                        \
+    MAP1(isfinite, EXACT, isfinite(x) ? 1 : 0, 0)                                                  \
+    MAP2(maximum, EQUAL, larger(a, b), 0)                                                          \
+    MAP2(minimum, EQUAL, smaller(a, b), 0)                                                         \
+    MAP3(clamp, EQUAL, smaller(larger(a, b), c), 0)                                                \
+    MAP3(where, EXACT, a != 0 ? b : c, 0)                                                          \
+    MAP3(masked_fill, EXACT, b != 0 ? c : a, 0)                                                    \
+    MAP1(relu, EXACT, x > 0 || isnan(x) ? x : 0, 0)                                                \
+    MAP2(leaky_relu, ROUNDED, a > 0 ? a : a *b, 0)                                                 \
+    MAP1(silu, LIBM, x *logistic(x), fabsl(x) * tiny)                                              \
+    MAP1(gelu, LIBM, x *normal_distribution(x),                                                    \
+         fabsl(x) * (normal_distribution(x) * (1 + x * x) + tiny))
+
+/* Each row's reference, and its call as a user writes it. */
+#define FUNCTIONS(NAME, WANT, SCALE, READ, ...)                                                    \
+    static real NAME##_want(const real *p)                                                         \
+    {                                                                                              \
+        READ return WANT;                                                                          \
+    }                                                                                              \
+    static real NAME##_scale(const real *p, real tiny)                                             \
+    {                                                                                              \
+        (void)tiny;                                                                                \
+        READ return SCALE;                                                                         \
+    }                                                                                              \
+    static tg_value NAME##_call(const tg_value *v)                                                 \
+    {                                                                                              \
+        return tg_##NAME(__VA_ARGS__);                                                             \
+    }
+#define READ1 const real x = p[0]; (void)x;
+#define READ2 const real a = p[0], b = p[1]; (void)a, (void)b;
+#define READ3 const real c = p[2]; (void)c; READ2
+#define MAP1(NAME, ULPS, WANT, SCALE) FUNCTIONS(NAME, WANT, SCALE, READ1, v[0])
+#define MAP2(NAME, ULPS, WANT, SCALE) FUNCTIONS(NAME, WANT, SCALE, READ2, v[0], v[1])
+#define MAP3(NAME, ULPS, WANT, SCALE) FUNCTIONS(NAME, WANT, SCALE, READ3, v[0], v[1], v[2])
+MAPS(MAP1, MAP2, MAP3)
+
+typedef struct map {
+    const char *name;
+    int operands;
+    double ulps;
+    real (*want)(const real *x);
+    real (*scale)(const real *x, real tiny);
+    tg_value (*call)(const tg_value *x);
+} map;
+
+#define ROW(NAME, N, ULPS) { #NAME, N, ULPS, NAME##_want, NAME##_scale, NAME##_call },
+#define ROW1(NAME, ULPS, WANT, SCALE) ROW(NAME, 1, ULPS)
+#define ROW2(NAME, ULPS, WANT, SCALE) ROW(NAME, 2, ULPS)
+#define ROW3(NAME, ULPS, WANT, SCALE) ROW(NAME, 3, ULPS)
+static const map maps[] = { MAPS(ROW1, ROW2, ROW3) };
+
+Test(maps, every_elementwise_operation_has_a_reference)
+{
+    tg_op_info info;
+    for (int i = 0; tg_op_at(i, &info); i++) {
+        if (!info.formula) continue;
+        int row = 0;
+        while (row < COUNT(maps) && strcmp(maps[row].name, info.name)) row++;
+        cr_expect(row < COUNT(maps), "%s has no row in this file", info.name);
+    }
+}
+
+/* ---- points ---------------------------------------------------------------------------------- */
+
+#define POINTS 4096
+
+/* Fewer for more operands: all combinations are tried. The shorter lists are beginnings of this one. */
+static const double corners[] = {
+    0.0, -0.0, 1, -1, INFINITY, -INFINITY, NAN, 2, DBL_MAX, -DBL_MAX, DBL_TRUE_MIN, -DBL_TRUE_MIN,
+    0.5, -0.5, 1.5, -1.5, 2.5, -2.5, 3, -3, FLT_MAX, FLT_MIN, FLT_TRUE_MIN, 1e10,
+    /* for one operand only */
+    1 - DBL_EPSILON / 2, 1 + DBL_EPSILON, 1 - FLT_EPSILON / 2, 1 + FLT_EPSILON, 1e-8, -1e-8, 0.1, 0.9, 6, -6, 9, -9,
+    12, -12, 19, -19, 20, -20, 37, -37, 38.5, -38.5, 88.5, -88.5, 104, -104, 709.5, -709.5, 711, -711, 745.5, -745.5,
+    1e308, -1e308, 1e-308, DBL_MIN, -DBL_MIN, 0x1p23, 0x1p23 + 1, 0x1.8p22, -0x1.8p22, 0x1p51 + 0.5, 0x1p52 + 1, 0x1p53,
+};
+static const int corners_of[] = { 0, COUNT(corners), 24, 12 };
+
+static double uniform(unsigned *seed)
+{
+    *seed = *seed * 1664525u + 1013904223u;
+    return (double)(*seed >> 8) / (1 << 24) * 2 - 1;
+}
+
+/* Near 0, around it, and of every magnitude up to 2^40. */
+static double anywhere(int i, unsigned *seed)
+{
+    const double u = uniform(seed);
+    return i % 3 == 0 ? u : i % 3 == 1 ? 4 * u : copysign(exp2(40 * uniform(seed)), u);
+}
+
+/* Fills x[i], i < POINTS, with all combinations of corners and then random numbers that the type can hold. */
+static void draw(int operands, tg_type type, double x[3][POINTS])
+{
+    unsigned seed = SEED;
+    const int n = corners_of[operands];
+    int combinations = 1;
+    for (int i = 0; i < operands; i++) combinations *= n;
+    for (int i = 0; i < POINTS; i++)
+        for (int k = 0, at = i; k < operands; k++, at /= n) {
+            const double drawn = i < combinations ? corners[at % n] : anywhere(i, &seed);
+            x[k][i] = type == TG_F32 ? (float)drawn : drawn;
+        }
+}
+
+/* ---- distance -------------------------------------------------------------------------------- */
+
+/* The distance of neighbouring numbers of the type around x. */
+static real ulp_of(real x, tg_type type)
+{
+    const int digits = type == TG_F32 ? FLT_MANT_DIG : DBL_MANT_DIG;
+    const int least = (type == TG_F32 ? FLT_MIN_EXP : DBL_MIN_EXP) - digits;
+    int exponent;
+    (void)frexpl(x, &exponent);
+    return ldexpl(1, x == 0 || exponent - digits < least ? least : exponent - digits);
+}
+
+/* Infinity, seen as the first power of two that the type cannot hold; numbers beyond too. */
+static real held(real x, tg_type type)
+{
+    const real top = ldexpl(1, type == TG_F32 ? FLT_MAX_EXP : DBL_MAX_EXP);
+    return fabsl(x) > top ? copysignl(top, x) : x;
+}
+
+static real distance(real got, real want, real scale, tg_type type)
+{
+    if (isnan(want) || isnan(got)) return isnan(want) && isnan(got) ? 0 : (real)INFINITY;
+    if (got == want) return 0;
+    if (isinf(want)) return (real)INFINITY;
+    const real unit = fmaxl(fabsl(held(want, type)), isfinite(scale) ? scale : 0);
+    return fabsl(held(got, type) - held(want, type)) / ulp_of(unit, type);
+}
+
+/* Fails with the operation's name and operands; of one operation's failures the first three are enough. */
+static void compare(const map *m, const char *how, const double x[3][POINTS], int i, double got, tg_type type)
+{
+    const real p[3] = { x[0][i], x[1][i], x[2][i] };
+    const real want = m->want(p), scale = m->scale(p, type == TG_F32 ? FLT_MIN : DBL_MIN);
+    const real off = distance(got, want, scale, type);
+    const bool sign = m->ulps == EQUAL || !(got == 0 && want == 0) || !signbit(got) == !signbit(want);
+    static int failures[COUNT(maps)];
+    if ((off <= m->ulps && sign) || failures[m - maps]++ >= 3) return;
+    cr_expect(false, "%s%s of %s: (%a, %a, %a) gives %.17g, not %.17Lg: %.3Lg ulp", m->name,
+              type == TG_F32 ? " in f32" : "", how, x[0][i], m->operands > 1 ? x[1][i] : 0,
+              m->operands > 2 ? x[2][i] : 0, got, want, off);
+}
+
+/* ---- values ---------------------------------------------------------------------------------- */
+
+static void check_vector(const map *m, tg_tape *t, const double x[3][POINTS])
+{
+    static double y[POINTS];
+    tg_value v[3];
+    for (int k = 0; k < m->operands; k++) v[k] = tg_param(t, x[k], POINTS);
+    cr_assert(tg_read(m->call(v), y, POINTS), "%s", m->name);
+    for (int i = 0; i < POINTS; i++) compare(m, "vectors", x, i, y[i], tg_tape_type(t));
+}
+
+static void check_scalars(const map *m, tg_tape *t, const double x[3][POINTS])
+{
+    for (int i = 0; i < POINTS; i++) {
+        tg_value v[3];
+        for (int k = 0; k < m->operands; k++) v[k] = tg_scalar(t, x[k][i]);
+        compare(m, "scalars", x, i, tg_item(m->call(v)), tg_tape_type(t));
+    }
+}
+
+static void check_map(const map *m, tg_type type)
+{
+    static double x[3][POINTS];
+    draw(m->operands, type, x);
+    tg_tape *const t = tg_tape_new(&(const tg_tape_options){ .type = type });
+    check_vector(m, t, (const double(*)[POINTS])x);
+    check_scalars(m, t, (const double(*)[POINTS])x);
+    cr_expect(!tg_error_of(t), "%s", m->name);
+    tg_tape_free(t);
+}
+
+/* Levels that the machine does not have fall back to one that it has. */
+static const char *const levels[] = { "base", "v3", "v4" };
+
+ParameterizedTestParameters(maps, every_value_is_as_near_to_the_reference_as_its_bound)
+{
+    static int level[] = { 0, 1, 2 };
+    return cr_make_param_array(int, level, COUNT(level));
+}
+
+ParameterizedTest(const int *level, maps, every_value_is_as_near_to_the_reference_as_its_bound)
+{
+    setenv("TAPEGRAD_LEVEL", levels[*level], 1);
+    for (int i = 0; i < COUNT(maps); i++) {
+        check_map(&maps[i], TG_F64);
+        check_map(&maps[i], TG_F32);
+    }
+}
+
+/* ---- what is said about single numbers ------------------------------------------------------- */
+
+/* Gradients where the derivative is none, infinite or one of several; the values beside them. The incoming gradient is 1. */
+typedef struct spot {
+    const char *op;
+    double x[3], y, dx[3];
+} spot;
+
+static const spot spots[] = {
+    { "abs", { 0 }, 0, { 0 } },
+    { "round", { 0.5 }, 0, { 0 } },
+    { "round", { 1.5 }, 2, { 0 } },
+    { "round", { 2.5 }, 2, { 0 } },
+    { "round", { -3.5 }, -4, { 0 } },
+    { "relu", { 0 }, 0, { 0 } },
+    { "relu", { -0.0 }, 0, { 0 } },
+    { "relu", { -INFINITY }, 0, { 0 } },
+    { "leaky_relu", { 0, 0.25 }, 0, { 0.25, 0 } },
+    { "leaky_relu", { -2, 0.25 }, -0.5, { 0.25, -2 } },
+    { "sqrt", { 0 }, 0, { INFINITY } },
+    { "sqrt", { -1 }, NAN, { NAN } },
+    { "log", { 0 }, -INFINITY, { INFINITY } },
+    { "log", { -1 }, NAN, { NAN } },
+    { "log2", { -1 }, NAN, { NAN } },
+    { "log10", { -1 }, NAN, { NAN } },
+    { "log1p", { -1 }, -INFINITY, { INFINITY } },
+    { "log1p", { -2 }, NAN, { NAN } },
+    { "asin", { 1 }, 1.5707963267948966, { INFINITY } },
+    { "asin", { -1 }, -1.5707963267948966, { INFINITY } },
+    { "acos", { 1 }, 0, { -INFINITY } },
+    { "acos", { -1 }, 3.1415926535897932, { -INFINITY } },
+    { "atanh", { 1 }, INFINITY, { INFINITY } },
+    { "atanh", { -1 }, -INFINITY, { INFINITY } },
+    { "acosh", { 1 }, 0, { INFINITY } },
+    { "div", { 1, 0 }, INFINITY, { INFINITY, -INFINITY } },
+    { "div", { -1, 0 }, -INFINITY, { INFINITY, INFINITY } },
+    { "remainder", { -3, 2 }, 1, { 1, 2 } },
+    { "remainder", { 3, -2 }, -1, { 1, 2 } },
+    { "copysign", { 0, -1 }, -0.0, { 0, 0 } },
+    { "copysign", { 2, -1 }, -2, { -1, 0 } },
+    { "hypot", { 0, 0 }, 0, { 0, 0 } },
+    { "atan2", { 0, 0 }, 0, { 0, 0 } },
+    { "atan2", { 0, 2 }, 0, { 0.5, 0 } },
+    { "xlogy", { 0, 0 }, 0, { 0, 0 } },
+    { "xlogy", { 0, 1 }, 0, { 0, 0 } },
+    { "xlogy", { 1, 0 }, -INFINITY, { -INFINITY, INFINITY } },
+    { "pow", { 0, 0 }, 1, { 0, 0 } },
+    { "pow", { 5, 0 }, 1, { 0, 1.6094379124341003 } },
+    { "pow", { 0, 1 }, 0, { 1, 0 } },
+    { "pow", { 0, 2 }, 0, { 0, 0 } },
+    { "pow", { 0, 0.5 }, 0, { INFINITY, 0 } },
+    { "pow", { 0, -1 }, INFINITY, { -INFINITY, -INFINITY } },
+    { "pow", { -2, 3 }, -8, { 12, NAN } },
+    { "pow", { -2, -1 }, -0.5, { -0.25, NAN } },
+    { "pow", { -2, 0.5 }, NAN, { NAN, NAN } },
+    { "maximum", { 3, 3 }, 3, { 0.5, 0.5 } },
+    { "maximum", { 3, 2 }, 3, { 1, 0 } },
+    { "maximum", { INFINITY, INFINITY }, INFINITY, { 0.5, 0.5 } },
+    { "minimum", { 3, 3 }, 3, { 0.5, 0.5 } },
+    { "minimum", { 3, 2 }, 2, { 0, 1 } },
+    { "clamp", { 1, 1, 2 }, 1, { 1, 0, 0 } },
+    { "clamp", { 2, 1, 2 }, 2, { 1, 0, 0 } },
+    { "clamp", { 0, 1, 2 }, 1, { 0, 1, 0 } },
+    { "clamp", { 3, 1, 2 }, 2, { 0, 0, 1 } },
+    { "clamp", { 0, 2, 1 }, 1, { 0, 0, 1 } },
+    { "clamp", { 3, 2, 1 }, 1, { 0, 0, 1 } },
+    { "where", { 1, 5, NAN }, 5, { 0, 1, 0 } },
+    { "where", { 0, NAN, 5 }, 5, { 0, 0, 1 } },
+    { "where", { NAN, 5, 6 }, 5, { 0, 1, 0 } },
+    { "masked_fill", { NAN, 1, 3 }, 3, { 0, 0, 1 } },
+    { "masked_fill", { 3, 0, NAN }, 3, { 1, 0, 0 } },
+};
+
+/* Numbers of one or two roundings. */
+static void expect_near(double got, double want, tg_type type, const spot *s, const char *what)
+{
+    cr_expect(distance(got, want, 0, type) <= 2, "%s of (%g, %g, %g)%s: %s is %.17g, not %.17g",
+              s->op, s->x[0], s->x[1], s->x[2], type == TG_F32 ? " in f32" : "", what, got, want);
+}
+
+#define SPOT_SIZE 19 /* leaves a rest in every vector register */
+
+/* As a scalar (n = 1), or as a vector of n equal elements whose sum is the root. */
+static void check_spot(const spot *s, tg_type type, int n)
+{
+    tg_op_info info;
+    cr_assert(tg_op_find(s->op, &info), "%s", s->op);
+    const int operands = (int)strlen(info.letters);
+    tg_tape *const t = tg_tape_new(&(const tg_tape_options){ .type = type });
+    double element[SPOT_SIZE];
+    tg_value x[3];
+    for (int k = 0; k < operands; k++) {
+        for (int i = 0; i < n; i++) element[i] = s->x[k];
+        x[k] = n > 1 ? tg_param(t, element, n) : tg_param(t, element);
+    }
+    const tg_value y = tg_apply(t, s->op, x, operands, NULL);
+    cr_assert(tg_read(y, element, (size_t)n), "%s", s->op);
+    expect_near(element[n - 1], s->y, type, s, "the value");
+    /* Without a gradient there is no way back; check_ops.c sees to that. */
+    if (strpbrk(info.letters, "ln")) cr_assert(tg_backward(n > 1 ? tg_sum(y) : y), "%s", s->op);
+    for (int k = 0; k < operands && tg_grad_read(x[k], element, (size_t)n); k++) {
+        const char *const what[] = { "the first gradient", "the second gradient", "the third gradient" };
+        expect_near(element[n - 1], s->dx[k], type, s, what[k]);
+    }
+    cr_expect(!tg_error_of(t), "%s", s->op);
+    tg_tape_free(t);
+}
+
+Test(maps, gradients_at_corners_and_ties_are_those_documented)
+{
+    for (int i = 0; i < COUNT(spots); i++)
+        for (tg_type type = TG_F64; type <= TG_F32; type++) {
+            check_spot(&spots[i], type, 1);
+            check_spot(&spots[i], type, SPOT_SIZE);
+        }
+}
