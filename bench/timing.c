@@ -60,5 +60,9 @@ void print_machine(void)
         break;
     }
     if (f) fclose(f);
+#ifdef __clang__
     printf("processor: %s\ncompiler:  %s\n", model, __VERSION__);
+#else
+    printf("processor: %s\ncompiler:  gcc %s\n", model, __VERSION__);
+#endif
 }

@@ -4,6 +4,7 @@
 
        generate KIND OUTPUT FAMILY.c ...      KIND: ops.h short.h codes.h maps.inl maps_index.h table.inl api.inl
                                             map_api.inl ops.md */
+#define _POSIX_C_SOURCE 200809L
 #include <ctype.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -547,6 +548,18 @@ static void write_ops_md(void)
     }
 }
 
+/* Writes the file, unless it says that already: what depends on it is not built again then. */
+static bool replace(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "r");
+    if (f) fclose(f);
+    if (f && strcmp(read_file(path), text) == 0) return true;
+    f = fopen(path, "w");
+    if (f && fputs(text, f) >= 0 && fclose(f) == 0) return true;
+    perror(path);
+    return false;
+}
+
 int main(int argc, char **argv)
 {
     static const struct { const char *kind; void (*write)(void); } outputs[] = {
@@ -562,12 +575,12 @@ int main(int argc, char **argv)
     sort_rows();
     for (size_t i = 0; i < sizeof outputs / sizeof *outputs; i++) {
         if (strcmp(outputs[i].kind, argv[1]) != 0) continue;
-        if (!(out = fopen(argv[2], "w"))) {
-            perror(argv[2]);
-            return 1;
-        }
+        char *text;
+        size_t size;
+        if (!(out = open_memstream(&text, &size))) die("", NULL, "no memory");
         outputs[i].write();
-        return fclose(out) == 0 ? 0 : 1;
+        fclose(out);
+        return replace(argv[2], text) ? 0 : 1;
     }
     fprintf(stderr, "generate: no output of the kind %s\n", argv[1]);
     return 1;
