@@ -46,7 +46,7 @@ static void give_back(void *user, void *memory, size_t bytes)
     free(memory);
 }
 
-/* ---- arenas ---------------------------------------------------------------------------------------------------------- */
+/* ---- arenas --------------------------------------------------------------------------------- */
 
 static bool holds(const char *data, size_t begin, size_t end, char wanted)
 {
@@ -65,7 +65,8 @@ static void expect_growth(tg__memory *m)
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         cr_assert(tg__arena_grow(&a, sizes[i]));
         cr_expect(a.capacity >= sizes[i] && (uintptr_t)a.data % 64 == 0);
-        cr_expect(holds(a.data, 0, filled, 7) && holds(a.data, filled, a.capacity, 0), "size %zu", sizes[i]);
+        cr_expect(holds(a.data, 0, filled, 7) && holds(a.data, filled, a.capacity, 0), "size %zu",
+                  sizes[i]);
         memset(a.data, 7, sizes[i]);
         filled = sizes[i];
     }
@@ -79,7 +80,8 @@ static void expect_growth(tg__memory *m)
 Test(memory, arenas_grow_and_keep_what_they_hold_wherever_their_memory_comes_from)
 {
     meter counted = { 0 };
-    tg__memory reserving = { .reserve = 1 << 30 }, small = { .reserve = 100000 }, tiny = { .reserve = 1 }, plain = { 0 };
+    tg__memory reserving = { .reserve = 1 << 30 }, small = { .reserve = 100000 },
+               tiny = { .reserve = 1 }, plain = { 0 };
     tg__memory own = { .allocator = { take, give_back, &counted } };
     expect_growth(&reserving);
     expect_growth(&small);
@@ -100,7 +102,8 @@ Test(memory, a_reserved_arena_does_not_move)
     cr_assert(tg__arena_grow(&a, 1 << 26));
     cr_expect(a.data == data && !a.outgrown);
     cr_assert(tg__arena_grow(&a, (1 << 26) + 1));
-    cr_expect(a.data != data && a.outgrown && data[(1 << 26) - 1] == 0, "beyond the reserve it does, and the old one stays");
+    cr_expect(a.data != data && a.outgrown && data[(1 << 26) - 1] == 0,
+              "beyond the reserve it does, and the old one stays");
     tg__arena_free(&a);
     cr_expect(m.bytes == 0);
 }
@@ -117,7 +120,8 @@ Test(memory, outgrown_blocks_stay_readable_until_they_are_settled)
         a.data[0] = (char)(i + 1);
         old[i] = a.data;
     }
-    for (int i = 0; i < 8; i++) cr_expect(old[i][0] == (i < 7 && old[i] != old[i + 1] ? i + 1 : old[i][0]));
+    for (int i = 0; i < 8; i++)
+        cr_expect(old[i][0] == (i < 7 && old[i] != old[i + 1] ? i + 1 : old[i][0]));
     const size_t before = counted.bytes;
     tg__arena_settle(&a);
     cr_expect(counted.bytes < before && counted.bytes == m.bytes && a.data[0] == 8);
@@ -135,10 +139,12 @@ Test(memory, sizes_beyond_all_memory_are_refused_and_change_nothing)
         cr_assert(tg__arena_grow(&a, 1000));
         const tg__arena before = a;
         const size_t bytes = all[i]->bytes;
-        const size_t sizes[] = { SIZE_MAX, SIZE_MAX - 63, SIZE_MAX / 2 + 1, SIZE_MAX / 2, (size_t)1 << 62 };
+        const size_t sizes[] = { SIZE_MAX, SIZE_MAX - 63, SIZE_MAX / 2 + 1, SIZE_MAX / 2,
+                                 (size_t)1 << 62 };
         for (int j = 0; j < 5; j++) {
             cr_expect(!tg__arena_grow(&a, sizes[j]), "%zu", sizes[j]);
-            cr_expect(memcmp(&a, &before, sizeof a) == 0 && all[i]->bytes == bytes, "%zu", sizes[j]);
+            cr_expect(memcmp(&a, &before, sizeof a) == 0 && all[i]->bytes == bytes, "%zu",
+                      sizes[j]);
         }
         cr_expect(!tg__arena_push(&a, SIZE_MAX) && !tg__arena_push(&a, SIZE_MAX - 100));
         tg__arena_free(&a);
@@ -150,7 +156,8 @@ Test(memory, a_limit_is_kept_to_the_byte)
     tg__memory m = { .max_bytes = 100000 };
     tg__arena a;
     tg__arena_init(&a, &m);
-    cr_expect(tg__arena_grow(&a, 70000) && m.bytes <= 100000, "less than doubling, where that is too much");
+    cr_expect(tg__arena_grow(&a, 70000) && m.bytes <= 100000,
+              "less than doubling, where that is too much");
     cr_expect(!tg__arena_grow(&a, 100001) && m.bytes <= 100000);
     void *const p = tg__allocate(&m, 100000 - m.bytes);
     cr_expect(p && m.bytes == 100000 && !tg__allocate(&m, 1));
@@ -159,7 +166,7 @@ Test(memory, a_limit_is_kept_to_the_byte)
     cr_expect(m.bytes == 0);
 }
 
-/* ---- tapes ------------------------------------------------------------------------------------------------------------- */
+/* ---- tapes ---------------------------------------------------------------------------------- */
 
 /* A model of n values, of tensors, scalars and names. Its value is n. */
 static double model(tg_tape *t, int n)
@@ -168,7 +175,10 @@ static double model(tg_tape *t, int n)
     tg_value s = one;
     for (int i = 0; i < n; i++) s = tg_mul(s, one);
     const tg_value y = tg_mul(tg_sum(tg_exp(v)), s);
-    return tg_backward(y) && tg_grad(v) && tg_grad(v)[n - 1] == 1 && tg_grad_item(one) == (double)n * n + n ? tg_item(y) : NAN;
+    return tg_backward(y) && tg_grad(v) && tg_grad(v)[n - 1] == 1 &&
+                   tg_grad_item(one) == (double)n * n + n
+               ? tg_item(y)
+               : NAN;
 }
 
 Test(memory, the_bytes_held_are_those_the_allocator_gave_and_all_go_back)
@@ -178,7 +188,8 @@ Test(memory, the_bytes_held_are_those_the_allocator_gave_and_all_go_back)
     tg_tape *const t = tg_tape_new(&(tg_tape_options){ .allocator = &allocator });
     EXPECT(tg_stats(t).bytes_held == m.bytes);
     EXPECT(model(t, 1000) == 1000 && tg_stats(t).bytes_held == m.bytes);
-    EXPECT(model(t, 100000) == 100000 && tg_stats(t).bytes_held == m.bytes && tg_stats(t).allocations == m.calls);
+    EXPECT(model(t, 100000) == 100000 && tg_stats(t).bytes_held == m.bytes &&
+           tg_stats(t).allocations == m.calls);
     const size_t most = m.bytes;
     tg_reset(t);
     EXPECT(tg_stats(t).bytes_held == m.bytes && m.bytes < most); /* outgrown blocks are gone */
@@ -192,7 +203,9 @@ Test(memory, an_allocator_and_a_reservation_give_the_same_results)
 {
     meter m = { 0 };
     const tg_allocator allocator = { take, give_back, &m };
-    const tg_tape_options options[] = { { 0 }, { .allocator = &allocator }, { .reserve = 1 }, { .reserve = 1 << 17 } };
+    const tg_tape_options options[] = {
+        { 0 }, { .allocator = &allocator }, { .reserve = 1 }, { .reserve = 1 << 17 }
+    };
     for (int i = 0; i < 4; i++) {
         tg_tape *const t = tg_tape_new(&options[i]);
         EXPECT(model(t, 50000) == 50000);
@@ -222,7 +235,8 @@ Test(memory, a_byte_limit_is_an_error_and_never_exceeded)
         double y = 0;
         for (int n = 1; !isnan(y); n *= 2) {
             y = model(t, n);
-            cr_expect(isnan(y) == (tg_error_of(t) != NULL) && (isnan(y) || y == n), "limit %zu, n %d: %g", limit, n, y);
+            cr_expect(isnan(y) == (tg_error_of(t) != NULL) && (isnan(y) || y == n),
+                      "limit %zu, n %d: %g", limit, n, y);
             cr_expect(tg_stats(t).bytes_held <= limit, "limit %zu", limit);
             tg_reset(t);
         }
@@ -237,13 +251,15 @@ Test(memory, the_error_of_a_limit_tells_the_limit)
     const tg_value v = tg_param(t, NULL, 50000), y = tg_add(v, tg_add(v, v));
     EXPECT(isnan(tg_item(y)));
     EXPECT(tg_error_of(t) && tg_error_of(t)->code == TG_ERROR_MEMORY);
-    EXPECT(strstr(tg_error_of(t)->message, "add: no memory within the tape's limit of 1000000 bytes"));
+    EXPECT(
+        strstr(tg_error_of(t)->message, "add: no memory within the tape's limit of 1000000 bytes"));
     tg_tape_free(t);
 }
 
-/* ---- little address space ------------------------------------------------------------------------------------------------ */
+/* ---- little address space ------------------------------------------------------------------- */
 
-/* Whether the model works in a process that may have so much address space above what it has now. */
+/* Whether the model works in a process that may have so much address space above what it has now.
+   */
 static bool works_within(size_t more, int n)
 {
     const pid_t child = fork();

@@ -1,5 +1,6 @@
-/* A tour of the library as a plain program, for the tools that start no other (MemorySanitizer, ThreadSanitizer, valgrind).
-   Exits with 1 if a value is wrong. tgmath.h stands before the short names here, as in a user's program it may. */
+/* A tour of the library as a plain program, for the tools that start no other (MemorySanitizer,
+   ThreadSanitizer, valgrind). Exits with 1 if a value is wrong. tgmath.h stands before the short
+   names here, as in a user's program it may. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,7 +29,7 @@ static bool near(double a, double b)
 
 static void short_names(void)
 {
-    CHECK(_Generic(exp(2.0), double: 1, default: 0) && _Generic(abs(-2), int: 1, default: 0));
+    CHECK(_Generic(exp(2.0), double : 1, default : 0) && _Generic(abs(-2), int : 1, default : 0));
     CHECK(exp(0.0) == 1 && pow(2, 3) == 8 && sqrt(9.0) == 3 && abs(-2) == 2);
 }
 
@@ -36,7 +37,8 @@ static void scalars(tg_tape *t)
 {
     const Value a = scalar(t, 2), b = scalar(t, -3), y = mul(add(a, 1), exp(sub(1, mul(a, b))));
     CHECK(tg_backward(y));
-    CHECK(near(tg_item(y), 3 * exp(7.0)) && near(tg_grad_item(a), exp(7.0) * (1 + 9)) && near(tg_grad_item(b), -6 * exp(7.0)));
+    CHECK(near(tg_item(y), 3 * exp(7.0)) && near(tg_grad_item(a), exp(7.0) * (1 + 9)) &&
+          near(tg_grad_item(b), -6 * exp(7.0)));
 }
 
 static void tensors(tg_tape *t)
@@ -49,7 +51,8 @@ static void tensors(tg_tape *t)
     const Value loss = add(cross_entropy(z, y), nll(log_softmax(z), y));
     CHECK(tg_backward(loss) && tg_grad(W) && tg_grad(b));
     CHECK(near(tg_grad(b)[0] + tg_grad(b)[1], 0)); /* a shift of all logits changes nothing */
-    const Value s = sum(mul(flip(W, .axis = 1), W), .axis = 1, .keep = true), spread = add(std(W), norm(W));
+    const Value s = sum(mul(flip(W, .axis = 1), W), .axis = 1, .keep = true),
+                spread = add(std(W), norm(W));
     CHECK(tg_backward(add(sum(s), spread)) && near(tg_data(s)[0], 10) && tg_dim(s, 1) == 1);
     const Value joined = cat(TG_VALUES(reshape(W, 3, 2), pad(x, .before = 1)), .axis = 1);
     CHECK(tg_dim(joined, 1) == 5 && tg_backward(mean(amax(cumsum(joined), .axis = 0))));
@@ -63,7 +66,8 @@ static void mistakes(tg_tape *t)
 {
     const tg_mark mark = tg_tape_mark(t);
     const Value a = param(t, NULL, 2, 3), b = param(t, NULL, 4, 5), y = exp(matmul(a, b));
-    CHECK(!tg_backward(y) && tg_error_of(t) && strstr(tg_error_of(t)->message, "matmul: shapes (2, 3) and (4, 5)"));
+    CHECK(!tg_backward(y) && tg_error_of(t) &&
+          strstr(tg_error_of(t)->message, "matmul: shapes (2, 3) and (4, 5)"));
     CHECK(tg_release(mark));
     tg_error_clear(t);
     CHECK(tg_size(a) == -1 && tg_error_of(t)->code == TG_ERROR_HANDLE);

@@ -1,5 +1,5 @@
-/* The tape: what it records, what it computes backwards and forwards, and how long its values live. What it does with
-   mistakes is in test_errors.c. */
+/* The tape: what it records, what it computes backwards and forwards, and how long its values live.
+   What it does with mistakes is in test_errors.c. */
 #include <criterion/criterion.h>
 #include <float.h>
 #include <math.h>
@@ -69,25 +69,25 @@ static void expect_number(double got, double wanted, int line)
 
 #define EXPECT_VALUES(value, ...) EXPECT_READ(tg_read, value, __VA_ARGS__)
 #define EXPECT_GRADIENTS(value, ...) EXPECT_READ(tg_grad_read, value, __VA_ARGS__)
-#define EXPECT_READ(read, value, ...)                                                   \
-    do {                                                                                \
-        const double wanted_[] = { __VA_ARGS__ };                                       \
-        double got_[COUNT(wanted_)];                                                    \
-        ASSERT(read(value, got_, COUNT(wanted_)));           \
-        for (size_t i_ = 0; i_ < COUNT(wanted_); i_++)                                  \
-            cr_expect(near(got_[i_], wanted_[i_]), "line %d: element %zu is %.17g, not %.17g", __LINE__, i_, got_[i_], \
-                      wanted_[i_]);                                                     \
+#define EXPECT_READ(read, value, ...)                                                              \
+    do {                                                                                           \
+        const double wanted_[] = { __VA_ARGS__ };                                                  \
+        double got_[COUNT(wanted_)];                                                               \
+        ASSERT(read(value, got_, COUNT(wanted_)));                                                 \
+        for (size_t i_ = 0; i_ < COUNT(wanted_); i_++)                                             \
+            cr_expect(near(got_[i_], wanted_[i_]), "line %d: element %zu is %.17g, not %.17g",     \
+                      __LINE__, i_, got_[i_], wanted_[i_]);                                        \
     } while (0)
 
 /* Runs code in which an error is expected; the tape works again afterwards. */
-#define EXPECT_REFUSED(call, wanted)                                                          \
-    do {                                                                                      \
-        t->on_error = tg_ignore_error;                                                        \
-        expect(!(call), #call " is refused", __LINE__);                                       \
-        const tg_error *error_ = tg_error_of(t);                                              \
-        ASSERT(error_);                                                                       \
-        cr_expect(error_->code == (wanted), "line %d: %s", __LINE__, error_->message);        \
-        tg_error_clear(t);                                                                    \
+#define EXPECT_REFUSED(call, wanted)                                                               \
+    do {                                                                                           \
+        t->on_error = tg_ignore_error;                                                             \
+        expect(!(call), #call " is refused", __LINE__);                                            \
+        const tg_error *error_ = tg_error_of(t);                                                   \
+        ASSERT(error_);                                                                            \
+        cr_expect(error_->code == (wanted), "line %d: %s", __LINE__, error_->message);             \
+        tg_error_clear(t);                                                                         \
     } while (0)
 
 static double uniform(unsigned *seed)
@@ -96,7 +96,7 @@ static double uniform(unsigned *seed)
     return (double)(*seed >> 8) / (1 << 24) * 2 - 1;
 }
 
-/* ---- sums over paths -------------------------------------------------------------------------------------------------- */
+/* ---- sums over paths ------------------------------------------------------------------------ */
 
 /* L(f4(f3(f1), f2(f1))): one of the paths can be cut. */
 static Value two_paths(Value f1, bool cut2, bool cut3)
@@ -177,7 +177,7 @@ Test(tape, values_that_the_root_does_not_depend_on_have_gradient_zero)
     EXPECT(same_bits(tg_grad(v)[0], 0.0));
 }
 
-/* ---- backward again --------------------------------------------------------------------------------------------------- */
+/* ---- backward again ------------------------------------------------------------------------- */
 
 static Value small_model(Value W, Value b)
 {
@@ -245,7 +245,8 @@ Test(tape, accumulating_starts_from_zero_for_what_is_newer_than_the_gradients)
 
 Test(tape, a_vector_root_takes_a_cotangent)
 {
-    const double d[3] = { 1, 2, 3 }, c[2][2][3] = { { { 1, 0, 0 }, { 0, 0, 0 } }, { { 1, -2, 3 }, { 4, 0.5, -1 } } };
+    const double d[3] = { 1, 2, 3 },
+                 c[2][2][3] = { { { 1, 0, 0 }, { 0, 0, 0 } }, { { 1, -2, 3 }, { 4, 0.5, -1 } } };
     const double w[6] = { 1, 2, 3, 4, 5, 6 };
     const Value x = param(t, d, 3), W = param(t, w, 2, 3), y = mul(W, square(x));
     ASSERT(tg_backward_with(y, &(tg_backward_options){ .cotangent = &c[0][0][0] }));
@@ -262,23 +263,28 @@ Test(tape, the_cotangent_of_a_view_goes_to_the_elements_it_shows)
     const Value x = param(t, d, 2, 3), y = square(x);
     ASSERT(tg_backward_with(transpose(y), &(tg_backward_options){ .cotangent = c })); /* (3, 2) */
     EXPECT_GRADIENTS(x, 2 * 10, 4 * 30, 6 * 50, 8 * 20, 10 * 40, 12 * 60);
-    ASSERT(tg_backward_with(broadcast_to(at(y, 0, 1), 6), &(tg_backward_options){ .cotangent = c }));
+    ASSERT(
+        tg_backward_with(broadcast_to(at(y, 0, 1), 6), &(tg_backward_options){ .cotangent = c }));
     EXPECT_GRADIENTS(x, 0, 4 * 210, 0, 0, 0, 0);
 }
 
 Test(tape, several_cotangents_give_the_gradients_that_each_gives_alone)
 {
-    const double d[3] = { 0.1, 0.2, 0.3 }, w[6] = { 1, 2, 3, 4, 5, 6 }, c[3][2] = { { 1, 0 }, { 0, 1 }, { -2, 0.5 } };
-    const Value x = param(t, d, 3), W = param(t, w, 2, 3), s = scalar(t, 2), y = mul(s, tanh(matmul(W, exp(x)))); /* (2) */
+    const double d[3] = { 0.1, 0.2, 0.3 }, w[6] = { 1, 2, 3, 4, 5, 6 },
+                 c[3][2] = { { 1, 0 }, { 0, 1 }, { -2, 0.5 } };
+    const Value x = param(t, d, 3), W = param(t, w, 2, 3), s = scalar(t, 2),
+                y = mul(s, tanh(matmul(W, exp(x)))); /* (2) */
     double alone[3][10], together[10];
     for (int i = 0; i < 3; i++) {
         ASSERT(tg_backward_with(y, &(tg_backward_options){ .cotangent = c[i] }));
-        ASSERT(tg_grad_read(x, alone[i], 3) && tg_grad_read(W, alone[i] + 3, 6) && tg_grad_read(s, alone[i] + 9, 1));
+        ASSERT(tg_grad_read(x, alone[i], 3) && tg_grad_read(W, alone[i] + 3, 6) &&
+               tg_grad_read(s, alone[i] + 9, 1));
     }
     ASSERT(tg_backward_with(y, &(tg_backward_options){ .cotangent = &c[0][0], .count = 3 }));
     for (int i = 2; i >= 0; i--) {
         ASSERT(tg_choose_gradient(t, (size_t)i));
-        ASSERT(tg_grad_read(x, together, 3) && tg_grad_read(W, together + 3, 6) && tg_grad_read(s, together + 9, 1));
+        ASSERT(tg_grad_read(x, together, 3) && tg_grad_read(W, together + 3, 6) &&
+               tg_grad_read(s, together + 9, 1));
         EXPECT(memcmp(together, alone[i], sizeof together) == 0);
     }
     EXPECT_REFUSED(tg_choose_gradient(t, 3), TG_ERROR_ARGUMENT);
@@ -297,7 +303,7 @@ Test(tape, one_element_of_any_rank_is_a_root)
     EXPECT_GRADIENT(x, 1);
 }
 
-/* ---- zeros, infinities, NaN ------------------------------------------------------------------------------------------- */
+/* ---- zeros, infinities, NaN ----------------------------------------------------------------- */
 
 Test(tape, a_zero_gradient_contributes_exactly_zero_to_an_infinite_slope)
 {
@@ -313,6 +319,15 @@ Test(tape, a_zero_gradient_contributes_exactly_zero_to_an_infinite_slope)
     const Value w = param(t, inf, 1);
     ASSERT(tg_backward(sum(mul(0, square(w)))));
     EXPECT_GRADIENTS(w, 0);
+}
+
+Test(tape, a_gradient_that_is_zero_throughout_is_not_multiplied_by_infinities)
+{
+    const double d[4] = { INFINITY, 1, NAN, 2 }, e[2] = { 3, 4 };
+    const Value W = param(t, d, 2, 2), x = param(t, e, 2);
+    ASSERT(tg_backward(add(mul(0, sum(matmul(W, x))), sum(x))));
+    EXPECT_GRADIENTS(x, 1, 1);
+    EXPECT_GRADIENTS(W, 0, 0, 0, 0);
 }
 
 Test(tape, infinite_slopes_reach_the_leaf)
@@ -348,13 +363,15 @@ Test(tape, minus_zero_keeps_its_sign)
     const double d[2] = { -0.0, 0.0 };
     const Value x = scalar(t, -0.0), v = param(t, d, 2);
     EXPECT(signbit(tg_item(x)) && !signbit(tg_item(neg(x))));
-    EXPECT(signbit(tg_item(mul(x, 1))) && signbit(tg_item(at(v, 0))) && !signbit(tg_item(at(v, 1))));
+    EXPECT(signbit(tg_item(mul(x, 1))) && signbit(tg_item(at(v, 0))) &&
+           !signbit(tg_item(at(v, 1))));
     EXPECT(tg_item(div(1, x)) == -INFINITY);
-    EXPECT(tg_item(div(scalar(t, 1), -0.0)) == -INFINITY); /* the constant -0.0 is not the constant 0.0 */
+    EXPECT(tg_item(div(scalar(t, 1), -0.0)) ==
+           -INFINITY); /* the constant -0.0 is not the constant 0.0 */
     EXPECT(tg_item(div(scalar(t, 1), 0.0)) == INFINITY);
 }
 
-/* ---- broadcasting ------------------------------------------------------------------------------------------------------ */
+/* ---- broadcasting --------------------------------------------------------------------------- */
 
 Test(tape, gradients_of_broadcast_operands_are_summed_over_the_repeats)
 {
@@ -371,7 +388,8 @@ Test(tape, gradients_of_broadcast_operands_are_summed_over_the_repeats)
 Test(tape, an_axis_of_length_one_is_summed_wherever_it_stands)
 {
     const Value one = ones(t, 2, 3, 4);
-    const int64_t shape[][3] = { { 1, 3, 4 }, { 2, 1, 4 }, { 2, 3, 1 }, { 1, 1, 4 }, { 1, 3, 1 }, { 2, 1, 1 }, { 1, 1, 1 } };
+    const int64_t shape[][3] = { { 1, 3, 4 }, { 2, 1, 4 }, { 2, 3, 1 }, { 1, 1, 4 },
+                                 { 1, 3, 1 }, { 2, 1, 1 }, { 1, 1, 1 } };
     for (size_t i = 0; i < COUNT(shape); i++) {
         const Value x = tg_leaf_new(t, TG_PARAMETER, TG_F64, NULL, 3, shape[i], TG_HERE);
         ASSERT(tg_backward(sum(add(one, x))));
@@ -380,23 +398,26 @@ Test(tape, an_axis_of_length_one_is_summed_wherever_it_stands)
     }
 }
 
-/* ---- views ------------------------------------------------------------------------------------------------------------- */
+/* ---- views ---------------------------------------------------------------------------------- */
 
-/* With x = 0, 1, 2, ... a view's values tell which elements it shows: the gradient of sum(w * view) must be w there,
-   summed where elements repeat. The same must be read through the view's own handle before the product. */
+/* With x = 0, 1, 2, ... a view's values tell which elements it shows: the gradient of sum(w * view)
+   must be w there, summed where elements repeat. The same must be read through the view's own
+   handle before the product. */
 static void expect_view(Value x, Value view, int line)
 {
     double seen[64], w[64], wanted[24] = { 0 };
     const int64_t n = tg_size(view);
     unsigned seed = 7;
-    cr_assert(n >= 0 && n <= 64 && tg_size(x) == 24 && tg_read(view, seen, (size_t)n), "line %d", line);
+    cr_assert(n >= 0 && n <= 64 && tg_size(x) == 24 && tg_read(view, seen, (size_t)n), "line %d",
+              line);
     for (int64_t i = 0; i < n; i++) wanted[(int)seen[i]] += w[i] = uniform(&seed);
     int64_t shape[TG_MAX_RANK];
     for (int i = 0; i < tg_rank(view); i++) shape[i] = tg_dim(view, i);
     const Value W = tg_leaf_new(t, TG_CONSTANT, TG_F64, w, tg_rank(view), shape, TG_HERE);
     cr_assert(tg_backward(sum(mul(view, W))), "line %d", line);
     for (int i = 0; i < 24; i++)
-        cr_expect(near(tg_grad(x)[i], wanted[i]), "line %d: element %d: %g, not %g", line, i, tg_grad(x)[i], wanted[i]);
+        cr_expect(near(tg_grad(x)[i], wanted[i]), "line %d: element %d: %g, not %g", line, i,
+                  tg_grad(x)[i], wanted[i]);
     double through[64];
     cr_assert(tg_grad_read(view, through, (size_t)n), "line %d", line);
 }
@@ -451,6 +472,14 @@ Test(tape, a_view_reads_its_part_of_the_gradient)
     EXPECT(tg_grad(row) == tg_grad(x) + 3);
 }
 
+Test(tape, axes_of_length_one_do_not_make_elements_apart)
+{
+    const double d[4] = { 1, 2, 3, 4 };
+    const Value column = param(t, d, 4, 1), row = transpose(column);
+    EXPECT(tg_data(row) == tg_data(column));
+    EXPECT(tg_data(slice(column, .axis = 0, .start = 1, .step = 5)) == tg_data(column) + 1);
+}
+
 Test(tape, elements_of_views_are_scalars_that_live_as_long_as_the_elements)
 {
     const double d[6] = { 1, 2, 3, 4, 5, 6 };
@@ -479,7 +508,7 @@ Test(tape, elements_of_a_dot_product_written_out_equal_the_operation)
     EXPECT_GRADIENTS(y, 1, -2, 3, 0.5);
 }
 
-/* ---- marks, release, reset --------------------------------------------------------------------------------------------- */
+/* ---- marks, release, reset ------------------------------------------------------------------ */
 
 Test(tape, values_below_a_mark_survive_its_release)
 {
@@ -557,7 +586,8 @@ Test(tape, a_reset_takes_everything_and_keeps_the_memory)
     const size_t held = tg_stats(t).bytes_held;
     tg_reset(t);
     const tg_tape_stats stats = tg_stats(t);
-    EXPECT(stats.instructions == 0 && stats.values == 0 && stats.bytes_used == 0 && stats.bytes_held == held);
+    EXPECT(stats.instructions == 0 && stats.values == 0 && stats.bytes_used == 0 &&
+           stats.bytes_held == held);
     EXPECT_REFUSED(!not_a_number(tg_item(x)), TG_ERROR_HANDLE);
     EXPECT_REFUSED(tg_release(mark), TG_ERROR_HANDLE);
     const Value y = scalar(t, 3);
@@ -580,8 +610,9 @@ Test(tape, numbers_are_right_after_a_release_though_their_constants_are_shared)
 /* 2^32 releases take less than an hour in a small loop. */
 Test(tape, nothing_but_the_detection_of_stale_handles_ends_with_the_generations)
 {
-    const Value x = scalar(t, 2);
     t->generations = UINT32_MAX - 3;
+    tg_reset(t);
+    const Value x = scalar(t, 2);
     const tg_mark mark = tg_tape_mark(t);
     for (int i = 0; i < 8; i++) {
         Value y = i % 2 ? mul(x, 100 + i) : mul(add(x, 100 + i), 100 + i);
@@ -589,12 +620,14 @@ Test(tape, nothing_but_the_detection_of_stale_handles_ends_with_the_generations)
         ASSERT(tg_backward(y));
         EXPECT_ITEM(y, i % 2 ? 2 * (100 + i) + 5 : (102 + i) * (100 + i) + 5);
         EXPECT_GRADIENT(x, 100 + i);
+        EXPECT_REFUSED(!not_a_number(tg_item((Value){ t, 0, 0 })), TG_ERROR_HANDLE);
         ASSERT(tg_release(mark));
     }
     EXPECT_ITEM(x, 2);
+    EXPECT(t->generations == UINT32_MAX); /* they do not begin again */
 }
 
-/* ---- detach, no-grad scopes, frozen leaves ------------------------------------------------------------------------------ */
+/* ---- detach, no-grad scopes, frozen leaves -------------------------------------------------- */
 
 Test(tape, no_gradient_flows_through_a_detached_value)
 {
@@ -623,7 +656,8 @@ Test(tape, no_gradient_flows_out_of_a_no_grad_scope)
     const double d[2] = { 1, 2 };
     const Value x = scalar(t, 3), v = param(t, d, 2);
     Value a = x, b = v, view = v;
-    TG_NO_GRAD(t) {
+    TG_NO_GRAD(t)
+    {
         TG_NO_GRAD(t) a = square(x);
         b = exp(v);
         view = flip(v);
@@ -654,7 +688,8 @@ Test(tape, a_frozen_parameter_gets_no_gradient_and_an_input_gets_one_if_asked)
 {
     const double d[2] = { 3, 5 };
     const Value W = param(t, d, 2), x = input(t, d, 2), s = scalar(t, 2), asked = input(t, d, 2);
-    ASSERT(tg_want_gradient(W, false) && tg_want_gradient(s, false) && tg_want_gradient(asked, true));
+    ASSERT(tg_want_gradient(W, false) && tg_want_gradient(s, false) &&
+           tg_want_gradient(asked, true));
     const Value y = mul(s, sum(mul(mul(W, x), asked)));
     ASSERT(tg_backward(y));
     EXPECT(tg_grad(W) == NULL && tg_grad(x) == NULL && tg_grad(s) == NULL);
@@ -670,7 +705,8 @@ Test(tape, constants_and_inputs_have_no_gradient)
 {
     const double d[2] = { 3, 5 };
     const int rows[2] = { 1, 0 };
-    const Value x = input(t, d, 2), c = constant(t, d, 2), i = index(t, rows, 2), W = param(t, d, 2);
+    const Value x = input(t, d, 2), c = constant(t, d, 2), i = index(t, rows, 2),
+                W = param(t, d, 2);
     ASSERT(tg_backward(sum(mul(index_select(W, i), mul(x, c)))));
     EXPECT(!tg_grad(x) && !tg_grad(c) && !tg_grad(i));
     double out[2];
@@ -687,7 +723,7 @@ Test(tape, what_is_recorded_after_a_backward_has_no_gradient_yet)
     EXPECT_GRADIENT(y, 1);
 }
 
-/* ---- names ---------------------------------------------------------------------------------------------------------------- */
+/* ---- names ---------------------------------------------------------------------------------- */
 
 Test(tape, names_are_copied_and_belong_to_one_value)
 {
@@ -704,7 +740,7 @@ Test(tape, names_are_copied_and_belong_to_one_value)
     EXPECT(!tg_name_of(exp(x))); /* the name went with its value */
 }
 
-/* ---- writing leaves, and computing again ------------------------------------------------------------------------------------ */
+/* ---- writing leaves, and computing again ---------------------------------------------------- */
 
 enum { CELLS = 6 };
 
@@ -713,11 +749,14 @@ typedef struct model {
     Value W, b, s, rows, root;
 } model;
 
-static model record_model(tg_tape *tape, const double *w, const double *bias, double factor, const int *rows)
+static model record_model(tg_tape *tape, const double *w, const double *bias, double factor,
+                          const int *rows)
 {
-    model m = { .W = param(tape, w, 2, 3), .b = param(tape, bias, 3), .s = scalar(tape, factor),
+    model m = { .W = param(tape, w, 2, 3),
+                .b = param(tape, bias, 3),
+                .s = scalar(tape, factor),
                 .rows = index(tape, rows, 4) };
-    const Value picked = index_select(m.W, m.rows); /* (4, 3) */
+    const Value picked = index_select(m.W, m.rows);                        /* (4, 3) */
     const Value h = tanh(add(matmul(picked, transpose(m.W)), at(m.b, 1))); /* (4, 2) */
     const Value l = logsumexp(reshape(transpose(h), 8));
     const Value c = clamp(mul(m.s, at(m.W, 1, 1)), -1, fma(m.s, m.s, 3));
@@ -736,7 +775,8 @@ static void draw(unsigned seed, double *w, double *bias, double *factor, int *ro
 static void gradients(const model *m, double *out)
 {
     ASSERT(tg_backward(m->root));
-    ASSERT(tg_grad_read(m->W, out, 6) && tg_grad_read(m->b, out + 6, 3) && tg_grad_read(m->s, out + 9, 1));
+    ASSERT(tg_grad_read(m->W, out, 6) && tg_grad_read(m->b, out + 6, 3) &&
+           tg_grad_read(m->s, out + 9, 1));
 }
 
 static void expect_forward_like_recording(tg_type type)
@@ -750,7 +790,8 @@ static void expect_forward_like_recording(tg_type type)
     for (unsigned seed = 2; seed < 12; seed++) {
         tg_tape *const fresh = tg_tape_new(&(tg_tape_options){ .type = type });
         draw(seed, w, bias, &factor, rows);
-        ASSERT(tg_set(m.W, w, 6) && tg_set(m.b, bias, 3) && tg_set(m.s, &factor, 1) && tg_set(m.rows, rows, 4));
+        ASSERT(tg_set(m.W, w, 6) && tg_set(m.b, bias, 3) && tg_set(m.s, &factor, 1) &&
+               tg_set(m.rows, rows, 4));
         ASSERT(tg_forward(m.root));
         const model other = record_model(fresh, w, bias, factor, rows);
         cr_expect(same_bits(tg_item(m.root), tg_item(other.root)), "seed %u", seed);
@@ -784,7 +825,8 @@ Test(tape, forward_without_a_change_changes_nothing)
 Test(tape, backward_refuses_values_recorded_from_a_leaf_that_was_written_since)
 {
     const double d[2] = { 3, 5 }, e[2] = { 4, 6 };
-    const Value W = param(t, d, 2), other = param(t, d, 2), y = sum(square(W)), z = sum(square(other));
+    const Value W = param(t, d, 2), other = param(t, d, 2), y = sum(square(W)),
+                z = sum(square(other));
     ASSERT(tg_set(W, e, 2));
     EXPECT_REFUSED(tg_backward(y), TG_ERROR_HISTORY);
     EXPECT_REFUSED(tg_backward(exp(mul(y, 0))), TG_ERROR_HISTORY);
@@ -837,14 +879,15 @@ Test(tape, a_leaf_written_before_it_is_used_is_not_out_of_date)
 
 Test(tape, a_forward_of_an_earlier_value_leaves_later_ones_out_of_date)
 {
-    const Value x = scalar(t, 2), z = scalar(t, 1), a = exp(x), b = square(a), c = square(z), d = mul(c, exp(z));
+    const Value x = scalar(t, 2), z = scalar(t, 1), a = exp(x), b = square(a), c = square(z),
+                d = mul(c, exp(z));
     const double one = 1, four = 4;
     ASSERT(tg_set(x, &one, 1) && tg_forward(a));
     ASSERT(tg_backward(a)); /* a was computed again */
     EXPECT_GRADIENT(x, exp(1.0));
     EXPECT_REFUSED(tg_backward(b), TG_ERROR_HISTORY);
     EXPECT_REFUSED(tg_backward(mul(a, b)), TG_ERROR_HISTORY);
-    ASSERT(tg_backward(d)); /* it does not depend on x */
+    ASSERT(tg_backward(d));         /* it does not depend on x */
     ASSERT(tg_backward(mul(a, d))); /* neither of its operands is out of date */
     EXPECT_GRADIENT(x, exp(1.0) * exp(1.0));
     ASSERT(tg_set(z, &four, 1) && tg_forward(c));
@@ -899,7 +942,7 @@ Test(tape, data_is_copied_and_converted)
     EXPECT_ITEM(param(t, &d[1]), 2.5);
 }
 
-/* ---- numbers, short names, calls ---------------------------------------------------------------------------------------------- */
+/* ---- numbers, short names, calls ------------------------------------------------------------ */
 
 Test(tape, numbers_stand_on_both_sides)
 {
@@ -955,9 +998,16 @@ Test(tape, operands_are_evaluated_once_from_left_to_right)
 
 Test(tape, short_names_of_libm_keep_their_meaning_for_numbers)
 {
-    EXPECT(_Generic(exp(2.0), double: true, default: false) && _Generic(abs(-3), int: true, default: false));
-    EXPECT(exp(2.0) == (exp)(2.0) && log(3) == (log)(3) && pow(2, 10) == 1024 && pow(2.5, 2) == 6.25);
-    EXPECT(abs(-3) == 3 && fma(2.0, 3.0, 4.0) == 10 && hypot(3, 4) == 5 && atan2(1.0, -1.0) == (atan2)(1.0, -1.0));
+    EXPECT(_Generic(exp(2.0), double
+                    : true, default
+                    : false) &&
+           _Generic(abs(-3), int
+                    : true, default
+                    : false));
+    EXPECT(exp(2.0) == (exp)(2.0) && log(3) == (log)(3) && pow(2, 10) == 1024 &&
+           pow(2.5, 2) == 6.25);
+    EXPECT(abs(-3) == 3 && fma(2.0, 3.0, 4.0) == 10 && hypot(3, 4) == 5 &&
+           atan2(1.0, -1.0) == (atan2)(1.0, -1.0));
     EXPECT(floor(2.5) == 2 && round(2.5) == 3 && sqrt(2) == (sqrt)(2) && copysign(3, -0.0) == -3);
     const div_t halves = (div)(7, 2);
     EXPECT(halves.quot == 3 && halves.rem == 1);
@@ -971,7 +1021,19 @@ Test(tape, short_names_of_libm_keep_their_meaning_for_numbers)
 Test(tape, operations_nest_deeply_on_one_line)
 {
     const Value x = scalar(t, 1);
-    EXPECT_ITEM(add(add(add(add(add(add(add(add(add(add(add(add(add(add(add(add(x, x), x), x), x), x), x), x), x), x), x), x), x), x), x), x), x), 17);
+    EXPECT_ITEM(
+        add(add(add(add(add(add(add(add(add(add(add(add(add(add(add(add(x, x), x), x), x), x), x),
+                                                x),
+                                            x),
+                                        x),
+                                    x),
+                                x),
+                            x),
+                        x),
+                    x),
+                x),
+            x),
+        17);
 }
 
 /* One polynomial, three ways to call. */
@@ -999,7 +1061,8 @@ Test(tape, inlined_and_exported_operations_agree_bit_for_bit)
     unsigned seed = 5;
     for (int i = 0; i < 200; i++) {
         const double a = uniform(&seed), b = 1.5 + uniform(&seed);
-        const Value x = scalar(t, a), y = scalar(t, b), one = by_macro(x, y), two = by_function(x, y);
+        const Value x = scalar(t, a), y = scalar(t, b), one = by_macro(x, y),
+                    two = by_function(x, y);
         EXPECT(same_bits(tg_item(one), by_hand(a, b)) && same_bits(tg_item(two), by_hand(a, b)));
         ASSERT(tg_backward(one));
         const double dx = tg_grad_item(x), dy = tg_grad_item(y);
@@ -1036,6 +1099,33 @@ Test(tape, positions_of_any_line_number_are_kept_or_left_out_but_never_mixed_up)
     EXPECT_ITEM(y, 9 * 6 * 6 * 6);
 }
 
+Test(tape, the_same_line_is_noted_again_after_a_release)
+{
+    const Value x = scalar(t, 3);
+    const tg_mark mark = tg_tape_mark(t);
+    for (int i = 0; i < 3; i++) {
+        const int line = __LINE__ + 1;
+        const Value y = mul(x, x);
+        const tg_site site = tg__site_of(t, tg__maker(t, y.id));
+        EXPECT(site.file && strcmp(site.file, __FILE__) == 0 && site.line == line);
+        ASSERT(tg_release(mark));
+    }
+}
+
+/* Every object file has strings of its own. */
+Test(tape, one_file_is_one_file_wherever_its_name_lies)
+{
+    static char name[5000][8];
+    const Value x = scalar(t, 3);
+    for (int i = 0; i < 5000; i++) {
+        strcpy(name[i], "model.c");
+        const tg_site site = { name[i], 7 };
+        (void)(tg_mul_at)(x, x, &site);
+    }
+    const tg_site last = tg__site_of(t, t->head.n_code - 1);
+    EXPECT(last.line == 7 && last.file && strcmp(last.file, "model.c") == 0);
+}
+
 Test(tape, calls_without_a_position_have_none_whatever_came_before)
 {
     const Value x = scalar(t, 3);
@@ -1044,11 +1134,12 @@ Test(tape, calls_without_a_position_have_none_whatever_came_before)
     ASSERT(tg_release(mark));
     const Value y = (tg_mul)((tg_mul)(x, x), x);
     EXPECT_ITEM(y, 27);
-    EXPECT(tg__site_of(t, t->head.n_code - 1).file == NULL && tg__site_of(t, t->head.n_code - 2).file == NULL);
+    EXPECT(tg__site_of(t, t->head.n_code - 1).file == NULL &&
+           tg__site_of(t, t->head.n_code - 2).file == NULL);
     EXPECT(tg__site_of(t, 0).file != NULL);
 }
 
-/* ---- single precision, indices --------------------------------------------------------------------------------------------- */
+/* ---- single precision, indices -------------------------------------------------------------- */
 
 Test(tape, a_tape_of_floats_computes_in_single_precision)
 {
@@ -1084,10 +1175,25 @@ Test(tape, gradients_of_rows_picked_twice_add_up)
     EXPECT(tg_type_of(i) == TG_I64 && tg_data_i64(i)[2] == 1);
 }
 
+Test(tape, each_of_several_index_tensors_is_itself)
+{
+    const double d[3] = { 1, 2, 3 };
+    const int a[2] = { 0, 1 }, b[2] = { 1, 2 }, c[2] = { 2, 2 };
+    const Value W = param(t, d, 3), i = index(t, a, 2), j = index(t, b, 2);
+    const Value y = sum(index_select(W, i)), z = sum(index_select(W, j));
+    ASSERT(tg_set(i, c, 2));
+    ASSERT(tg_backward(z)); /* it does not depend on i */
+    EXPECT_REFUSED(tg_backward(y), TG_ERROR_HISTORY);
+    ASSERT(tg_forward(z));
+    EXPECT_ITEM(y, 6);
+    EXPECT_ITEM(z, 5);
+}
+
 Test(tape, computed_and_viewed_indices_are_indices)
 {
     const double d[6] = { 1, 9, 3, 4, 5, 6 };
-    const Value W = param(t, d, 2, 3), first = scalar(t, 1), best = argmax(W, .axis = 1), last = scalar(t, 3);
+    const Value W = param(t, d, 2, 3), first = scalar(t, 1), best = argmax(W, .axis = 1),
+                last = scalar(t, 3);
     EXPECT_VALUES(best, 1, 2);
     const Value picked = index_select(W, flip(best), .axis = 1);
     EXPECT_VALUES(picked, 3, 9, 6, 5);
@@ -1097,7 +1203,7 @@ Test(tape, computed_and_viewed_indices_are_indices)
     EXPECT_GRADIENT(last, 23);
 }
 
-/* ---- by name ------------------------------------------------------------------------------------------------------------------ */
+/* ---- by name -------------------------------------------------------------------------------- */
 
 Test(tape, an_operation_by_name_is_the_operation)
 {
@@ -1117,21 +1223,24 @@ Test(tape, the_list_of_operations_is_complete_and_has_no_doubles)
 {
     tg_op_info info, found;
     const int n = tg_op_count();
-    EXPECT(n > 50 && !tg_op_at(-1, &info) && !tg_op_at(n, &info) && !tg_op_find("nonsense", &info) &&
-              !tg_op_find(NULL, &info));
+    EXPECT(n > 50 && !tg_op_at(-1, &info) && !tg_op_at(n, &info) &&
+           !tg_op_find("nonsense", &info) && !tg_op_find(NULL, &info));
     for (int i = 0; i < n; i++) {
         ASSERT(tg_op_at(i, &info));
-        cr_expect(info.name[0] && info.letters[0] && info.doc[0] && info.attributes[0], "%s", info.name);
-        cr_expect(strspn(info.letters, "ln0i*") == strlen(info.letters), "%s: %s", info.name, info.letters);
+        cr_expect(info.name[0] && info.letters[0] && info.doc[0] && info.attributes[0], "%s",
+                  info.name);
+        cr_expect(strspn(info.letters, "ln0i*") == strlen(info.letters), "%s: %s", info.name,
+                  info.letters);
         ASSERT(tg_op_find(info.name, &found));
-        cr_expect(strcmp(found.name, info.name) == 0 && found.doc == info.doc, "%s is there twice", info.name);
+        cr_expect(strcmp(found.name, info.name) == 0 && found.doc == info.doc, "%s is there twice",
+                  info.name);
     }
     ASSERT(tg_op_find("softmax", &info) && strcmp(info.name, "softmax") == 0);
     ASSERT(tg_op_find("sqrt", &info));
     EXPECT(strcmp(info.formula, "sqrt(x)") == 0 && info.derivative[0] && !info.derivative[1]);
 }
 
-/* ---- memory of a loop, empty tensors ---------------------------------------------------------------------------------------------- */
+/* ---- memory of a loop, empty tensors -------------------------------------------------------- */
 
 static void train(Value W, Value b, tg_mark mark, int steps)
 {
@@ -1141,7 +1250,8 @@ static void train(Value W, Value b, tg_mark mark, int steps)
         const Value x = tg_name(input(t, data, 4, 2), "x"), y = index(t, labels, 4);
         const Value z = log_softmax(add(matmul(x, transpose(W)), b));
         const Value parts = cat(TG_VALUES(z, mul(0.5, z), z, z, z), .axis = 0);
-        const Value loss = add(nll(z, y), add(mul(1e-3, sum(square(W))), mean(prod(parts, .axis = 0))));
+        const Value loss =
+            add(nll(z, y), add(mul(1e-3, sum(square(W))), mean(prod(parts, .axis = 0))));
         ASSERT(tg_backward(loss));
         double *const w = tg_edit(W);
         for (int i = 0; i < 6; i++) w[i] -= 1e-3 * tg_grad(W)[i];
@@ -1162,6 +1272,23 @@ Test(tape, a_steady_training_loop_asks_for_no_memory)
     EXPECT(last.bytes_used == first.bytes_used && last.instructions == 2 && last.values == 9);
 }
 
+Test(tape, a_loop_without_backward_asks_for_no_memory_either)
+{
+    const double d[6] = { 0.1, -0.2, 0.3, 0.4, -0.5, 0.6 };
+    const Value W = param(t, d, 3, 2);
+    const tg_mark mark = tg_tape_mark(t);
+    tg_tape_stats first = { 0 };
+    for (int i = 0; i < 5000; i++) {
+        const Value y = sum(prod(mul(W, transpose(reshape(W, 2, 3))), .axis = 0)),
+                    z = nll(log_softmax(W), index(t, (int *)NULL, 3));
+        ASSERT(!not_a_number(tg_item(add(y, z))));
+        ASSERT(tg_release(mark));
+        if (i == 0) first = tg_stats(t);
+    }
+    EXPECT(tg_stats(t).allocations == first.allocations &&
+           tg_stats(t).bytes_held == first.bytes_held);
+}
+
 Test(tape, the_counts_tell_what_was_recorded)
 {
     const Value x = scalar(t, 1);
@@ -1169,7 +1296,8 @@ Test(tape, the_counts_tell_what_was_recorded)
     Value y = x;
     for (int i = 0; i < 1000; i++) y = add(y, x);
     const tg_tape_stats after = tg_stats(t);
-    EXPECT(after.instructions == before.instructions + 1000 && after.values == before.values + 1000);
+    EXPECT(after.instructions == before.instructions + 1000 &&
+           after.values == before.values + 1000);
     /* 8 bytes of value, 16 of instruction; and once the position of the line they share. */
     EXPECT(after.bytes_used == before.bytes_used + 1000 * 24 + 8);
     EXPECT(after.bytes_held >= after.bytes_used);

@@ -1,5 +1,5 @@
-/* Several tapes in several threads, without a lock: each must compute what one thread alone computes, bit for bit. A plain
-   program, for ThreadSanitizer too. */
+/* Several tapes in several threads, without a lock: each must compute what one thread alone
+   computes, bit for bit. A plain program, for ThreadSanitizer too. */
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -28,7 +28,8 @@ static tg_value loss_of(tg_tape *t, tg_value W, tg_value V, unsigned *seed)
     double data[SAMPLES * INPUTS];
     int labels[SAMPLES];
     for (int i = 0; i < SAMPLES * INPUTS; i++) data[i] = uniform(seed);
-    for (int i = 0; i < SAMPLES; i++) labels[i] = data[i * INPUTS] > 0.3 ? 2 : data[i * INPUTS + 1] > 0;
+    for (int i = 0; i < SAMPLES; i++)
+        labels[i] = data[i * INPUTS] > 0.3 ? 2 : data[i * INPUTS + 1] > 0;
     const tg_value x = tg_input(t, data, SAMPLES, INPUTS), y = tg_index(t, labels, SAMPLES);
     const tg_value h = tg_tanh(tg_matmul(x, tg_transpose(W)));
     const tg_value z = tg_log_softmax(tg_matmul(h, tg_transpose(V)));
@@ -57,7 +58,8 @@ static void *train(void *user)
     tg_tape *const t = tg_tape_new(&(tg_tape_options){ .type = k->type });
     unsigned seed = k->seed;
     for (size_t i = 0; i < sizeof k->weights / sizeof(double); i++) k->weights[i] = uniform(&seed);
-    const tg_value W = tg_param(t, k->weights, HIDDEN, INPUTS), V = tg_param(t, k->weights + HIDDEN * INPUTS, CLASSES, HIDDEN);
+    const tg_value W = tg_param(t, k->weights, HIDDEN, INPUTS),
+                   V = tg_param(t, k->weights + HIDDEN * INPUTS, CLASSES, HIDDEN);
     const tg_mark mark = tg_tape_mark(t);
     for (int i = 0; i < STEPS; i++) {
         const tg_value loss = loss_of(t, W, V, &seed);
@@ -67,7 +69,8 @@ static void *train(void *user)
         step(t, V);
         tg_release(mark);
     }
-    k->ok = tg_read(W, k->weights, HIDDEN * INPUTS) && tg_read(V, k->weights + HIDDEN * INPUTS, CLASSES * HIDDEN);
+    k->ok = tg_read(W, k->weights, HIDDEN * INPUTS) &&
+            tg_read(V, k->weights + HIDDEN * INPUTS, CLASSES * HIDDEN);
     tg_tape_free(t);
     return NULL;
 }
@@ -84,7 +87,8 @@ int main(void)
     int wrong = 0;
     /* Two by two the same work; half of it in single precision. */
     for (int i = 0; i < THREADS; i++) together[i].seed = alone[i].seed = (unsigned)i / 2 + 1;
-    for (int i = 0; i < THREADS; i++) together[i].type = alone[i].type = i / 2 % 2 ? TG_F32 : TG_F64;
+    for (int i = 0; i < THREADS; i++)
+        together[i].type = alone[i].type = i / 2 % 2 ? TG_F32 : TG_F64;
     for (int i = 0; i < THREADS; i++)
         if (pthread_create(&together[i].thread, NULL, train, &together[i])) return 2;
     for (int i = 0; i < THREADS; i++) pthread_join(together[i].thread, NULL);
@@ -92,7 +96,8 @@ int main(void)
         train(&alone[i]);
         const bool learnt = alone[i].losses[STEPS - 1] < alone[i].losses[0];
         if (same(&together[i], &alone[i]) && learnt) continue;
-        printf("thread %d: loss %.17g, alone %.17g\n", i, together[i].losses[STEPS - 1], alone[i].losses[STEPS - 1]);
+        printf("thread %d: loss %.17g, alone %.17g\n", i, together[i].losses[STEPS - 1],
+               alone[i].losses[STEPS - 1]);
         wrong++;
     }
     printf("%d threads, %d wrong\n", THREADS, wrong);

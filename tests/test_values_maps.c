@@ -1,6 +1,6 @@
-/* The values of the elementwise operations, against references written here in long double; and their gradients at the
-   corners of docs/ops.md. What differences can tell about gradients is in check_ops.c, other operations are in
-   test_values_tensors.c. */
+/* The values of the elementwise operations, against references written here in long double; and
+   their gradients at the corners of docs/ops.md. What differences can tell about gradients is in
+   check_ops.c, other operations are in test_values_tensors.c. */
 #define _POSIX_C_SOURCE 200809L /* setenv */
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
@@ -15,7 +15,7 @@
 #define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
 #define SEED 20240917u
 
-/* Where it is wider than double (11 bits on x86-64, 60 on arm64), a reference's own rounding hardly counts. */
+/* Wider than double by 11 bits on x86-64, 60 on arm64: a reference's own rounding hardly counts. */
 typedef long double real;
 
 TestSuite(maps);
@@ -75,15 +75,17 @@ static real smaller(real a, real b)
      EXACT    the number itself
      EQUAL    the number itself, a zero of either sign
      ROUNDED  computed exactly and rounded once; the reference is off by up to 2^-11 ulp
-     LIBM     functions of libm, off by at most 2 ulp each by glibc's manual (erfc: 5), with a few roundings
-   The last column is what those ulp are of, where it is larger than the result: a result may be a small difference of large
-   numbers (logaddexp, logit); an argument that was rounded moves erfc(z) by z^2 times that (gelu); and a factor below
-   tiny, the smallest number that has all its digits, has lost some (silu, gelu). */
+     LIBM     functions of libm, each off by at most 2 ulp by glibc's manual, and a few roundings
+   The last column is what those ulp are of, where it is larger than the result: a result may be a
+   small difference of large numbers (logaddexp, logit); an argument that was rounded moves erfc(z)
+   by z^2 times that (gelu); and a factor below tiny, the smallest number that has all its digits,
+   has lost some (silu, gelu). */
 #define EXACT 0
 #define EQUAL 0.25
 #define ROUNDED 0.5005
 #define LIBM 4
 
+/* clang-format off */
 #define MAPS(MAP1, MAP2, MAP3)                                                                     \
     MAP2(add, ROUNDED, a + b, 0)                                                                   \
     MAP2(sub, ROUNDED, a - b, 0)                                                                   \
@@ -108,7 +110,7 @@ static real smaller(real a, real b)
     MAP1(log2, LIBM, log2l(x), 0)                                                                  \
     MAP1(log10, LIBM, log10l(x), 0)                                                                \
     MAP2(logaddexp, LIBM, log_of_sum(a, b), fmaxl(fabsl(a), fabsl(b)))                             \
-    MAP2(xlogy, LIBM, a == 0 && !isnan(b) ? 0 : a *logl(b), 0)                                     \
+    MAP2(xlogy, LIBM, a == 0 && !isnan(b) ? 0 : a * logl(b), 0)                                    \
     MAP2(hypot, LIBM, hypotl(a, b), 0)                                                             \
     MAP1(sin, LIBM, sinl(x), 0)                                                                    \
     MAP1(cos, LIBM, cosl(x), 0)                                                                    \
@@ -124,7 +126,7 @@ static real smaller(real a, real b)
     MAP1(acosh, LIBM, acoshl(x), 0)                                                                \
     MAP1(atanh, LIBM, atanhl(x), 0)                                                                \
     MAP1(erf, LIBM, erfl(x), 0)                                                                    \
-    MAP1(erfc, LIBM + 1, erfcl(x), 0)                                                              \
+    MAP1(erfc, 5, erfcl(x), 0)                                                                     \
     MAP1(sigmoid, LIBM, logistic(x), 0)                                                            \
     MAP1(log_sigmoid, LIBM, -log_of_1_plus_exp(-x), 0)                                             \
     MAP1(logit, LIBM, log_odds(x), fabsl(logl(x)))                                                 \
@@ -147,9 +149,9 @@ static real smaller(real a, real b)
     MAP3(where, EXACT, a != 0 ? b : c, 0)                                                          \
     MAP3(masked_fill, EXACT, b != 0 ? c : a, 0)                                                    \
     MAP1(relu, EXACT, x > 0 || isnan(x) ? x : 0, 0)                                                \
-    MAP2(leaky_relu, ROUNDED, a > 0 ? a : a *b, 0)                                                 \
-    MAP1(silu, LIBM, x *logistic(x), fabsl(x) * tiny)                                              \
-    MAP1(gelu, LIBM, x *normal_distribution(x),                                                    \
+    MAP2(leaky_relu, ROUNDED, a > 0 ? a : a * b, 0)                                                \
+    MAP1(silu, LIBM, x * logistic(x), fabsl(x) * tiny)                                             \
+    MAP1(gelu, LIBM, x * normal_distribution(x),                                                   \
          fabsl(x) * (normal_distribution(x) * (1 + x * x) + tiny))
 
 /* Each row's reference, and its call as a user writes it. */
@@ -189,6 +191,7 @@ typedef struct map {
 #define ROW2(NAME, ULPS, WANT, SCALE) ROW(NAME, 2, ULPS)
 #define ROW3(NAME, ULPS, WANT, SCALE) ROW(NAME, 3, ULPS)
 static const map maps[] = { MAPS(ROW1, ROW2, ROW3) };
+/* clang-format on */
 
 Test(maps, every_elementwise_operation_has_a_reference)
 {
@@ -205,15 +208,18 @@ Test(maps, every_elementwise_operation_has_a_reference)
 
 #define POINTS 4096
 
-/* Fewer for more operands: all combinations are tried. The shorter lists are beginnings of this one. */
+/* All combinations are tried: for more operands of fewer corners, the first ones of this list. */
+/* clang-format off */
 static const double corners[] = {
     0.0, -0.0, 1, -1, INFINITY, -INFINITY, NAN, 2, DBL_MAX, -DBL_MAX, DBL_TRUE_MIN, -DBL_TRUE_MIN,
     0.5, -0.5, 1.5, -1.5, 2.5, -2.5, 3, -3, FLT_MAX, FLT_MIN, FLT_TRUE_MIN, 1e10,
     /* for one operand only */
-    1 - DBL_EPSILON / 2, 1 + DBL_EPSILON, 1 - FLT_EPSILON / 2, 1 + FLT_EPSILON, 1e-8, -1e-8, 0.1, 0.9, 6, -6, 9, -9,
-    12, -12, 19, -19, 20, -20, 37, -37, 38.5, -38.5, 88.5, -88.5, 104, -104, 709.5, -709.5, 711, -711, 745.5, -745.5,
-    1e308, -1e308, 1e-308, DBL_MIN, -DBL_MIN, 0x1p23, 0x1p23 + 1, 0x1.8p22, -0x1.8p22, 0x1p51 + 0.5, 0x1p52 + 1, 0x1p53,
+    1 - DBL_EPSILON / 2, 1 + DBL_EPSILON, 1 - FLT_EPSILON / 2, 1 + FLT_EPSILON, 1e-8, -1e-8,
+    0.1, 0.9, 6, -6, 9, -9, 12, -12, 19, -19, 20, -20, 37, -37, 38.5, -38.5, 88.5, -88.5,
+    104, -104, 709.5, -709.5, 711, -711, 745.5, -745.5, 1e308, -1e308, 1e-308, DBL_MIN, -DBL_MIN,
+    0x1p23, 0x1p23 + 1, 0x1.8p22, -0x1.8p22, 0x1p51 + 0.5, 0x1p52 + 1, 0x1p53,
 };
+/* clang-format on */
 static const int corners_of[] = { 0, COUNT(corners), 24, 12 };
 
 static double uniform(unsigned *seed)
@@ -229,7 +235,7 @@ static double anywhere(int i, unsigned *seed)
     return i % 3 == 0 ? u : i % 3 == 1 ? 4 * u : copysign(exp2(40 * uniform(seed)), u);
 }
 
-/* Fills x[i], i < POINTS, with all combinations of corners and then random numbers that the type can hold. */
+/* Fills x with all combinations of corners and then with random numbers that the type can hold. */
 static void draw(int operands, tg_type type, double x[3][POINTS])
 {
     unsigned seed = SEED;
@@ -271,13 +277,15 @@ static real distance(real got, real want, real scale, tg_type type)
     return fabsl(held(got, type) - held(want, type)) / ulp_of(unit, type);
 }
 
-/* Fails with the operation's name and operands; of one operation's failures the first three are enough. */
-static void compare(const map *m, const char *how, const double x[3][POINTS], int i, double got, tg_type type)
+/* Fails with the operation's name and operands; of one's failures the first three are enough. */
+static void compare(const map *m, const char *how, const double x[3][POINTS], int i, double got,
+                    tg_type type)
 {
     const real p[3] = { x[0][i], x[1][i], x[2][i] };
     const real want = m->want(p), scale = m->scale(p, type == TG_F32 ? FLT_MIN : DBL_MIN);
     const real off = distance(got, want, scale, type);
-    const bool sign = m->ulps == EQUAL || !(got == 0 && want == 0) || !signbit(got) == !signbit(want);
+    const bool sign =
+        m->ulps == EQUAL || !(got == 0 && want == 0) || !signbit(got) == !signbit(want);
     static int failures[COUNT(maps)];
     if ((off <= m->ulps && sign) || failures[m - maps]++ >= 3) return;
     cr_expect(false, "%s%s of %s: (%a, %a, %a) gives %.17g, not %.17Lg: %.3Lg ulp", m->name,
@@ -336,7 +344,8 @@ ParameterizedTest(const int *level, maps, every_value_is_as_near_to_the_referenc
 
 /* ---- what is said about single numbers ------------------------------------------------------- */
 
-/* Gradients where the derivative is none, infinite or one of several; the values beside them. The incoming gradient is 1. */
+/* Gradients where the derivative is none, infinite or one of several, and the values there. The
+   incoming gradient is 1. */
 typedef struct spot {
     const char *op;
     double x[3], y, dx[3];
@@ -435,7 +444,8 @@ static void check_spot(const spot *s, tg_type type, int n)
     /* Without a gradient there is no way back; check_ops.c sees to that. */
     if (strpbrk(info.letters, "ln")) cr_assert(tg_backward(n > 1 ? tg_sum(y) : y), "%s", s->op);
     for (int k = 0; k < operands && tg_grad_read(x[k], element, (size_t)n); k++) {
-        const char *const what[] = { "the first gradient", "the second gradient", "the third gradient" };
+        const char *const what[] = { "the first gradient", "the second gradient",
+                                     "the third gradient" };
         expect_near(element[n - 1], s->dx[k], type, s, what[k]);
     }
     cr_expect(!tg_error_of(t), "%s", s->op);

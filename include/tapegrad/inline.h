@@ -41,8 +41,9 @@ typedef struct tg__head {
 } tg__head;
 
 /* An operand that is a number, not yet a constant of a tape: the tape of its handle is TG__NUMBER, its other bytes are
-   the number. */
-#define TG__NUMBER ((tg_tape *)1)
+   the number. That "tape" holds nothing, so that no handle on it looks alive. */
+TG_API extern const tg__head tg__number_head;
+#define TG__NUMBER ((tg_tape *)(uintptr_t)&tg__number_head)
 
 static inline tg_value tg__of_number(double x)
 {
@@ -89,7 +90,7 @@ static inline bool tg__place(tg__head *h, const tg_site *site)
 static inline tg__head *tg__fast1(tg_value x, const tg_site *site)
 {
     tg__head *h = (tg__head *)x.tape;
-    if (__builtin_expect((uintptr_t)h <= 1, 0)) return NULL;
+    if (__builtin_expect(!h, 0)) return NULL;
     if (__builtin_expect(!(tg__live(h, x) && h->n_values < h->limit), 0)) return NULL;
     return tg__place(h, site) ? h : NULL;
 }
@@ -97,7 +98,7 @@ static inline tg__head *tg__fast1(tg_value x, const tg_site *site)
 static inline tg__head *tg__fast2(tg_value a, tg_value b, const tg_site *site)
 {
     tg__head *h = (tg__head *)a.tape;
-    if (__builtin_expect((uintptr_t)h <= 1 || a.tape != b.tape, 0)) return NULL;
+    if (__builtin_expect(!h || a.tape != b.tape, 0)) return NULL;
     if (__builtin_expect(!(tg__live(h, a) && tg__live(h, b) && h->n_values < h->limit), 0)) return NULL;
     return tg__place(h, site) ? h : NULL;
 }

@@ -397,6 +397,33 @@ static void product_packed(const tg__product *p, void *scratch)
 
 typedef enum way { PLAIN, DOT, DOTS, COPIED, ROWS, PACKED } way;
 
+/* A column times a few numbers, added to what is there: a gradient of a layer with few inputs. Rows of c are shorter than a
+   vector, but follow one another. */
+static bool narrow_outer(const tg__product *p)
+{
+    return p->k == 1 && p->n > 1 && p->n <= 4 && p->m >= LANES && p->c.column == 1 && p->c.row == p->n &&
+           p->d.p == p->c.p && p->d.row == p->c.row && p->d.column == 1;
+}
+
+/* n is a constant in every call, so that the loop over rows vectorises. */
+WIDE_INLINE void add_narrow(const tg__product *p, const int n)
+{
+    const real *restrict a = p->a.p;
+    const real *b = p->b.p;
+    real *restrict c = p->c.p;
+    real row[4];
+    for (int j = 0; j < n; j++) row[j] = b[j * p->b.column];
+    for (int64_t i = 0; i < p->m; i++)
+        for (int j = 0; j < n; j++) c[i * n + j] += a[i * p->a.row] * row[j];
+}
+
+static void product_narrow_outer(const tg__product *p)
+{
+    if (p->n == 2) add_narrow(p, 2);
+    else if (p->n == 3) add_narrow(p, 3);
+    else add_narrow(p, 4);
+}
+
 /* Turns p so that c is row-major where it can be, a thin c lies down if that makes the rows of b
    contiguous, and axes of length 1 have the stride that suits best. */
 static tg__product oriented(const tg__product *p)
@@ -472,6 +499,11 @@ static void product_by_depth(const tg__product *p, way w, void *scratch)
 
 static void product(const tg__product *p, void *scratch)
 {
+    const tg__product turned = tg__product_transposed(p);
+    if (narrow_outer(p) || narrow_outer(&turned)) {
+        product_narrow_outer(narrow_outer(p) ? p : &turned);
+        return;
+    }
     const tg__product r = oriented(p);
     const way w = way_of(&r);
     if (w == PLAIN) product_plain(&r);

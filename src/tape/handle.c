@@ -1,6 +1,8 @@
 /* Handles, and where the things they name lie. */
 #include "tape/tape.h"
 
+const tg__head tg__number_head = { .values = NULL };
+
 const tg__shape tg__scalar_shape[2] = { { .type = TG_F64, .n = 1 }, { .type = TG_F32, .n = 1 } };
 
 bool tg__is_live_somewhere(const tg_tape *t, tg_value v)

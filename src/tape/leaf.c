@@ -54,6 +54,7 @@ static tg_value new_leaf(tg_tape *t, const char *what, tg_leaf kind, const tg__s
     const size_t integers = t->integers.used;
     if (!tg__room(t, integer ? 0 : room)) return no_memory(t, what, site, s);
     if (integer && !tg__arena_grow(&t->integers, integers + room * sizeof(int64_t))) return no_memory(t, what, site, s);
+    if (!integer) tg__align(t, room);
     uint32_t id = t->head.n_values;
     if (s->rank || integer || external) {
         const uint32_t offset = integer ? (uint32_t)(integers / sizeof(int64_t)) : id;

@@ -238,6 +238,7 @@ static bool make_result(const application *a, const tg__shape *s, uint32_t *id)
         return *id != 0;
     }
     if (!tg__room(t, room)) return false;
+    tg__align(t, room);
     *id = t->head.n_values;
     if (s->rank) *id = tg__describe(t, s, t->head.n_values, TG__OWNER | (a->active ? TG__ACTIVE : 0u), NULL);
     if (s->rank && !*id) return false;

@@ -101,6 +101,7 @@ void tg__set_limit(tg_tape *t)
 
 bool tg__room(tg_tape *t, uint64_t elements)
 {
+    elements += elements > 1 ? 64 / t->element : 0; /* for tg__align */
     if (elements > INT32_MAX || t->head.n_values + elements > INT32_MAX || t->head.n_code == UINT32_MAX - 1) return false;
     if (!tg__arena_grow(&t->values, (t->head.n_values + elements) * t->element)) return false;
     if (!tg__arena_grow(&t->code, (t->head.n_code + (size_t)1) * sizeof(tg__instruction))) return false;

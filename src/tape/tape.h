@@ -95,6 +95,14 @@ __attribute__((format(printf, 5, 6))) tg_value tg__error(tg_tape *t, tg_code cod
 /* Room for so many more elements in the value arena, and one more instruction. */
 bool tg__room(tg_tape *t, uint64_t elements);
 
+/* Moves the end of the value arena to where a tensor of n elements should begin, for which and 64 bytes more there is room:
+   longer ones begin at a cache line, so that vectors do not straddle two. */
+static inline void tg__align(tg_tape *t, uint64_t n)
+{
+    const uint32_t line = (uint32_t)(64 / t->element);
+    if (n >= 2 * line) t->head.n_values = (t->head.n_values + line - 1) / line * line;
+}
+
 /* Sets head.limit from what room there is, or to 0 if something is out of the way of inlined operations. */
 void tg__set_limit(tg_tape *t);
 
