@@ -50,7 +50,10 @@ typedef struct tile {
 WIDE_INLINE void tile_compute(const tile *t, const int height, const int width, const int streams,
                               const bool padded)
 {
-    wide sum[PACKED_ROWS][4] = { 0 };
+    /* Only the sums in use become zeros: clang clears a whole array by a call to memset. */
+    wide sum[PACKED_ROWS][4];
+    _Pragma("GCC unroll 12") for (int i = 0; i < height * streams; i++)
+        _Pragma("GCC unroll 4") for (int j = 0; j < width; j++) sum[i][j] = wide_splat(0);
     const wide_mask last = wide_first(t->columns - (width - 1) * LANES);
     const int64_t whole = t->k - t->k % streams;
     const real *a = t->a, *b = t->b;
