@@ -1,5 +1,5 @@
-/* The same in scalar operations of the library, one by one. Compiled twice: with the operations of the header inlined, and
-   (TG_NO_INLINE) with a call into the shared library for each. */
+/* The same in scalar operations of the library, one by one. Compiled twice: with the operations of
+   the header inlined, and (TG_NO_INLINE) with a call into the shared library for each. */
 #include <stdlib.h>
 #include <tapegrad.h>
 #include <tapegrad/short.h>

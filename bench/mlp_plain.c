@@ -1,5 +1,5 @@
-/* The gradient derived by hand, as a C programmer writes it: one sample at a time, libm, no tricks. Compiled with
-   -O3 -march=native -std=c17. */
+/* The gradient derived by hand, as a C programmer writes it: one sample at a time, libm, no tricks.
+   Compiled with -O3 -march=native -std=c17. */
 #include <math.h>
 #include <stddef.h>
 

@@ -1,5 +1,5 @@
-/* Eager recording against gradients derived by hand: the scalar 2-100-3 network, a tiny tensor operation, and a long
-   chain. Prints a table; every figure is measured in this run. */
+/* Eager recording against gradients derived by hand: the scalar 2-100-3 network, a tiny tensor
+   operation, and a long chain. Prints a table; every figure is measured in this run. */
 #define _DEFAULT_SOURCE
 #include <argp.h>
 #include <math.h>
@@ -16,7 +16,7 @@
 static const way *const ways[] = { &mlp_plain, &mlp_inline, &mlp_shared, &mlp_vector };
 enum { WAYS = sizeof ways / sizeof *ways, SAMPLES = 64 };
 
-/* ---- the network ----------------------------------------------------------------------------------------------------- */
+/* ---- the network ----------------------------------------------------------------------------- */
 
 typedef struct task {
     mlp parameters, gradient[WAYS];
@@ -37,7 +37,8 @@ static task *new_task(void)
     task *k = calloc(1, sizeof *k);
     if (!k) exit(1);
     unsigned seed = 1;
-    for (size_t i = 0; i < sizeof k->parameters / sizeof(double); i++) ((double *)&k->parameters)[i] = uniform(&seed);
+    for (size_t i = 0; i < sizeof k->parameters / sizeof(double); i++)
+        ((double *)&k->parameters)[i] = uniform(&seed);
     for (int s = 0; s < SAMPLES; s++) {
         for (int i = 0; i < INPUTS; i++) k->x[s][i] = uniform(&seed);
         k->label[s] = s % OUTPUTS;
@@ -61,7 +62,8 @@ static void one_step(int w, void *user)
     ways[w]->step(k->state[w], &k->parameters, k->x[s], k->label[s], &k->gradient[w]);
 }
 
-/* The largest difference from the hand-derived gradient over all samples, relative to its largest entry. */
+/* The largest difference from the hand-derived gradient over all samples, relative to its largest
+   entry. */
 static double disagreement(task *k, int w)
 {
     memset(k->gradient, 0, sizeof k->gradient);
@@ -85,14 +87,17 @@ static bool network(int repeats)
     timing t[WAYS];
     bool right = true;
     time_ways(WAYS, one_step, k, repeats, t);
-    printf("\nnetwork 2-100-3, one sample, value and gradient (%d scalar operations, f64)\n", SCALAR_OPS);
+    printf("\nnetwork 2-100-3, one sample, value and gradient (%d scalar operations, f64)\n",
+           SCALAR_OPS);
     printf("  %-36s %9s %8s %8s %8s %8s\n", "", "ns", "x plain", "ns/op", "bytes/op", "spread");
     for (int w = 0; w < WAYS; w++) {
-        const double error = disagreement(k, w), bytes = ways[w]->bytes ? ways[w]->bytes(k->state[w]) : 0;
+        const double error = disagreement(k, w),
+                     bytes = ways[w]->bytes ? ways[w]->bytes(k->state[w]) : 0;
         char held[16] = "-";
         if (bytes > 0) snprintf(held, sizeof held, "%.1f", bytes);
-        printf("  %-36s %9.0f %8.2f %8.2f %8s %7.1f%%%s\n", ways[w]->name, t[w].median, t[w].median / t[0].median,
-               t[w].median / SCALAR_OPS, held, 100 * t[w].spread, t[w].spread > 0.1 ? "  NOISY" : "");
+        printf("  %-36s %9.0f %8.2f %8.2f %8s %7.1f%%%s\n", ways[w]->name, t[w].median,
+               t[w].median / t[0].median, t[w].median / SCALAR_OPS, held, 100 * t[w].spread,
+               t[w].spread > 0.1 ? "  NOISY" : "");
         if (w == 0 || error <= 1e-9) continue;
         printf("  WRONG: its gradient differs from the plain one by %.1e\n", error);
         right = false;
@@ -101,7 +106,7 @@ static bool network(int repeats)
     return right;
 }
 
-/* ---- a tiny tensor operation ----------------------------------------------------------------------------------------- */
+/* ---- a tiny tensor operation ----------------------------------------------------------------- */
 
 enum { TINY = 8, TINY_OPS = 20 };
 
@@ -137,7 +142,7 @@ static void tiny_operation(int repeats)
     tg_tape_free(k.tape);
 }
 
-/* ---- a training loop in its steady state ------------------------------------------------------------------------------ */
+/* ---- a training loop in its steady state ----------------------------------------------------- */
 
 static long page_faults(void)
 {
@@ -168,7 +173,7 @@ static void steady_state(void)
     tg_tape_free(t);
 }
 
-/* ---- a long chain ----------------------------------------------------------------------------------------------------- */
+/* ---- a long chain ---------------------------------------------------------------------------- */
 
 static bool chain(double length)
 {
@@ -183,9 +188,10 @@ static bool chain(double length)
     const double done = now_ns();
     const tg_tape_stats s = tg_stats(t);
     if (ok)
-        printf("  %9.0e  %6.2f ns forward  %6.2f ns backward  %5.1f bytes/op used  %5.1f held  dy/dx = %.6g\n", length,
-               (recorded - start) / length, (done - recorded) / length, (double)s.bytes_used / length,
-               (double)s.bytes_held / length, tg_grad_item(x));
+        printf("  %9.0e  %6.2f ns forward  %6.2f ns backward  %5.1f bytes/op used  %5.1f held  "
+               "dy/dx = %.6g\n",
+               length, (recorded - start) / length, (done - recorded) / length,
+               (double)s.bytes_used / length, (double)s.bytes_held / length, tg_grad_item(x));
     tg_tape_free(t);
     return ok;
 }
@@ -198,7 +204,7 @@ static bool chains(double longest)
     return ok;
 }
 
-/* ---- the command line -------------------------------------------------------------------------------------------------- */
+/* ---- the command line ------------------------------------------------------------------------ */
 
 static struct settings {
     int repeats;
@@ -216,8 +222,10 @@ static error_t parse(int key, char *text, struct argp_state *state)
     char *end = text;
     const double number = text ? strtod(text, &end) : 0;
     if (text && (*end || end == text)) argp_error(state, "%s is no number", text);
-    if (key == 'r' && !(number >= 3 && number <= 10000)) argp_error(state, "repeats: 3 to 10000, not %s", text);
-    if (key == 'c' && !(number >= 0 && number <= 1e8)) argp_error(state, "chain: 0 to 1e8, not %s", text);
+    if (key == 'r' && !(number >= 3 && number <= 10000))
+        argp_error(state, "repeats: 3 to 10000, not %s", text);
+    if (key == 'c' && !(number >= 0 && number <= 1e8))
+        argp_error(state, "chain: 0 to 1e8, not %s", text);
     if (key == 'r') settings.repeats = (int)number;
     else if (key == 'c') settings.longest = number;
     else return key == ARGP_KEY_ARG ? ARGP_ERR_UNKNOWN : 0;
@@ -226,11 +234,16 @@ static error_t parse(int key, char *text, struct argp_state *state)
 
 int main(int argc, char **argv)
 {
-    const struct argp argp = { options, parse, NULL, "Eager scalar and tensor operations against gradients derived by hand.",
-                               NULL, NULL, NULL };
+    const struct argp argp = {
+        options, parse,
+        NULL,    "Eager scalar and tensor operations against gradients derived by hand.",
+        NULL,    NULL,
+        NULL
+    };
     if (argp_parse(&argp, argc, argv, 0, NULL, NULL)) return 1;
     print_machine();
-    printf("flags:     -O3 -march=native -std=c17, plain and callers alike; the library at its own instruction-set levels\n");
+    printf("flags:     -O3 -march=native -std=c17, plain and callers alike; the library at its own "
+           "instruction-set levels\n");
     const bool right = network(settings.repeats);
     tiny_operation(settings.repeats);
     steady_state();

@@ -1,5 +1,5 @@
-/* Timing: repeats of several ways of doing the same work, interleaved, so that whatever else the machine does meets
-   all of them alike; medians, and the spread between the quartiles. */
+/* Timing: repeats of several ways of doing the same work, interleaved, so that whatever else the
+   machine does meets all of them alike; medians, and the spread between the quartiles. */
 #ifndef BENCH_TIMING_H
 #define BENCH_TIMING_H
 
@@ -10,7 +10,8 @@ typedef struct timing {
     double spread; /* (third quartile - first quartile) / median */
 } timing;
 
-/* Nanoseconds of processor time that this thread has had: what else runs on the machine does not count. */
+/* Nanoseconds of processor time that this thread has had: what else runs on the machine does not
+   count. */
 double now_ns(void);
 
 /* Times n ways: work(i, user) does way i once. Each repeat runs every way for about 2 ms. */

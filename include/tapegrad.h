@@ -1,8 +1,8 @@
-/* tapegrad: tape-based reverse-mode automatic differentiation. This header is the whole library but for the short names,
-   which <tapegrad/short.h> adds.
+/* tapegrad: tape-based reverse-mode automatic differentiation. This header is the whole library but
+   for the short names, which <tapegrad/short.h> adds.
 
-   Read on in: value.h (values, errors), tape.h (tapes, leaves, backward, reading), ops.h (every operation), check.h
-   (gradient checking). */
+   Read on in: value.h (values, errors), tape.h (tapes, leaves, backward, reading), ops.h (every
+   operation), check.h (gradient checking). */
 #ifndef TAPEGRAD_H
 #define TAPEGRAD_H
 

@@ -1,6 +1,7 @@
-/* Attributes: what an operation takes besides its operands. A call gives them as trailing designators,
-   sum(x, .axis = 1, .keep = true); what is not named keeps its default, which stands beside each field.
-   An axis counts from the front, or from the back if it is negative (-1 is the last). */
+/* Attributes: what an operation takes besides its operands. A call gives them as trailing
+   designators, sum(x, .axis = 1, .keep = true); what is not named keeps its default, which stands
+   beside each field. An axis counts from the front, or from the back if it is negative (-1 is the
+   last). */
 #ifndef TAPEGRAD_ATTRIBUTES_H
 #define TAPEGRAD_ATTRIBUTES_H
 
@@ -21,99 +22,102 @@ typedef struct tg_axes {
     int count;
     int axis[TG_MAX_RANK];
 } tg_axes;
-#define TG_AXES(...) \
-    ((tg_axes){ .count = (int)(sizeof((const int[]){ __VA_ARGS__ }) / sizeof(int)), .axis = { __VA_ARGS__ } })
+#define TG_AXES(...)                                                                               \
+    ((tg_axes){ .count = (int)(sizeof((const int[]){ __VA_ARGS__ }) / sizeof(int)),                \
+                .axis = { __VA_ARGS__ } })
 
 /* Reductions. axes, where it is given (count > 0), stands instead of axis. */
 typedef struct tg_reduce_attributes {
-    int axis;           /* default TG_ALL */
-    tg_axes axes;       /* default none */
-    bool keep;          /* default false: reduced axes vanish; true: they stay with length 1 */
-    double correction;  /* var, std: divide by n - correction. Default 1 (the sample's variance) */
-    double p;           /* norm: (sum |x|^p)^(1/p). Default 2; INFINITY gives the largest magnitude */
+    int axis;          /* default TG_ALL */
+    tg_axes axes;      /* default none */
+    bool keep;         /* default false: reduced axes vanish; true: they stay with length 1 */
+    double correction; /* var, std: divide by n - correction. Default 1 (the sample's variance) */
+    double p; /* norm: (sum |x|^p)^(1/p). Default 2; INFINITY gives the largest magnitude */
 } tg_reduce_attributes;
-#define TG_DEFAULTS_reduce .axis = TG_ALL, .axes = { 0, { 0 } }, .keep = false, .correction = 1.0, .p = 2.0
+#define TG_DEFAULTS_reduce                                                                         \
+    .axis = TG_ALL, .axes = { 0, { 0 } }, .keep = false, .correction = 1.0, .p = 2.0
 
 /* Softargmax and its kin: along one axis, with coldness beta (inverse temperature). */
 typedef struct tg_softmax_attributes {
-    int axis;     /* default -1 */
-    double beta;  /* default 1 */
+    int axis;    /* default -1 */
+    double beta; /* default 1 */
 } tg_softmax_attributes;
 #define TG_DEFAULTS_softmax .axis = -1, .beta = 1.0
 
 /* One axis. */
 typedef struct tg_axis_attributes {
-    int axis;  /* default 0 */
+    int axis; /* default 0 */
 } tg_axis_attributes;
 #define TG_DEFAULTS_axis .axis = 0
 
 /* One axis, or every axis. */
 typedef struct tg_every_attributes {
-    int axis;  /* default TG_ALL */
+    int axis; /* default TG_ALL */
 } tg_every_attributes;
 #define TG_DEFAULTS_every .axis = TG_ALL
 
 /* One axis, the last unless said otherwise. */
 typedef struct tg_last_attributes {
-    int axis;  /* default -1 */
+    int axis; /* default -1 */
 } tg_last_attributes;
 #define TG_DEFAULTS_last .axis = -1
 
 /* Two axes. */
 typedef struct tg_swap_attributes {
-    int axis0;  /* default -2 */
-    int axis1;  /* default -1 */
+    int axis0; /* default -2 */
+    int axis1; /* default -1 */
 } tg_swap_attributes;
 #define TG_DEFAULTS_swap .axis0 = -2, .axis1 = -1
 
 /* A range of axes. */
 typedef struct tg_span_attributes {
-    int start;  /* default 0 */
-    int end;    /* default -1, included */
+    int start; /* default 0 */
+    int end;   /* default -1, included */
 } tg_span_attributes;
 #define TG_DEFAULTS_span .start = 0, .end = -1
 
-/* Part of one axis: start, start + step, ... up to, without, stop. Negative start and stop count from the back;
-   both are cut to the axis as Python's slices are. A negative step walks backwards; for it the default start is the
-   last element and the default stop lies before the first. */
+/* Part of one axis: start, start + step, ... up to, without, stop. Negative start and stop count
+   from the back; both are cut to the axis as Python's slices are. A negative step walks backwards;
+   for it the default start is the last element and the default stop lies before the first. */
 typedef struct tg_slice_attributes {
-    int axis;       /* default 0 */
-    int64_t start;  /* default TG_END: from the first (the last for a negative step) */
-    int64_t stop;   /* default TG_END: through the end */
-    int64_t step;   /* default 1; not 0 */
+    int axis;      /* default 0 */
+    int64_t start; /* default TG_END: from the first (the last for a negative step) */
+    int64_t stop;  /* default TG_END: through the end */
+    int64_t step;  /* default 1; not 0 */
 } tg_slice_attributes;
 #define TG_DEFAULTS_slice .axis = 0, .start = TG_END, .stop = TG_END, .step = 1
 
 /* One position of one axis. */
 typedef struct tg_select_attributes {
-    int axis;       /* default 0 */
-    int64_t index;  /* default 0; negative counts from the back */
+    int axis;      /* default 0 */
+    int64_t index; /* default 0; negative counts from the back */
 } tg_select_attributes;
 #define TG_DEFAULTS_select .axis = 0, .index = 0
 
 /* A diagonal of the last two axes. */
 typedef struct tg_offset_attributes {
-    int64_t offset;  /* default 0: the main one; positive lies above it, negative below */
+    int64_t offset; /* default 0: the main one; positive lies above it, negative below */
 } tg_offset_attributes;
 #define TG_DEFAULTS_offset .offset = 0
 
 /* A shift along one axis. */
 typedef struct tg_roll_attributes {
-    int axis;       /* default 0 */
-    int64_t shift;  /* default 1; positive moves towards higher indices */
+    int axis;      /* default 0 */
+    int64_t shift; /* default 1; positive moves towards higher indices */
 } tg_roll_attributes;
 #define TG_DEFAULTS_roll .axis = 0, .shift = 1
 
 /* Elements added before and after one axis. */
 typedef struct tg_pad_attributes {
-    int axis;        /* default -1 */
-    int64_t before;  /* default 0 */
-    int64_t after;   /* default 0 */
-    double value;    /* default 0 */
+    int axis;       /* default -1 */
+    int64_t before; /* default 0 */
+    int64_t after;  /* default 0 */
+    double value;   /* default 0 */
 } tg_pad_attributes;
 #define TG_DEFAULTS_pad .axis = -1, .before = 0, .after = 0, .value = 0.0
 
-/* A list of sizes or positions: the dimensions of reshape(x, 3, 2), the axes of permute, the indices of at. */
+/* A list of sizes or positions: the dimensions of reshape(x, 3, 2), the axes of permute, the
+   indices of at. */
 typedef struct tg_list_attributes {
     int count;
     int64_t item[TG_MAX_RANK];
@@ -122,7 +126,7 @@ typedef struct tg_list_attributes {
 
 /* A number of classes. */
 typedef struct tg_classes_attributes {
-    int64_t classes;  /* required: at least 1 */
+    int64_t classes; /* required: at least 1 */
 } tg_classes_attributes;
 #define TG_DEFAULTS_classes .classes = 0
 
@@ -131,7 +135,7 @@ typedef enum tg_reduction { TG_MEAN, TG_SUM, TG_NONE } tg_reduction;
 
 /* Losses. */
 typedef struct tg_loss_attributes {
-    tg_reduction reduction;  /* default TG_MEAN */
+    tg_reduction reduction; /* default TG_MEAN */
 } tg_loss_attributes;
 #define TG_DEFAULTS_loss .reduction = TG_MEAN
 

@@ -25,16 +25,17 @@ typedef enum tg_type { TG_F64, TG_F32, TG_I64, TG__I32 /* of data passed in only
 /* A tape: an append-only list of recorded operations with the values that they made (tape.h). */
 typedef struct tg_tape tg_tape;
 
-/* A scalar or a tensor on a tape: a handle of 16 bytes, passed by value. Its fields are the library's.
-   It lives until its tape is released to an earlier mark, reset or freed; using it later is an error that
-   the tape reports, as long as the tape itself lives. */
+/* A scalar or a tensor on a tape: a handle of 16 bytes, passed by value. Its fields are the
+   library's. It lives until its tape is released to an earlier mark, reset or freed; using it later
+   is an error that the tape reports, as long as the tape itself lives. */
 typedef struct tg_value {
     tg_tape *tape;
     uint32_t id;
     uint32_t generation;
 } tg_value;
 
-/* A place in the user's source. The macros of tapegrad/ops.h make one for each call. */
+/* A place in the user's source. The macros of tapegrad/ops.h make one for each call. file must
+   outlive the tapes that see it. */
 typedef struct tg_site {
     const char *file;
     int line;
@@ -43,18 +44,19 @@ typedef struct tg_site {
 /* Why a call failed. */
 typedef enum tg_code {
     TG_OK,
-    TG_ERROR_SHAPE,     /* shapes, axes or sizes that do not fit the operation */
-    TG_ERROR_TYPE,      /* element types that do not fit */
-    TG_ERROR_INDEX,     /* an index outside its axis */
-    TG_ERROR_HANDLE,    /* a null handle, a stale handle, or values of two tapes */
-    TG_ERROR_MEMORY,    /* no memory, or the tape's byte limit reached */
-    TG_ERROR_HISTORY,   /* a gradient asked for where nothing was recorded, or after a leaf was changed */
-    TG_ERROR_ARGUMENT,  /* any other argument that makes no sense */
+    TG_ERROR_SHAPE,    /* shapes, axes or sizes that do not fit the operation */
+    TG_ERROR_TYPE,     /* element types that do not fit */
+    TG_ERROR_INDEX,    /* an index outside its axis */
+    TG_ERROR_HANDLE,   /* a null handle, a stale handle, or values of two tapes */
+    TG_ERROR_MEMORY,   /* no memory, or the tape's byte limit reached */
+    TG_ERROR_HISTORY,  /* a gradient asked for where nothing was recorded, or after a leaf was
+                          changed */
+    TG_ERROR_ARGUMENT, /* any other argument that makes no sense */
 } tg_code;
 
-/* The first error of a tape. message is the whole line, "model.c:31: matmul: shapes ... do not agree: ...";
-   file is NULL and line 0 where the call was made without a position. All pointers are owned by the tape and
-   live until its error is cleared. */
+/* The first error of a tape. message is the whole line, "model.c:31: matmul: shapes ... do not
+   agree: ..."; file is NULL and line 0 where the call was made without a position. All pointers are
+   owned by the tape and live until its error is cleared. */
 typedef struct tg_error {
     tg_code code;
     const char *message;
@@ -63,11 +65,12 @@ typedef struct tg_error {
     const char *op;
 } tg_error;
 
-/* Called once for the first error of a tape, and for every error that belongs to no tape (null handles, values of
-   two tapes). error lives only during the call. */
+/* Called once for the first error of a tape, and for every error that belongs to no tape (null
+   handles, values of two tapes). error lives only during the call. */
 typedef void tg_error_handler(const tg_error *error, void *user);
 
-/* Where a tape's memory comes from. allocate returns NULL when there is none; release gets the size it asked for. */
+/* Where a tape's memory comes from. allocate returns NULL when there is none; release gets the size
+   it asked for. */
 typedef struct tg_allocator {
     void *(*allocate)(void *user, size_t bytes);
     void (*release)(void *user, void *memory, size_t bytes);

@@ -8,7 +8,8 @@
 
 enum { FIRST_BYTES = 1 << 16, ALIGNMENT = 64, PARTS = 16 };
 
-/* The header of an outgrown block, kept in its first bytes' place: a list of what settle gives back. */
+/* The header of an outgrown block, kept in its first bytes' place: a list of what settle gives
+   back. */
 typedef struct outgrown {
     struct outgrown *next;
     void *data;
@@ -94,14 +95,16 @@ void tg__arena_free(tg__arena *a)
     tg__arena_init(a, a->memory);
 }
 
-/* Address space for an arena: as much as was asked for, or the half, the half of that ..., but no more than one part in
-   PARTS of what is left, so that arenas to come and blocks that grow by doubling find some too. */
+/* Address space for an arena: as much as was asked for, or the half, the half of that ..., but no
+   more than one part in PARTS of what is left, so that arenas to come and blocks that grow by
+   doubling find some too. */
 static void reserve(tg__arena *a, size_t least)
 {
     for (size_t bytes = a->memory->reserve; bytes >= least && bytes >= FIRST_BYTES; bytes /= 2) {
         bytes -= bytes % FIRST_BYTES; /* whole pages */
         if (bytes > SIZE_MAX / PARTS) continue;
-        char *p = mmap(NULL, bytes * PARTS, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        char *p = mmap(NULL, bytes * PARTS, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (p == MAP_FAILED) continue;
         munmap(p + bytes, bytes * (PARTS - 1));
         a->data = p;

@@ -1,7 +1,7 @@
-/* Memory: the only place that asks the system for any. An arena is one growing array that keeps what it has got.
-   With the system's memory it reserves address space and does not move within it; beyond that, with a caller's
-   allocator, or where address space is not to be had, it grows by doubling, and outgrown blocks stay readable until
-   tg__arena_settle. */
+/* Memory: the only place that asks the system for any. An arena is one growing array that keeps
+   what it has got. With the system's memory it reserves address space and does not move within it;
+   beyond that, with a caller's allocator, or where address space is not to be had, it grows by
+   doubling, and outgrown blocks stay readable until tg__arena_settle. */
 #ifndef TG_BASE_ARENA_H
 #define TG_BASE_ARENA_H
 
@@ -32,7 +32,8 @@ void tg__deallocate(tg__memory *m, void *p, size_t bytes);
 void tg__arena_init(tg__arena *a, tg__memory *m);
 void tg__arena_free(tg__arena *a);
 
-/* Makes capacity at least bytes; false when there is no memory, and then nothing has changed. New memory is zero. */
+/* Makes capacity at least bytes; false when there is no memory, and then nothing has changed. New
+   memory is zero. */
 bool tg__arena_extend(tg__arena *a, size_t bytes);
 
 static inline bool tg__arena_grow(tg__arena *a, size_t bytes)
@@ -43,7 +44,8 @@ static inline bool tg__arena_grow(tg__arena *a, size_t bytes)
 /* Gives outgrown blocks back. */
 void tg__arena_settle(tg__arena *a);
 
-/* bytes more, aligned to 64, or NULL. They stay readable where they are; after the next growth that is no longer where the arena is. */
+/* bytes more, aligned to 64, or NULL. They stay readable where they are; after the next growth that
+   is no longer where the arena is. */
 void *tg__arena_push(tg__arena *a, size_t bytes);
 
 #endif

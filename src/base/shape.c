@@ -10,7 +10,8 @@ const char *tg__type_name(tg_type type)
 
 bool tg__shape_finish(tg__shape *s)
 {
-    /* The product of the nonzero dimensions must fit too: strides are made of them, and so are gradients. */
+    /* The product of the nonzero dimensions must fit too: strides are made of them, and so are
+       gradients. */
     int64_t n = 1, stride = 1;
     for (int i = s->rank - 1; i >= 0; i--) {
         if (s->dim[i] < 0) return false;
@@ -74,12 +75,14 @@ char *tg__shape_text(const tg__shape *s, char *text, size_t size)
     size_t used = 0;
     used += (size_t)snprintf(text, size, "(");
     for (int i = 0; i < s->rank && used < size; i++)
-        used += (size_t)snprintf(text + used, size - used, i ? ", %lld" : "%lld", (long long)s->dim[i]);
+        used +=
+            (size_t)snprintf(text + used, size - used, i ? ", %lld" : "%lld", (long long)s->dim[i]);
     if (used < size) snprintf(text + used, size - used, ")");
     return text;
 }
 
-/* Whether, for every array, an axis with these outer strides continues one of that length with these inner strides. */
+/* Whether, for every array, an axis with these outer strides continues one of that length with
+   these inner strides. */
 static bool continues(int arrays, const ptrdiff_t *outer, const ptrdiff_t *inner, int64_t length)
 {
     for (int k = 0; k < arrays; k++)
@@ -101,7 +104,8 @@ void tg__walk_begin(tg__walk *w, int arrays, const tg__array *a)
         w->n = 0;
         return;
     }
-    /* From the innermost axis outwards: grow the row while strides continue, then the outer axes one by one. */
+    /* From the innermost axis outwards: grow the row while strides continue, then the outer axes
+       one by one. */
     bool row = true;
     ptrdiff_t stride[TG_MAX_RANK][TG__WALK];
     for (int i = s->rank - 1; i >= 0; i--) {

@@ -1,5 +1,5 @@
-/* Shapes: types, sizes, strides, broadcasting, and walking over several strided arrays of one shape at a time.
-   Knows nothing of tapes. Called from every room above. */
+/* Shapes: types, sizes, strides, broadcasting, and walking over several strided arrays of one shape
+   at a time. Knows nothing of tapes. Called from every room above. */
 #ifndef TG_BASE_SHAPE_H
 #define TG_BASE_SHAPE_H
 
@@ -27,8 +27,8 @@ static inline size_t tg__type_size(tg_type type)
 
 const char *tg__type_name(tg_type type); /* "f64", "f32", "i64" */
 
-/* Fills n and row-major strides from type, rank and dim. False if a dimension is negative or the product does not fit
-   31 bits (the most that one tensor holds). */
+/* Fills n and row-major strides from type, rank and dim. False if a dimension is negative or the
+   product does not fit 31 bits (the most that one tensor holds). */
 bool tg__shape_finish(tg__shape *s);
 
 /* Whether the elements lie adjacent in row-major order. */
@@ -37,8 +37,8 @@ bool tg__shape_contiguous(const tg__shape *s);
 /* Makes axis (negative: from the back) a position in 0 ... rank - 1; -1 if there is none such. */
 int tg__axis(int axis, int rank);
 
-/* NumPy's broadcasting: y becomes the common shape of a and b, row-major, with a's type. False if they have none.
-   y may be a. */
+/* NumPy's broadcasting: y becomes the common shape of a and b, row-major, with a's type. False if
+   they have none. y may be a. */
 bool tg__broadcast(const tg__shape *a, const tg__shape *b, tg__shape *y);
 
 /* x seen with y's dimensions: strides of repeated axes are 0. x must broadcast to y. */
@@ -46,10 +46,11 @@ tg__shape tg__broadcast_to(const tg__shape *x, const tg__shape *y);
 
 /* Writes "(2, 3)" into text, which has room for size characters. Returns text. */
 char *tg__shape_text(const tg__shape *s, char *text, size_t size);
-#define TG__SHAPE_TEXT(s) tg__shape_text((s), (char[TG_MAX_RANK * 22 + 3]){ 0 }, TG_MAX_RANK * 22 + 3)
+#define TG__SHAPE_TEXT(s)                                                                          \
+    tg__shape_text((s), (char[TG_MAX_RANK * 22 + 3]){ 0 }, TG_MAX_RANK * 22 + 3)
 
-/* A walk over the rows of up to TG__WALK arrays that have the same dimensions: adjacent axes are merged where all
-   strides allow, the innermost axis is left to the caller.
+/* A walk over the rows of up to TG__WALK arrays that have the same dimensions: adjacent axes are
+   merged where all strides allow, the innermost axis is left to the caller.
 
        tg__walk w;
        tg__walk_begin(&w, 2, (const tg__array[]){ y, x });

@@ -1,5 +1,6 @@
-/* All kernels for one type at one instruction-set level: Meson compiles this file once for each pair, with
-   TG_REAL_F32 defined for f32, TG_LEVEL the level's name and the compiler's flags for it. */
+/* All kernels for one type at one instruction-set level: Meson compiles this file once for each
+   pair, with TG_REAL_F32 defined for f32, TG_LEVEL the level's name and the compiler's flags for
+   it. */
 #include "kernels/kernels.h"
 
 #define JOIN_(a, b, c) a##b##_##c

@@ -1,6 +1,7 @@
-/* Kernels: plain loops over arrays, compiled once per type and instruction-set level from one source. They know no
-   tape, allocate nothing and cannot fail. Pointers are void because one table type serves f64 and f32; strides
-   count elements. Called from the ops room through the table that tg__kernels_for chose. */
+/* Kernels: plain loops over arrays, compiled once per type and instruction-set level from one
+   source. They know no tape, allocate nothing and cannot fail. Pointers are void because one table
+   type serves f64 and f32; strides count elements. Called from the ops room through the table that
+   tg__kernels_for chose. */
 #ifndef TG_KERNELS_KERNELS_H
 #define TG_KERNELS_KERNELS_H
 
@@ -12,26 +13,31 @@
 #include "maps_index.h" /* generated: TG__MAPS, the number of elementwise ops */
 
 /* y[i] = f(x0[i], x1[i], x2[i]); y has stride 1 and overlaps no operand. */
-typedef void tg__map_forward_kernel(int64_t n, void *y, const void *const *x, const ptrdiff_t *stride);
+typedef void tg__map_forward_kernel(int64_t n, void *y, const void *const *x,
+                                    const ptrdiff_t *stride);
 
-/* For one operand: dx[i] += g[i] * dy/dx; g and y have stride 1. A dx_stride of 0 sums. A zero g adds nothing. */
+/* For one operand: dx[i] += g[i] * dy/dx; g and y have stride 1. A dx_stride of 0 sums. A zero g
+   adds nothing. */
 typedef void tg__map_backward_kernel(int64_t n, const void *g, const void *y, const void *const *x,
                                      const ptrdiff_t *stride, void *dx, ptrdiff_t dx_stride);
 
 typedef struct tg__kernels {
-    const char *level; /* "base", "v3", "v4" */
-    tg__map_forward_kernel *const *map_forward;   /* by elementwise op */
-    tg__map_backward_kernel *const (*map_backward)[3]; /* by elementwise op and operand; NULL: no gradient */
+    const char *level;                          /* "base", "v3", "v4" */
+    tg__map_forward_kernel *const *map_forward; /* by elementwise op */
+    tg__map_backward_kernel *const (
+        *map_backward)[3]; /* by elementwise op and operand; NULL: no gradient */
     void (*copy)(int64_t n, void *y, ptrdiff_t sy, const void *x, ptrdiff_t sx); /* y = x */
-    void (*add)(int64_t n, void *y, ptrdiff_t sy, const void *x, ptrdiff_t sx);  /* y += x; sy = 0 sums */
+    void (*add)(int64_t n, void *y, ptrdiff_t sy, const void *x,
+                ptrdiff_t sx); /* y += x; sy = 0 sums */
     void (*fill)(int64_t n, void *y, ptrdiff_t sy, double value);
     tg__index_kernels index;
     tg__matmul_kernels matmul;
     tg__reduce_kernels reduce;
 } tg__kernels;
 
-/* The kernels for TG_F64 or TG_F32 at the best level this machine has, or at the level that the environment variable
-   TAPEGRAD_LEVEL names (base, v3, v4) if the machine has it. Chosen once; thread-safe. */
+/* The kernels for TG_F64 or TG_F32 at the best level this machine has, or at the level that the
+   environment variable TAPEGRAD_LEVEL names (base, v3, v4) if the machine has it. Chosen once;
+   thread-safe. */
 const tg__kernels *tg__kernels_for(tg_type type);
 
 #endif

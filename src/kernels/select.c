@@ -19,7 +19,8 @@ static void choose(void)
 #if TG_LEVELS > 1
     __builtin_cpu_init();
     const char *forced = getenv("TAPEGRAD_LEVEL");
-    const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+    const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                    __builtin_cpu_supports("bmi2");
     const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                     __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
     int level = v4 ? 4 : v3 ? 3 : 1;

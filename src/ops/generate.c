@@ -1,9 +1,10 @@
-/* The generator, run by the build: reads the rows of the op table from the family files (TG_OP, TG_VIEW, TG_MAP1 ... at the
-   start of a line) and writes whatever comes from them: the public prototypes and macros, the short names, the
-   list of op codes, the normalised formulas, the reference page. It reads rows as text; what a row means is op.h's.
+/* The generator, run by the build: reads the rows of the op table from the family files (TG_OP,
+   TG_VIEW, TG_MAP1 ... at the start of a line) and writes whatever comes from them: the public
+   prototypes and macros, the short names, the list of op codes, the normalised formulas, the
+   reference page. It reads rows as text; what a row means is op.h's.
 
-       generate KIND OUTPUT FAMILY.c ...      KIND: ops.h short.h codes.h maps.inl maps_index.h table.inl api.inl
-                                            map_api.inl ops.md */
+       generate KIND OUTPUT FAMILY.c ...      KIND: ops.h short.h codes.h maps.inl maps_index.h
+   table.inl api.inl map_api.inl ops.md */
 #define _POSIX_C_SOURCE 200809L
 #include <ctype.h>
 #include <stdarg.h>
@@ -49,7 +50,7 @@ static void emit(const char *format, ...)
     va_end(args);
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------------------ */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static char *read_file(const char *path)
 {
@@ -67,7 +68,8 @@ static char *read_file(const char *path)
     return text;
 }
 
-/* One argument, without the white space around it; white space inside becomes one blank. A string loses its quotes. */
+/* One argument, without the white space around it; white space inside becomes one blank. A string
+   loses its quotes. */
 static char *argument(const char *from, const char *to)
 {
     while (from < to && isspace((unsigned char)*from)) from++;
@@ -128,7 +130,8 @@ static void check_formula(const char *text, const char *at, const char *formula)
         const char *end = left;
         while (left > formula && (isalnum((unsigned char)left[-1]) || left[-1] == '.')) left--;
         while (*right == ' ') right++;
-        const bool whole_left = left < end && isdigit((unsigned char)*left) && !memchr(left, '.', (size_t)(end - left));
+        const bool whole_left =
+            left < end && isdigit((unsigned char)*left) && !memchr(left, '.', (size_t)(end - left));
         const size_t length = strspn(right, "0123456789.");
         if (whole_left && length && !memchr(right, '.', length))
             die(text, at, "integer division in \"%s\": write one side with a point", formula);
@@ -144,12 +147,17 @@ static int count_operands(const char *letters)
 /* One row: macro names it, text is the file, open the parenthesis behind the macro. */
 static void read_row(const char *text, const char *macro, const char *open)
 {
-    static const struct { const char *macro; int arguments; bool map, pick, view; int operands; } forms[] = {
-        { "TG_OP", 4, false, false, false, 0 },      { "TG_OP_ZERO", 4, false, false, false, 0 },
-        { "TG_VIEW", 3, false, false, true, 0 },     { "TG_ALIAS", 2, false, false, false, 0 },
-        { "TG_MAP1", 6, true, false, false, 1 },     { "TG_MAP2", 8, true, false, false, 2 },
-        { "TG_MAP3", 10, true, false, false, 3 },    { "TG_PICK1", 6, true, true, false, 1 },
-        { "TG_PICK2", 8, true, true, false, 2 },     { "TG_PICK3", 10, true, true, false, 3 },
+    static const struct {
+        const char *macro;
+        int arguments;
+        bool map, pick, view;
+        int operands;
+    } forms[] = {
+        { "TG_OP", 4, false, false, false, 0 },   { "TG_OP_ZERO", 4, false, false, false, 0 },
+        { "TG_VIEW", 3, false, false, true, 0 },  { "TG_ALIAS", 2, false, false, false, 0 },
+        { "TG_MAP1", 6, true, false, false, 1 },  { "TG_MAP2", 8, true, false, false, 2 },
+        { "TG_MAP3", 10, true, false, false, 3 }, { "TG_PICK1", 6, true, true, false, 1 },
+        { "TG_PICK2", 8, true, true, false, 2 },  { "TG_PICK3", 10, true, true, false, 3 },
     };
     size_t f = 0;
     while (f < sizeof forms / sizeof *forms && strcmp(forms[f].macro, macro) != 0) f++;
@@ -157,13 +165,18 @@ static void read_row(const char *text, const char *macro, const char *open)
 
     const char *a[MAX_ARGUMENTS];
     const int n = arguments(text, open, a);
-    if (n != forms[f].arguments) die(text, open, "%s takes %d arguments, not %d", macro, forms[f].arguments, n);
+    if (n != forms[f].arguments)
+        die(text, open, "%s takes %d arguments, not %d", macro, forms[f].arguments, n);
     if (n_rows == MAX_ROWS) die(text, open, "too many ops for the generator");
     for (int i = 0; i < n_rows; i++)
         if (strcmp(rows[i].name, a[0]) == 0) die(text, open, "a second op with the name %s", a[0]);
 
     row *r = &rows[n_rows++];
-    *r = (row){ .macro = forms[f].macro, .name = a[0], .map = forms[f].map, .pick = forms[f].pick, .view = forms[f].view };
+    *r = (row){ .macro = forms[f].macro,
+                .name = a[0],
+                .map = forms[f].map,
+                .pick = forms[f].pick,
+                .view = forms[f].view };
     if (strcmp(macro, "TG_ALIAS") == 0) {
         r->alias_of = a[1];
         return;
@@ -175,7 +188,8 @@ static void read_row(const char *text, const char *macro, const char *open)
     if (r->operands != -1 && strspn(r->letters, "ln0i") != strlen(r->letters))
         die(text, open, "letters are l, n, 0 and i, not \"%s\"", r->letters);
     if (!r->map) return;
-    if (r->operands != forms[f].operands) die(text, open, "%s needs %d letters", a[0], forms[f].operands);
+    if (r->operands != forms[f].operands)
+        die(text, open, "%s needs %d letters", a[0], forms[f].operands);
     for (int i = 0; i <= r->operands; i++) check_formula(text, open, r->formula[i] = a[3 + i]);
     for (int i = 0; i < r->operands; i++) r->range[i] = a[4 + r->operands + i];
 }
@@ -214,10 +228,19 @@ static const row *find(const char *name)
     exit(1);
 }
 
-static int code_of(const row *r) { return (int)(r - rows) + 1; }
+static int code_of(const row *r)
+{
+    return (int)(r - rows) + 1;
+}
 
-static bool has_attributes(const row *r) { return strcmp(r->attributes, "none") != 0; }
-static bool is_list(const row *r) { return strcmp(r->attributes, "list") == 0; }
+static bool has_attributes(const row *r)
+{
+    return strcmp(r->attributes, "none") != 0;
+}
+static bool is_list(const row *r)
+{
+    return strcmp(r->attributes, "list") == 0;
+}
 
 /* Formulas of + - * / alone are short enough to be inlined into the user's code. */
 static bool inlined(const row *r)
@@ -225,16 +248,20 @@ static bool inlined(const row *r)
     return r->map && r->operands <= 2 && strspn(r->formula[0], "xab +-*/") == strlen(r->formula[0]);
 }
 
-/* ---- writing ------------------------------------------------------------------------------------------------------ */
+/* ---- writing --------------------------------------------------------------------------------- */
 
-static void banner(void) { emit("/* Made from the op table by src/ops/generate.c: do not edit. */\n"); }
+static void banner(void)
+{
+    emit("/* Made from the op table by src/ops/generate.c: do not edit. */\n");
+}
 
 /* "tg_value a, tg_value b, " or with commas between and no types */
 static void operand_list(const row *r, const char *before, bool last_comma)
 {
     static const char *const names[] = { "a", "b", "c", "d" };
     for (int i = 0; i < r->operands; i++)
-        emit("%s%s%s", before, r->operands == 1 ? "x" : names[i], i + 1 < r->operands || last_comma ? ", " : "");
+        emit("%s%s%s", before, r->operands == 1 ? "x" : names[i],
+             i + 1 < r->operands || last_comma ? ", " : "");
 }
 
 static void parameters(const row *r, bool site)
@@ -268,7 +295,8 @@ static void inline_function(const row *r)
     const char *first = r->operands == 1 ? "x" : "a", *second = r->operands == 1 ? "x" : "b";
     emit("    const double %s = h->values[v%s.id];\n", first, first);
     if (r->operands == 2) emit("    const double b = h->values[vb.id];\n");
-    emit("    return tg__append(h, %d, v%s.id, v%s.id, %s);\n}\n", code_of(r), first, second, r->formula[0]);
+    emit("    return tg__append(h, %d, v%s.id, v%s.id, %s);\n}\n", code_of(r), first, second,
+         r->formula[0]);
 }
 
 /* The function behind the macro: inline where there is one. */
@@ -281,12 +309,14 @@ static const char *callee(const char *name, const row *r)
 
 static void call_macro(const char *prefix, const char *name, const row *r)
 {
-    if (is_list(r)) emit("#define %s%s(...) TG__LIST_CALL(tg_%s_at, __VA_ARGS__, 0)\n", prefix, name, name);
+    if (is_list(r))
+        emit("#define %s%s(...) TG__LIST_CALL(tg_%s_at, __VA_ARGS__, 0)\n", prefix, name, name);
     else if (r->operands < 0)
-        emit("#define %s%s(...) TG__VALUES_CALL(tg_%s_at, %s, __VA_ARGS__, )\n", prefix, name, name, r->attributes);
+        emit("#define %s%s(...) TG__VALUES_CALL(tg_%s_at, %s, __VA_ARGS__, )\n", prefix, name, name,
+             r->attributes);
     else if (has_attributes(r))
-        emit("#define %s%s(...) TG__ATTRIBUTES_CALL%d(tg_%s_at, %s, __VA_ARGS__, )\n", prefix, name, r->operands,
-             name, r->attributes);
+        emit("#define %s%s(...) TG__ATTRIBUTES_CALL%d(tg_%s_at, %s, __VA_ARGS__, )\n", prefix, name,
+             r->operands, name, r->attributes);
     else {
         emit("#define %s%s(", prefix, name);
         operand_list(r, "", false);
@@ -298,18 +328,25 @@ static void call_macro(const char *prefix, const char *name, const row *r)
 
 static void each(void (*write)(const char *name, const row *r))
 {
-    for (int i = 0; i < n_rows; i++) write(rows[i].name, rows[i].alias_of ? find(rows[i].alias_of) : &rows[i]);
+    for (int i = 0; i < n_rows; i++)
+        write(rows[i].name, rows[i].alias_of ? find(rows[i].alias_of) : &rows[i]);
 }
 
-static void public_macro(const char *name, const row *r) { call_macro("tg_", name, r); }
+static void public_macro(const char *name, const row *r)
+{
+    call_macro("tg_", name, r);
+}
 
 static void write_ops_h(void)
 {
     banner();
-    emit("/* The operations: a function each, tg_NAME, and in C a macro of the same name that also takes numbers for operands,\n"
-         "   attributes as designators, and passes its position on: tg_sum(tg_mul(2, x), .axis = 1). (tg_NAME)(...) and\n"
+    emit("/* The operations: a function each, tg_NAME, and in C a macro of the same name that also "
+         "takes numbers for operands,\n"
+         "   attributes as designators, and passes its position on: tg_sum(tg_mul(2, x), .axis = "
+         "1). (tg_NAME)(...) and\n"
          "   tg_NAME_at are the functions themselves; attributes NULL: the defaults.\n"
-         "   Every operation returns a value on its operands' tape, which owns it; after an error, a null value (tape.h). */\n"
+         "   Every operation returns a value on its operands' tape, which owns it; after an error, "
+         "a null value (tape.h). */\n"
          "#ifndef TAPEGRAD_OPS_H\n#define TAPEGRAD_OPS_H\n\n#include <tapegrad/attributes.h>\n"
          "#include <tapegrad/inline.h>\n\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n");
     each(prototypes);
@@ -329,17 +366,18 @@ static void write_ops_h(void)
 static bool in_libm(const char *name)
 {
     static const char *const names[] = {
-        "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cbrt", "ceil", "copysign", "cos", "cosh", "erf",
-        "erfc", "exp", "exp2", "expm1", "floor", "fma", "fmod", "hypot", "lgamma", "log", "log10", "log1p", "log2",
-        "pow", "remainder", "round", "sin", "sinh", "sqrt", "tan", "tanh", "trunc",
+        "acos",      "acosh", "asin",  "asinh",  "atan", "atan2", "atanh", "cbrt",  "ceil",
+        "copysign",  "cos",   "cosh",  "erf",    "erfc", "exp",   "exp2",  "expm1", "floor",
+        "fma",       "fmod",  "hypot", "lgamma", "log",  "log10", "log1p", "log2",  "pow",
+        "remainder", "round", "sin",   "sinh",   "sqrt", "tan",   "tanh",  "trunc",
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(name, names[i]) == 0) return true;
     return false;
 }
 
-/* How numbers are treated by a short name that C has too: the type of the result, the function, and the type of its arguments.
-   NULL: C has no such name. */
+/* How numbers are treated by a short name that C has too: the type of the result, the function, and
+   the type of its arguments. NULL: C has no such name. */
 static const char *const *c_function(const char *name)
 {
     static const char *const own[][4] = {
@@ -367,7 +405,8 @@ static void short_macro(const char *name, const row *r)
     operand_list(r, "tg_value ", true);
     emit("const tg_site *site)\n{\n    (void)site;\n    return %s(", c[2]);
     for (int i = 0; i < r->operands; i++)
-        emit("%s(%s)tg__number_of(%s)", i ? ", " : "", c[3], r->operands == 1 ? "x" : (const char *[]){ "a", "b", "c" }[i]);
+        emit("%s(%s)tg__number_of(%s)", i ? ", " : "", c[3],
+             r->operands == 1 ? "x" : (const char *[]){ "a", "b", "c" }[i]);
     emit(");\n}\n#define %s(", name);
     operand_list(r, "", false);
     emit(") TG__SHORT%d(%s, tg__number_%s, ", r->operands, callee(name, r), name);
@@ -378,16 +417,21 @@ static void short_macro(const char *name, const row *r)
 static void write_short_h(void)
 {
     banner();
-    emit("/* Short names: add, mul, sum, ... without prefix. Include it after every other header and never in a header.\n"
-         "   Names of <math.h> and abs keep their meaning for numbers: exp(2.0) is libm's. Names of libc functions that are\n"
-         "   hidden by a short name are reached in parentheses: (select)(...), (index)(...), (div)(...). */\n"
-         "#ifndef TAPEGRAD_SHORT_H\n#define TAPEGRAD_SHORT_H\n\n#ifndef __cplusplus\n\n#include <math.h>\n#include <stdlib.h>\n"
-         "#include <tapegrad.h>\n\ntypedef tg_value Value;\n\n"
-         "#define param(...) tg_param(__VA_ARGS__)\n#define input(...) tg_input(__VA_ARGS__)\n"
-         "#define constant(...) tg_constant(__VA_ARGS__)\n#define index(...) tg_index(__VA_ARGS__)\n"
-         "#define scalar(...) tg_scalar(__VA_ARGS__)\n#define number(...) tg_number(__VA_ARGS__)\n"
-         "#define zeros(...) tg_zeros(__VA_ARGS__)\n#define ones(...) tg_ones(__VA_ARGS__)\n"
-         "#define full(...) tg_full(__VA_ARGS__)\n#define detach(x) tg_detach(x)\n\n");
+    emit(
+        "/* Short names: add, mul, sum, ... without prefix. Include it after every other header "
+        "and never in a header.\n"
+        "   Names of <math.h> and abs keep their meaning for numbers: exp(2.0) is libm's. Names of "
+        "libc functions that are\n"
+        "   hidden by a short name are reached in parentheses: (select)(...), (index)(...), "
+        "(div)(...). */\n"
+        "#ifndef TAPEGRAD_SHORT_H\n#define TAPEGRAD_SHORT_H\n\n#ifndef __cplusplus\n\n#include "
+        "<math.h>\n#include <stdlib.h>\n"
+        "#include <tapegrad.h>\n\ntypedef tg_value Value;\n\n"
+        "#define param(...) tg_param(__VA_ARGS__)\n#define input(...) tg_input(__VA_ARGS__)\n"
+        "#define constant(...) tg_constant(__VA_ARGS__)\n#define index(...) tg_index(__VA_ARGS__)\n"
+        "#define scalar(...) tg_scalar(__VA_ARGS__)\n#define number(...) tg_number(__VA_ARGS__)\n"
+        "#define zeros(...) tg_zeros(__VA_ARGS__)\n#define ones(...) tg_ones(__VA_ARGS__)\n"
+        "#define full(...) tg_full(__VA_ARGS__)\n#define detach(x) tg_detach(x)\n\n");
     each(short_macro);
     emit("\n#endif\n#endif\n");
 }
@@ -406,15 +450,19 @@ static void write_maps_index_h(void)
     int n = 1;
     for (int i = 0; i < n_rows; i++) n += rows[i].map;
     banner();
-    emit("#ifndef TG_MAPS_INDEX_H\n#define TG_MAPS_INDEX_H\n/* The codes of elementwise ops are 1 ... TG__MAPS - 1. */\n"
-         "#define TG__MAPS %d\n#endif\n", n);
+    emit("#ifndef TG_MAPS_INDEX_H\n#define TG_MAPS_INDEX_H\n/* The codes of elementwise ops are 1 "
+         "... TG__MAPS - 1. */\n"
+         "#define TG__MAPS %d\n#endif\n",
+         n);
 }
 
-/* A formula with its floating constants wrapped, so that each type's kernels get constants of that type. */
+/* A formula with its floating constants wrapped, so that each type's kernels get constants of that
+   type. */
 static void formula(const char *text)
 {
     for (const char *p = text; *p;) {
-        const bool starts = isdigit((unsigned char)*p) && (p == text || !(isalnum((unsigned char)p[-1]) || p[-1] == '_'));
+        const bool starts = isdigit((unsigned char)*p) &&
+                            (p == text || !(isalnum((unsigned char)p[-1]) || p[-1] == '_'));
         if (!starts) {
             emit("%c", *p++);
             continue;
@@ -430,8 +478,10 @@ static void formula(const char *text)
 static void write_maps_inl(void)
 {
     banner();
-    emit("/* For each elementwise op MAPn(name, value), then for each operand TERMn(name, kind, operand, derivative), or\n"
-         "   ZERO(name, operand) where it has no gradient, then END(name). kind is TIMES, or PICK where a derivative of 0\n"
+    emit("/* For each elementwise op MAPn(name, value), then for each operand TERMn(name, kind, "
+         "operand, derivative), or\n"
+         "   ZERO(name, operand) where it has no gradient, then END(name). kind is TIMES, or PICK "
+         "where a derivative of 0\n"
          "   contributes exactly 0. */\n");
     for (int i = 0; i < n_rows; i++) {
         const row *r = &rows[i];
@@ -464,9 +514,12 @@ static void write_table_inl(void)
         emit("    &tg__op_%s,\n", rows[i].name);
         n++;
     }
-    emit("};\n\nconst int tg__op_count = %d;\n\nstatic const struct { const char *name; int code; } names[] = {\n", n);
+    emit("};\n\nconst int tg__op_count = %d;\n\nstatic const struct { const char *name; int code; "
+         "} names[] = {\n",
+         n);
     for (int i = 0; i < n_rows; i++)
-        emit("    { \"%s\", %d },\n", rows[i].name, code_of(rows[i].alias_of ? find(rows[i].alias_of) : &rows[i]));
+        emit("    { \"%s\", %d },\n", rows[i].name,
+             code_of(rows[i].alias_of ? find(rows[i].alias_of) : &rows[i]));
     emit("};\n");
 }
 
@@ -505,7 +558,8 @@ static void map_body(const row *r)
         const char *first = r->operands == 1 ? "x" : "a", *second = r->operands == 1 ? "x" : "b";
         emit("    tg__head *h = tg__fast%d(", r->operands);
         operand_list(r, "", true);
-        emit("site);\n    if (h) return tg__append(h, %d, %s.id, %s.id, value_%s(", code_of(r), first, second, r->name);
+        emit("site);\n    if (h) return tg__append(h, %d, %s.id, %s.id, value_%s(", code_of(r),
+             first, second, r->name);
         emit(r->operands == 1 ? "h->values[x.id]" : "h->values[a.id], h->values[b.id]");
         emit("));\n");
     }
@@ -536,14 +590,17 @@ static void write_map_api_inl(void)
 
 static void write_ops_md(void)
 {
-    emit("# Operations\n\nMade from the op table when the library is built. Letters: l linear in that operand, n not, 0 no\n"
-         "gradient, i an index tensor, * any number of operands.\n\n| name | operands | meaning | derivative | attributes |\n"
+    emit("# Operations\n\nMade from the op table when the library is built. Letters: l linear in "
+         "that operand, n not, 0 no\n"
+         "gradient, i an index tensor, * any number of operands.\n\n| name | operands | meaning | "
+         "derivative | attributes |\n"
          "|---|---|---|---|---|\n");
     for (int i = 0; i < n_rows; i++) {
         const row *r = rows[i].alias_of ? find(rows[i].alias_of) : &rows[i];
-        emit("| %s | %s | %s%s%s | ", rows[i].name, r->letters, r->doc, rows[i].alias_of ? "; another name of " : "",
-             rows[i].alias_of ? r->name : "");
-        for (int j = 0; r->map && j < r->operands; j++) emit("%s`%s`", j ? ", " : "", r->formula[1 + j]);
+        emit("| %s | %s | %s%s%s | ", rows[i].name, r->letters, r->doc,
+             rows[i].alias_of ? "; another name of " : "", rows[i].alias_of ? r->name : "");
+        for (int j = 0; r->map && j < r->operands; j++)
+            emit("%s`%s`", j ? ", " : "", r->formula[1 + j]);
         emit(" | %s |\n", has_attributes(r) ? r->attributes : "");
     }
 }
@@ -562,10 +619,19 @@ static bool replace(const char *path, const char *text)
 
 int main(int argc, char **argv)
 {
-    static const struct { const char *kind; void (*write)(void); } outputs[] = {
-        { "ops.h", write_ops_h },       { "short.h", write_short_h },           { "codes.h", write_codes_h },
-        { "maps.inl", write_maps_inl }, { "maps_index.h", write_maps_index_h }, { "table.inl", write_table_inl },
-        { "api.inl", write_api_inl },   { "map_api.inl", write_map_api_inl },   { "ops.md", write_ops_md },
+    static const struct {
+        const char *kind;
+        void (*write)(void);
+    } outputs[] = {
+        { "ops.h", write_ops_h },
+        { "short.h", write_short_h },
+        { "codes.h", write_codes_h },
+        { "maps.inl", write_maps_inl },
+        { "maps_index.h", write_maps_index_h },
+        { "table.inl", write_table_inl },
+        { "api.inl", write_api_inl },
+        { "map_api.inl", write_map_api_inl },
+        { "ops.md", write_ops_md },
     };
     if (argc < 4) {
         fprintf(stderr, "usage: generate KIND OUTPUT FAMILY.c ...\n");

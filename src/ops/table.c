@@ -7,8 +7,11 @@
 #include "ops/op.h"
 #include "table.inl" /* generated: tg__ops, names */
 
-/* Code 0: a leaf is an instruction without operands, so that every value comes from an instruction. */
-const tg__op tg__op_leaf = { .name = "leaf", .letters = "", .doc = "input, parameter or constant",
+/* Code 0: a leaf is an instruction without operands, so that every value comes from an instruction.
+ */
+const tg__op tg__op_leaf = { .name = "leaf",
+                             .letters = "",
+                             .doc = "input, parameter or constant",
                              .attributes = &tg__attributes_none };
 
 tg_code tg__fail(const tg__call *c, tg_code code, const char *format, ...)
@@ -57,8 +60,10 @@ bool tg_op_at(int i, tg_op_info *info)
 {
     if (i < 0 || i >= tg_op_count()) return false;
     const tg__op *op = tg__ops[names[i].code];
-    *info = (tg_op_info){ names[i].name, op->letters, op->doc, op->attributes->name, op->value,
-                          { op->derivative[0], op->derivative[1], op->derivative[2] } };
+    *info =
+        (tg_op_info){ names[i].name, op->letters,
+                      op->doc,       op->attributes->name,
+                      op->value,     { op->derivative[0], op->derivative[1], op->derivative[2] } };
     return true;
 }
 

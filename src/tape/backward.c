@@ -1,5 +1,5 @@
-/* The walks over the tape: backwards, adding to the adjoints of each instruction's operands, and forwards, computing
-   values again. */
+/* The walks over the tape: backwards, adding to the adjoints of each instruction's operands, and
+   forwards, computing values again. */
 #include <string.h>
 
 #include "tape/record.h"
@@ -35,9 +35,18 @@ static bool set_up(tg_tape *t, uint32_t i, bool backward, step *s)
         dx = tg__arena_push(&t->scratch, (size_t)n * sizeof *dx);
         if (!x || !dx) return false;
     }
-    s->call = (tg__call){ .op = tg__op_table[in->op], .code = in->op, .k = t->k, .attributes = tg__attributes_of(t, in),
-                          .n = n, .x = x, .y = tg__value_array(t, in->y), .g = NULL, .dx = dx, .scratch = &t->scratch,
-                          .message = s->message, .message_size = sizeof s->message };
+    s->call = (tg__call){ .op = tg__op_table[in->op],
+                          .code = in->op,
+                          .k = t->k,
+                          .attributes = tg__attributes_of(t, in),
+                          .n = n,
+                          .x = x,
+                          .y = tg__value_array(t, in->y),
+                          .g = NULL,
+                          .dx = dx,
+                          .scratch = &t->scratch,
+                          .message = s->message,
+                          .message_size = sizeof s->message };
     for (int j = 0; j < n; j++) x[j] = tg__value_array(t, id[j]);
     for (int j = 0; backward && j < n; j++) {
         const char letter = tg__letter(s->call.op->letters, j);
@@ -47,7 +56,7 @@ static bool set_up(tg_tape *t, uint32_t i, bool backward, step *s)
     return true;
 }
 
-/* ---- backward ------------------------------------------------------------------------------------------------------ */
+/* ---- backward -------------------------------------------------------------------------------- */
 
 static bool all_zero(tg__array g)
 {
@@ -88,7 +97,8 @@ static bool walk_back(tg_tape *t, uint32_t last)
     return true;
 }
 
-/* Adjoints of everything on the tape become zero; with keep_leaves those of leaves stay as they are. */
+/* Adjoints of everything on the tape become zero; with keep_leaves those of leaves stay as they
+   are. */
 static void clear(tg_tape *t, bool keep_leaves)
 {
     if (!keep_leaves) {
@@ -114,38 +124,46 @@ static void seed(const tg_tape *t, uint32_t root, const double *cotangent)
     source.type = TG_F64;
     tg__shape_finish(&source);
     tg__walk w;
-    tg__walk_begin(&w, 2, (const tg__array[]){ d, { &source, (void *)(uintptr_t)(cotangent ? cotangent : &one) } });
+    tg__walk_begin(
+        &w, 2,
+        (const tg__array[]){ d, { &source, (void *)(uintptr_t)(cotangent ? cotangent : &one) } });
     do {
         const double *c = (const double *)(void *)w.p[1];
         for (int64_t i = 0; i < w.n; i++) {
-            if (s->type == TG_F64) ((double *)(void *)w.p[0])[i * w.stride[0]] += c[i * w.stride[1]];
+            if (s->type == TG_F64)
+                ((double *)(void *)w.p[0])[i * w.stride[0]] += c[i * w.stride[1]];
             else ((float *)(void *)w.p[0])[i * w.stride[0]] += (float)c[i * w.stride[1]];
         }
     } while (tg__walk_next(&w));
 }
 
-/* ---- values out of date -------------------------------------------------------------------------------------------- */
+/* ---- values out of date ---------------------------------------------------------------------- */
 
 static void tell_stale(tg_tape *t, uint32_t i, uint32_t leaf)
 {
     const tg_site site = tg__site_of(t, i);
     const tg_site made = tg__site_of(t, leaf);
-    const char *name = tg_name_of((tg_value){ t, t->head.code[leaf].y, tg__generation_of(t, leaf) });
+    const char *name =
+        tg_name_of((tg_value){ t, t->head.code[leaf].y, tg__generation_of(t, leaf) });
     tg__error(t, TG_ERROR_HISTORY, "backward", &site,
-              "%s was recorded here from the leaf %s%sof %s:%d, which has been written since: record again, or call "
+              "%s was recorded here from the leaf %s%sof %s:%d, which has been written since: "
+              "record again, or call "
               "tg_forward",
-              tg__ops[t->head.code[i].op]->name, name ? name : "", name ? " " : "", made.file ? made.file : "?", made.line);
+              tg__ops[t->head.code[i].op]->name, name ? name : "", name ? " " : "",
+              made.file ? made.file : "?", made.line);
 }
 
-/* Where an entry's range begins, for comparing: 0 if it is everything that was recorded from its leaf. */
+/* Where an entry's range begins, for comparing: 0 if it is everything that was recorded from its
+   leaf. */
 static uint32_t beginning(const tg__stale *s)
 {
     return s->from == s->leaf + 1 ? 0 : s->from;
 }
 
-/* A value is out of date if a path leads from it to a written leaf through an instruction of the leaf's range. For the
-   entries whose range begins at from: lowest[i] is the lowest instruction, not below from, on any path from root to i,
-   which is all that the end of a range is to be compared with. */
+/* A value is out of date if a path leads from it to a written leaf through an instruction of the
+   leaf's range. For the entries whose range begins at from: lowest[i] is the lowest instruction,
+   not below from, on any path from root to i, which is all that the end of a range is to be
+   compared with. */
 static bool out_of_date_since(tg_tape *t, uint32_t root, uint32_t from, uint32_t *lowest)
 {
     const tg__stale *list = (const tg__stale *)(void *)t->stale.data;
@@ -172,8 +190,9 @@ static bool out_of_date_since(tg_tape *t, uint32_t root, uint32_t from, uint32_t
     return false;
 }
 
-/* Whether the value of instruction root was made, by any path, from a leaf that was written afterwards. Ranges begin
-   elsewhere than at their leaf only after tg_forward of an earlier value: as a rule there is one round. */
+/* Whether the value of instruction root was made, by any path, from a leaf that was written
+   afterwards. Ranges begin elsewhere than at their leaf only after tg_forward of an earlier value:
+   as a rule there is one round. */
 static bool out_of_date(tg_tape *t, uint32_t root)
 {
     const tg__stale *list = (const tg__stale *)(void *)t->stale.data;
@@ -196,13 +215,14 @@ static bool out_of_date(tg_tape *t, uint32_t root)
     return false;
 }
 
-/* ---- the whole walk ------------------------------------------------------------------------------------------------ */
+/* ---- the whole walk -------------------------------------------------------------------------- */
 
 /* Room for the adjoints of everything on the tape, once for each cotangent. */
 static bool make_planes(tg_tape *t, size_t count)
 {
     const size_t bytes = t->head.n_values * t->element;
-    if (count > SIZE_MAX / (bytes ? bytes : 1) || !tg__arena_grow(&t->adjoints, count * bytes)) return false;
+    if (count > SIZE_MAX / (bytes ? bytes : 1) || !tg__arena_grow(&t->adjoints, count * bytes))
+        return false;
     t->adjoints.used = count * bytes;
     t->adjoint = t->adjoints.data;
     t->plane_bytes = bytes;
@@ -220,23 +240,26 @@ bool tg_backward_with(tg_value root, const tg_backward_options *options)
     const tg__shape *s = tg__value_array(t, root.id).s;
     if (s->type == TG_I64 || !tg__has_gradient(t, root.id)) {
         tg__error(t, TG_ERROR_HISTORY, "backward", &site,
-                  "the value has no history: it is a constant, an input, detached, or recorded without gradients");
+                  "the value has no history: it is a constant, an input, detached, or recorded "
+                  "without gradients");
         return false;
     }
     if (!o.cotangent && s->n != 1) {
-        tg__error(t, TG_ERROR_SHAPE, "backward", &site, "the value has shape %s: without a cotangent it needs one element",
+        tg__error(t, TG_ERROR_SHAPE, "backward", &site,
+                  "the value has shape %s: without a cotangent it needs one element",
                   TG__SHAPE_TEXT(s));
         return false;
     }
     if (out_of_date(t, last)) return false;
     const size_t count = o.count ? o.count : 1;
     if (count > 1 && (o.accumulate || !o.cotangent)) {
-        tg__error(t, TG_ERROR_ARGUMENT, "backward", &site, "several cotangents need to be given, and cannot accumulate");
+        tg__error(t, TG_ERROR_ARGUMENT, "backward", &site,
+                  "several cotangents need to be given, and cannot accumulate");
         return false;
     }
     if (!make_planes(t, count)) {
-        tg__error(t, TG_ERROR_MEMORY, "backward", &site, "no memory for %zu x the gradients of %u values", count,
-                  t->head.n_values);
+        tg__error(t, TG_ERROR_MEMORY, "backward", &site,
+                  "no memory for %zu x the gradients of %u values", count, t->head.n_values);
         return false;
     }
     const int64_t size = s->n;
@@ -257,7 +280,8 @@ bool tg_choose_gradient(tg_tape *t, size_t cotangent)
 {
     if (!t || t->failed) return false;
     if (cotangent >= t->planes) {
-        tg__error(t, TG_ERROR_ARGUMENT, "choose_gradient", NULL, "cotangent %zu of %zu", cotangent, t->planes);
+        tg__error(t, TG_ERROR_ARGUMENT, "choose_gradient", NULL, "cotangent %zu of %zu", cotangent,
+                  t->planes);
         return false;
     }
     t->adjoint = t->adjoints.data + cotangent * t->plane_bytes;
@@ -269,7 +293,7 @@ bool tg_backward(tg_value root)
     return tg_backward_with(root, NULL);
 }
 
-/* ---- forward ------------------------------------------------------------------------------------------------------- */
+/* ---- forward --------------------------------------------------------------------------------- */
 
 static bool step_forward(tg_tape *t, uint32_t i)
 {
@@ -280,7 +304,8 @@ static bool step_forward(tg_tape *t, uint32_t i)
         uint32_t room[2];
         int n;
         const uint32_t *id = tg__operand_ids(t, in, room, &n);
-        t->head.values[in->y] = tg__scalar_value(in->op, v[id[0]], v[id[n > 1]], v[id[n > 2 ? 2 : 0]]);
+        t->head.values[in->y] =
+            tg__scalar_value(in->op, v[id[0]], v[id[n > 1]], v[id[n > 2 ? 2 : 0]]);
         return true;
     }
     step s;

@@ -30,11 +30,13 @@ void tg_ignore_error(const tg_error *error, void *user)
 }
 
 /* "model.c:31: matmul: reason", without the parts that are not known. */
-static void compose(char *text, size_t size, const char *op, const tg_site *site, const char *format, va_list args)
+static void compose(char *text, size_t size, const char *op, const tg_site *site,
+                    const char *format, va_list args)
 {
     int used = 0;
     if (site && site->file) used = snprintf(text, size, "%s:%d: ", site->file, site->line);
-    if (op && used >= 0 && (size_t)used < size) used += snprintf(text + used, size - (size_t)used, "%s: ", op);
+    if (op && used >= 0 && (size_t)used < size)
+        used += snprintf(text + used, size - (size_t)used, "%s: ", op);
     if (used >= 0 && (size_t)used < size) vsnprintf(text + used, size - (size_t)used, format, args);
 }
 
@@ -45,7 +47,8 @@ static void report(const tg_error *error, tg_error_handler *handler, void *user)
     if (getenv("TAPEGRAD_BREAK")) raise(SIGTRAP);
 }
 
-tg_value tg__error(tg_tape *t, tg_code code, const char *op, const tg_site *site, const char *format, ...)
+tg_value tg__error(tg_tape *t, tg_code code, const char *op, const tg_site *site,
+                   const char *format, ...)
 {
     if (t && t->failed) return (tg_value){ t, 0, 0 };
     char local[sizeof((tg_tape *)0)->message];

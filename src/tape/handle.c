@@ -9,7 +9,8 @@ bool tg__is_live_somewhere(const tg_tape *t, tg_value v)
 {
     const tg__segment *s = tg__segments(t);
     const bool described = v.id & TG__DESCRIPTOR;
-    const uint64_t at = described ? (v.id & ~TG__DESCRIPTOR) * (uint64_t)sizeof(tg__descriptor) : v.id;
+    const uint64_t at =
+        described ? (v.id & ~TG__DESCRIPTOR) * (uint64_t)sizeof(tg__descriptor) : v.id;
     uint64_t end = described ? t->descriptors.used : t->head.n_values;
     for (uint32_t i = tg__segment_count(t); i-- > 0;) {
         const uint64_t start = described ? s[i].descriptors : s[i].values;
@@ -28,15 +29,18 @@ tg_tape *tg__tape_of(tg_value v, const char *what, const tg_site *site)
     }
     if (t->failed) return NULL;
     if (!tg__is_live(t, v)) {
-        tg__error(t, TG_ERROR_HANDLE, what, site,
-                  v.generation ? "the value is stale: it was released, or the tape was reset, since it was made"
-                               : "the value is null: it is the result of an operation that failed");
+        tg__error(
+            t, TG_ERROR_HANDLE, what, site,
+            v.generation
+                ? "the value is stale: it was released, or the tape was reset, since it was made"
+                : "the value is null: it is the result of an operation that failed");
         return NULL;
     }
     return t;
 }
 
-/* Where the result of an instruction begins in the value arena; UINT32_MAX if it is a tensor of integers. */
+/* Where the result of an instruction begins in the value arena; UINT32_MAX if it is a tensor of
+   integers. */
 static uint32_t start_of(const tg_tape *t, uint32_t instruction)
 {
     const uint32_t y = t->head.code[instruction].y;
@@ -45,8 +49,8 @@ static uint32_t start_of(const tg_tape *t, uint32_t instruction)
     return d->s.type == TG_I64 ? UINT32_MAX : d->offset;
 }
 
-/* The last instruction whose result begins at or before the offset. Instructions that made integers have no place in
-   that order: the search steps over them. */
+/* The last instruction whose result begins at or before the offset. Instructions that made integers
+   have no place in that order: the search steps over them. */
 static uint32_t maker_of_offset(const tg_tape *t, uint32_t offset)
 {
     uint32_t low = 0, high = t->head.n_code, found = TG__NO_INSTRUCTION;
@@ -110,10 +114,11 @@ tg_site tg__site_of(const tg_tape *t, uint32_t instruction)
     }
     if (low == 0) return (tg_site){ NULL, 0 };
     const uint32_t place = runs[low - 1].place, file = place >> 20;
-    return (tg_site){ file ? ((const char **)(void *)t->files.data)[file - 1] : NULL, (int)(place & 0xfffff) };
+    return (tg_site){ file ? ((const char **)(void *)t->files.data)[file - 1] : NULL,
+                      (int)(place & 0xfffff) };
 }
 
-/* ---- leaves written since something was recorded from them -------------------------------------------------------------- */
+/* ---- leaves written since something was recorded from them ----------------------------------- */
 
 /* The end of the last instruction below end that is no leaf. Remembers what it has looked at. */
 static uint32_t last_op_end(tg_tape *t, uint32_t end)

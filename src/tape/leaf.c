@@ -24,36 +24,40 @@ static bool check_tape(tg_tape *t, const char *what, const tg_site *site)
 }
 
 /* The shape of a leaf with so many dimensions; false after the error. */
-static bool leaf_shape(tg_tape *t, const char *what, tg_type type, int rank, const int64_t *dim, const tg_site *site,
-                       tg__shape *s)
+static bool leaf_shape(tg_tape *t, const char *what, tg_type type, int rank, const int64_t *dim,
+                       const tg_site *site, tg__shape *s)
 {
     *s = (tg__shape){ .type = type, .rank = rank };
     if (rank < 0 || rank > TG_MAX_RANK || (rank > 0 && !dim)) {
-        tg__error(t, TG_ERROR_SHAPE, what, site, "%d axes: there may be 0 to %d", rank, TG_MAX_RANK);
+        tg__error(t, TG_ERROR_SHAPE, what, site, "%d axes: there may be 0 to %d", rank,
+                  TG_MAX_RANK);
         return false;
     }
     for (int i = 0; i < rank; i++) s->dim[i] = dim[i];
     if (tg__shape_finish(s)) return true;
-    tg__error(t, TG_ERROR_SHAPE, what, site, "shape %s has a negative axis or too many elements (more than %d)",
-              TG__SHAPE_TEXT(s), INT32_MAX);
+    tg__error(t, TG_ERROR_SHAPE, what, site,
+              "shape %s has a negative axis or too many elements (more than %d)", TG__SHAPE_TEXT(s),
+              INT32_MAX);
     return false;
 }
 
 static tg_value no_memory(tg_tape *t, const char *what, const tg_site *site, const tg__shape *s)
 {
-    return tg__error(t, TG_ERROR_MEMORY, what, site, "no memory for a leaf of shape %s", TG__SHAPE_TEXT(s));
+    return tg__error(t, TG_ERROR_MEMORY, what, site, "no memory for a leaf of shape %s",
+                     TG__SHAPE_TEXT(s));
 }
 
-/* A leaf with room for its elements, which are the caller's to write; id 0 after an error cannot be told from the first
-   scalar, so the result is the handle. */
-static tg_value new_leaf(tg_tape *t, const char *what, tg_leaf kind, const tg__shape *s, const void *external,
-                         const tg_site *site)
+/* A leaf with room for its elements, which are the caller's to write; id 0 after an error cannot be
+   told from the first scalar, so the result is the handle. */
+static tg_value new_leaf(tg_tape *t, const char *what, tg_leaf kind, const tg__shape *s,
+                         const void *external, const tg_site *site)
 {
     const bool integer = s->type == TG_I64, active = kind == TG_PARAMETER;
     const uint64_t room = s->n ? (uint64_t)s->n : 1;
     const size_t integers = t->integers.used;
     if (!tg__room(t, integer ? 0 : room)) return no_memory(t, what, site, s);
-    if (integer && !tg__arena_grow(&t->integers, integers + room * sizeof(int64_t))) return no_memory(t, what, site, s);
+    if (integer && !tg__arena_grow(&t->integers, integers + room * sizeof(int64_t)))
+        return no_memory(t, what, site, s);
     if (!integer) tg__align(t, room);
     uint32_t id = t->head.n_values;
     if (s->rank || integer || external) {
@@ -61,21 +65,23 @@ static tg_value new_leaf(tg_tape *t, const char *what, tg_leaf kind, const tg__s
         id = tg__describe(t, s, offset, TG__OWNER | (active ? TG__ACTIVE : 0u), external);
         if (!id) return no_memory(t, what, site, s);
     }
-    if (!tg__emit(t, TG__LEAF, active ? 0 : TG__INACTIVE, id, (uint32_t)kind, 0, site)) return no_memory(t, what, site, s);
+    if (!tg__emit(t, TG__LEAF, active ? 0 : TG__INACTIVE, id, (uint32_t)kind, 0, site))
+        return no_memory(t, what, site, s);
     if (integer) t->integers.used += room * sizeof(int64_t);
     else t->head.n_values += (uint32_t)room;
     tg__set_limit(t);
     return (tg_value){ t, id, t->head.generation };
 }
 
-tg_value tg_leaf_new(tg_tape *t, tg_leaf kind, tg_type data_type, const void *data, int rank, const int64_t *shape,
-                     const tg_site *site)
+tg_value tg_leaf_new(tg_tape *t, tg_leaf kind, tg_type data_type, const void *data, int rank,
+                     const int64_t *shape, const tg_site *site)
 {
     static const char *const what = "leaf";
     tg__shape s;
     if (!check_tape(t, what, site)) return (tg_value){ t, 0, 0 };
     if (kind != TG_PARAMETER && kind != TG_INPUT && kind != TG_CONSTANT)
-        return tg__error(t, TG_ERROR_ARGUMENT, what, site, "there is no kind of leaf %d", (int)kind);
+        return tg__error(t, TG_ERROR_ARGUMENT, what, site, "there is no kind of leaf %d",
+                         (int)kind);
     if (data && data_type != TG_F64 && data_type != TG_F32)
         return tg__error(t, TG_ERROR_TYPE, what, site, "data must be double or float");
     if (!leaf_shape(t, what, t->type, rank, shape, site, &s)) return (tg_value){ t, 0, 0 };
@@ -87,26 +93,29 @@ tg_value tg_leaf_new(tg_tape *t, tg_leaf kind, tg_type data_type, const void *da
     return v;
 }
 
-tg_value tg_leaf_view(tg_tape *t, tg_leaf kind, tg_type data_type, const void *data, int rank, const int64_t *shape,
-                      const tg_site *site)
+tg_value tg_leaf_view(tg_tape *t, tg_leaf kind, tg_type data_type, const void *data, int rank,
+                      const int64_t *shape, const tg_site *site)
 {
     static const char *const what = "leaf_view";
     tg__shape s;
     if (!check_tape(t, what, site)) return (tg_value){ t, 0, 0 };
     if (!data) return tg__error(t, TG_ERROR_ARGUMENT, what, site, "data is NULL");
     if (data_type != t->type)
-        return tg__error(t, TG_ERROR_TYPE, what, site, "a view needs data of the tape's type, %s", tg__type_name(t->type));
+        return tg__error(t, TG_ERROR_TYPE, what, site, "a view needs data of the tape's type, %s",
+                         tg__type_name(t->type));
     if (!leaf_shape(t, what, t->type, rank, shape, site, &s)) return (tg_value){ t, 0, 0 };
     return new_leaf(t, what, kind, &s, data, site);
 }
 
-tg_value tg_index_new(tg_tape *t, size_t bytes, const void *data, int rank, const int64_t *shape, const tg_site *site)
+tg_value tg_index_new(tg_tape *t, size_t bytes, const void *data, int rank, const int64_t *shape,
+                      const tg_site *site)
 {
     static const char *const what = "index";
     tg__shape s;
     if (!check_tape(t, what, site)) return (tg_value){ t, 0, 0 };
     if (bytes != sizeof(int32_t) && bytes != sizeof(int64_t))
-        return tg__error(t, TG_ERROR_TYPE, what, site, "integers have 4 or 8 bytes, not %zu", bytes);
+        return tg__error(t, TG_ERROR_TYPE, what, site, "integers have 4 or 8 bytes, not %zu",
+                         bytes);
     if (!leaf_shape(t, what, TG_I64, rank, shape, site, &s)) return (tg_value){ t, 0, 0 };
     const tg_value v = new_leaf(t, what, TG_INPUT, &s, NULL, site);
     if (t->failed) return v;
@@ -135,7 +144,7 @@ tg_value tg_full_new(tg_tape *t, double value, int rank, const int64_t *shape, c
     return v;
 }
 
-/* ---- changing ------------------------------------------------------------------------------------------------------ */
+/* ---- changing -------------------------------------------------------------------------------- */
 
 /* The instruction of a leaf; TG__NO_INSTRUCTION after the error if the handle is none. */
 static uint32_t leaf_of(tg_value v, const char *what, const tg_site *site, tg_tape **tape)
@@ -168,10 +177,12 @@ bool tg_set_data(tg_value v, tg_type data_type, const void *data, size_t n, cons
     if (!data) {
         tg__error(t, TG_ERROR_ARGUMENT, what, site, "data is NULL");
     } else if (integers != (a.s->type == TG_I64)) {
-        tg__error(t, TG_ERROR_TYPE, what, site, integers ? "integers given for a leaf of type %s" : "%s leaf given floats",
+        tg__error(t, TG_ERROR_TYPE, what, site,
+                  integers ? "integers given for a leaf of type %s" : "%s leaf given floats",
                   tg__type_name(a.s->type));
     } else if (n != (size_t)a.s->n) {
-        tg__error(t, TG_ERROR_SHAPE, what, site, "%zu elements given for a leaf of shape %s", n, TG__SHAPE_TEXT(a.s));
+        tg__error(t, TG_ERROR_SHAPE, what, site, "%zu elements given for a leaf of shape %s", n,
+                  TG__SHAPE_TEXT(a.s));
     } else if (note_written(t, leaf, what, site)) {
         convert(a.p, a.s->type, data, data_type, n);
         return true;
@@ -186,8 +197,8 @@ static void *edit(tg_value v, tg_type type)
     if (leaf == TG__NO_INSTRUCTION) return NULL;
     const tg__array a = tg__value_array(t, v.id);
     if (a.s->type != type) {
-        tg__error(t, TG_ERROR_TYPE, "edit", NULL, "the leaf has type %s, not %s", tg__type_name(a.s->type),
-                  tg__type_name(type));
+        tg__error(t, TG_ERROR_TYPE, "edit", NULL, "the leaf has type %s, not %s",
+                  tg__type_name(a.s->type), tg__type_name(type));
         return NULL;
     }
     return note_written(t, leaf, "edit", NULL) ? a.p : NULL;
@@ -218,7 +229,8 @@ bool tg_want_gradient(tg_value v, bool wanted)
     tg__instruction *in = &t->head.code[leaf];
     if (tg__value_array(t, v.id).s->type == TG_I64 || in->a == TG_CONSTANT) {
         if (!wanted) return true;
-        tg__error(t, TG_ERROR_TYPE, "want_gradient", NULL, "constants and index tensors have no gradient");
+        tg__error(t, TG_ERROR_TYPE, "want_gradient", NULL,
+                  "constants and index tensors have no gradient");
         return false;
     }
     in->flags = (uint16_t)((in->flags & ~TG__INACTIVE) | (wanted ? 0 : TG__INACTIVE));

@@ -4,7 +4,7 @@
 
 #include "tape/tape.h"
 
-/* ---- shapes --------------------------------------------------------------------------------------------------------- */
+/* ---- shapes ---------------------------------------------------------------------------------- */
 
 static const tg__shape *shape_of(tg_value v, const char *what)
 {
@@ -29,7 +29,8 @@ int64_t tg_dim(tg_value v, int axis)
     const tg__shape *s = shape_of(v, "dim");
     const int at = s ? tg__axis(axis, s->rank) : -1;
     if (s && at < 0)
-        tg__error(v.tape, TG_ERROR_SHAPE, "dim", NULL, "there is no axis %d in shape %s", axis, TG__SHAPE_TEXT(s));
+        tg__error(v.tape, TG_ERROR_SHAPE, "dim", NULL, "there is no axis %d in shape %s", axis,
+                  TG__SHAPE_TEXT(s));
     return at < 0 ? -1 : s->dim[at];
 }
 
@@ -39,7 +40,7 @@ int64_t tg_size(tg_value v)
     return s ? s->n : -1;
 }
 
-/* ---- elements ------------------------------------------------------------------------------------------------------- */
+/* ---- elements -------------------------------------------------------------------------------- */
 
 static double element(tg__array a)
 {
@@ -59,7 +60,8 @@ static void read_out(tg__array a, double *out)
     do {
         double *y = (double *)(void *)w.p[0];
         const ptrdiff_t step = w.stride[1] * (ptrdiff_t)tg__type_size(a.s->type);
-        for (int64_t i = 0; i < w.n; i++) y[i * w.stride[0]] = element((tg__array){ a.s, w.p[1] + i * step });
+        for (int64_t i = 0; i < w.n; i++)
+            y[i * w.stride[0]] = element((tg__array){ a.s, w.p[1] + i * step });
     } while (tg__walk_next(&w));
 }
 
@@ -73,20 +75,24 @@ static bool one_element(tg_tape *t, const tg__shape *s, const char *what)
 static const void *adjacent(tg_tape *t, tg__array a, tg_type type, const char *what)
 {
     if (a.s->type != type) {
-        tg__error(t, TG_ERROR_TYPE, what, NULL, "the elements are of type %s, not %s", tg__type_name(a.s->type),
-                  tg__type_name(type));
+        tg__error(t, TG_ERROR_TYPE, what, NULL, "the elements are of type %s, not %s",
+                  tg__type_name(a.s->type), tg__type_name(type));
         return NULL;
     }
     if (tg__shape_contiguous(a.s)) return a.p;
-    tg__error(t, TG_ERROR_SHAPE, what, NULL, "the value is a view whose elements are not adjacent: read it with tg_read or "
+    tg__error(t, TG_ERROR_SHAPE, what, NULL,
+              "the value is a view whose elements are not adjacent: read it with tg_read or "
               "tg_grad_read, or make it contiguous");
     return NULL;
 }
 
-static bool check_count(tg_tape *t, const tg__shape *s, const double *out, size_t n, const char *what)
+static bool check_count(tg_tape *t, const tg__shape *s, const double *out, size_t n,
+                        const char *what)
 {
     if (n == (size_t)s->n && (out || n == 0)) return true;
-    tg__error(t, TG_ERROR_SHAPE, what, NULL, out ? "room for %zu elements given, shape %s read" : "no room given (%zu), shape %s read",
+    tg__error(t, TG_ERROR_SHAPE, what, NULL,
+              out ? "room for %zu elements given, shape %s read"
+                  : "no room given (%zu), shape %s read",
               n, TG__SHAPE_TEXT(s));
     return false;
 }
@@ -130,14 +136,15 @@ bool tg_read(tg_value v, double *out, size_t n)
     return true;
 }
 
-/* ---- gradients ------------------------------------------------------------------------------------------------------ */
+/* ---- gradients ------------------------------------------------------------------------------- */
 
 /* Where the gradient lies; p is NULL if the value has none. */
 static tg__array gradient(const tg_tape *t, tg_value v)
 {
     const tg__array a = tg__value_array(t, v.id);
     const uint32_t offset = v.id & TG__DESCRIPTOR ? tg__descriptor_of(t, v.id)->offset : v.id;
-    if (a.s->type == TG_I64 || offset >= t->graded || !tg__has_gradient(t, v.id)) return (tg__array){ a.s, NULL };
+    if (a.s->type == TG_I64 || offset >= t->graded || !tg__has_gradient(t, v.id))
+        return (tg__array){ a.s, NULL };
     return tg__adjoint_array(t, v.id);
 }
 
@@ -177,10 +184,10 @@ double tg_grad_item(tg_value v)
     return d.p && one_element(t, d.s, "grad_item") ? element(d) : NAN;
 }
 
-/* ---- names ---------------------------------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------------- */
 
-/* The list of names: for each the id and generation of its value, the length of the text with its zero, and the text,
-   filled up to a multiple of 4. */
+/* The list of names: for each the id and generation of its value, the length of the text with its
+   zero, and the text, filled up to a multiple of 4. */
 typedef struct entry {
     uint32_t id, generation, length;
 } entry;
@@ -191,7 +198,8 @@ tg_value tg_name(tg_value v, const char *name)
     if (!t) return v;
     const size_t length = name ? strlen(name) + 1 : 0;
     if (length == 0 || length > UINT16_MAX) {
-        tg__error(t, TG_ERROR_ARGUMENT, "name", NULL, name ? "the name is too long" : "the name is NULL");
+        tg__error(t, TG_ERROR_ARGUMENT, "name", NULL,
+                  name ? "the name is too long" : "the name is NULL");
         return v;
     }
     const size_t start = t->names.used, size = sizeof(entry) + (length + 3) / 4 * 4;
@@ -218,7 +226,7 @@ const char *tg_name_of(tg_value v)
     return found;
 }
 
-/* ---- detach --------------------------------------------------------------------------------------------------------- */
+/* ---- detach ---------------------------------------------------------------------------------- */
 
 tg_value tg_detach_at(tg_value v, const tg_site *site)
 {

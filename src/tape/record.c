@@ -1,5 +1,5 @@
-/* Recording: looks at the operands, computes the value, appends the instruction. The life of one value is this file from
-   bottom to top. */
+/* Recording: looks at the operands, computes the value, appends the instruction. The life of one
+   value is this file from bottom to top. */
 #include "tape/record.h"
 
 #include <stddef.h>
@@ -40,10 +40,11 @@ static tg_value no_memory(const application *a)
 {
     const size_t limit = a->tape->memory.max_bytes;
     if (!limit) return fail(a, TG_ERROR_MEMORY, "no memory");
-    return tg__error(a->tape, TG_ERROR_MEMORY, a->op->name, a->site, "no memory within the tape's limit of %zu bytes", limit);
+    return tg__error(a->tape, TG_ERROR_MEMORY, a->op->name, a->site,
+                     "no memory within the tape's limit of %zu bytes", limit);
 }
 
-/* ---- numbers as operands ------------------------------------------------------------------------------------------ */
+/* ---- numbers as operands --------------------------------------------------------------------- */
 
 static tg__constant *constant_slot(tg_tape *t, double x)
 {
@@ -52,11 +53,13 @@ static tg__constant *constant_slot(tg_tape *t, double x)
     return &t->constant[(bits * 0x9E3779B97F4A7C15u) >> 58];
 }
 
-/* The scalar of the value arena that holds this number: the one that the newest segment has, or a new one. */
+/* The scalar of the value arena that holds this number: the one that the newest segment has, or a
+   new one. */
 static tg__constant *constant_of(tg_tape *t, double x, const tg_site *site)
 {
     tg__constant *c = constant_slot(t, x);
-    if (memcmp(&c->x, &x, sizeof x) == 0 && c->generation == t->head.generation && c->generation != UINT32_MAX)
+    if (memcmp(&c->x, &x, sizeof x) == 0 && c->generation == t->head.generation &&
+        c->generation != UINT32_MAX)
         return c;
     if (!tg__room(t, 1)) return NULL;
     const uint32_t id = t->head.n_values;
@@ -76,7 +79,7 @@ static uint32_t inactive_constant(tg_tape *t, tg__constant *c)
     return c->descriptor;
 }
 
-/* ---- operands ----------------------------------------------------------------------------------------------------- */
+/* ---- operands -------------------------------------------------------------------------------- */
 
 /* The tape of the operands. Values of two tapes give both the error. */
 static bool find_tape(application *a, const tg_value *x)
@@ -84,17 +87,21 @@ static bool find_tape(application *a, const tg_value *x)
     for (int i = 0; i < a->n; i++) {
         if (x[i].tape == TG__NUMBER) continue;
         if (!x[i].tape) {
-            tg__error(a->tape, TG_ERROR_HANDLE, a->op->name, a->site, "operand %d is a null value", i + 1);
+            tg__error(a->tape, TG_ERROR_HANDLE, a->op->name, a->site, "operand %d is a null value",
+                      i + 1);
             return false;
         }
         if (a->tape && a->tape != x[i].tape) {
-            tg__error(a->tape, TG_ERROR_HANDLE, a->op->name, a->site, "the operands are values of two tapes");
-            tg__error(x[i].tape, TG_ERROR_HANDLE, a->op->name, a->site, "the operands are values of two tapes");
+            tg__error(a->tape, TG_ERROR_HANDLE, a->op->name, a->site,
+                      "the operands are values of two tapes");
+            tg__error(x[i].tape, TG_ERROR_HANDLE, a->op->name, a->site,
+                      "the operands are values of two tapes");
             return false;
         }
         a->tape = x[i].tape;
     }
-    if (!a->tape) tg__error(NULL, TG_ERROR_HANDLE, a->op->name, a->site, "no operand is a value of a tape");
+    if (!a->tape)
+        tg__error(NULL, TG_ERROR_HANDLE, a->op->name, a->site, "no operand is a value of a tape");
     return a->tape && !a->tape->failed;
 }
 
@@ -104,8 +111,9 @@ static bool check_type(const application *a, int i)
     const tg_type type = a->x[i].s->type;
     if (a->op->kind == TG__VIEW) return true;
     if (index ? type == TG_I64 : type == a->tape->type) return true;
-    tg__error(a->tape, TG_ERROR_TYPE, a->op->name, a->site, "operand %d has elements of type %s, where %s is wanted",
-              i + 1, tg__type_name(type), index ? "an index tensor (i64)" : tg__type_name(a->tape->type));
+    tg__error(a->tape, TG_ERROR_TYPE, a->op->name, a->site,
+              "operand %d has elements of type %s, where %s is wanted", i + 1, tg__type_name(type),
+              index ? "an index tensor (i64)" : tg__type_name(a->tape->type));
     return false;
 }
 
@@ -119,8 +127,10 @@ static bool take_operand(application *a, const tg_value *x, int i)
     } else {
         if (!tg__is_live(t, *x)) {
             tg__error(t, TG_ERROR_HANDLE, a->op->name, a->site,
-                      x->generation ? "operand %d is stale: it was released, or the tape was reset, since it was made"
-                                    : "operand %d is null: it is the result of an operation that failed",
+                      x->generation
+                          ? "operand %d is stale: it was released, or the tape was reset, since it "
+                            "was made"
+                          : "operand %d is null: it is the result of an operation that failed",
                       i + 1);
             return false;
         }
@@ -131,13 +141,15 @@ static bool take_operand(application *a, const tg_value *x, int i)
     return check_type(a, i);
 }
 
-/* In an operation on tensors, numbers are inactive; and a gradient flows where an active operand has one. */
+/* In an operation on tensors, numbers are inactive; and a gradient flows where an active operand
+   has one. */
 static bool settle_activity(application *a, const tg_value *x)
 {
     for (int i = 0; i < a->n; i++) {
         const char letter = tg__letter(a->op->letters, i);
         if (x[i].tape == TG__NUMBER) {
-            a->id[i] = inactive_constant(a->tape, constant_of(a->tape, tg__number_of(x[i]), a->site));
+            a->id[i] =
+                inactive_constant(a->tape, constant_of(a->tape, tg__number_of(x[i]), a->site));
             if (!a->id[i]) return no_memory(a), false;
             a->x[i] = tg__value_array(a->tape, a->id[i]);
         }
@@ -162,7 +174,7 @@ static bool take_operands(application *a, const tg_value *x)
     return true;
 }
 
-/* ---- scalar maps --------------------------------------------------------------------------------------------------- */
+/* ---- scalar maps ----------------------------------------------------------------------------- */
 
 static bool put_operands(const application *a, bool attributes, uint32_t *place)
 {
@@ -170,7 +182,9 @@ static bool put_operands(const application *a, bool attributes, uint32_t *place)
     const size_t ids = ((size_t)a->n * sizeof(uint32_t) + 7) / 8 * 8;
     const size_t size = attributes ? a->op->attributes->size : 0;
     const size_t start = pool->used;
-    if (start / sizeof(uint32_t) > UINT32_MAX || !tg__arena_grow(pool, start + ids + (size + 7) / 8 * 8)) return false;
+    if (start / sizeof(uint32_t) > UINT32_MAX ||
+        !tg__arena_grow(pool, start + ids + (size + 7) / 8 * 8))
+        return false;
     memcpy(pool->data + start, a->id, (size_t)a->n * sizeof(uint32_t));
     if (size) memcpy(pool->data + start + ids, a->attributes, size);
     pool->used = start + ids + (size + 7) / 8 * 8;
@@ -198,7 +212,8 @@ static tg_value record_scalar(const application *a)
     t->head.n_values++;
     if (t->type == TG_F64) {
         const double *v = t->head.values;
-        t->head.values[id] = tg__scalar_value(a->code, v[a->id[0]], v[a->id[a->n > 1]], v[a->id[a->n > 2 ? 2 : 0]]);
+        t->head.values[id] =
+            tg__scalar_value(a->code, v[a->id[0]], v[a->id[a->n > 1]], v[a->id[a->n > 2 ? 2 : 0]]);
     } else {
         const void *const x[3] = { a->x[0].p, a->x[a->n > 1].p, a->x[a->n > 2 ? 2 : 0].p };
         t->k->map_forward[a->code](1, tg__value_array(t, id).p, x, (const ptrdiff_t[3]){ 1, 1, 1 });
@@ -207,14 +222,23 @@ static tg_value record_scalar(const application *a)
     return (tg_value){ t, id, t->head.generation };
 }
 
-/* ---- tensors -------------------------------------------------------------------------------------------------------- */
+/* ---- tensors --------------------------------------------------------------------------------- */
 
-/* All fields are named here and there is no zeroed shape below: zeros for the rest would be a call to the microcode that
-   costs as much as a small operation. */
+/* All fields are named here and there is no zeroed shape below: zeros for the rest would be a call
+   to the microcode that costs as much as a small operation. */
 static tg__call call_of(const application *a, char *message, size_t size)
 {
-    return (tg__call){ .op = a->op, .code = a->code, .k = a->tape->k, .attributes = a->attributes, .n = a->n, .x = a->x,
-                       .y = { NULL, NULL }, .g = NULL, .dx = NULL, .scratch = &a->tape->scratch, .message = message,
+    return (tg__call){ .op = a->op,
+                       .code = a->code,
+                       .k = a->tape->k,
+                       .attributes = a->attributes,
+                       .n = a->n,
+                       .x = a->x,
+                       .y = { NULL, NULL },
+                       .g = NULL,
+                       .dx = NULL,
+                       .scratch = &a->tape->scratch,
+                       .message = message,
                        .message_size = size };
 }
 
@@ -223,15 +247,16 @@ static tg_value rule_failed(const application *a, tg_code code, const char *mess
     return code == TG_ERROR_MEMORY ? no_memory(a) : fail(a, code, message);
 }
 
-/* The result's place: a scalar of the value arena where it can be one, else a descriptor. 0 elements take one place, so
-   that every instruction's result begins somewhere of its own. */
+/* The result's place: a scalar of the value arena where it can be one, else a descriptor. 0
+   elements take one place, so that every instruction's result begins somewhere of its own. */
 static bool make_result(const application *a, const tg__shape *s, uint32_t *id)
 {
     tg_tape *t = a->tape;
     const uint64_t room = s->n ? (uint64_t)s->n : 1;
     if (s->type == TG_I64) {
         const size_t start = t->integers.used;
-        if (!tg__room(t, 0) || !tg__arena_grow(&t->integers, start + room * sizeof(int64_t))) return false;
+        if (!tg__room(t, 0) || !tg__arena_grow(&t->integers, start + room * sizeof(int64_t)))
+            return false;
         if (start / sizeof(int64_t) > INT32_MAX) return false;
         *id = tg__describe(t, s, (uint32_t)(start / sizeof(int64_t)), TG__OWNER, NULL);
         if (*id) t->integers.used += room * sizeof(int64_t);
@@ -240,7 +265,8 @@ static bool make_result(const application *a, const tg__shape *s, uint32_t *id)
     if (!tg__room(t, room)) return false;
     tg__align(t, room);
     *id = t->head.n_values;
-    if (s->rank) *id = tg__describe(t, s, t->head.n_values, TG__OWNER | (a->active ? TG__ACTIVE : 0u), NULL);
+    if (s->rank)
+        *id = tg__describe(t, s, t->head.n_values, TG__OWNER | (a->active ? TG__ACTIVE : 0u), NULL);
     if (s->rank && !*id) return false;
     t->head.n_values += (uint32_t)room;
     return true;
@@ -276,9 +302,11 @@ static tg_value record_tensor(application *a)
     tg_code code = a->op->shape(&c, &s);
     if (code != TG_OK) return rule_failed(a, code, message);
     if (s.type != TG_I64) s.type = t->type;
-    if (s.rank > TG_MAX_RANK) return fail(a, TG_ERROR_SHAPE, "the result would have more than 8 axes");
+    if (s.rank > TG_MAX_RANK)
+        return fail(a, TG_ERROR_SHAPE, "the result would have more than 8 axes");
     if (!tg__shape_finish(&s))
-        return tg__error(t, TG_ERROR_SHAPE, a->op->name, a->site, "a result of shape %s is too large: more than %d elements",
+        return tg__error(t, TG_ERROR_SHAPE, a->op->name, a->site,
+                         "a result of shape %s is too large: more than %d elements",
                          TG__SHAPE_TEXT(&s), INT32_MAX);
     const stand before = stand_of(t);
     uint32_t id;
@@ -288,7 +316,8 @@ static tg_value record_tensor(application *a)
     }
     c.y = tg__value_array(t, id);
     code = a->op->forward(&c);
-    if (code == TG_OK && !append(a, TG__TENSOR | (a->active ? 0 : TG__INACTIVE), a->op->attributes->size > 0, id))
+    if (code == TG_OK &&
+        !append(a, TG__TENSOR | (a->active ? 0 : TG__INACTIVE), a->op->attributes->size > 0, id))
         code = TG_ERROR_MEMORY;
     if (code != TG_OK) {
         go_back(t, before);
@@ -324,7 +353,8 @@ static tg_value record_view(application *a, tg_value x)
     s.n = 1;
     for (int i = 0; i < s.rank; i++) {
         if (s.dim[i] && s.n > INT32_MAX / s.dim[i])
-            return tg__error(t, TG_ERROR_SHAPE, a->op->name, a->site, "a result of shape %s is too large: more than %d elements",
+            return tg__error(t, TG_ERROR_SHAPE, a->op->name, a->site,
+                             "a result of shape %s is too large: more than %d elements",
                              TG__SHAPE_TEXT(&s), INT32_MAX);
         s.n *= s.dim[i];
     }
@@ -335,7 +365,8 @@ static tg_value record_view(application *a, tg_value x)
     if (is_scalar(t, &s, base, active)) {
         /* It lives as long as the elements do, which may be longer than the view x of them. */
         const bool owner = !d || d->flags & TG__OWNER;
-        return (tg_value){ t, offset, owner ? x.generation : tg__generation_of(t, tg__maker(t, base)) };
+        return (tg_value){ t, offset,
+                           owner ? x.generation : tg__generation_of(t, tg__maker(t, base)) };
     }
     const char *external = d ? d->external : NULL;
     if (external) external += delta * (int64_t)tg__type_size(s.type);
@@ -343,7 +374,7 @@ static tg_value record_view(application *a, tg_value x)
     return id ? (tg_value){ t, id, t->head.generation } : no_memory(a);
 }
 
-/* ---- the way in ---------------------------------------------------------------------------------------------------- */
+/* ---- the way in ------------------------------------------------------------------------------ */
 
 tg_value tg__record(int code, const tg_value *x, int n, const void *attributes, const tg_site *site)
 {
@@ -359,8 +390,8 @@ tg_value tg__record(int code, const tg_value *x, int n, const void *attributes, 
     const int wanted = tg__operands(a.op->letters);
     if (n < 1 || (wanted != -1 && n != wanted)) {
         tg_tape *t = n > 0 && x && x[0].tape != TG__NUMBER ? x[0].tape : NULL;
-        return tg__error(t, TG_ERROR_ARGUMENT, a.op->name, site, "%d operands given, %s%d wanted", n,
-                         wanted == -1 ? "at least " : "", wanted == -1 ? 1 : wanted);
+        return tg__error(t, TG_ERROR_ARGUMENT, a.op->name, site, "%d operands given, %s%d wanted",
+                         n, wanted == -1 ? "at least " : "", wanted == -1 ? 1 : wanted);
     }
     if (!x) return tg__error(NULL, TG_ERROR_HANDLE, a.op->name, site, "the operands are NULL");
     if (!find_tape(&a, x) || !take_operands(&a, x)) return (tg_value){ a.tape, 0, 0 };
@@ -373,18 +404,25 @@ tg_value tg__record(int code, const tg_value *x, int n, const void *attributes, 
 tg_value tg_apply(tg_tape *t, const char *name, const tg_value *x, int n, const char *attributes)
 {
     const int code = name ? tg__find(name) : 0;
-    if (!code) return tg__error(t, TG_ERROR_ARGUMENT, "apply", NULL, "there is no operation named %s", name ? name : "NULL");
+    if (!code)
+        return tg__error(t, TG_ERROR_ARGUMENT, "apply", NULL, "there is no operation named %s",
+                         name ? name : "NULL");
     const tg__op *op = tg__op_table[code];
     if (!x || n < 1) return tg__error(t, TG_ERROR_ARGUMENT, op->name, NULL, "no operands given");
-    union { max_align_t align; char byte[sizeof(tg_list_attributes) + sizeof(tg_reduce_attributes)]; } room;
+    union {
+        max_align_t align;
+        char byte[sizeof(tg_list_attributes) + sizeof(tg_reduce_attributes)];
+    } room;
     char message[MESSAGE];
     if (attributes) {
-        const tg_code parsed = tg__attributes_parse(op->attributes, attributes, &room, message, sizeof message);
+        const tg_code parsed =
+            tg__attributes_parse(op->attributes, attributes, &room, message, sizeof message);
         if (parsed != TG_OK) return tg__error(t, parsed, op->name, NULL, "%s", message);
     }
     for (int i = 0; x && i < n; i++) {
         if (x[i].tape == t) continue;
-        return tg__error(t, TG_ERROR_HANDLE, op->name, NULL, "operand %d is no value of the tape", i + 1);
+        return tg__error(t, TG_ERROR_HANDLE, op->name, NULL, "operand %d is no value of the tape",
+                         i + 1);
     }
     return tg__record(code, x, n, attributes ? &room : NULL, NULL);
 }

@@ -6,10 +6,12 @@
 
 #include "ops/op.h"
 
-/* Applies the op with this code to n operands and records it. attributes NULL: the defaults. A null value after an error. */
+/* Applies the op with this code to n operands and records it. attributes NULL: the defaults. A null
+   value after an error. */
 tg_value tg__record(int op, const tg_value *x, int n, const void *attributes, const tg_site *site);
 
-/* The table that recording, forward and backward go by; tests of the checks put altered rows here. */
+/* The table that recording, forward and backward go by; tests of the checks put altered rows here.
+ */
 extern const tg__op *const *tg__op_table;
 
 #endif

@@ -7,18 +7,28 @@ enum { MAX_FILES = 4095, MAX_LINE = (1 << 20) - 1 };
 
 static const size_t default_reserve = (size_t)4 << 30;
 
-/* ---- making a tape ------------------------------------------------------------------------------------------------- */
+/* ---- making a tape --------------------------------------------------------------------------- */
 
 static void each_arena(tg_tape *t, void (*f)(tg_tape *t, tg__arena *a))
 {
-    tg__arena *const all[] = { &t->code, &t->values,   &t->adjoints, &t->integers, &t->descriptors, &t->pool,
-                               &t->runs, &t->names,    &t->segments, &t->files,    &t->stale,       &t->scratch };
+    tg__arena *const all[] = { &t->code,        &t->values, &t->adjoints, &t->integers,
+                               &t->descriptors, &t->pool,   &t->runs,     &t->names,
+                               &t->segments,    &t->files,  &t->stale,    &t->scratch };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) f(t, all[i]);
 }
 
-static void init_arena(tg_tape *t, tg__arena *a) { tg__arena_init(a, &t->memory); }
-static void free_arena(tg_tape *t, tg__arena *a) { (void)t, tg__arena_free(a); }
-static void settle_arena(tg_tape *t, tg__arena *a) { (void)t, tg__arena_settle(a); }
+static void init_arena(tg_tape *t, tg__arena *a)
+{
+    tg__arena_init(a, &t->memory);
+}
+static void free_arena(tg_tape *t, tg__arena *a)
+{
+    (void)t, tg__arena_free(a);
+}
+static void settle_arena(tg_tape *t, tg__arena *a)
+{
+    (void)t, tg__arena_settle(a);
+}
 
 static uint32_t next_generation(tg_tape *t)
 {
@@ -32,9 +42,15 @@ static bool open_segment(tg_tape *t, uint32_t mark)
     const size_t used = t->segments.used;
     if (!tg__arena_grow(&t->segments, used + sizeof(tg__segment))) return false;
     t->segments.used += sizeof(tg__segment);
-    const tg__segment s = { .generation = next_generation(t), .mark = mark, .values = t->head.n_values,
-                            .code = t->head.n_code, .runs = t->head.n_runs, .integers = t->integers.used,
-                            .descriptors = t->descriptors.used, .pool = t->pool.used, .names = t->names.used };
+    const tg__segment s = { .generation = next_generation(t),
+                            .mark = mark,
+                            .values = t->head.n_values,
+                            .code = t->head.n_code,
+                            .runs = t->head.n_runs,
+                            .integers = t->integers.used,
+                            .descriptors = t->descriptors.used,
+                            .pool = t->pool.used,
+                            .names = t->names.used };
     t->top = &tg__segments(t)[used / sizeof s];
     *t->top = s;
     t->head.generation = s.generation;
@@ -61,8 +77,12 @@ tg_tape *tg_tape_new(const tg_tape_options *options)
         tg__error(NULL, TG_ERROR_MEMORY, "tape_new", NULL, "no memory for a tape");
         return NULL;
     }
-    *t = (tg_tape){ .type = o.type, .element = tg__type_size(o.type), .memory = memory, .on_error = o.on_error,
-                    .user = o.user, .head.line = -1 };
+    *t = (tg_tape){ .type = o.type,
+                    .element = tg__type_size(o.type),
+                    .memory = memory,
+                    .on_error = o.on_error,
+                    .user = o.user,
+                    .head.line = -1 };
     t->k = tg__kernels_for(o.type);
     each_arena(t, init_arena);
     if (!open_segment(t, 0)) {
@@ -86,7 +106,7 @@ tg_type tg_tape_type(const tg_tape *t)
     return t ? t->type : TG_F64;
 }
 
-/* ---- room ---------------------------------------------------------------------------------------------------------- */
+/* ---- room ------------------------------------------------------------------------------------ */
 
 void tg__set_limit(tg_tape *t)
 {
@@ -102,16 +122,20 @@ void tg__set_limit(tg_tape *t)
 bool tg__room(tg_tape *t, uint64_t elements)
 {
     elements += elements > 1 ? 64 / t->element : 0; /* for tg__align */
-    if (elements > INT32_MAX || t->head.n_values + elements > INT32_MAX || t->head.n_code == UINT32_MAX - 1) return false;
+    if (elements > INT32_MAX || t->head.n_values + elements > INT32_MAX ||
+        t->head.n_code == UINT32_MAX - 1)
+        return false;
     if (!tg__arena_grow(&t->values, (t->head.n_values + elements) * t->element)) return false;
-    if (!tg__arena_grow(&t->code, (t->head.n_code + (size_t)1) * sizeof(tg__instruction))) return false;
+    if (!tg__arena_grow(&t->code, (t->head.n_code + (size_t)1) * sizeof(tg__instruction)))
+        return false;
     t->head.values = (double *)(void *)t->values.data;
     t->head.code = (tg__instruction *)(void *)t->code.data;
     tg__set_limit(t);
     return true;
 }
 
-/* The number of a source file, with room for it in the list; 0 if it is unknown. False: no memory. */
+/* The number of a source file, with room for it in the list; 0 if it is unknown. False: no memory.
+ */
 static bool file_number(tg_tape *t, const char *file, uint32_t *number)
 {
     const char **files = (const char **)(void *)t->files.data;
@@ -152,14 +176,16 @@ static bool note_place(tg_tape *t, const tg_site *site)
     return true;
 }
 
-bool tg__emit(tg_tape *t, int op, int flags, uint32_t y, uint32_t a, uint32_t b, const tg_site *site)
+bool tg__emit(tg_tape *t, int op, int flags, uint32_t y, uint32_t a, uint32_t b,
+              const tg_site *site)
 {
     if (!note_place(t, site)) return false;
     t->head.code[t->head.n_code++] = (tg__instruction){ (uint16_t)op, (uint16_t)flags, y, a, b };
     return true;
 }
 
-uint32_t tg__describe(tg_tape *t, const tg__shape *s, uint32_t offset, uint32_t flags, const void *external)
+uint32_t tg__describe(tg_tape *t, const tg__shape *s, uint32_t offset, uint32_t flags,
+                      const void *external)
 {
     const size_t used = t->descriptors.used;
     if (used / sizeof(tg__descriptor) >= INT32_MAX) return 0;
@@ -173,7 +199,7 @@ uint32_t tg__describe(tg_tape *t, const tg__shape *s, uint32_t offset, uint32_t 
     return (uint32_t)(used / sizeof *d) | TG__DESCRIPTOR;
 }
 
-/* ---- stretches ------------------------------------------------------------------------------------------------------ */
+/* ---- stretches ------------------------------------------------------------------------------- */
 
 /* Takes back everything from segment s on, and opens a new one in its place. */
 static void truncate_to(tg_tape *t, uint32_t segment)
@@ -218,8 +244,10 @@ bool tg_release(tg_mark mark)
     const bool live = t && mark.segment > 0 && mark.segment < tg__segment_count(t) &&
                       tg__segments(t)[mark.segment].mark == mark.generation;
     if (!live) {
-        tg__error(t, TG_ERROR_HANDLE, "release", NULL,
-                  t ? "the mark is none of this tape's, or was taken back by a release to an earlier one" : "the tape is NULL");
+        tg__error(
+            t, TG_ERROR_HANDLE, "release", NULL,
+            t ? "the mark is none of this tape's, or was taken back by a release to an earlier one"
+              : "the tape is NULL");
         return false;
     }
     truncate_to(t, mark.segment);
@@ -264,8 +292,8 @@ tg_tape_stats tg_stats(const tg_tape *t)
         .allocations = t->memory.allocations,
     };
     const size_t values = t->head.n_values * t->element;
-    s.bytes_used = t->head.n_code * sizeof(tg__instruction) + t->head.n_runs * sizeof(tg__run) + values +
-                   (t->adjoints.used < values ? t->adjoints.used : values) + t->integers.used + t->descriptors.used +
-                   t->pool.used + t->names.used;
+    s.bytes_used = t->head.n_code * sizeof(tg__instruction) + t->head.n_runs * sizeof(tg__run) +
+                   values + (t->adjoints.used < values ? t->adjoints.used : values) +
+                   t->integers.used + t->descriptors.used + t->pool.used + t->names.used;
     return s;
 }

@@ -1,10 +1,11 @@
 /* The tape's own data: what record.c writes and backward.c reads.
 
-   Values lie in one arena of the tape's type, adjoints in another at the same offsets, integers in a third. An id is the offset
-   of a scalar in the value arena, or, with its top bit set, the index of a descriptor. A view is a descriptor over
-   another value's elements, never an instruction. An instruction of the form (op, y, a, b) holds ids; with TG__POOL set,
-   a is the place in the pool of b operands, followed by the attributes. Instructions lie in the order of their
-   results in the value arena. */
+   Values lie in one arena of the tape's type, adjoints in another at the same offsets, integers in
+   a third. An id is the offset of a scalar in the value arena, or, with its top bit set, the index
+   of a descriptor. A view is a descriptor over another value's elements, never an instruction. An
+   instruction of the form (op, y, a, b) holds ids; with TG__POOL set, a is the place in the pool of
+   b operands, followed by the attributes. Instructions lie in the order of their results in the
+   value arena. */
 #ifndef TG_TAPE_TAPE_H
 #define TG_TAPE_TAPE_H
 
@@ -34,7 +35,7 @@ enum {
 
 typedef struct tg__descriptor {
     tg__shape s;
-    uint32_t offset;      /* of the first element, in the arena of its type; adjoints lie there too */
+    uint32_t offset; /* of the first element, in the arena of its type; adjoints lie there too */
     uint32_t flags;
     const void *external; /* first element in the caller's memory, or NULL: in the arena */
 } tg__descriptor;
@@ -47,7 +48,8 @@ typedef struct tg__segment {
     size_t integers, descriptors, pool, names; /* bytes */
 } tg__segment;
 
-/* Instructions from ... to (without) may use the leaf made by instruction leaf, which has been written since. */
+/* Instructions from ... to (without) may use the leaf made by instruction leaf, which has been
+   written since. */
 typedef struct tg__stale {
     uint32_t leaf, from, to;
 } tg__stale;
@@ -67,14 +69,15 @@ struct tg_tape {
     size_t element;
     const tg__kernels *k;
     tg__memory memory;
-    tg__arena code, values, adjoints, integers, descriptors, pool, runs, names, segments, files, stale, scratch;
+    tg__arena code, values, adjoints, integers, descriptors, pool, runs, names, segments, files,
+        stale, scratch;
     tg__segment *top;     /* the newest */
     uint32_t generations; /* given out so far; saturates */
     int no_grad;
     uint32_t graded; /* values below this offset have the gradients of the last backward */
-    char *adjoint;   /* those of the cotangent in use: plane after plane of plane_bytes in the arena */
+    char *adjoint;   /* of the cotangent in use: plane after plane of plane_bytes in the arena */
     size_t plane_bytes, planes;
-    uint32_t ops_known, ops_end; /* no instruction in ops_end ... ops_known - 1 is other than a leaf */
+    uint32_t ops_known, ops_end; /* ops_end ... ops_known - 1 are all leaves */
     tg__constant constant[TG__CONSTANTS];
     bool failed;
     tg_error error;
@@ -83,34 +86,39 @@ struct tg_tape {
     void *user;
 };
 
-/* ---- errors (error.c) --------------------------------------------------------------------------------------------- */
+/* ---- errors (error.c) ------------------------------------------------------------------------ */
 
-/* Makes the error the tape's, unless it has one already; tape NULL: goes to the process-wide handler. Returns a null value
-   of the tape. */
+/* Makes the error the tape's, unless it has one already; tape NULL: goes to the process-wide
+   handler. Returns a null value of the tape. */
 __attribute__((format(printf, 5, 6))) tg_value tg__error(tg_tape *t, tg_code code, const char *op,
-                                                         const tg_site *site, const char *format, ...);
+                                                         const tg_site *site, const char *format,
+                                                         ...);
 
-/* ---- room (tape.c) ------------------------------------------------------------------------------------------------ */
+/* ---- room (tape.c) --------------------------------------------------------------------------- */
 
 /* Room for so many more elements in the value arena, and one more instruction. */
 bool tg__room(tg_tape *t, uint64_t elements);
 
-/* Moves the end of the value arena to where a tensor of n elements should begin, for which and 64 bytes more there is room:
-   longer ones begin at a cache line, so that vectors do not straddle two. */
+/* Moves the end of the value arena to where a tensor of n elements should begin, for which and 64
+   bytes more there is room: longer ones begin at a cache line, so that vectors do not straddle two.
+ */
 static inline void tg__align(tg_tape *t, uint64_t n)
 {
     const uint32_t line = (uint32_t)(64 / t->element);
     if (n >= 2 * line) t->head.n_values = (t->head.n_values + line - 1) / line * line;
 }
 
-/* Sets head.limit from what room there is, or to 0 if something is out of the way of inlined operations. */
+/* Sets head.limit from what room there is, or to 0 if something is out of the way of inlined
+   operations. */
 void tg__set_limit(tg_tape *t);
 
 /* Appends an instruction for which there is room. False: no memory for its position. */
-bool tg__emit(tg_tape *t, int op, int flags, uint32_t y, uint32_t a, uint32_t b, const tg_site *site);
+bool tg__emit(tg_tape *t, int op, int flags, uint32_t y, uint32_t a, uint32_t b,
+              const tg_site *site);
 
 /* A new descriptor's id, or 0 when there is no memory. */
-uint32_t tg__describe(tg_tape *t, const tg__shape *s, uint32_t offset, uint32_t flags, const void *external);
+uint32_t tg__describe(tg_tape *t, const tg__shape *s, uint32_t offset, uint32_t flags,
+                      const void *external);
 
 static inline tg__segment *tg__segments(const tg_tape *t)
 {
@@ -127,9 +135,10 @@ static inline tg__descriptor *tg__descriptor_of(const tg_tape *t, uint32_t id)
     return (tg__descriptor *)(void *)t->descriptors.data + (id & ~TG__DESCRIPTOR);
 }
 
-/* ---- handles and where things lie (handle.c) ------------------------------------------------------------------------ */
+/* ---- handles and where things lie (handle.c) ------------------------------------------------- */
 
-/* Whether the handle is one of this tape's, not released since: by the segments from the newest on. */
+/* Whether the handle is one of this tape's, not released since: by the segments from the newest on.
+ */
 bool tg__is_live_somewhere(const tg_tape *t, tg_value v);
 
 static inline bool tg__is_live(const tg_tape *t, tg_value v)
@@ -140,14 +149,16 @@ static inline bool tg__is_live(const tg_tape *t, tg_value v)
     return tg__is_live_somewhere(t, v);
 }
 
-/* The tape of a live handle; NULL after leaving the error on it (or nowhere, if it has none). what names the caller. */
+/* The tape of a live handle; NULL after leaving the error on it (or nowhere, if it has none). what
+   names the caller. */
 tg_tape *tg__tape_of(tg_value v, const char *what, const tg_site *site);
 
 extern const tg__shape tg__scalar_shape[2]; /* by floating type */
 
 static inline tg__array tg__value_array(const tg_tape *t, uint32_t id)
 {
-    if (!(id & TG__DESCRIPTOR)) return (tg__array){ &tg__scalar_shape[t->type], t->values.data + id * t->element };
+    if (!(id & TG__DESCRIPTOR))
+        return (tg__array){ &tg__scalar_shape[t->type], t->values.data + id * t->element };
     const tg__descriptor *d = tg__descriptor_of(t, id);
     if (d->external) return (tg__array){ &d->s, (void *)(uintptr_t)d->external };
     const tg__arena *a = d->s.type == TG_I64 ? &t->integers : &t->values;
@@ -157,7 +168,8 @@ static inline tg__array tg__value_array(const tg_tape *t, uint32_t id)
 /* Room must have been made. */
 static inline tg__array tg__adjoint_array(const tg_tape *t, uint32_t id)
 {
-    if (!(id & TG__DESCRIPTOR)) return (tg__array){ &tg__scalar_shape[t->type], t->adjoint + id * t->element };
+    if (!(id & TG__DESCRIPTOR))
+        return (tg__array){ &tg__scalar_shape[t->type], t->adjoint + id * t->element };
     const tg__descriptor *d = tg__descriptor_of(t, id);
     return (tg__array){ &d->s, t->adjoint + d->offset * t->element };
 }
@@ -178,7 +190,8 @@ uint32_t tg__generation_of(const tg_tape *t, uint32_t instruction);
 bool tg__has_gradient(const tg_tape *t, uint32_t id);
 
 /* The operands of an instruction, and how many. */
-static inline const uint32_t *tg__operand_ids(const tg_tape *t, const tg__instruction *in, uint32_t room[2], int *n)
+static inline const uint32_t *tg__operand_ids(const tg_tape *t, const tg__instruction *in,
+                                              uint32_t room[2], int *n)
 {
     if (in->flags & TG__POOL) {
         *n = (int)in->b;
