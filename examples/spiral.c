@@ -352,6 +352,7 @@ static void train_epoch(network *net, const data *train, const int *order, data 
 {
     const settings *s = net->s;
     const int steps = steps_of(s);
+    double mean = 0; /* of the minibatches so far */
     for (int i = 0; i < steps; i++) {
         const int first = i * s->batch;
         const int64_t step = (int64_t)epoch * steps + i;
@@ -364,7 +365,8 @@ static void train_epoch(network *net, const data *train, const int *order, data 
             progress_end(bar);
             fail("the loss is %g in epoch %d: try a smaller --rate", loss, epoch + 1);
         }
-        progress_show(bar, step + 1, "epoch %d of %d  loss %.4f", epoch + 1, s->epochs, loss);
+        mean += (loss - mean) / (i + 1);
+        progress_show(bar, step + 1, "epoch %d of %d  loss %.4f", epoch + 1, s->epochs, mean);
     }
 }
 

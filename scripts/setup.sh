@@ -105,6 +105,10 @@ configure() {
 # build DIRECTORY [TARGET ...]
 build() {
     [ "$(ninja -C "$@" -n | tail -n 1)" != 'ninja: no work to do.' ] || return 0
-    say "building in ${1#"$root"/}"
-    quietly ninja -C "$@"
+    if [ -t 2 ]; then
+        ninja -C "$@" >&2 # shows its progress on one line
+    else
+        say "building in ${1#"$root"/}: the first time takes a minute or two"
+        quietly ninja -C "$@"
+    fi
 }

@@ -1343,3 +1343,36 @@ Test(tape, the_highest_rank_works)
     ASSERT(tg_backward(sum(y)));
     EXPECT_GRADIENTS(x, 8, 6);
 }
+
+Test(tape, a_leaf_frozen_after_its_use_gets_no_gradient)
+{
+    const Value W = param(t, NULL, 4, 2), v = scalar(t, 2), y = mul(sum(roll(W)), v);
+    ASSERT(tg_want_gradient(W, false));
+    ASSERT(tg_backward(y));
+    EXPECT(tg_grad(W) == NULL);
+    EXPECT_GRADIENT(v, 0);
+}
+
+Test(tape, what_was_recorded_from_values_out_of_date_stays_so_after_they_are_not)
+{
+    const double old[2] = { 1, 2 }, new[2] = { 3, 4 };
+    const Value x = param(t, old, 2), k = square(x);
+    ASSERT(tg_set(x, new, 2));
+    const Value j = sum(sin(k));
+    ASSERT(tg_forward(k));
+    EXPECT(!tg_backward(j));
+    tg_error_clear(t);
+    ASSERT(tg_forward(j) && tg_backward(j));
+    EXPECT_ITEM(j, sin(9.0) + sin(16.0));
+}
+
+Test(tape, a_reset_forgets_the_cotangents)
+{
+    const double ones[2] = { 1, 1 };
+    const Value x = scalar(t, 1), y = square(x);
+    ASSERT(tg_backward_with(y, &(tg_backward_options){ .cotangent = ones, .count = 2 }));
+    EXPECT(tg_choose_gradient(t, 1) && !tg_choose_gradient(t, 2));
+    tg_reset(t);
+    EXPECT(!tg_choose_gradient(t, 0));
+    tg_error_clear(t);
+}

@@ -2,7 +2,7 @@
    differences of the model's value.
 
    A scheme estimates the derivative along a direction u at x from values of f alone:
-     forward  (f(x + hu) - f(x)) / h                  error O(h); as the deck has it
+     forward  (f(x + hu) - f(x)) / h                  error O(h); slow to converge, only for comparison
      central  (f(x + hu) - f(x - hu)) / 2h            error O(h^2)
      ladder   central differences on a falling sequence of steps, extrapolated to h = 0 (Ridders,
    1982: Neville's scheme in h^2), with the error estimate that the table itself gives. The default.

@@ -119,6 +119,7 @@ static inline tg_value tg__append(tg__head *h, uint16_t op, uint32_t a, uint32_t
 
 static inline tg_value tg__of_value(tg_value v) { return v; }
 static inline tg_value tg__of_double(double x) { return tg__of_number(x); }
+static inline tg_value tg__of_long_double(long double x) { return tg__of_number((double)x); }
 static inline tg_value tg__of_integer(long long x) { return tg__of_number((double)x); }
 static inline tg_value tg__of_unsigned(unsigned long long x) { return tg__of_number((double)x); }
 
@@ -145,7 +146,8 @@ static inline const tg_list_attributes *tg__list(tg_list_attributes *list, int c
 
 /* A value of any operand. No default: a complex number or a pointer is a mistake. */
 #define TG__V(x)                                                                                             \
-    _Generic((x), tg_value: tg__of_value, double: tg__of_double, float: tg__of_double, _Bool: tg__of_integer, \
+    _Generic((x), tg_value: tg__of_value, double: tg__of_double, float: tg__of_double, long double: tg__of_long_double,         \
+        _Bool: tg__of_integer, \
         char: tg__of_integer, signed char: tg__of_integer, short: tg__of_integer, int: tg__of_integer,        \
         long: tg__of_integer, long long: tg__of_integer, unsigned char: tg__of_unsigned,                      \
         unsigned short: tg__of_unsigned, unsigned: tg__of_unsigned, unsigned long: tg__of_unsigned,           \
@@ -187,9 +189,19 @@ static inline const tg_list_attributes *tg__list(tg_list_attributes *list, int c
 #define TG__OVERRIDE_ON _Pragma("GCC diagnostic pop")
 #endif
 
+/* sum(x, 1) would initialise whatever comes after the last default. (gcc folds a string's character only when it optimises.) */
+#if defined(__clang__) || defined(__OPTIMIZE__)
+__attribute__((error("attributes are named, as in sum(x, .axis = 1)"))) void tg__attributes_are_named(void);
+#define TG__CHECK_NAMED(...) \
+    if (TG__TEXT(__VA_ARGS__)[0] && TG__TEXT(__VA_ARGS__)[0] != '.') tg__attributes_are_named();
+#define TG__TEXT(...) #__VA_ARGS__
+#else
+#define TG__CHECK_NAMED(...)
+#endif
+
 #define TG__ATTRIBUTES(kind, n, ...)                                                                    \
     TG__OVERRIDE_OFF const tg_##kind##_attributes tg__attributes##n = { TG_DEFAULTS_##kind, __VA_ARGS__ }; \
-    TG__OVERRIDE_ON
+    TG__OVERRIDE_ON TG__CHECK_NAMED(__VA_ARGS__)
 
 #define TG__ATTRIBUTES_CALL1(f, kind, a, ...) TG__ATTRIBUTES_CALL1_(f, kind, __COUNTER__, a, __VA_ARGS__)
 #define TG__ATTRIBUTES_CALL1_(f, kind, n, a, ...) TG__ATTRIBUTES_CALL1__(f, kind, n, a, __VA_ARGS__)

@@ -55,8 +55,9 @@ TG_API tg_value tg_leaf_new(tg_tape *tape, tg_leaf kind, tg_type data_type, cons
                             int rank, const int64_t *shape, const tg_site *site);
 
 /* The same over the caller's memory, which holds elements of the tape's type and must outlive the
-   value: several tapes may share one parameter this way. Gradients are the tape's own. Writing to
-   that memory yourself is followed by tg_written. */
+   value: several tapes may share one parameter this way. Gradients are the tape's own. tg_set and
+   tg_edit write through data. After writing to it in any other way, through another tape too, call
+   tg_written. */
 TG_API tg_value tg_leaf_view(tg_tape *tape, tg_leaf kind, tg_type data_type, const void *data,
                              int rank, const int64_t *shape, const tg_site *site);
 
@@ -90,7 +91,8 @@ TG_API float *tg_edit_f32(tg_value leaf);
 TG_API bool tg_written(tg_value leaf);
 
 /* Whether a leaf's gradient is computed: tg_want_gradient(input, true) asks for an input's,
-   tg_want_gradient(parameter, false) freezes a parameter. Call it before the leaf is used. */
+   tg_want_gradient(parameter, false) freezes a parameter. Call it before the leaf is used: later, it
+   holds from the next backward on, and not for views made before. */
 TG_API bool tg_want_gradient(tg_value leaf, bool wanted);
 
 /* ---- stretches of the tape ------------------------------------------------------------------- */
@@ -173,8 +175,8 @@ TG_API bool tg_read(tg_value value, double *out, size_t n);
 /* The gradient of the last tg_backward with respect to the value, in its shape, row-major: owned by
    the tape, valid until the next tg_backward or until the value is released. Zeros if the root does
    not depend on it. NULL if the value has no gradient (a constant, an index, an input not asked
-   for, recorded after the last tg_backward) and after an error; a wrong type or elements that are
-   not adjacent are errors. */
+   for, recorded since the last tg_backward: that is why tg_backward says whether it worked) and
+   after an error; a wrong type or elements that are not adjacent are errors. */
 TG_API const double *tg_grad(tg_value value);
 TG_API const float *tg_grad_f32(tg_value value);
 
@@ -185,7 +187,7 @@ TG_API bool tg_grad_read(tg_value value, double *out, size_t n);
 /* The gradient of a value with one element. NaN where tg_grad gives NULL. */
 TG_API double tg_grad_item(tg_value value);
 
-/* Names a value: error messages use the name. It is copied, and forgotten at the release of a mark
+/* Names a value: messages about that one value use the name. It is copied, and forgotten at the release of a mark
    that was made before it was given. Returns the value. */
 TG_API tg_value tg_name(tg_value value, const char *name);
 

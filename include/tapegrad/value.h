@@ -65,8 +65,9 @@ typedef struct tg_error {
     const char *op;
 } tg_error;
 
-/* Called once for the first error of a tape, and for every error that belongs to no tape (null
-   handles, values of two tapes). error lives only during the call. */
+/* Called once for the first error of a tape (of the first one, where values of two tapes give the
+   error to both), and for every error that belongs to no tape (null handles). error lives only
+   during the call. The handler may clear the error or reset the tape, but must not free it. */
 typedef void tg_error_handler(const tg_error *error, void *user);
 
 /* Where a tape's memory comes from. allocate returns NULL when there is none; release gets the size

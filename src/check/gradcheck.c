@@ -559,6 +559,25 @@ static bool run(check *c)
     return conclude(c);
 }
 
+/* What is wrong with the call itself, or NULL. */
+static const char *bad_call(tg_model *model, const tg_check_input *inputs, int n,
+                            const tg_check_options *options)
+{
+    if (!model) return "the model is NULL";
+    if (n < 1 || !inputs) return "there are no inputs";
+    for (int i = 0; i < n; i++) {
+        if (!inputs[i].data) return "the data of an input is NULL";
+        if (inputs[i].rank < 0 || inputs[i].rank > TG_MAX_RANK)
+            return "an input has a rank outside 0 to 8";
+    }
+    if (!options) return NULL;
+    if ((int)options->scheme < TG_LADDER || options->scheme > TG_FORWARD)
+        return "there is no such scheme";
+    if (!(options->rtol >= 0) || !(options->step >= 0))
+        return "rtol and step must not be negative or NaN";
+    return NULL;
+}
+
 bool tg_gradcheck(tg_model *model, void *user, const tg_check_input *inputs, int n,
                   const tg_check_options *options, tg_check_report *report)
 {
@@ -566,6 +585,12 @@ bool tg_gradcheck(tg_model *model, void *user, const tg_check_input *inputs, int
     check c = {
         .model = model, .user = user, .inputs = inputs, .n = n, .report = report ? report : &unread
     };
+    const char *bad = bad_call(model, inputs, n, options);
+    if (bad) {
+        *c.report = (tg_check_report){ .verdict = TG_FAILED, .element = -1 };
+        snprintf(c.report->message, sizeof c.report->message, "%s", bad);
+        return false;
+    }
     if (options) c.options = *options;
     c.plan = &plans[c.options.scheme];
     c.random = c.options.seed;
@@ -587,5 +612,5 @@ const char *tg_verdict_name(tg_verdict verdict)
         [TG_NOISE] = "noise",   [TG_NOT_FINITE] = "not finite", [TG_ALL_ZERO] = "all zero",
         [TG_FAILED] = "failed",
     };
-    return names[verdict];
+    return (int)verdict >= 0 && verdict <= TG_FAILED ? names[verdict] : "unknown";
 }

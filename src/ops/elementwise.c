@@ -24,7 +24,7 @@ TG_MAP1(abs, "n", "magnitude", abs(x), sign(x), (-2, 2))
 TG_MAP1(sign, "0", "-1, 0 or 1", sign(x), 0, (-2, 2))
 TG_MAP2(pow, "nn", "a to the power b", pow(a, b), where(b == 0, 0, b * pow(a, b - 1)),
         where(a == 0, where(b < 0, -y, 0), y * log(a)), (0.2, 3), (-2, 3))
-TG_MAP2(remainder, "nn", "a - b floor(a / b): the sign of b, as Python's %", remainder(a, b), 1, -floor(a / b),
+TG_MAP2(remainder, "nn", "a - b floor(a / b): the sign of b, as Python's %", remainder(a, b), 1, round((y - a) / b),
         (-3, 3), (0.7, 2))
 TG_MAP2(copysign, "n0", "magnitude of a with the sign of b", copysign(a, b), where(a == 0, 0, y / a), 0, (-2, 2),
         (-2, 2))

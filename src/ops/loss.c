@@ -15,16 +15,6 @@
         .n = 2, .x = { A, B }, .attributes = ATTRIBUTES(loss, .reduction = REDUCTION)              \
     }
 
-/* Cases of the checks: operands and attributes. */
-#define ALONG(SAMPLE, ...)                                                                         \
-    {                                                                                              \
-        .n = 1, .x = { SAMPLE }, .attributes = ATTRIBUTES(softmax, __VA_ARGS__)                    \
-    }
-#define LOSS(REDUCTION, A, B)                                                                      \
-    {                                                                                              \
-        .n = 2, .x = { A, B }, .attributes = ATTRIBUTES(loss, .reduction = REDUCTION)              \
-    }
-
 /* ---- arrays ---------------------------------------------------------------------------------- */
 
 /* Operand i with adjacent elements: itself or a copy. NULL when there is no memory. */

@@ -34,12 +34,6 @@ struct fold {
         .n = 1, .x = { SAMPLE }, .attributes = ATTRIBUTES(reduce, __VA_ARGS__)                     \
     }
 
-/* A case of the checks: one operand, and attributes. */
-#define OVER(SAMPLE, ...)                                                                          \
-    {                                                                                              \
-        .n = 1, .x = { SAMPLE }, .attributes = ATTRIBUTES(reduce, __VA_ARGS__)                     \
-    }
-
 /* ---- axes and shapes ------------------------------------------------------------------------- */
 
 /* The axes that a call reduces, as bits. */

@@ -11,6 +11,7 @@ enum { FEW = 4 };
 /* An instruction's operands and result as arrays for its rules. */
 typedef struct step {
     tg__call call;
+    bool wanted; /* some operand has a gradient */
     tg__array few_x[FEW], few_dx[FEW];
     uint32_t room[2];
     char message[256];
@@ -48,10 +49,12 @@ static bool set_up(tg_tape *t, uint32_t i, bool backward, step *s)
                           .message = s->message,
                           .message_size = sizeof s->message };
     for (int j = 0; j < n; j++) x[j] = tg__value_array(t, id[j]);
+    s->wanted = false;
     for (int j = 0; backward && j < n; j++) {
         const char letter = tg__letter(s->call.op->letters, j);
         const bool wanted = letter != '0' && letter != 'i' && tg__is_active(t, id[j]);
         dx[j] = wanted ? tg__adjoint_array(t, id[j]) : (tg__array){ x[j].s, NULL };
+        s->wanted |= wanted;
     }
     return true;
 }
@@ -81,6 +84,7 @@ static bool step_back(tg_tape *t, uint32_t i)
     if (all_zero(g)) return true;
     step s;
     if (!set_up(t, i, true, &s)) return failed(t, i, &s, TG_ERROR_MEMORY), false;
+    if (!s.wanted) return true; /* all its leaves were frozen after it was recorded */
     s.call.g = g.p;
     const tg_code code = s.call.op->backward(&s.call);
     if (code != TG_OK) failed(t, i, &s, code);

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "tape/tape.h"
 
@@ -65,6 +66,16 @@ tg_value tg__error(tg_tape *t, tg_code code, const char *op, const tg_site *site
     }
     report(&error, t ? t->on_error : NULL, t ? t->user : NULL);
     return (tg_value){ t, 0, 0 };
+}
+
+void tg__error_too(tg_tape *t, const tg_tape *other)
+{
+    if (t->failed) return;
+    memcpy(t->message, other->message, sizeof t->message);
+    t->error = other->error;
+    t->error.message = t->message;
+    t->failed = true;
+    tg__set_limit(t);
 }
 
 const tg_error *tg_error_of(const tg_tape *t)

@@ -69,23 +69,11 @@ static uint32_t maker_of_offset(const tg_tape *t, uint32_t offset)
     return found;
 }
 
-/* The maker of a tensor of integers: there are few, and nothing in a hot loop asks. */
-static uint32_t maker_of_integers(const tg_tape *t, const tg__descriptor *d)
-{
-    for (uint32_t i = t->head.n_code; i-- > 0;) {
-        const uint32_t y = t->head.code[i].y;
-        if (!(y & TG__DESCRIPTOR)) continue;
-        const tg__descriptor *made = tg__descriptor_of(t, y);
-        if (made->s.type == TG_I64 && made->offset <= d->offset) return i;
-    }
-    return TG__NO_INSTRUCTION;
-}
-
 uint32_t tg__maker(const tg_tape *t, uint32_t id)
 {
     if (!(id & TG__DESCRIPTOR)) return maker_of_offset(t, id);
     const tg__descriptor *d = tg__descriptor_of(t, id);
-    return d->s.type == TG_I64 ? maker_of_integers(t, d) : maker_of_offset(t, d->offset);
+    return d->s.type == TG_I64 ? d->maker : maker_of_offset(t, d->offset);
 }
 
 uint32_t tg__generation_of(const tg_tape *t, uint32_t instruction)
@@ -143,7 +131,8 @@ void tg__stale_cut(tg_tape *t, uint32_t from)
     for (size_t i = 0; i < n; i++) {
         tg__stale s = list[i];
         if (s.from < from) s.from = from;
-        if (s.to > end) s.to = end;
+        /* After a partial tg_forward whatever is newer may be made of what was out of date then. */
+        if (from || s.to > end) s.to = end;
         if (s.leaf >= t->head.n_code) continue;
         const bool keep = s.from < s.to;
         if (keep) list[kept++] = s;

@@ -43,6 +43,10 @@ static bool leaf_shape(tg_tape *t, const char *what, tg_type type, int rank, con
 
 static tg_value no_memory(tg_tape *t, const char *what, const tg_site *site, const tg__shape *s)
 {
+    if (t->memory.max_bytes)
+        return tg__error(t, TG_ERROR_MEMORY, what, site,
+                         "no memory for a leaf of shape %s within the tape's limit of %zu bytes",
+                         TG__SHAPE_TEXT(s), t->memory.max_bytes);
     return tg__error(t, TG_ERROR_MEMORY, what, site, "no memory for a leaf of shape %s",
                      TG__SHAPE_TEXT(s));
 }
@@ -86,7 +90,7 @@ tg_value tg_leaf_new(tg_tape *t, tg_leaf kind, tg_type data_type, const void *da
         return tg__error(t, TG_ERROR_TYPE, what, site, "data must be double or float");
     if (!leaf_shape(t, what, t->type, rank, shape, site, &s)) return (tg_value){ t, 0, 0 };
     const tg_value v = new_leaf(t, what, kind, &s, NULL, site);
-    if (t->failed) return v;
+    if (!v.generation) return v;
     void *to = tg__value_array(t, v.id).p;
     if (data) convert(to, t->type, data, data_type, (size_t)s.n);
     else memset(to, 0, (size_t)s.n * t->element);
@@ -118,7 +122,7 @@ tg_value tg_index_new(tg_tape *t, size_t bytes, const void *data, int rank, cons
                          bytes);
     if (!leaf_shape(t, what, TG_I64, rank, shape, site, &s)) return (tg_value){ t, 0, 0 };
     const tg_value v = new_leaf(t, what, TG_INPUT, &s, NULL, site);
-    if (t->failed) return v;
+    if (!v.generation) return v;
     void *to = tg__value_array(t, v.id).p;
     if (data) convert(to, TG_I64, data, bytes == sizeof(int64_t) ? TG_I64 : TG__I32, (size_t)s.n);
     else memset(to, 0, (size_t)s.n * sizeof(int64_t));
@@ -138,7 +142,7 @@ tg_value tg_number_new(tg_tape *t, double value, const tg_site *site)
 tg_value tg_full_new(tg_tape *t, double value, int rank, const int64_t *shape, const tg_site *site)
 {
     const tg_value v = tg_leaf_new(t, TG_CONSTANT, TG_F64, NULL, rank, shape, site);
-    if (!t || t->failed) return v;
+    if (!v.generation) return v;
     const tg__array a = tg__value_array(t, v.id);
     t->k->fill(a.s->n, a.p, 1, value);
     return v;
@@ -178,7 +182,7 @@ bool tg_set_data(tg_value v, tg_type data_type, const void *data, size_t n, cons
         tg__error(t, TG_ERROR_ARGUMENT, what, site, "data is NULL");
     } else if (integers != (a.s->type == TG_I64)) {
         tg__error(t, TG_ERROR_TYPE, what, site,
-                  integers ? "integers given for a leaf of type %s" : "%s leaf given floats",
+                  integers ? "integers given for a leaf of type %s" : "floats given for a leaf of type %s",
                   tg__type_name(a.s->type));
     } else if (n != (size_t)a.s->n) {
         tg__error(t, TG_ERROR_SHAPE, what, site, "%zu elements given for a leaf of shape %s", n,

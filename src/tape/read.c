@@ -236,6 +236,7 @@ tg_value tg_detach_at(tg_value v, const tg_site *site)
     const tg__descriptor *d = v.id & TG__DESCRIPTOR ? tg__descriptor_of(t, v.id) : NULL;
     const tg__shape s = *a.s;
     const uint32_t id = tg__describe(t, &s, d ? d->offset : v.id, 0, d ? d->external : NULL);
+    if (id && d) tg__descriptor_of(t, id)->maker = d->maker;
     if (!id) return tg__error(t, TG_ERROR_MEMORY, "detach", site, "no memory for a view");
     return (tg_value){ t, id, t->head.generation };
 }

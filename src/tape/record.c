@@ -84,6 +84,8 @@ static uint32_t inactive_constant(tg_tape *t, tg__constant *c)
 /* The tape of the operands. Values of two tapes give both the error. */
 static bool find_tape(application *a, const tg_value *x)
 {
+    for (int i = 0; i < a->n && !a->tape; i++)
+        if (x[i].tape != TG__NUMBER) a->tape = x[i].tape;
     for (int i = 0; i < a->n; i++) {
         if (x[i].tape == TG__NUMBER) continue;
         if (!x[i].tape) {
@@ -91,14 +93,12 @@ static bool find_tape(application *a, const tg_value *x)
                       i + 1);
             return false;
         }
-        if (a->tape && a->tape != x[i].tape) {
+        if (a->tape != x[i].tape) {
             tg__error(a->tape, TG_ERROR_HANDLE, a->op->name, a->site,
                       "the operands are values of two tapes");
-            tg__error(x[i].tape, TG_ERROR_HANDLE, a->op->name, a->site,
-                      "the operands are values of two tapes");
+            tg__error_too(x[i].tape, a->tape);
             return false;
         }
-        a->tape = x[i].tape;
     }
     if (!a->tape)
         tg__error(NULL, TG_ERROR_HANDLE, a->op->name, a->site, "no operand is a value of a tape");
@@ -148,9 +148,8 @@ static bool settle_activity(application *a, const tg_value *x)
     for (int i = 0; i < a->n; i++) {
         const char letter = tg__letter(a->op->letters, i);
         if (x[i].tape == TG__NUMBER) {
-            a->id[i] =
-                inactive_constant(a->tape, constant_of(a->tape, tg__number_of(x[i]), a->site));
-            if (!a->id[i]) return no_memory(a), false;
+            tg__constant *c = constant_of(a->tape, tg__number_of(x[i]), a->site);
+            if (!c || !(a->id[i] = inactive_constant(a->tape, c))) return no_memory(a), false;
             a->x[i] = tg__value_array(a->tape, a->id[i]);
         }
         if (letter != '0' && letter != 'i' && tg__is_active(a->tape, a->id[i])) a->active = true;
@@ -371,6 +370,7 @@ static tg_value record_view(application *a, tg_value x)
     const char *external = d ? d->external : NULL;
     if (external) external += delta * (int64_t)tg__type_size(s.type);
     const uint32_t id = tg__describe(t, &s, offset, active ? TG__ACTIVE : 0, external);
+    if (id && d) tg__descriptor_of(t, id)->maker = d->maker;
     return id ? (tg_value){ t, id, t->head.generation } : no_memory(a);
 }
 
@@ -419,7 +419,7 @@ tg_value tg_apply(tg_tape *t, const char *name, const tg_value *x, int n, const 
             tg__attributes_parse(op->attributes, attributes, &room, message, sizeof message);
         if (parsed != TG_OK) return tg__error(t, parsed, op->name, NULL, "%s", message);
     }
-    for (int i = 0; x && i < n; i++) {
+    for (int i = 0; i < n; i++) {
         if (x[i].tape == t) continue;
         return tg__error(t, TG_ERROR_HANDLE, op->name, NULL, "operand %d is no value of the tape",
                          i + 1);

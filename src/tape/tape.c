@@ -196,6 +196,7 @@ uint32_t tg__describe(tg_tape *t, const tg__shape *s, uint32_t offset, uint32_t 
     d->offset = offset;
     d->flags = flags;
     d->external = external;
+    d->maker = t->head.n_code;
     return (uint32_t)(used / sizeof *d) | TG__DESCRIPTOR;
 }
 
@@ -260,6 +261,7 @@ void tg_reset(tg_tape *t)
     t->failed = false;
     t->no_grad = 0;
     t->files.used = 0;
+    t->planes = 0;
     truncate_to(t, 0);
     each_arena(t, settle_arena);
 }

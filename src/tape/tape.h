@@ -37,6 +37,7 @@ typedef struct tg__descriptor {
     tg__shape s;
     uint32_t offset; /* of the first element, in the arena of its type; adjoints lie there too */
     uint32_t flags;
+    uint32_t maker;       /* of integers: the instruction that made the elements */
     const void *external; /* first element in the caller's memory, or NULL: in the arena */
 } tg__descriptor;
 
@@ -93,6 +94,9 @@ struct tg_tape {
 __attribute__((format(printf, 5, 6))) tg_value tg__error(tg_tape *t, tg_code code, const char *op,
                                                          const tg_site *site, const char *format,
                                                          ...);
+
+/* Gives t the error that the other tape has, without reporting it a second time. */
+void tg__error_too(tg_tape *t, const tg_tape *other);
 
 /* ---- room (tape.c) --------------------------------------------------------------------------- */
 
