@@ -20,8 +20,7 @@ bool tg__shape_finish(tg__shape *s)
             n = 0;
             continue;
         }
-        if (s->dim[i] > INT32_MAX / stride) return false;
-        stride *= s->dim[i];
+        if (__builtin_mul_overflow(stride, s->dim[i], &stride) || stride > INT32_MAX) return false;
     }
     s->n = n ? stride : 0;
     return true;

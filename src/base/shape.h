@@ -14,6 +14,18 @@ typedef struct tg__shape {
     int64_t stride[TG_MAX_RANK];
 } tg__shape;
 
+/* y = x, as far as its rank goes: a small operation is as quick as its few shapes are copied. */
+static inline void tg__shape_copy(tg__shape *y, const tg__shape *x)
+{
+    y->type = x->type;
+    y->rank = x->rank;
+    y->n = x->n;
+    for (int i = 0; i < x->rank; i++) {
+        y->dim[i] = x->dim[i];
+        y->stride[i] = x->stride[i];
+    }
+}
+
 /* An array: its shape and where its first element lies. */
 typedef struct tg__array {
     const tg__shape *s;

@@ -27,7 +27,7 @@ static tg__array seen_as(tg__array x, const tg__shape *y, tg__shape *room)
 
 tg_code tg__map_shape(const tg__call *c, tg__shape *y)
 {
-    *y = *c->x[0].s;
+    tg__shape_copy(y, c->x[0].s);
     for (int i = 1; i < c->n; i++) {
         if (same_dims(y, c->x[i].s)) continue;
         if (!tg__broadcast(y, c->x[i].s, y))

@@ -121,7 +121,7 @@ void tg__set_limit(tg_tape *t)
 
 bool tg__room(tg_tape *t, uint64_t elements)
 {
-    elements += elements > 1 ? 64 / t->element : 0; /* for tg__align */
+    elements += elements > 1 ? tg__line(t) : 0; /* for tg__align */
     if (elements > INT32_MAX || t->head.n_values + elements > INT32_MAX ||
         t->head.n_code == UINT32_MAX - 1)
         return false;
@@ -192,7 +192,7 @@ uint32_t tg__describe(tg_tape *t, const tg__shape *s, uint32_t offset, uint32_t 
     if (!tg__arena_grow(&t->descriptors, used + sizeof(tg__descriptor))) return 0;
     t->descriptors.used += sizeof(tg__descriptor);
     tg__descriptor *d = (tg__descriptor *)(void *)(t->descriptors.data + used);
-    d->s = *s;
+    tg__shape_copy(&d->s, s);
     d->offset = offset;
     d->flags = flags;
     d->external = external;

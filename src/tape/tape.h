@@ -103,13 +103,19 @@ void tg__error_too(tg_tape *t, const tg_tape *other);
 /* Room for so many more elements in the value arena, and one more instruction. */
 bool tg__room(tg_tape *t, uint64_t elements);
 
+/* Elements of a cache line. */
+static inline uint32_t tg__line(const tg_tape *t)
+{
+    return t->type == TG_F64 ? 8 : 16;
+}
+
 /* Moves the end of the value arena to where a tensor of n elements should begin, for which and 64
    bytes more there is room: longer ones begin at a cache line, so that vectors do not straddle two.
  */
 static inline void tg__align(tg_tape *t, uint64_t n)
 {
-    const uint32_t line = (uint32_t)(64 / t->element);
-    if (n >= 2 * line) t->head.n_values = (t->head.n_values + line - 1) / line * line;
+    const uint32_t line = tg__line(t);
+    if (n >= 2 * line) t->head.n_values = (t->head.n_values + line - 1) & ~(line - 1);
 }
 
 /* Sets head.limit from what room there is, or to 0 if something is out of the way of inlined
