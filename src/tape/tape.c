@@ -108,17 +108,6 @@ tg_type tg_tape_type(const tg_tape *t)
 
 /* ---- room ------------------------------------------------------------------------------------ */
 
-void tg__set_limit(tg_tape *t)
-{
-    t->head.limit = 0;
-    if (t->failed || t->no_grad || t->type != TG_F64) return;
-    size_t values = t->values.capacity / sizeof(double);
-    const size_t code = t->code.capacity / sizeof(tg__instruction) - t->head.n_code;
-    if (values > INT32_MAX) values = INT32_MAX;
-    if (values > t->head.n_values + code) values = t->head.n_values + code;
-    t->head.limit = (uint32_t)values;
-}
-
 bool tg__room(tg_tape *t, uint64_t elements)
 {
     elements += elements > 1 ? tg__line(t) : 0; /* for tg__align */

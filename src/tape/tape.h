@@ -120,7 +120,16 @@ static inline void tg__align(tg_tape *t, uint64_t n)
 
 /* Sets head.limit from what room there is, or to 0 if something is out of the way of inlined
    operations. */
-void tg__set_limit(tg_tape *t);
+static inline void tg__set_limit(tg_tape *t)
+{
+    t->head.limit = 0;
+    if (t->failed || t->no_grad || t->type != TG_F64) return;
+    size_t values = t->values.capacity / sizeof(double);
+    const size_t code = t->code.capacity / sizeof(tg__instruction) - t->head.n_code;
+    if (values > INT32_MAX) values = INT32_MAX;
+    if (values > t->head.n_values + code) values = t->head.n_values + code;
+    t->head.limit = (uint32_t)values;
+}
 
 /* Appends an instruction for which there is room. False: no memory for its position. */
 bool tg__emit(tg_tape *t, int op, int flags, uint32_t y, uint32_t a, uint32_t b,

@@ -112,7 +112,8 @@ def check_includes(place):
         expect(room in ROOMS, f"src/{room} is a room that this test does not know")
         for name in includes(path):
             expect(may_include(room, name), f"{place.name(path)}: {room} may not include {name}")
-    outside = sources(place, "examples", "bench")
+    # What walks the op table, as the tests do, is compiled against the inner headers.
+    outside = [path for path in sources(place, "examples", "bench") if place.name(path) != "bench/ops.c"]
     for path in outside:
         for name in includes(path):
             own = any((folder / name).is_file() for folder in (path.parent, path.parent.parent))
