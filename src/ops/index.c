@@ -4,11 +4,6 @@
    before anything is written. Repeated ones add in a fixed order. */
 #include "ops/op.h"
 
-static tg_code no_axis(const tg__call *c, int axis, const tg__shape *s)
-{
-    return tg__fail(c, TG_ERROR_SHAPE, "there is no axis %d in shape %s", axis, TG__SHAPE_TEXT(s));
-}
-
 static int axis_of(const tg__call *c)
 {
     return tg__axis(((const tg_axis_attributes *)c->attributes)->axis, c->x[0].s->rank);
@@ -117,7 +112,7 @@ SHAPE(index_select)
     const tg__shape *index = c->x[1].s;
     const int axis = axis_of(c);
     *y = *c->x[0].s;
-    if (axis < 0) return no_axis(c, ((const tg_axis_attributes *)c->attributes)->axis, y);
+    if (axis < 0) return tg__no_axis(c, ((const tg_axis_attributes *)c->attributes)->axis, y);
     if (index->rank != 1)
         return tg__fail(c, TG_ERROR_SHAPE, "the index has shape %s: a vector is needed",
                         TG__SHAPE_TEXT(index));
@@ -213,7 +208,7 @@ SHAPE(gather)
 {
     const tg__shape *x = c->x[0].s, *index = c->x[1].s;
     const int axis = axis_of(c);
-    if (axis < 0) return no_axis(c, ((const tg_axis_attributes *)c->attributes)->axis, x);
+    if (axis < 0) return tg__no_axis(c, ((const tg_axis_attributes *)c->attributes)->axis, x);
     if (!fits_within(index, x, axis)) return does_not_fit(c, index, x);
     *y = *index;
     y->type = x->type;
@@ -253,7 +248,7 @@ SHAPE(scatter_add)
 {
     const tg__shape *x = c->x[0].s, *index = c->x[1].s, *src = c->x[2].s;
     const int axis = axis_of(c);
-    if (axis < 0) return no_axis(c, ((const tg_axis_attributes *)c->attributes)->axis, x);
+    if (axis < 0) return tg__no_axis(c, ((const tg_axis_attributes *)c->attributes)->axis, x);
     if (!fits_within(index, x, axis)) return does_not_fit(c, index, x);
     if (!fits_within(index, src, -1)) return does_not_fit(c, index, src);
     *y = *x;

@@ -4,11 +4,6 @@
    sums. */
 #include "ops/op.h"
 
-static tg_code no_axis(const tg__call *c, int axis, const tg__shape *s)
-{
-    return tg__fail(c, TG_ERROR_SHAPE, "there is no axis %d in shape %s", axis, TG__SHAPE_TEXT(s));
-}
-
 /* Where a new axis goes, in 0 ... rank; -1 if there is no such place, or no room for one more
    axis. */
 static int new_axis(int axis, const tg__shape *s)
@@ -142,8 +137,8 @@ VIEW(flatten)
     tg__shape from = *x;
     if (from.rank == 0) insert_axis(&from, 0);
     const int start = tg__axis(a->start, from.rank), end = tg__axis(a->end, from.rank);
-    if (start < 0) return no_axis(c, a->start, x);
-    if (end < 0) return no_axis(c, a->end, x);
+    if (start < 0) return tg__no_axis(c, a->start, x);
+    if (end < 0) return tg__no_axis(c, a->end, x);
     if (start > end)
         return tg__fail(c, TG_ERROR_SHAPE, "the first axis, %d, lies behind the last, %d", start,
                         end);
@@ -172,7 +167,7 @@ VIEW(squeeze)
         return TG_OK;
     }
     const int axis = tg__axis(a->axis, y->rank);
-    if (axis < 0) return no_axis(c, a->axis, y);
+    if (axis < 0) return tg__no_axis(c, a->axis, y);
     if (y->dim[axis] != 1)
         return tg__fail(c, TG_ERROR_SHAPE, "axis %d of shape %s has length %lld, not 1", axis,
                         TG__SHAPE_TEXT(y), (long long)y->dim[axis]);
@@ -238,8 +233,8 @@ VIEW(transpose)
     const tg_swap_attributes *a = c->attributes;
     const tg__shape *x = c->x[0].s;
     const int i = tg__axis(a->axis0, x->rank), j = tg__axis(a->axis1, x->rank);
-    if (i < 0) return no_axis(c, a->axis0, x);
-    if (j < 0) return no_axis(c, a->axis1, x);
+    if (i < 0) return tg__no_axis(c, a->axis0, x);
+    if (j < 0) return tg__no_axis(c, a->axis1, x);
     *offset = 0;
     *y = *x;
     y->dim[i] = x->dim[j];
@@ -297,7 +292,7 @@ VIEW(slice)
     const tg_slice_attributes *a = c->attributes;
     const tg__shape *x = c->x[0].s;
     const int axis = tg__axis(a->axis, x->rank);
-    if (axis < 0) return no_axis(c, a->axis, x);
+    if (axis < 0) return tg__no_axis(c, a->axis, x);
     if (a->step == 0) return tg__fail(c, TG_ERROR_ARGUMENT, "the step of a slice cannot be 0");
     const int64_t lo = a->step < 0 ? -1 : 0, hi = x->dim[axis] + lo, sign = a->step < 0 ? -1 : 1;
     const int64_t start = slice_bound(a->start, sign < 0 ? hi : lo, lo, hi);
@@ -341,7 +336,7 @@ VIEW(select)
     const tg_select_attributes *a = c->attributes;
     const tg__shape *x = c->x[0].s;
     const int axis = tg__axis(a->axis, x->rank);
-    if (axis < 0) return no_axis(c, a->axis, x);
+    if (axis < 0) return tg__no_axis(c, a->axis, x);
     int64_t index = a->index;
     const tg_code code = enter_axis(c, axis, &index);
     if (code) return code;
@@ -397,7 +392,7 @@ VIEW(flip)
     const tg_every_attributes *a = c->attributes;
     const tg__shape *x = c->x[0].s;
     const int axis = tg__axis(a->axis, x->rank);
-    if (axis < 0 && a->axis != TG_ALL) return no_axis(c, a->axis, x);
+    if (axis < 0 && a->axis != TG_ALL) return tg__no_axis(c, a->axis, x);
     *offset = 0;
     *y = *x;
     for (int i = 0; i < x->rank; i++) {
@@ -507,7 +502,7 @@ SHAPE(cat)
     const tg_axis_attributes *a = c->attributes;
     *y = *c->x[0].s;
     const int axis = tg__axis(a->axis, y->rank);
-    if (axis < 0) return no_axis(c, a->axis, y);
+    if (axis < 0) return tg__no_axis(c, a->axis, y);
     for (int i = 1; i < c->n; i++) {
         const tg__shape *x = c->x[i].s;
         bool agree = x->rank == y->rank;
@@ -606,7 +601,7 @@ SHAPE(roll)
 {
     const tg_roll_attributes *a = c->attributes;
     *y = *c->x[0].s;
-    return tg__axis(a->axis, y->rank) < 0 ? no_axis(c, a->axis, y) : TG_OK;
+    return tg__axis(a->axis, y->rank) < 0 ? tg__no_axis(c, a->axis, y) : TG_OK;
 }
 
 static tg_code roll(const tg__call *c, flow f)
@@ -744,7 +739,7 @@ SHAPE(pad)
     const tg_pad_attributes *a = c->attributes;
     *y = *c->x[0].s;
     const int axis = tg__axis(a->axis, y->rank);
-    if (axis < 0) return no_axis(c, a->axis, y);
+    if (axis < 0) return tg__no_axis(c, a->axis, y);
     if (a->before < 0 || a->after < 0 || a->before > INT32_MAX || a->after > INT32_MAX)
         return tg__fail(c, TG_ERROR_SHAPE, "%lld elements before and %lld after axis %d",
                         (long long)a->before, (long long)a->after, axis);
@@ -868,7 +863,7 @@ SHAPE(cumsum)
 {
     const tg_last_attributes *a = c->attributes;
     *y = *c->x[0].s;
-    return tg__axis(a->axis, y->rank) < 0 ? no_axis(c, a->axis, y) : TG_OK;
+    return tg__axis(a->axis, y->rank) < 0 ? tg__no_axis(c, a->axis, y) : TG_OK;
 }
 
 /* y += running sums of x along an axis. */

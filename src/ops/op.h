@@ -36,6 +36,9 @@ typedef struct tg__call {
 /* Writes the reason, without the op's name, and returns code: return tg__fail(c, TG_ERROR_SHAPE, "...", ...); */
 __attribute__((format(printf, 3, 4))) tg_code tg__fail(const tg__call *c, tg_code code, const char *format, ...);
 
+/* The same for an axis that s does not have. */
+tg_code tg__no_axis(const tg__call *c, int axis, const tg__shape *s);
+
 /* Memory for the duration of one rule, aligned to 64 bytes; NULL when there is none (return TG_ERROR_MEMORY then). */
 void *tg__scratch(const tg__call *c, size_t bytes);
 

@@ -23,6 +23,11 @@ tg_code tg__fail(const tg__call *c, tg_code code, const char *format, ...)
     return code;
 }
 
+tg_code tg__no_axis(const tg__call *c, int axis, const tg__shape *s)
+{
+    return tg__fail(c, TG_ERROR_SHAPE, "there is no axis %d in shape %s", axis, TG__SHAPE_TEXT(s));
+}
+
 void *tg__scratch(const tg__call *c, size_t bytes)
 {
     return tg__arena_push(c->scratch, bytes);

@@ -233,10 +233,8 @@ tg_value tg_detach_at(tg_value v, const tg_site *site)
     tg_tape *t = tg__tape_of(v, "detach", site);
     if (!t) return (tg_value){ v.tape, 0, 0 };
     const tg__array a = tg__value_array(t, v.id);
-    const tg__descriptor *d = v.id & TG__DESCRIPTOR ? tg__descriptor_of(t, v.id) : NULL;
     const tg__shape s = *a.s;
-    const uint32_t id = tg__describe(t, &s, d ? d->offset : v.id, 0, d ? d->external : NULL);
-    if (id && d) tg__descriptor_of(t, id)->maker = d->maker;
+    const uint32_t id = tg__describe_view(t, v.id, &s, 0, false);
     if (!id) return tg__error(t, TG_ERROR_MEMORY, "detach", site, "no memory for a view");
     return (tg_value){ t, id, t->head.generation };
 }

@@ -367,10 +367,7 @@ static tg_value record_view(application *a, tg_value x)
         return (tg_value){ t, offset,
                            owner ? x.generation : tg__generation_of(t, tg__maker(t, base)) };
     }
-    const char *external = d ? d->external : NULL;
-    if (external) external += delta * (int64_t)tg__type_size(s.type);
-    const uint32_t id = tg__describe(t, &s, offset, active ? TG__ACTIVE : 0, external);
-    if (id && d) tg__descriptor_of(t, id)->maker = d->maker;
+    const uint32_t id = tg__describe_view(t, base, &s, delta, active);
     return id ? (tg_value){ t, id, t->head.generation } : no_memory(a);
 }
 

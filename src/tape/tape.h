@@ -139,6 +139,10 @@ bool tg__emit(tg_tape *t, int op, int flags, uint32_t y, uint32_t a, uint32_t b,
 uint32_t tg__describe(tg_tape *t, const tg__shape *s, uint32_t offset, uint32_t flags,
                       const void *external);
 
+/* The same for a view of base's elements, the first of them delta elements behind base's first. */
+uint32_t tg__describe_view(tg_tape *t, uint32_t base, const tg__shape *s, int64_t delta,
+                           bool active);
+
 static inline tg__segment *tg__segments(const tg_tape *t)
 {
     return (tg__segment *)(void *)t->segments.data;
