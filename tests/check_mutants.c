@@ -207,7 +207,7 @@ static void hunt(const trial *t)
 {
     tg_check_report report;
     mutant.applies = false;
-    const bool agrees = check_trial(t, SEED, NULL, &report);
+    const bool agrees = check_trial(t, 0, SEED, NULL, &report);
     if (!mutant.applies) return;
     made++;
     caught += !agrees && report.verdict == TG_WRONG;

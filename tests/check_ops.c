@@ -120,7 +120,7 @@ static void gradient_agrees(const trial *t)
     if (!is_differentiable(t)) return;
     tg_check_report report;
     const tg_check_options options = { .rtol = 1e-7, .seed = SEED };
-    const bool agrees = check_trial(t, SEED, &options, &report);
+    const bool agrees = check_trial(t, 0, SEED, &options, &report);
     checks += report.checked;
     nonzero += agrees;
     /* Without elements, or with x - x, nothing but zero is right. */

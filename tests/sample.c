@@ -133,7 +133,35 @@ tg_value record_trial(const trial *t, const tg_value *leaf)
 typedef struct subject {
     const trial *t;
     const data *d;
+    int order; /* of the derivative that the model is; 0: the value */
 } subject;
+
+tg_value random_cotangent(tg_value y, uint64_t seed)
+{
+    const int64_t n = tg_size(y);
+    double *const g = malloc(((size_t)(n < 0 ? 0 : n) + 1) * sizeof *g);
+    int64_t dim[TG_MAX_RANK];
+    for (int64_t i = 0; i < n; i++) g[i] = uniform(&seed) * 2 - 1;
+    for (int i = 0; i < tg_rank(y); i++) dim[i] = tg_dim(y, i);
+    const tg_value leaf = tg_leaf_new(y.tape, TG_CONSTANT, TG_F64, g, tg_rank(y), dim, &here);
+    free(g);
+    return leaf;
+}
+
+tg_value trial_derivative(const trial *t, const tg_value *leaf, uint64_t seed, int order)
+{
+    tg_value y = record_trial(t, leaf), by[TG__SAMPLES], d[TG__SAMPLES];
+    int n = 0;
+    for (int i = 0; i < t->x.n && !(i > 0 && t->same); i++)
+        if (!is_index(t, i)) by[n++] = leaf[i];
+    for (; order > 0 && tg_size(y) >= 0; order--) {
+        const tg_value g = random_cotangent(y, seed + (uint64_t)order);
+        if (!tg_grad_values(&y, &g, 1, by, n, d, &here)) return (tg_value){ y.tape, 0, 0 };
+        for (int i = 0; i < n; i++) d[i] = apply1("flatten", d[i]);
+        y = apply("cat", n, d, NULL);
+    }
+    return y;
+}
 
 /* The model: the inputs of the check are the operands that are no index tensors. */
 static tg_value trial_model(tg_tape *tape, const tg_value *inputs, void *user)
@@ -144,10 +172,10 @@ static tg_value trial_model(tg_tape *tape, const tg_value *inputs, void *user)
         leaf[i] = is_index(s->t, i)     ? make_index(s->d, i, tape)
                   : i > 0 && s->t->same ? inputs[0]
                                         : inputs[k++];
-    return record_trial(s->t, leaf);
+    return trial_derivative(s->t, leaf, s->d->seed, s->order);
 }
 
-bool check_trial(const trial *t, uint64_t seed, const tg_check_options *options,
+bool check_trial(const trial *t, int order, uint64_t seed, const tg_check_options *options,
                  tg_check_report *report)
 {
     data d = draw(t, seed);
@@ -158,7 +186,8 @@ bool check_trial(const trial *t, uint64_t seed, const tg_check_options *options,
         inputs[n] = (tg_check_input){ .data = d.element[i], .rank = d.shape[i].rank };
         memcpy(inputs[n++].shape, d.shape[i].dim, sizeof d.shape[i].dim);
     }
-    const bool agrees = tg_gradcheck(trial_model, &(subject){ t, &d }, inputs, n, options, report);
+    const bool agrees =
+        tg_gradcheck(trial_model, &(subject){ t, &d, order }, inputs, n, options, report);
     drop(&d);
     return agrees;
 }

@@ -53,8 +53,15 @@ tg_value lay_out(tg_value leaf, layout l);
 /* Records the trial's op on its leaves. */
 tg_value record_trial(const trial *t, const tg_value *leaf);
 
-/* Checks a trial's gradient. */
-bool check_trial(const trial *t, uint64_t seed, const tg_check_options *options,
+/* A constant of y's shape with random elements. */
+tg_value random_cotangent(tg_value y, uint64_t seed);
+
+/* The recorded derivative of a trial of some order, with random cotangents: one vector, made of the
+   gradients by all operands. Order 0 is the value. */
+tg_value trial_derivative(const trial *t, const tg_value *leaf, uint64_t seed, int order);
+
+/* Checks the gradient of a trial's value, or of its derivative of some order. */
+bool check_trial(const trial *t, int order, uint64_t seed, const tg_check_options *options,
                  tg_check_report *report);
 
 /* "matmul of (2, 3) transposed and (3, 4)", in static memory. */

@@ -26,6 +26,10 @@
     };
 
 const tg__attributes tg__attributes_none = { .name = "none" };
+const tg__attributes tg__attributes_strided = { .name = "strided",
+                                                .size = sizeof(tg_strided_attributes),
+                                                .defaults = &(const tg_strided_attributes){
+                                                    TG_DEFAULTS_strided } };
 
 /* clang-format off */
 KIND(reduce, FIELD(reduce, axis, TG__INT), FIELD(reduce, axes, TG__AXES),

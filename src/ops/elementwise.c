@@ -107,3 +107,8 @@ TG_PICK2(leaky_relu, "nl", "a above 0, else a b", where(a > 0, a, a * b), where(
 TG_MAP1(silu, "n", "x sigmoid(x)", x * sigmoid(x), sigmoid(x) * (1 + x * sigmoid(-x)), (-3, 3))
 TG_MAP1(gelu, "n", "x times the normal distribution function of x", 0.5 * x * erfc(-x * 0.70710678118654752440),
         0.5 * erfc(-x * 0.70710678118654752440) + x * 0.39894228040143267794 * exp(-0.5 * x * x), (-3, 3))
+
+/* parts of derivatives */
+TG_PART2(times, "ll", "a b, 0 where a is 0: what an incoming gradient a contributes", where(a == 0, 0, a * b), b, a,
+         (-2, 2), (-2, 2))
+TG_PART_PICK2(pick, "ll", "a b, 0 where either is 0", where(a == 0, 0, where(b == 0, 0, a * b)), b, a, (-2, 2), (-2, 2))

@@ -4,7 +4,7 @@
    reference page. It reads rows as text; what a row means is op.h's.
 
        generate KIND OUTPUT FAMILY.c ...      KIND: ops.h short.h codes.h maps.inl maps_index.h
-   table.inl api.inl map_api.inl ops.md */
+   table.inl api.inl map_api.inl derive.h map_derive.inl ops.md */
 #define _POSIX_C_SOURCE 200809L
 #include <ctype.h>
 #include <stdarg.h>
@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/expression.h"
+
 enum { MAX_ROWS = 512, MAX_ARGUMENTS = 12, MAX_FORMULAS = 4 };
 
 typedef struct row {
@@ -20,7 +22,7 @@ typedef struct row {
     const char *formula[MAX_FORMULAS]; /* value, then derivatives */
     const char *range[3];
     int operands; /* -1: any number */
-    bool map, pick, view;
+    bool map, pick, view, part;
     const char *alias_of;
 } row;
 
@@ -147,17 +149,27 @@ static int count_operands(const char *letters)
 /* One row: macro names it, text is the file, open the parenthesis behind the macro. */
 static void read_row(const char *text, const char *macro, const char *open)
 {
+    enum { MAP = 1, PICK = 2, VIEW = 4, PART = 8 };
     static const struct {
         const char *macro;
-        int arguments;
-        bool map, pick, view;
-        int operands;
+        int arguments, flags, operands;
     } forms[] = {
-        { "TG_OP", 4, false, false, false, 0 },   { "TG_OP_ZERO", 4, false, false, false, 0 },
-        { "TG_VIEW", 3, false, false, true, 0 },  { "TG_ALIAS", 2, false, false, false, 0 },
-        { "TG_MAP1", 6, true, false, false, 1 },  { "TG_MAP2", 8, true, false, false, 2 },
-        { "TG_MAP3", 10, true, false, false, 3 }, { "TG_PICK1", 6, true, true, false, 1 },
-        { "TG_PICK2", 8, true, true, false, 2 },  { "TG_PICK3", 10, true, true, false, 3 },
+        { "TG_OP", 4, 0, 0 },
+        { "TG_OP_ZERO", 4, 0, 0 },
+        { "TG_VIEW", 3, VIEW, 0 },
+        { "TG_ALIAS", 2, 0, 0 },
+        { "TG_MAP1", 6, MAP, 1 },
+        { "TG_MAP2", 8, MAP, 2 },
+        { "TG_MAP3", 10, MAP, 3 },
+        { "TG_PICK1", 6, MAP | PICK, 1 },
+        { "TG_PICK2", 8, MAP | PICK, 2 },
+        { "TG_PICK3", 10, MAP | PICK, 3 },
+        { "TG_PART", 4, PART, 0 },
+        { "TG_PART_VIEW", 3, PART | VIEW, 0 },
+        { "TG_PART1", 6, PART | MAP, 1 },
+        { "TG_PART2", 8, PART | MAP, 2 },
+        { "TG_PART3", 10, PART | MAP, 3 },
+        { "TG_PART_PICK2", 8, PART | MAP | PICK, 2 },
     };
     size_t f = 0;
     while (f < sizeof forms / sizeof *forms && strcmp(forms[f].macro, macro) != 0) f++;
@@ -174,9 +186,10 @@ static void read_row(const char *text, const char *macro, const char *open)
     row *r = &rows[n_rows++];
     *r = (row){ .macro = forms[f].macro,
                 .name = a[0],
-                .map = forms[f].map,
-                .pick = forms[f].pick,
-                .view = forms[f].view };
+                .map = forms[f].flags & MAP,
+                .pick = forms[f].flags & PICK,
+                .view = forms[f].flags & VIEW,
+                .part = forms[f].flags & PART };
     if (strcmp(macro, "TG_ALIAS") == 0) {
         r->alias_of = a[1];
         return;
@@ -245,7 +258,7 @@ static bool is_list(const row *r)
 /* Formulas of + - * / alone are short enough to be inlined into the user's code. */
 static bool inlined(const row *r)
 {
-    return r->map && r->operands <= 2 && strspn(r->formula[0], "xab +-*/") == strlen(r->formula[0]);
+    return r->map && !r->part && r->operands <= 2 && strspn(r->formula[0], "xab +-*/") == strlen(r->formula[0]);
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */
@@ -326,10 +339,12 @@ static void call_macro(const char *prefix, const char *name, const row *r)
     }
 }
 
+/* Every name that the library has for its users. */
 static void each(void (*write)(const char *name, const row *r))
 {
     for (int i = 0; i < n_rows; i++)
-        write(rows[i].name, rows[i].alias_of ? find(rows[i].alias_of) : &rows[i]);
+        if (!rows[i].part)
+            write(rows[i].name, rows[i].alias_of ? find(rows[i].alias_of) : &rows[i]);
 }
 
 static void public_macro(const char *name, const row *r)
@@ -517,9 +532,137 @@ static void write_table_inl(void)
     emit("};\n\nconst int tg__op_count = %d;\n\nstatic const struct { const char *name; int code; "
          "} names[] = {\n",
          n);
+    int public = 0;
+    for (int parts = 0; parts < 2; parts++)
+        for (int i = 0; i < n_rows; i++) {
+            if (rows[i].part != parts) continue;
+            emit("    { \"%s\", %d },\n", rows[i].name,
+                 code_of(rows[i].alias_of ? find(rows[i].alias_of) : &rows[i]));
+            public += !parts;
+        }
+    emit("};\n/* Parts of derivatives stand behind the public ones. */\nenum { PUBLIC_NAMES = %d };\n",
+         public);
+}
+
+/* d_NAME: how derivative rules record. */
+static void write_derive_h(void)
+{
+    banner();
+    emit("/* The operations as derivative rules call them: recorded where d says. */\n"
+         "#ifndef TG_DERIVE_H\n#define TG_DERIVE_H\n\n");
+    for (int i = 0; i < n_rows; i++) {
+        const row *r = &rows[i];
+        if (r->alias_of) continue;
+        emit("static inline tg_value d_%s(const tg__derivation *d, ", r->name);
+        parameters(r, false);
+        emit(")\n{\n    return d->to->apply(d->to, %d, ", code_of(r));
+        if (r->operands < 0) emit("x, n, ");
+        else {
+            emit("(const tg_value[]){ ");
+            operand_list(r, "", false);
+            emit(" }, %d, ", r->operands);
+        }
+        emit("%s);\n}\n", has_attributes(r) ? "attributes" : "NULL");
+    }
+    emit("\n#endif\n");
+}
+
+/* ---- derivatives of formulas as recorded operations ------------------------------------------- */
+
+enum { MAX_STEPS = 256 };
+
+static char *text_of(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    const int n = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    char *text = malloc((size_t)n + 1);
+    if (!text) die("", NULL, "no memory");
+    va_start(args, format);
+    vsnprintf(text, (size_t)n + 1, format, args);
+    va_end(args);
+    return text;
+}
+
+static const row *row_of(const tg__step *step)
+{
     for (int i = 0; i < n_rows; i++)
-        emit("    { \"%s\", %d },\n", rows[i].name,
-             code_of(rows[i].alias_of ? find(rows[i].alias_of) : &rows[i]));
+        if (!rows[i].alias_of && strlen(rows[i].name) == step->length &&
+            memcmp(rows[i].name, step->text, step->length) == 0)
+            return &rows[i];
+    return NULL;
+}
+
+/* What one step pushes, as C; stack holds what its operands pushed. */
+static char *pushed(const row *r, const char *formula, const tg__step *step, char **stack)
+{
+    if (step->kind == TG__STEP_NUMBER) return text_of("d->to->number(%.17g)", step->number);
+    if (step->kind == TG__STEP_NAME) {
+        static const char *const names[] = { "a", "b", "c" };
+        const char name = step->length == 1 ? *step->text : ' ';
+        if (name == 'y') return text_of("d->y");
+        for (int i = 0; i < r->operands; i++)
+            if (name == (r->operands == 1 ? 'x' : *names[i])) return text_of("d->x[%d]", i);
+        die(formula, NULL, "%s: \"%s\": there is no operand %.*s", r->name, formula,
+            (int)step->length, step->text);
+    }
+    const row *callee = step->kind == TG__STEP_CALL ? row_of(step) : NULL;
+    if (!callee || !callee->map || callee->operands != step->operands || step->attributes)
+        die(formula, NULL, "%s: \"%s\": %.*s is no elementwise operation of %d operands", r->name,
+            formula, (int)step->length, step->text, step->operands);
+    char *text = text_of("d_%s(d", callee->name);
+    for (int i = 0; i < step->operands; i++) text = text_of("%s, %s", text, stack[i]);
+    return text_of("%s)", text);
+}
+
+/* The derivative's formula as an expression in d_NAME; its value if it is a number. */
+static char *recorded(const row *r, const char *formula, bool *is_number, double *x)
+{
+    tg__step step[MAX_STEPS];
+    tg__expression e = { .text = formula, .step = step, .room = MAX_STEPS };
+    if (!tg__expression_read(&e))
+        die(formula, NULL, "%s: \"%s\", character %zu: %s", r->name, formula, e.at + 1, e.message);
+    char *stack[MAX_STEPS];
+    int top = 0;
+    for (int i = 0; i < e.steps; i++) {
+        top -= step[i].operands;
+        stack[top] = pushed(r, formula, &step[i], stack + top);
+        top++;
+    }
+    *is_number = e.steps == 1 && step[0].kind == TG__STEP_NUMBER;
+    *x = step[0].number;
+    return stack[0];
+}
+
+static void write_map_derive_inl(void)
+{
+    banner();
+    emit("/* For each operand of each elementwise op, what an incoming gradient contributes. */\n");
+    for (int i = 0; i < n_rows; i++) {
+        const row *r = &rows[i];
+        for (int j = 0; r->map && j < r->operands; j++) {
+            if (r->letters[j] == '0') continue;
+            bool is_number;
+            double x;
+            const char *derivative = recorded(r, r->formula[1 + j], &is_number, &x);
+            emit("static tg_value %s_by_%d(const tg__derivation *d)\n{\n    return ", r->name, j);
+            if (is_number && x == 1) emit("d->g");
+            else if (is_number && x == -1) emit("d_neg(d, d->g)");
+            else emit("d_%s(d, d->g, %s)", r->pick ? "pick" : "times", derivative);
+            emit(";\n}\n");
+        }
+    }
+    emit("\ntypedef tg_value contribution(const tg__derivation *d);\n"
+         "static contribution *const contributions[][3] = {\n    { NULL },\n");
+    for (int i = 0; i < n_rows; i++) {
+        if (!rows[i].map) continue;
+        emit("    { ");
+        for (int j = 0; j < rows[i].operands; j++)
+            if (rows[i].letters[j] == '0') emit("NULL, ");
+            else emit("%s_by_%d, ", rows[i].name, j);
+        emit("},\n");
+    }
     emit("};\n");
 }
 
@@ -596,6 +739,7 @@ static void write_ops_md(void)
          "derivative | attributes |\n"
          "|---|---|---|---|---|\n");
     for (int i = 0; i < n_rows; i++) {
+        if (rows[i].part) continue;
         const row *r = rows[i].alias_of ? find(rows[i].alias_of) : &rows[i];
         emit("| %s | %s | %s%s%s | ", rows[i].name, r->letters, r->doc,
              rows[i].alias_of ? "; another name of " : "", rows[i].alias_of ? r->name : "");
@@ -631,6 +775,8 @@ int main(int argc, char **argv)
         { "table.inl", write_table_inl },
         { "api.inl", write_api_inl },
         { "map_api.inl", write_map_api_inl },
+        { "derive.h", write_derive_h },
+        { "map_derive.inl", write_map_derive_inl },
         { "ops.md", write_ops_md },
     };
     if (argc < 4) {

@@ -106,6 +106,14 @@ static picks picks_of_rows(const tg__shape *x, const tg__shape *y, const tg__sha
 
 /* ---- ops ------------------------------------------------------------------------------------- */
 
+/* Zeros of x's shape, with g added where index says, which gets g's shape by broadcasting. */
+static tg_value scattered(const tg__derivation *d, const tg__shape *x, tg_value index, tg_value g,
+                          int axis)
+{
+    const tg_value all = tg__broadcasted(d, index, tg__shape_of(d, g));
+    return d_scatter_add(d, tg__zeros(d, x), all, g, ATTRIBUTES(axis, .axis = axis));
+}
+
 TG_OP(index_select, "li", axis, "the positions of one axis that a vector of indices names")
 SHAPE(index_select)
 {
@@ -138,6 +146,15 @@ BACKWARD(index_select)
               (const tg__array[]){ { c->y.s, (void *)c->g }, c->dx[0], c->x[1] });
     return TG_OK;
 }
+DERIVATIVE(index_select)
+{
+    const tg__shape x = *tg__shape_of(d, d->x[0]);
+    const int axis = tg__axis(((const tg_axis_attributes *)d->attributes)->axis, x.rank);
+    int64_t dim[TG_MAX_RANK];
+    for (int i = 0; i < x.rank; i++) dim[i] = i == axis ? tg__shape_of(d, d->x[1])->n : 1;
+    d->dx[0] = scattered(d, &x, tg__reshaped(d, d->x[1], x.rank, dim), d->g, axis);
+}
+
 CASES(index_select, { .n = 2, .x = { TENSOR(-2, 2, 3, 4), TENSOR(0, 2, 5) } },
       { .n = 2,
         .x = { TENSOR(-2, 2, 2, 3, 2), TENSOR(0, 2, 4) },
@@ -183,6 +200,15 @@ BACKWARD(embedding)
               (const tg__array[]){ { c->y.s, (void *)c->g }, c->dx[0], c->x[1] });
     return TG_OK;
 }
+DERIVATIVE(embedding)
+{
+    const tg__shape x = *tg__shape_of(d, d->x[0]);
+    const int64_t n = tg__shape_of(d, d->x[1])->n;
+    const tg_value index = tg__reshaped(d, d->x[1], 2, (const int64_t[]){ n, 1 });
+    const tg_value g = tg__reshaped(d, d->g, 2, (const int64_t[]){ n, x.dim[1] });
+    d->dx[0] = scattered(d, &x, index, g, 0);
+}
+
 CASES(embedding, { .n = 2, .x = { TENSOR(-2, 2, 4, 3), TENSOR(0, 3, 2, 3) } },
       { .n = 2, .x = { TENSOR(-2, 2, 4, 3), SCALAR(0, 3) } },
       { .n = 2, .x = { TENSOR(-2, 2, 4, 3), TENSOR(0, 3, 0) } })
@@ -233,6 +259,12 @@ BACKWARD(gather)
               (const tg__array[]){ { c->y.s, (void *)c->g }, c->dx[0], c->x[1] });
     return TG_OK;
 }
+DERIVATIVE(gather)
+{
+    const tg__shape x = *tg__shape_of(d, d->x[0]);
+    d->dx[0] = scattered(d, &x, d->x[1], d->g, ((const tg_axis_attributes *)d->attributes)->axis);
+}
+
 CASES(gather, { .n = 2, .x = { TENSOR(-2, 2, 3, 4), TENSOR(0, 2, 5, 2) } },
       { .n = 2,
         .x = { TENSOR(-2, 2, 3, 4), TENSOR(0, 3, 3, 1) },
@@ -276,6 +308,19 @@ BACKWARD(scatter_add)
     each_pick(&p, c->k->index.gather_add, (const tg__array[]){ dsrc, g, index });
     return TG_OK;
 }
+DERIVATIVE(scatter_add)
+{
+    d->dx[0] = d->g;
+    if (!d->wanted[2]) return;
+    const tg__shape src = *tg__shape_of(d, d->x[2]), index = *tg__shape_of(d, d->x[1]);
+    tg_value g = d_gather(d, d->g, d->x[1], d->attributes);
+    for (int i = 0; i < src.rank; i++) {
+        const int64_t more = src.dim[i] - index.dim[i];
+        if (more) g = d_pad(d, g, ATTRIBUTES(pad, .axis = i, .after = more));
+    }
+    d->dx[2] = g;
+}
+
 CASES(scatter_add,
       { .n = 3, .x = { TENSOR(-2, 2, 3, 4), TENSOR(0, 2, 5, 4), TENSOR(-2, 2, 5, 4) } },
       { .n = 3,
@@ -333,6 +378,15 @@ BACKWARD(take)
 {
     return take_with(c, c->k->index.scatter_add, (tg__array){ c->y.s, (void *)c->g }, c->dx[0]);
 }
+DERIVATIVE(take)
+{
+    const tg__shape x = *tg__shape_of(d, d->x[0]);
+    const tg__shape flat = { .type = x.type, .rank = 1, .n = x.n, .dim = { x.n }, .stride = { 1 } };
+    const int64_t n = tg__shape_of(d, d->x[1])->n;
+    const tg_value index = tg__reshaped(d, d->x[1], 1, &n), g = tg__reshaped(d, d->g, 1, &n);
+    d->dx[0] = tg__reshaped(d, scattered(d, &flat, index, g, 0), x.rank, x.dim);
+}
+
 CASES(take, { .n = 2, .x = { TENSOR(-2, 2, 3, 4), TENSOR(0, 11, 2, 5) } },
       { .n = 2, .x = { TENSOR(-2, 2, 3, 4), SCALAR(0, 11) } },
       { .n = 2, .x = { SCALAR(-2, 2), TENSOR(0, 0, 3) } },

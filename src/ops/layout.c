@@ -493,6 +493,8 @@ BACKWARD(contiguous)
 {
     return contiguous(backward_of(c, 0));
 }
+DERIVATIVE(contiguous) { d->dx[0] = d->g; }
+
 CASES(contiguous, { .n = 1, .x = { TENSOR(-2, 2, 2, 3) } }, { .n = 1, .x = { SCALAR(-2, 2) } },
       { .n = 1, .x = { TENSOR(-2, 2, 2, 0) } })
 
@@ -540,6 +542,19 @@ BACKWARD(cat)
 {
     return cat(c, backward_of);
 }
+DERIVATIVE(cat)
+{
+    const int axis = tg__axis(((const tg_axis_attributes *)d->attributes)->axis,
+                              tg__shape_of(d, d->y)->rank);
+    int64_t at = 0;
+    for (int i = 0; i < d->n; i++) {
+        const int64_t end = at + tg__shape_of(d, d->x[i])->dim[axis];
+        if (d->wanted[i])
+            d->dx[i] = d_slice(d, d->g, ATTRIBUTES(slice, .axis = axis, .start = at, .stop = end));
+        at = end;
+    }
+}
+
 CASES(cat, { .n = 3, .x = { TENSOR(-2, 2, 2, 3), TENSOR(-2, 2, 1, 3), TENSOR(-2, 2, 0, 3) } },
       { .n = 2,
         .x = { TENSOR(-2, 2, 2, 3, 2), TENSOR(-2, 2, 2, 1, 2) },
@@ -588,6 +603,14 @@ BACKWARD(stack)
 {
     return stack(c, backward_of);
 }
+DERIVATIVE(stack)
+{
+    const int axis = ((const tg_axis_attributes *)d->attributes)->axis;
+    for (int i = 0; i < d->n; i++)
+        if (d->wanted[i])
+            d->dx[i] = d_select(d, d->g, ATTRIBUTES(select, .axis = axis, .index = i));
+}
+
 CASES(stack, { .n = 2, .x = { TENSOR(-2, 2, 2, 3), TENSOR(-2, 2, 2, 3) } },
       { .n = 3, .x = { SCALAR(-2, 2), SCALAR(-2, 2), SCALAR(-2, 2) } },
       { .n = 2,
@@ -628,6 +651,14 @@ BACKWARD(roll)
 {
     return roll(c, backward_of(c, 0));
 }
+DERIVATIVE(roll)
+{
+    const tg_roll_attributes *const a = d->attributes;
+    const int64_t length = tg__shape_of(d, d->g)->dim[tg__axis(a->axis, tg__shape_of(d, d->g)->rank)];
+    const int64_t shift = length ? a->shift % length : 0;
+    d->dx[0] = d_roll(d, d->g, ATTRIBUTES(roll, .axis = a->axis, .shift = -shift));
+}
+
 CASES(roll, { .n = 1, .x = { TENSOR(-2, 2, 3, 2) } },
       { .n = 1,
         .x = { TENSOR(-2, 2, 2, 5) },
@@ -720,6 +751,25 @@ BACKWARD(tile)
 {
     return tile(backward_of(c, 0));
 }
+/* One axis after the other: what it was repeated by becomes an axis of its own and is summed. */
+DERIVATIVE(tile)
+{
+    const tg__shape x = *tg__shape_of(d, d->x[0]), y = *tg__shape_of(d, d->y);
+    tg__shape now = y;
+    tg_value g = d->g;
+    for (int i = 0; i < y.rank; i++) {
+        const int j = i - (y.rank - x.rank);
+        now.dim[i] = j < 0 ? 1 : x.dim[j];
+        if (y.dim[i] == now.dim[i]) continue;
+        if (now.dim[i] == 0 || y.n == 0) return;
+        int64_t dim[] = { 1, y.dim[i] / now.dim[i], now.dim[i], 1 };
+        for (int k = 0; k < i; k++) dim[0] *= now.dim[k];
+        for (int k = i + 1; k < y.rank; k++) dim[3] *= now.dim[k];
+        g = d_sum(d, tg__reshaped(d, g, 4, dim), ATTRIBUTES(reduce, .axis = 1));
+    }
+    d->dx[0] = tg__reshaped(d, g, x.rank, x.dim);
+}
+
 CASES(tile,
       { .n = 1,
         .x = { TENSOR(-2, 2, 2, 3) },
@@ -777,6 +827,15 @@ BACKWARD(pad)
     move(&f, f.x, part(f.y, axis, (range){ a->before, f.x.s->dim[axis] }, &s));
     return TG_OK;
 }
+DERIVATIVE(pad)
+{
+    const tg_pad_attributes *const a = d->attributes;
+    const tg__shape *const x = tg__shape_of(d, d->x[0]);
+    const int64_t end = a->before + x->dim[tg__axis(a->axis, x->rank)];
+    d->dx[0] =
+        d_slice(d, d->g, ATTRIBUTES(slice, .axis = a->axis, .start = a->before, .stop = end));
+}
+
 CASES(pad,
       { .n = 1,
         .x = { TENSOR(-2, 2, 2, 3) },
@@ -830,6 +889,8 @@ BACKWARD(tril)
 {
     return triangle(c, backward_of(c, 0), true);
 }
+DERIVATIVE(tril) { d->dx[0] = d_tril(d, d->g, d->attributes); }
+
 CASES(tril, { .n = 1, .x = { TENSOR(-2, 2, 2, 3, 3) } },
       { .n = 1, .x = { TENSOR(-2, 2, 4, 3) }, .attributes = ATTRIBUTES(offset, .offset = -2) },
       { .n = 1, .x = { TENSOR(-2, 2, 3, 4) }, .attributes = ATTRIBUTES(offset, .offset = 1) },
@@ -851,6 +912,8 @@ BACKWARD(triu)
 {
     return triangle(c, backward_of(c, 0), false);
 }
+DERIVATIVE(triu) { d->dx[0] = d_triu(d, d->g, d->attributes); }
+
 CASES(triu, { .n = 1, .x = { TENSOR(-2, 2, 2, 3, 3) } },
       { .n = 1, .x = { TENSOR(-2, 2, 4, 3) }, .attributes = ATTRIBUTES(offset, .offset = -2) },
       { .n = 1, .x = { TENSOR(-2, 2, 3, 4) }, .attributes = ATTRIBUTES(offset, .offset = 1) },
@@ -911,5 +974,71 @@ BACKWARD(cumsum)
     cumsum_lines(c->k, reversed(f.x, axis, &s[0]), reversed(f.y, axis, &s[1]), axis);
     return TG_OK;
 }
+DERIVATIVE(cumsum)
+{
+    const tg_last_attributes *const a = d->attributes;
+    const tg_every_attributes *const along = ATTRIBUTES(every, .axis = a->axis);
+    d->dx[0] = d_flip(d, d_cumsum(d, d_flip(d, d->g, along), a), along);
+}
+
 CASES(cumsum, { .n = 1, .x = { TENSOR(-2, 2, 2, 5) } }, { .n = 1, .x = { TENSOR(-2, 2, 3, 0) } },
       { .n = 1, .x = { TENSOR(-2, 2, 3, 2, 2) }, .attributes = ATTRIBUTES(last, .axis = 0) })
+
+/* ---- parts of derivatives -------------------------------------------------------------------- */
+
+/* Any view, seen from the recorded derivative: x, whole and adjacent, is looked at with the
+   dimensions, strides and offset given. The caller has them from a view of an array of x's shape. */
+TG_PART_VIEW(strided, strided, "elements of x by strides")
+VIEW(strided)
+{
+    const tg_strided_attributes *const a = c->attributes;
+    const tg__shape *const x = c->x[0].s;
+    if (!tg__shape_contiguous(x)) return TG__COPY;
+    *y = (tg__shape){ .type = x->type, .rank = a->rank };
+    for (int i = 0; i < a->rank; i++) y->dim[i] = a->dim[i], y->stride[i] = a->stride[i];
+    *offset = a->offset;
+    return TG_OK;
+}
+#define STRIDED_CASE                                                                               \
+    ATTRIBUTES(strided, .rank = 2, .whole_rank = 1, .offset = 1, .dim = { 2, 3 },                  \
+               .stride = { 0, 2 }, .whole = { 6 })
+CASES(strided, { .n = 1, .x = { TENSOR(-2, 2, 6) }, .attributes = STRIDED_CASE })
+
+/* The elements of whole that a call of strided_sum adds to. */
+static tg__shape strided_shape(const tg__call *c, tg_type type)
+{
+    const tg_strided_attributes *const a = c->attributes;
+    tg__shape s = { .type = type, .rank = a->rank };
+    for (int i = 0; i < a->rank; i++) s.dim[i] = a->dim[i];
+    tg__shape_finish(&s);
+    for (int i = 0; i < a->rank; i++) s.stride[i] = a->stride[i];
+    return s;
+}
+
+TG_PART(strided_sum, "l", strided, "zeros, with x added to the elements that strided would show")
+SHAPE(strided_sum)
+{
+    const tg_strided_attributes *const a = c->attributes;
+    y->type = c->x[0].s->type;
+    y->rank = a->whole_rank;
+    for (int i = 0; i < y->rank; i++) y->dim[i] = a->whole[i];
+    return TG_OK;
+}
+FORWARD(strided_sum)
+{
+    const tg__shape s = strided_shape(c, c->y.s->type);
+    const size_t skip = (size_t)((const tg_strided_attributes *)c->attributes)->offset;
+    c->k->fill(c->y.s->n, c->y.p, 1, 0);
+    tg__add(c->k, (tg__array){ &s, (char *)c->y.p + skip * tg__type_size(s.type) }, c->x[0]);
+    return TG_OK;
+}
+BACKWARD(strided_sum)
+{
+    const tg__shape s = strided_shape(c, c->y.s->type);
+    const size_t skip = (size_t)((const tg_strided_attributes *)c->attributes)->offset;
+    char *const g = (char *)(uintptr_t)c->g + skip * tg__type_size(s.type);
+    tg__add(c->k, c->dx[0], (tg__array){ &s, g });
+    return TG_OK;
+}
+DERIVATIVE(strided_sum) { d->dx[0] = d_strided(d, d->g, d->attributes); }
+CASES(strided_sum, { .n = 1, .x = { TENSOR(-2, 2, 2, 3) }, .attributes = STRIDED_CASE })

@@ -200,6 +200,22 @@ BACKWARD(matmul)
     return backward(c, &s);
 }
 
+/* Vectors become matrices with one row or column; g gets the axis that y has not. */
+DERIVATIVE(matmul)
+{
+    const tg_swap_attributes *const swap = ATTRIBUTES(swap, .axis0 = -2);
+    const bool row = tg__shape_of(d, d->x[0])->rank == 1, col = tg__shape_of(d, d->x[1])->rank == 1;
+    tg_value a = d->x[0], b = d->x[1], g = d->g;
+    if (row) a = d_unsqueeze(d, a, ATTRIBUTES(axis, .axis = 0));
+    if (col) b = d_unsqueeze(d, b, ATTRIBUTES(axis, .axis = -1));
+    if (col) g = d_unsqueeze(d, g, ATTRIBUTES(axis, .axis = -1));
+    if (row) g = d_unsqueeze(d, g, ATTRIBUTES(axis, .axis = -2));
+    if (d->wanted[0]) d->dx[0] = d_matmul(d, g, d_transpose(d, b, swap));
+    if (!d->wanted[1]) return;
+    const tg_value db = d_matmul(d, d_transpose(d, a, swap), g);
+    d->dx[1] = col ? d_squeeze(d, db, ATTRIBUTES(every, .axis = -1)) : db;
+}
+
 CASES(matmul,
       { .n = 2, .x = { TENSOR(-2, 2, 3, 4), TENSOR(-2, 2, 4, 5) } },
       { .n = 2, .x = { TENSOR(-2, 2, 1, 1), TENSOR(-2, 2, 1, 1) } },
@@ -244,6 +260,12 @@ BACKWARD(dot)
     return matmul_backward(c);
 }
 
+DERIVATIVE(dot)
+{
+    if (d->wanted[0]) d->dx[0] = d_mul(d, d->g, d->x[1]);
+    if (d->wanted[1]) d->dx[1] = d_mul(d, d->g, d->x[0]);
+}
+
 CASES(dot,
       { .n = 2, .x = { TENSOR(-2, 2, 100), TENSOR(-2, 2, 100) } },
       { .n = 2, .x = { TENSOR(-2, 2, 1), TENSOR(-2, 2, 1) } },
@@ -266,6 +288,13 @@ FORWARD(mv)
 BACKWARD(mv)
 {
     return matmul_backward(c);
+}
+
+DERIVATIVE(mv)
+{
+    if (d->wanted[0]) d->dx[0] = d_outer(d, d->g, d->x[1]);
+    if (d->wanted[1])
+        d->dx[1] = d_mv(d, d_transpose(d, d->x[0], ATTRIBUTES(swap, .axis0 = 0)), d->g);
 }
 
 CASES(mv,
@@ -307,6 +336,13 @@ BACKWARD(outer)
     stack s;
     outer_stack(c, &s);
     return backward(c, &s);
+}
+
+DERIVATIVE(outer)
+{
+    if (d->wanted[0]) d->dx[0] = d_mv(d, d->g, d->x[1]);
+    if (d->wanted[1])
+        d->dx[1] = d_mv(d, d_transpose(d, d->g, ATTRIBUTES(swap, .axis0 = 0)), d->x[0]);
 }
 
 CASES(outer,
@@ -376,6 +412,21 @@ BACKWARD(linear)
     linear_stack(c, &s);
     const tg_code code = backward(c, &s);
     return code == TG_OK && c->dx[2].p ? linear_backward_bias(c) : code;
+}
+
+DERIVATIVE(linear)
+{
+    const int64_t p = tg__shape_of(d, d->x[1])->dim[1], c = tg__shape_of(d, d->x[1])->dim[0];
+    int64_t n = 1;
+    const tg__shape *const x = tg__shape_of(d, d->x[0]);
+    for (int i = 0; i + 1 < x->rank; i++) n *= x->dim[i];
+    if (d->wanted[0]) d->dx[0] = d_matmul(d, d->g, d->x[1]);
+    if (d->wanted[1]) {
+        const tg_value g = tg__reshaped(d, d->g, 2, (const int64_t[]){ n, c });
+        const tg_value rows = tg__reshaped(d, d->x[0], 2, (const int64_t[]){ n, p });
+        d->dx[1] = d_matmul(d, d_transpose(d, g, ATTRIBUTES(swap, .axis0 = 0)), rows);
+    }
+    if (d->wanted[2]) d->dx[2] = d->g;
 }
 
 CASES(linear,

@@ -110,6 +110,14 @@ FORWARD(softargmax) { return each_line(c, c->k->reduce.softargmax); }
 /* beta y (g - sum g y) */
 BACKWARD(softargmax) { return each_line_backward(c, c->k->reduce.softargmax_backward); }
 
+DERIVATIVE(softargmax)
+{
+    const tg_softmax_attributes *const a = d->attributes;
+    const tg_reduce_attributes *const over = ATTRIBUTES(reduce, .axis = a->axis, .keep = true);
+    const tg_value g = d_mul(d, d->g, d->to->number(a->beta));
+    d->dx[0] = d_mul(d, d->y, d_sub(d, g, d_sum(d, d_mul(d, g, d->y), over)));
+}
+
 CASES(softargmax, { .n = 1, .x = { TENSOR(-2, 2, 3, 4) } }, { .n = 1, .x = { TENSOR(-2, 2, 5) } },
       ALONG(TENSOR(-2, 2, 4, 3), .axis = 0, .beta = 1.5),
       ALONG(TENSOR(-2, 2, 2, 3, 2, 2), .axis = -3, .beta = -0.5),
@@ -123,6 +131,14 @@ FORWARD(log_softmax) { return each_line(c, c->k->reduce.log_softmax); }
 
 /* beta (g - exp(y) sum g) */
 BACKWARD(log_softmax) { return each_line_backward(c, c->k->reduce.log_softmax_backward); }
+
+DERIVATIVE(log_softmax)
+{
+    const tg_softmax_attributes *const a = d->attributes;
+    const tg_reduce_attributes *const over = ATTRIBUTES(reduce, .axis = a->axis, .keep = true);
+    const tg_value g = d_mul(d, d->g, d->to->number(a->beta));
+    d->dx[0] = d_sub(d, g, d_mul(d, d_exp(d, d->y), d_sum(d, g, over)));
+}
 
 CASES(log_softmax, { .n = 1, .x = { TENSOR(-2, 2, 3, 4) } }, { .n = 1, .x = { TENSOR(-2, 2, 5) } },
       ALONG(TENSOR(-2, 2, 4, 3), .axis = 0, .beta = 1.5),
@@ -288,6 +304,33 @@ BACKWARD(nll)
     return TG_OK;
 }
 
+/* The gradients that come in to the n elements of a loss, as a value that broadcasts to them. */
+static tg_value incoming(const tg__derivation *d, int64_t n)
+{
+    const tg_loss_attributes *const a = d->attributes;
+    return a->reduction == TG_MEAN ? d_div(d, d->g, d->to->number((double)n)) : d->g;
+}
+
+/* The same for rows of scores: with an axis for the classes where there are several elements. */
+static tg_value incoming_rows(const tg__derivation *d)
+{
+    const tg_loss_attributes *const a = d->attributes;
+    const tg_value g = incoming(d, tg__shape_of(d, d->x[1])->n);
+    return a->reduction == TG_NONE ? d_unsqueeze(d, g, ATTRIBUTES(axis, .axis = -1)) : g;
+}
+
+static tg_value one_hot_labels(const tg__derivation *d)
+{
+    const tg__shape *const x = tg__shape_of(d, d->x[0]);
+    return d_one_hot(d, d->x[1], ATTRIBUTES(classes, .classes = x->dim[x->rank - 1]));
+}
+
+DERIVATIVE(nll)
+{
+    if (!tg__shape_of(d, d->x[0])->n) return;
+    d->dx[0] = d_neg(d, d_mul(d, incoming_rows(d), one_hot_labels(d)));
+}
+
 CASES(nll, { .n = 2, .x = { TENSOR(-2, 0, 3, 4), TENSOR(0, 3, 3) } },
       { .n = 2, .x = { TENSOR(-2, 0, 4), SCALAR(0, 3) } },
       LOSS(TG_SUM, TENSOR(-2, 0, 2, 3, 4), TENSOR(0, 3, 2, 3)),
@@ -337,6 +380,13 @@ BACKWARD(cross_entropy)
     c->k->reduce.cross_entropy_backward(&s, dx, &g);
     gradient_end(c, dx);
     return TG_OK;
+}
+
+DERIVATIVE(cross_entropy)
+{
+    if (!tg__shape_of(d, d->x[0])->n) return;
+    const tg_value p = d_softargmax(d, d->x[0], ATTRIBUTES(softmax, .axis = -1));
+    d->dx[0] = d_mul(d, incoming_rows(d), d_sub(d, p, one_hot_labels(d)));
 }
 
 CASES(cross_entropy, { .n = 2, .x = { TENSOR(-2, 2, 3, 4), TENSOR(0, 3, 3) } },
@@ -432,6 +482,14 @@ static tg_code pair_backward(const tg__call *c, const tg__pair_loss *loss)
     return TG_OK;
 }
 
+/* dx[0] = g da and dx[1] = g db, for the derivatives by a and b of a loss's element. */
+static void pair_derive(tg__derivation *d, tg_value da, tg_value db)
+{
+    const tg_value g = incoming(d, tg__shape_of(d, d->wanted[0] ? da : db)->n);
+    if (d->wanted[0]) d->dx[0] = d_times(d, g, da);
+    if (d->wanted[1]) d->dx[1] = d_times(d, g, db);
+}
+
 TG_OP(mse, "nn", loss, "squared error (a - b)^2")
 
 SHAPE(mse) { return pair_shape(c, y); }
@@ -439,6 +497,12 @@ SHAPE(mse) { return pair_shape(c, y); }
 FORWARD(mse) { return pair_forward(c, &c->k->reduce.mse); }
 
 BACKWARD(mse) { return pair_backward(c, &c->k->reduce.mse); }
+
+DERIVATIVE(mse)
+{
+    const tg_value twice = d_mul(d, d->to->number(2), d_sub(d, d->x[0], d->x[1]));
+    pair_derive(d, twice, d_neg(d, twice));
+}
 
 CASES(mse, { .n = 2, .x = { TENSOR(-2, 2, 3, 4), TENSOR(-2, 2, 3, 4) } },
       { .n = 2, .x = { SCALAR(-2, 2), SCALAR(-2, 2) } },
@@ -454,6 +518,12 @@ FORWARD(l1) { return pair_forward(c, &c->k->reduce.l1); }
 
 BACKWARD(l1) { return pair_backward(c, &c->k->reduce.l1); }
 
+DERIVATIVE(l1)
+{
+    const tg_value sign = d_sign(d, d_sub(d, d->x[0], d->x[1]));
+    pair_derive(d, sign, d_neg(d, sign));
+}
+
 CASES(l1, { .n = 2, .x = { TENSOR(-2, 2, 3, 4), TENSOR(-2, 2, 3, 4) } },
       { .n = 2, .x = { SCALAR(0, 2), SCALAR(-2, -1) } },
       LOSS(TG_SUM, TENSOR(-2, 2, 3, 4), TENSOR(-2, 2, 4)),
@@ -468,6 +538,23 @@ FORWARD(bce) { return pair_forward(c, &c->k->reduce.bce); }
 
 BACKWARD(bce) { return pair_backward(c, &c->k->reduce.bce); }
 
+/* 1 / v, or 0 where the logarithm of v has met its bound. */
+static tg_value bounded_slope(const tg__derivation *d, tg_value logarithm, tg_value v)
+{
+    const tg_value free = d_gt(d, logarithm, d->to->number(-100));
+    return d_where(d, free, d_reciprocal(d, v), d->to->number(0));
+}
+
+DERIVATIVE(bce)
+{
+    const tg_value a = d->x[0], b = d->x[1], one = d->to->number(1), bound = d->to->number(-100);
+    const tg_value no = d_sub(d, one, a), log_a = d_log(d, a), log_no = d_log1p(d, d_neg(d, a));
+    const tg_value da = d_sub(d, d_times(d, d_sub(d, one, b), bounded_slope(d, log_no, no)),
+                              d_times(d, b, bounded_slope(d, log_a, a)));
+    const tg_value db = d_sub(d, d_maximum(d, log_no, bound), d_maximum(d, log_a, bound));
+    pair_derive(d, da, d_add(d, db, d_mul(d, b, d->to->number(0))));
+}
+
 CASES(bce, { .n = 2, .x = { TENSOR(0.1, 0.9, 3, 4), TENSOR(0, 1, 3, 4) } },
       { .n = 2, .x = { SCALAR(0.1, 0.9), SCALAR(0, 1) } },
       LOSS(TG_SUM, TENSOR(0.1, 0.9, 3, 4), TENSOR(0, 1, 4)),
@@ -481,6 +568,12 @@ SHAPE(bce_with_logits) { return pair_shape(c, y); }
 FORWARD(bce_with_logits) { return pair_forward(c, &c->k->reduce.bce_with_logits); }
 
 BACKWARD(bce_with_logits) { return pair_backward(c, &c->k->reduce.bce_with_logits); }
+
+DERIVATIVE(bce_with_logits)
+{
+    const tg_value a = d->x[0], zero = d_mul(d, d->x[1], d->to->number(0));
+    pair_derive(d, d_sub(d, d_sigmoid(d, a), d->x[1]), d_sub(d, zero, a));
+}
 
 CASES(bce_with_logits, { .n = 2, .x = { TENSOR(-3, 3, 3, 4), TENSOR(0, 1, 3, 4) } },
       { .n = 2, .x = { SCALAR(-3, 3), SCALAR(0, 1) } },

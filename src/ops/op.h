@@ -53,6 +53,40 @@ typedef tg_code tg__shape_rule(const tg__call *c, tg__shape *y);
 typedef tg_code tg__view_rule(const tg__call *c, tg__shape *y, int64_t *offset);
 typedef tg_code tg__rule(const tg__call *c);
 
+/* ---- derivatives as recorded operations ------------------------------------------------------------------------------- */
+
+/* Where a derivative rule puts what it records: ops know no tape. After an error it records nothing more, apply gives
+   null values, and shape some shape. */
+typedef struct tg__recorder tg__recorder;
+struct tg__recorder {
+    tg_value (*apply)(tg__recorder *r, int code, const tg_value *x, int n, const void *attributes);
+    tg_value (*number)(double x);                                  /* an operand */
+    tg_value (*zeros)(tg__recorder *r, const tg__shape *s);        /* of the floating type */
+    const tg__shape *(*shape)(const tg__recorder *r, tg_value v);
+};
+
+/* One call of a derivative rule: for every wanted operand it sets dx[i] to a value recorded from x, y and g = dL/dy, of
+   x[i]'s shape, or of one to which x[i] broadcasts (the caller sums it up). What it does not set is zero. It uses the
+   functions d_NAME(d, operands, attributes), one for every op. */
+typedef struct tg__derivation {
+    tg__recorder *to;
+    int code;
+    const void *attributes;
+    int n;
+    const tg_value *x;
+    tg_value y, g;
+    const bool *wanted;
+    tg_value *dx;
+} tg__derivation;
+typedef void tg__derive_rule(tg__derivation *d);
+
+const tg__shape *tg__shape_of(const tg__derivation *d, tg_value v);
+tg_value tg__zeros(const tg__derivation *d, const tg__shape *s);
+tg_value tg__reshaped(const tg__derivation *d, tg_value x, int rank, const int64_t *dim);
+tg_value tg__broadcasted(const tg__derivation *d, tg_value x, const tg__shape *s);
+
+/* ---- rows ------------------------------------------------------------------------------------------------------------- */
+
 /* Operands for the generated checks: for each operand its range (indices: whole numbers lo ... hi) and shape. */
 typedef struct tg__sample {
     double lo, hi;
@@ -96,7 +130,15 @@ typedef struct tg__attributes {
 extern const tg__attributes tg__attributes_none, tg__attributes_reduce, tg__attributes_softmax, tg__attributes_axis,
     tg__attributes_last, tg__attributes_every, tg__attributes_swap, tg__attributes_span, tg__attributes_slice,
     tg__attributes_select, tg__attributes_offset, tg__attributes_roll, tg__attributes_pad, tg__attributes_list,
-    tg__attributes_classes, tg__attributes_loss;
+    tg__attributes_classes, tg__attributes_loss, tg__attributes_strided;
+
+/* Part of an array: see strided in layout.c. No public op takes it. */
+typedef struct tg_strided_attributes {
+    int rank, whole_rank;
+    int64_t offset, dim[TG_MAX_RANK], stride[TG_MAX_RANK];
+    int64_t whole[TG_MAX_RANK]; /* the dimensions of the array */
+} tg_strided_attributes;
+#define TG_DEFAULTS_strided .rank = 0
 
 struct tg__op {
     const char *name;
@@ -108,6 +150,7 @@ struct tg__op {
     tg__view_rule *view;         /* views */
     tg__rule *forward;           /* ops */
     tg__rule *backward;          /* ops; NULL if every letter is 0 or i */
+    tg__derive_rule *derive;     /* maps and ops: the same as recorded operations; NULL as backward */
     const tg__case *cases;       /* ops and views */
     const char *value;           /* maps: the formula, in x or in a, b, c */
     const char *derivative[3];   /* maps: of the result with respect to each operand, also in the result y */
@@ -118,10 +161,11 @@ struct tg__op {
 #define TG_OP(NAME, LETTERS, ATTRIBUTES, DOC)                                                                  \
     static tg__shape_rule NAME##_shape;                                                                        \
     static tg__rule NAME##_forward, NAME##_backward;                                                           \
+    static tg__derive_rule NAME##_derive;                                                                      \
     TG__ROW(NAME, LETTERS, ATTRIBUTES, DOC, .kind = TG__OP, .shape = NAME##_shape, .forward = NAME##_forward,  \
-            .backward = NAME##_backward, .cases = tg__##NAME##_cases)
+            .backward = NAME##_backward, .derive = NAME##_derive, .cases = tg__##NAME##_cases)
 
-/* The same for an op without any gradient: no BACKWARD. */
+/* The same for an op without any gradient: no BACKWARD, no DERIVATIVE. */
 #define TG_OP_ZERO(NAME, LETTERS, ATTRIBUTES, DOC)                                                             \
     static tg__shape_rule NAME##_shape;                                                                        \
     static tg__rule NAME##_forward;                                                                            \
@@ -133,6 +177,10 @@ struct tg__op {
     static tg__view_rule NAME##_view;                                                                          \
     TG__ROW(NAME, "l", ATTRIBUTES, DOC, .kind = TG__VIEW, .view = NAME##_view, .cases = tg__##NAME##_cases)
 
+/* Ops that are there only because the derivatives of others need them: no public function. */
+#define TG_PART TG_OP
+#define TG_PART_VIEW TG_VIEW
+
 #define TG__ROW(NAME, LETTERS, ATTRIBUTES, DOC, ...)                                                           \
     extern const tg__case tg__##NAME##_cases[];                                                                \
     extern const tg__op tg__op_##NAME;                                                                         \
@@ -143,6 +191,7 @@ struct tg__op {
 #define VIEW(NAME) static tg_code NAME##_view(const tg__call *c, tg__shape *y, int64_t *offset)
 #define FORWARD(NAME) static tg_code NAME##_forward(const tg__call *c)
 #define BACKWARD(NAME) static tg_code NAME##_backward(const tg__call *c)
+#define DERIVATIVE(NAME) static void NAME##_derive(tg__derivation *d)
 #define CASES(NAME, ...) const tg__case tg__##NAME##_cases[] = { __VA_ARGS__, { .n = 0 } };
 
 /* A second name for an op: TG_ALIAS(softmax, softargmax). Read by the generator. */
@@ -163,14 +212,22 @@ struct tg__op {
 #define TG_PICK2 TG_MAP2
 #define TG_PICK3 TG_MAP3
 
+/* Parts of other derivatives, as TG_PART. */
+#define TG_PART1 TG_MAP1
+#define TG_PART2 TG_MAP2
+#define TG_PART3 TG_MAP3
+#define TG_PART_PICK2 TG_PICK2
+
 #define TG__MAP_ROW(NAME, LETTERS, DOC, TEXT, ...)                                                             \
     extern const tg__op tg__op_##NAME;                                                                         \
     const tg__op tg__op_##NAME = { .name = #NAME, .letters = LETTERS, .doc = DOC, .kind = TG__MAP,             \
                                    .attributes = &tg__attributes_none, .shape = tg__map_shape,                 \
                                    .forward = tg__map_forward, .backward = tg__map_backward,                   \
+                                   .derive = tg__map_derive,                                                   \
                                    .value = TEXT, __VA_ARGS__ };
 tg__shape_rule tg__map_shape;
 tg__rule tg__map_forward, tg__map_backward;
+tg__derive_rule tg__map_derive; /* from the derivative's text: derive.c */
 
 /* The code of the op with this name (second names too), or 0. */
 int tg__find(const char *name);
@@ -195,5 +252,7 @@ static inline char tg__letter(const char *letters, int i)
 {
     return letters[1] == '*' ? letters[0] : letters[i];
 }
+
+#include "derive.h" /* generated: d_NAME */
 
 #endif

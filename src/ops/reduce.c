@@ -247,6 +247,55 @@ static void spread_sum(fold *f, double *y, const double *g)
     spread(f, f->k->spread, g, NULL, 0);
 }
 
+/* ---- recorded derivatives -------------------------------------------------------------------- */
+
+/* The call's attributes with keep. */
+static tg_reduce_attributes keeping(const tg__derivation *d)
+{
+    tg_reduce_attributes a = *(const tg_reduce_attributes *)d->attributes;
+    a.keep = true;
+    return a;
+}
+
+/* v, of y's shape, with the reduced axes as axes of length 1. */
+static tg_value kept(const tg__derivation *d, tg_value v)
+{
+    const tg__shape *const x = tg__shape_of(d, d->x[0]);
+    const tg_reduce_attributes *const a = d->attributes;
+    if (a->keep) return v;
+    int64_t dim[TG_MAX_RANK];
+    for (int i = 0; i < x->rank; i++) dim[i] = x->dim[i];
+    if (!a->axes.count && a->axis == TG_ALL) {
+        for (int i = 0; i < x->rank; i++) dim[i] = 1;
+    } else {
+        for (int i = 0; i < (a->axes.count ? a->axes.count : 1); i++)
+            dim[tg__axis(a->axes.count ? a->axes.axis[i] : a->axis, x->rank)] = 1;
+    }
+    return tg__reshaped(d, v, x->rank, dim);
+}
+
+/* How many elements an output is made of. */
+static double elements_of(const tg__derivation *d)
+{
+    const int64_t outputs = tg__shape_of(d, d->y)->n;
+    return outputs ? (double)(tg__shape_of(d, d->x[0])->n / outputs) : 0;
+}
+
+/* x less its mean. */
+static tg_value centered(const tg__derivation *d)
+{
+    const tg_reduce_attributes a = keeping(d);
+    return d_sub(d, d->x[0], d_mean(d, d->x[0], &a));
+}
+
+/* The gradient g shared by the elements of v that equal y. */
+static tg_value shared(const tg__derivation *d, tg_value v)
+{
+    const tg_reduce_attributes a = keeping(d);
+    const tg_value match = d_eq(d, v, kept(d, d->y));
+    return d_pick(d, d_div(d, kept(d, d->g), d_sum(d, match, &a)), match);
+}
+
 TG_OP(sum, "l", reduce, "sum of the elements over axes")
 
 SHAPE(sum) { return reduced_shape(c, y); }
@@ -254,6 +303,11 @@ SHAPE(sum) { return reduced_shape(c, y); }
 FORWARD(sum) { return fold_forward(c, sum_of); }
 
 BACKWARD(sum) { return fold_backward(c, spread_sum); }
+
+DERIVATIVE(sum)
+{
+    d->dx[0] = tg__broadcasted(d, kept(d, d->g), tg__shape_of(d, d->x[0]));
+}
 
 CASES(sum, { .n = 1, .x = { TENSOR(-2, 2, 3, 4) } }, { .n = 1, .x = { SCALAR(-2, 2) } },
       OVER(TENSOR(-2, 2, 70, 3), .axis = 0), OVER(TENSOR(-2, 2, 3, 70), .axis = 0, .keep = true),
@@ -283,6 +337,12 @@ SHAPE(mean) { return reduced_shape(c, y); }
 FORWARD(mean) { return fold_forward(c, mean_of); }
 
 BACKWARD(mean) { return fold_backward(c, spread_mean); }
+
+DERIVATIVE(mean)
+{
+    const tg_value g = d_div(d, kept(d, d->g), d->to->number(elements_of(d)));
+    d->dx[0] = tg__broadcasted(d, g, tg__shape_of(d, d->x[0]));
+}
 
 CASES(mean, { .n = 1, .x = { TENSOR(-2, 2, 3, 4) } }, { .n = 1, .x = { SCALAR(-2, 2) } },
       OVER(TENSOR(-2, 2, 5, 3), .axis = 0, .keep = true), OVER(TENSOR(-2, 2, 5, 3), .axis = -1),
@@ -353,6 +413,55 @@ BACKWARD(prod)
     return TG_OK;
 }
 
+/* The gradient of the products of column after column of x (n, m), without division: a tree of
+   products of two, upwards and back. g has shape (1, m). */
+static tg_value products_derivative(const tg__derivation *d, tg_value x, tg_value g)
+{
+    enum { LEVELS = 32 };
+    static const tg_slice_attributes even = { TG_DEFAULTS_slice, .step = 2 };
+    static const tg_slice_attributes odd = { TG_DEFAULTS_slice, .start = 1, .step = 2 };
+    const int64_t m = tg__shape_of(d, x)->dim[1];
+    tg_value level[LEVELS];
+    int64_t size[LEVELS];
+    int top = 0;
+    level[0] = x;
+    for (size[0] = tg__shape_of(d, x)->dim[0]; size[top] > 1; top++) {
+        if (size[top] % 2)
+            level[top] = d_pad(d, level[top], ATTRIBUTES(pad, .axis = 0, .after = 1, .value = 1.0));
+        level[top + 1] = d_mul(d, d_slice(d, level[top], &even), d_slice(d, level[top], &odd));
+        size[top + 1] = size[top] - size[top] / 2;
+    }
+    for (int i = top - 1; i >= 0; i--) {
+        const tg_value pair[] = { d_times(d, g, d_slice(d, level[i], &odd)),
+                                  d_times(d, g, d_slice(d, level[i], &even)) };
+        g = d_stack(d, pair, 2, ATTRIBUTES(axis, .axis = 1));
+        g = tg__reshaped(d, g, 2, (const int64_t[]){ 2 * size[i + 1], m });
+        if (size[i] % 2) g = d_slice(d, g, ATTRIBUTES(slice, .stop = size[i]));
+    }
+    return g;
+}
+
+DERIVATIVE(prod)
+{
+    const tg__shape x = *tg__shape_of(d, d->x[0]), y = *tg__shape_of(d, kept(d, d->y));
+    const int64_t n = (int64_t)elements_of(d);
+    if (n == 0) return;
+    tg_list_attributes there = { .count = 0 }, back = { .count = x.rank };
+    tg_list_attributes ordered = { .count = x.rank };
+    for (int stays = 0; stays < 2; stays++) /* the reduced axes come first */
+        for (int i = 0; i < x.rank; i++)
+            if ((y.dim[i] == x.dim[i]) == stays) there.item[there.count++] = i;
+    for (int i = 0; i < x.rank; i++) {
+        back.item[there.item[i]] = i;
+        ordered.item[i] = x.dim[there.item[i]];
+    }
+    const int64_t folded[] = { n, x.n / n };
+    const tg_value columns = tg__reshaped(d, d_permute(d, d->x[0], &there), 2, folded);
+    const tg_value g = tg__reshaped(d, d->g, 2, (const int64_t[]){ 1, folded[1] });
+    const tg_value dx = products_derivative(d, columns, g);
+    d->dx[0] = d_permute(d, d_reshape(d, dx, &ordered), &back);
+}
+
 CASES(prod, { .n = 1, .x = { TENSOR(-2, 2, 2, 3) } }, { .n = 1, .x = { SCALAR(-2, 2) } },
       OVER(TENSOR(-2, 2, 3, 4), .axis = 0), OVER(TENSOR(-2, 2, 3, 4), .axis = 1, .keep = true),
       OVER(TENSOR(0.5, 2, 2, 3, 2, 2), .axes = { 2, { 1, -1 } }),
@@ -403,6 +512,13 @@ FORWARD(var) { return fold_forward(c, variance_of); }
 
 BACKWARD(var) { return fold_backward(c, spread_variance); }
 
+DERIVATIVE(var)
+{
+    const double n = elements_of(d) - ((const tg_reduce_attributes *)d->attributes)->correction;
+    const tg_value scale = d->to->number(n > 0 ? 2 / n : (double)NAN);
+    d->dx[0] = d_times(d, kept(d, d_times(d, d->g, scale)), centered(d));
+}
+
 CASES(var, { .n = 1, .x = { TENSOR(-2, 2, 3, 4) } },
       OVER(TENSOR(-2, 2, 4, 3), .axis = 0, .correction = 0.0),
       OVER(TENSOR(-2, 2, 4, 3), .axis = -1, .keep = true),
@@ -431,6 +547,14 @@ SHAPE(std) { return reduced_shape(c, y); }
 FORWARD(std) { return fold_forward(c, deviation_of); }
 
 BACKWARD(std) { return fold_backward(c, spread_deviation); }
+
+DERIVATIVE(std)
+{
+    const double n = elements_of(d) - ((const tg_reduce_attributes *)d->attributes)->correction;
+    const tg_value size = d_mul(d, d->y, d->to->number(n > 0 ? n : (double)NAN));
+    const tg_value g = d_where(d, d->y, d_div(d, d->g, size), d->to->number(0));
+    d->dx[0] = d_times(d, kept(d, g), centered(d));
+}
 
 CASES(std, { .n = 1, .x = { TENSOR(-2, 2, 3, 4) } },
       OVER(TENSOR(-2, 2, 4, 3), .axis = 0, .correction = 0.0),
@@ -473,6 +597,8 @@ FORWARD(amax) { return fold_forward(c, largest); }
 
 BACKWARD(amax) { return fold_backward(c, spread_extreme); }
 
+DERIVATIVE(amax) { d->dx[0] = shared(d, d->x[0]); }
+
 CASES(amax, { .n = 1, .x = { TENSOR(-2, 2, 3, 4) } }, { .n = 1, .x = { SCALAR(-2, 2) } },
       OVER(TENSOR(-2, 2, 4, 3), .axis = 0), OVER(TENSOR(-2, 2, 4, 3), .axis = -1, .keep = true),
       OVER(TENSOR(-2, 2, 2, 3, 2, 3), .axes = { 2, { 0, 2 } }),
@@ -485,6 +611,8 @@ SHAPE(amin) { return reduced_shape_of_some(c, y); }
 FORWARD(amin) { return fold_forward(c, smallest); }
 
 BACKWARD(amin) { return fold_backward(c, spread_extreme); }
+
+DERIVATIVE(amin) { d->dx[0] = shared(d, d->x[0]); }
 
 CASES(amin, { .n = 1, .x = { TENSOR(-2, 2, 3, 4) } }, { .n = 1, .x = { SCALAR(-2, 2) } },
       OVER(TENSOR(-2, 2, 4, 3), .axis = 0), OVER(TENSOR(-2, 2, 4, 3), .axis = -1, .keep = true),
@@ -617,6 +745,23 @@ FORWARD(norm) { return fold_forward(c, norm_of); }
 
 BACKWARD(norm) { return fold_backward(c, spread_norm); }
 
+DERIVATIVE(norm)
+{
+    const double p = ((const tg_reduce_attributes *)d->attributes)->p;
+    const tg_value x = d->x[0], y = kept(d, d->y), g = kept(d, d->g), zero = d->to->number(0);
+    if (p == 0) return;
+    if (isinf(p)) {
+        d->dx[0] = d_times(d, shared(d, d_abs(d, x)), d_sign(d, x));
+    } else if (p == 1) {
+        d->dx[0] = d_times(d, g, d_sign(d, x));
+    } else if (p == 2) {
+        d->dx[0] = d_times(d, d_where(d, y, d_div(d, g, y), zero), x);
+    } else {
+        const tg_value size = d_pow(d, d_div(d, d_abs(d, x), y), d->to->number(p - 1));
+        d->dx[0] = d_where(d, y, d_times(d, g, d_mul(d, d_sign(d, x), size)), zero);
+    }
+}
+
 CASES(norm, { .n = 1, .x = { TENSOR(-2, 2, 3, 4) } }, { .n = 1, .x = { SCALAR(0.5, 2) } },
       OVER(TENSOR(-2, 2, 4, 3), .axis = 0, .p = 1.0),
       OVER(TENSOR(-2, 2, 4, 3), .axis = -1, .keep = true, .p = 3.0),
@@ -652,6 +797,13 @@ SHAPE(logsumexp) { return reduced_shape(c, y); }
 FORWARD(logsumexp) { return fold_forward(c, logsumexp_of); }
 
 BACKWARD(logsumexp) { return fold_backward(c, spread_logsumexp); }
+
+DERIVATIVE(logsumexp)
+{
+    const tg_value y = kept(d, d->y), none = d_eq(d, y, d->to->number(-(double)INFINITY));
+    const tg_value share = d_exp(d, d_sub(d, d->x[0], y));
+    d->dx[0] = d_times(d, kept(d, d->g), d_where(d, none, d->to->number(0), share));
+}
 
 CASES(logsumexp, { .n = 1, .x = { TENSOR(-2, 2, 3, 4) } }, { .n = 1, .x = { SCALAR(-2, 2) } },
       OVER(TENSOR(-2, 2, 4, 3), .axis = 0), OVER(TENSOR(-2, 2, 4, 3), .axis = -1, .keep = true),

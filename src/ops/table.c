@@ -58,7 +58,7 @@ int tg__find(const char *name)
 
 int tg_op_count(void)
 {
-    return (int)(sizeof names / sizeof *names);
+    return PUBLIC_NAMES;
 }
 
 bool tg_op_at(int i, tg_op_info *info)

@@ -84,6 +84,17 @@ uint32_t tg__generation_of(const tg_tape *t, uint32_t instruction)
     return s[i].generation;
 }
 
+tg_value tg__handle(tg_tape *t, uint32_t id)
+{
+    if (!(id & TG__DESCRIPTOR))
+        return (tg_value){ t, id, tg__generation_of(t, tg__maker(t, id)) };
+    const tg__segment *s = tg__segments(t);
+    const uint64_t at = (id & ~TG__DESCRIPTOR) * (uint64_t)sizeof(tg__descriptor);
+    uint32_t i = tg__segment_count(t) - 1;
+    while (i > 0 && s[i].descriptors > at) i--;
+    return (tg_value){ t, id, s[i].generation };
+}
+
 bool tg__has_gradient(const tg_tape *t, uint32_t id)
 {
     if (id & TG__DESCRIPTOR) return tg__is_active(t, id);

@@ -71,7 +71,7 @@ struct tg_tape {
     const tg__kernels *k;
     tg__memory memory;
     tg__arena code, values, adjoints, integers, descriptors, pool, runs, names, segments, files,
-        stale, scratch;
+        stale, scratch, walk;
     tg__segment *top;     /* the newest */
     uint32_t generations; /* given out so far; saturates */
     int no_grad;
@@ -208,6 +208,9 @@ uint32_t tg__maker(const tg_tape *t, uint32_t id);
 
 /* The generation of what the instruction made. */
 uint32_t tg__generation_of(const tg_tape *t, uint32_t instruction);
+
+/* The handle of the value with this id. */
+tg_value tg__handle(tg_tape *t, uint32_t id);
 
 /* Whether the value has a gradient: for scalars this looks at their instruction. */
 bool tg__has_gradient(const tg_tape *t, uint32_t id);

@@ -18,7 +18,7 @@ ROOMS = list(PUBLIC)
 
 # Headers that the generator makes.
 GENERATED = {"kernels": {"maps_index.h", "maps.inl"},
-             "ops": {"table.inl"},
+             "ops": {"table.inl", "derive.h", "map_derive.inl"},
              "tape": {"codes.h", "maps.inl", "api.inl", "map_api.inl"}}
 
 # Below, but not to be entered: check needs memory, and for the rest the public functions.

@@ -1,0 +1,327 @@
+/* Recorded derivatives: the walk of backward.c with values in place of numbers. What every
+   instruction contributes is itself recorded, at the end of the tape, and can be differentiated
+   again. */
+#include <string.h>
+
+#include "tape/record.h"
+#include "tape/tape.h"
+
+/* One walk. The gradient of an instruction's result is a value of the shape of all that it made;
+   views add to their part of it. */
+typedef struct walk {
+    tg__recorder recorder; /* first: rules get its address */
+    tg_tape *t;
+    const tg_site *site;
+    uint32_t begin, end; /* instructions that are looked at */
+    size_t state;        /* their entries in the arena t->walk */
+} walk;
+
+/* Of one instruction: its gradient so far (null: none), and whether an asked-for value is made of
+   it. */
+typedef struct entry {
+    tg_value gradient;
+    bool wanted;
+} entry;
+
+static entry *entry_of(const walk *w, uint32_t instruction)
+{
+    return (entry *)(void *)(w->t->walk.data + w->state) + (instruction - w->begin);
+}
+
+/* ---- the recorder that rules see ------------------------------------------------------------- */
+
+static tg_value apply(tg__recorder *r, int code, const tg_value *x, int n, const void *attributes)
+{
+    const walk *const w = (const walk *)(void *)r;
+    if (w->t->failed) return (tg_value){ w->t, 0, 0 };
+    return tg__record(code, x, n, attributes, w->site);
+}
+
+static tg_value zeros(tg__recorder *r, const tg__shape *s)
+{
+    const walk *const w = (const walk *)(void *)r;
+    return tg_full_new(w->t, 0, s->rank, s->dim, w->site);
+}
+
+static const tg__shape *shape(const tg__recorder *r, tg_value v)
+{
+    const tg_tape *const t = ((const walk *)(const void *)r)->t;
+    if (v.tape != t || !tg__is_live(t, v)) return &tg__scalar_shape[t->type];
+    return tg__value_array(t, v.id).s;
+}
+
+/* ---- views and broadcasting ------------------------------------------------------------------ */
+
+/* How value id looks at the elements that its instruction made, as attributes of strided. */
+static tg_strided_attributes look_of(const tg_tape *t, uint32_t id, uint32_t maker)
+{
+    const uint32_t whole = t->head.code[maker].y;
+    const tg__shape *const s = tg__value_array(t, id).s, *const all = tg__value_array(t, whole).s;
+    const uint32_t start = whole & TG__DESCRIPTOR ? tg__descriptor_of(t, whole)->offset : whole;
+    const uint32_t at = id & TG__DESCRIPTOR ? tg__descriptor_of(t, id)->offset : id;
+    tg_strided_attributes a = { .rank = s->rank,
+                                .whole_rank = all->rank,
+                                .offset = (int64_t)at - (int64_t)start };
+    for (int i = 0; i < s->rank; i++) a.dim[i] = s->dim[i], a.stride[i] = s->stride[i];
+    for (int i = 0; i < all->rank; i++) a.whole[i] = all->dim[i];
+    return a;
+}
+
+/* v summed over the axes along which s was repeated, in s's shape. */
+static tg_value summed_to(walk *w, tg_value v, const tg__shape *s)
+{
+    const tg__shape from = *shape(&w->recorder, v);
+    tg_reduce_attributes over = { TG_DEFAULTS_reduce };
+    over.keep = true;
+    for (int i = 0; i < from.rank; i++) {
+        const int j = i - (from.rank - s->rank);
+        if (j < 0 || s->dim[j] != from.dim[i]) over.axes.axis[over.axes.count++] = i;
+    }
+    if (over.axes.count) v = apply(&w->recorder, TG__CODE_sum, &v, 1, &over);
+    if (from.rank == s->rank) return v;
+    tg_list_attributes list = { .count = s->rank };
+    for (int i = 0; i < s->rank; i++) list.item[i] = s->dim[i];
+    return apply(&w->recorder, TG__CODE_reshape, &v, 1, &list);
+}
+
+/* Adds a contribution to the gradient by value id. */
+static void contribute(walk *w, uint32_t id, tg_value dx)
+{
+    const tg_tape *const t = w->t;
+    const uint32_t maker = tg__maker(t, id);
+    const tg__shape s = *tg__value_array(t, id).s;
+    dx = summed_to(w, dx, &s);
+    if (id != t->head.code[maker].y) {
+        const tg_strided_attributes look = look_of(t, id, maker);
+        dx = apply(&w->recorder, TG__CODE_strided_sum, &dx, 1, &look);
+    }
+    const tg_value sum[] = { entry_of(w, maker)->gradient, dx };
+    entry_of(w, maker)->gradient =
+        sum[0].generation ? apply(&w->recorder, TG__CODE_add, sum, 2, NULL) : dx;
+}
+
+/* ---- the walk -------------------------------------------------------------------------------- */
+
+static bool wants(const walk *w, uint32_t id, char letter)
+{
+    if (letter == '0' || letter == 'i' || !tg__is_active(w->t, id)) return false;
+    const uint32_t maker = tg__maker(w->t, id);
+    return maker >= w->begin && entry_of(w, maker)->wanted;
+}
+
+/* Marks what the asked-for values go into. */
+static void mark(const walk *w)
+{
+    const tg_tape *const t = w->t;
+    for (uint32_t i = w->begin; i < w->end; i++) {
+        const tg__instruction *const in = &t->head.code[i];
+        if (in->op == TG__LEAF || in->flags & TG__INACTIVE) continue;
+        uint32_t room[2];
+        int n;
+        const uint32_t *const id = tg__operand_ids(t, in, room, &n);
+        const char *const letters = tg__op_table[in->op]->letters;
+        bool *const wanted = &entry_of(w, i)->wanted;
+        for (int j = 0; j < n && !*wanted; j++) *wanted = wants(w, id[j], tg__letter(letters, j));
+    }
+}
+
+/* Room in the arena for what a rule gets and gives. */
+static bool operand_room(walk *w, int n, size_t *at)
+{
+    tg__arena *const a = &w->t->walk;
+    *at = a->used;
+    const size_t bytes = (size_t)n * (2 * sizeof(tg_value) + sizeof(uint32_t) + sizeof(bool));
+    return tg__arena_grow(a, a->used + bytes);
+}
+
+static bool step(walk *w, uint32_t i)
+{
+    tg_tape *const t = w->t;
+    const tg__instruction in = t->head.code[i];
+    const tg__op *const op = tg__op_table[in.op];
+    uint32_t room[2];
+    int n;
+    (void)tg__operand_ids(t, &in, room, &n);
+    size_t at;
+    if (!operand_room(w, n, &at)) {
+        tg__error(t, TG_ERROR_MEMORY, "grad_values", w->site, "no memory");
+        return false;
+    }
+    tg_value *const x = (tg_value *)(void *)(t->walk.data + at), *const dx = x + n;
+    uint32_t *const id = (uint32_t *)(void *)(dx + n);
+    bool *const wanted = (bool *)(void *)(id + n);
+    memcpy(id, tg__operand_ids(t, &in, room, &n), (size_t)n * sizeof *id);
+    for (int j = 0; j < n; j++) {
+        x[j] = tg__handle(t, id[j]);
+        dx[j] = (tg_value){ NULL, 0, 0 };
+        wanted[j] = wants(w, id[j], tg__letter(op->letters, j));
+    }
+    union {
+        max_align_t align;
+        char byte[512];
+    } attributes;
+    const void *const given = tg__attributes_of(t, &in);
+    if (given) memcpy(&attributes, given, op->attributes->size); /* the pool may move */
+    tg__derivation d = { .to = &w->recorder,
+                         .code = in.op,
+                         .attributes = given ? (const void *)&attributes : op->attributes->defaults,
+                         .n = n,
+                         .x = x,
+                         .y = tg__handle(t, in.y),
+                         .g = entry_of(w, i)->gradient,
+                         .wanted = wanted,
+                         .dx = dx };
+    op->derive(&d);
+    for (int j = 0; j < n && !t->failed; j++)
+        if (wanted[j] && dx[j].generation) contribute(w, id[j], dx[j]);
+    return !t->failed;
+}
+
+static bool walk_back(walk *w)
+{
+    for (uint32_t i = w->end; i-- > w->begin;) {
+        const tg__instruction *const in = &w->t->head.code[i];
+        if (in->op == TG__LEAF || in->flags & TG__INACTIVE) continue;
+        const entry *const e = entry_of(w, i);
+        if (e->wanted && e->gradient.generation && !step(w, i)) return false;
+    }
+    return true;
+}
+
+/* ---- the whole ------------------------------------------------------------------------------- */
+
+/* The gradient by v, from that of all that its instruction made; zeros if there is none. */
+static tg_value gradient_of(walk *w, tg_value v)
+{
+    tg_tape *const t = w->t;
+    const uint32_t maker = tg__maker(t, v.id);
+    const tg_value whole = maker < w->end ? entry_of(w, maker)->gradient : (tg_value){ NULL, 0, 0 };
+    const tg__shape s = *tg__value_array(t, v.id).s;
+    if (!whole.generation) return zeros(&w->recorder, &s);
+    if (v.id == t->head.code[maker].y) return whole;
+    const tg_strided_attributes look = look_of(t, v.id, maker);
+    return apply(&w->recorder, TG__CODE_strided, &whole, 1, &look);
+}
+
+/* The tape that all values are on; NULL after the error. */
+static tg_tape *tape_of_all(const tg_value *v, int n, const char *role, const tg_site *site)
+{
+    static const char *const what = "grad_values";
+    if (n < 1 || !v) {
+        tg__error(NULL, TG_ERROR_ARGUMENT, what, site, "no %s given", role);
+        return NULL;
+    }
+    for (int i = 0; i < n; i++) {
+        tg_tape *const t = tg__tape_of(v[i], what, site);
+        if (!t) return NULL;
+        if (t != v[0].tape) {
+            tg__error(t, TG_ERROR_HANDLE, what, site, "%s are values of two tapes", role);
+            tg__error_too(v[0].tape, t);
+            return NULL;
+        }
+    }
+    return v[0].tape;
+}
+
+static bool check_output(tg_tape *t, const tg_value *output, const tg_value *cotangent,
+                         const tg_site *site)
+{
+    static const char *const what = "grad_values";
+    const tg__shape *const s = tg__value_array(t, output->id).s;
+    if (s->type == TG_I64) {
+        tg__error(t, TG_ERROR_TYPE, what, site, "an output of integers has no gradient");
+    } else if (!cotangent && s->n != 1) {
+        tg__error(t, TG_ERROR_SHAPE, what, site,
+                  "an output has shape %s: without cotangents it needs one element",
+                  TG__SHAPE_TEXT(s));
+    } else if (cotangent) {
+        const tg__shape *const c = tg__value_array(t, cotangent->id).s;
+        bool same = c->type == s->type && c->rank == s->rank;
+        for (int i = 0; same && i < s->rank; i++) same = c->dim[i] == s->dim[i];
+        if (same) return true;
+        tg__error(t, TG_ERROR_SHAPE, what, site,
+                  "an output of shape %s has a cotangent of shape %s", TG__SHAPE_TEXT(s),
+                  TG__SHAPE_TEXT(c));
+    } else {
+        return true;
+    }
+    return false;
+}
+
+/* Entries for the instructions from the first asked-for value to the last output. */
+static bool begin(walk *w, const tg_value *outputs, int n, const tg_value *wrt, int m)
+{
+    const tg_tape *const t = w->t;
+    w->begin = UINT32_MAX;
+    for (int i = 0; i < m; i++) {
+        const uint32_t maker = tg__maker(t, wrt[i].id);
+        if (maker < w->begin) w->begin = maker;
+    }
+    w->end = w->begin;
+    for (int i = 0; i < n; i++) {
+        const uint32_t maker = tg__maker(t, outputs[i].id);
+        if (maker >= w->end) w->end = maker + 1;
+    }
+    tg__arena *const a = &w->t->walk;
+    w->state = 0;
+    const size_t bytes = (size_t)(w->end - w->begin) * sizeof(entry);
+    if (!tg__arena_grow(a, bytes)) return false;
+    memset(a->data, 0, bytes);
+    a->used = bytes;
+    for (int i = 0; i < m; i++) {
+        const uint32_t maker = tg__maker(t, wrt[i].id);
+        if (maker < w->end) entry_of(w, maker)->wanted = true;
+    }
+    mark(w);
+    return true;
+}
+
+/* Whether all there is to start from is on one tape and makes sense; that tape, or NULL after the
+   error. */
+static tg_tape *check_request(const tg_value *outputs, const tg_value *cotangents, int n,
+                              const tg_value *wrt, int m, const tg_site *site)
+{
+    static const char *const what = "grad_values";
+    tg_tape *const t = tape_of_all(outputs, n, "outputs", site);
+    tg_tape *const by = t ? tape_of_all(wrt, m, "values to differentiate by", site) : NULL;
+    tg_tape *const from = by && cotangents ? tape_of_all(cotangents, n, "cotangents", site) : by;
+    if (!t || !by || !from) return NULL;
+    if (by != t || from != t) {
+        tg__error(t, TG_ERROR_HANDLE, what, site, "%s are on another tape than the outputs",
+                  by != t ? "values to differentiate by" : "cotangents");
+        return NULL;
+    }
+    for (int i = 0; i < n; i++)
+        if (!check_output(t, &outputs[i], cotangents ? &cotangents[i] : NULL, site)) return NULL;
+    for (int i = 0; i < m; i++) {
+        const bool floating = tg__value_array(t, wrt[i].id).s->type != TG_I64;
+        if (floating && tg__has_gradient(t, wrt[i].id)) continue;
+        tg__error(t, TG_ERROR_HISTORY, what, site,
+                  "value %d to differentiate by has no gradient: it is a constant, an input not "
+                  "asked for, detached, or recorded without gradients",
+                  i + 1);
+        return NULL;
+    }
+    return t;
+}
+
+bool tg_grad_values(const tg_value *outputs, const tg_value *cotangents, int n, const tg_value *wrt,
+                    int m, tg_value *gradients, const tg_site *site)
+{
+    tg_tape *const t = check_request(outputs, cotangents, n, wrt, m, site);
+    if (!t) return false;
+    walk w = { .recorder = { apply, tg__of_number, zeros, shape }, .t = t, .site = site };
+    if (!begin(&w, outputs, n, wrt, m)) {
+        tg__error(t, TG_ERROR_MEMORY, "grad_values", site, "no memory");
+        return false;
+    }
+    for (int i = 0; i < n && !t->failed; i++) {
+        if (!wants(&w, outputs[i].id, 'n')) continue;
+        const tg__shape s = *tg__value_array(t, outputs[i].id).s;
+        contribute(&w, outputs[i].id,
+                   cotangents ? cotangents[i] : tg_full_new(t, 1, s.rank, s.dim, site));
+    }
+    if (t->failed || !walk_back(&w)) return false;
+    for (int i = 0; i < m; i++) gradients[i] = gradient_of(&w, wrt[i]);
+    return !t->failed;
+}

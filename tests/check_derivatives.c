@@ -1,0 +1,120 @@
+/* Recorded derivatives (tg_grad_values), generated from the op table: every op, in every sample and
+   layout, against the numeric sweep and, one order higher, against differences of itself. */
+#include "sample.h"
+
+#include <criterion/criterion.h>
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SEED 20261121u
+#define MOST_ELEMENTS 65536 /* of any operand or result here */
+
+static size_t checks;
+
+static void quiet(void)
+{
+    tg_set_error_handler(tg_ignore_error, NULL);
+    checks = 0;
+}
+
+static void count(void)
+{
+    fprintf(stderr, "# %s: %zu checks, seed %u\n", criterion_current_test->name, checks, SEED);
+    cr_expect(checks > 0, "nothing was checked");
+}
+
+TestSuite(derivatives, .init = quiet, .fini = count);
+
+static bool is_differentiable(const trial *t)
+{
+    return strpbrk(tg__ops[t->op]->letters, "ln");
+}
+
+/* ---- first order ----------------------------------------------------------------------------- */
+
+static const char *message(const tg_tape *tape)
+{
+    return tg_error_of(tape) ? tg_error_of(tape)->message : "no error";
+}
+
+/* Recorded and numeric gradients, for the same cotangent, may differ by roundings of the largest
+   element: they add the same terms in another order. */
+static void compare_sweeps(const trial *t, tg_type type)
+{
+    static double recorded[MOST_ELEMENTS], numeric[MOST_ELEMENTS], cotangent[MOST_ELEMENTS];
+    data d = draw(t, SEED);
+    tg_tape *const tape = tg_tape_new(&(const tg_tape_options){ .type = type });
+    tg_value leaf[TG__SAMPLES], gradient;
+    make_leaves(t, &d, tape, leaf);
+    const tg_value y = record_trial(t, leaf), g = random_cotangent(y, SEED);
+    tg_read(g, cotangent, (size_t)tg_size(g));
+    for (int i = 0; i < t->x.n && !(i > 0 && t->same); i++) {
+        if (is_index(t, i)) continue;
+        const size_t n = (size_t)tg_size(leaf[i]);
+        const bool ok = tg_grad_values(&y, &g, 1, &leaf[i], 1, &gradient, NULL) &&
+                        tg_read(gradient, recorded, n) &&
+                        tg_backward_with(y, &(tg_backward_options){ .cotangent = cotangent }) &&
+                        tg_grad_read(leaf[i], numeric, n);
+        cr_expect(ok, "%s: %s", trial_text(t), message(tape));
+        if (!ok) break;
+        double largest = 0;
+        for (size_t j = 0; j < n; j++) largest = fmax(largest, fabs(numeric[j]));
+        for (size_t j = 0; j < n; j++, checks++) {
+            const double distance = fabs(recorded[j] - numeric[j]);
+            const double bound =
+                64 * (type == TG_F32 ? (double)FLT_EPSILON : DBL_EPSILON) * largest;
+            cr_expect(distance <= bound || (isnan(recorded[j]) && isnan(numeric[j])),
+                      "%s, operand %d, element %zu: recorded %.17g, numeric %.17g", trial_text(t),
+                      i, j, recorded[j], numeric[j]);
+            if (!(distance <= bound)) break;
+        }
+    }
+    tg_tape_free(tape);
+    drop(&d);
+}
+
+static void sweeps_agree(const trial *t)
+{
+    if (!is_differentiable(t)) return;
+    compare_sweeps(t, TG_F64);
+    compare_sweeps(t, TG_F32);
+}
+
+Test(derivatives, recorded_and_numeric_gradients_agree_in_every_layout)
+{
+    for (int op = FIRST_OP; op < tg__op_count; op++) each_trial(op, sweeps_agree);
+}
+
+/* ---- higher orders --------------------------------------------------------------------------- */
+
+static int order;
+
+static void derivative_agrees(const trial *t)
+{
+    if (!is_differentiable(t)) return;
+    tg_check_report report;
+    const tg_check_options options = { .seed = SEED, .zero_ok = true };
+    const bool agrees = check_trial(t, order, SEED, &options, &report);
+    checks += report.checked;
+    /* An op that is linear has a derivative without any history. */
+    const bool constant = report.verdict == TG_FAILED && strstr(report.message, "no history");
+    /* What cancels to zero leaves a rounding, which has no relative accuracy. */
+    const bool cancels = fabs(report.analytic - report.numeric) < 1e-13;
+    cr_expect(agrees || constant || cancels, "%s, order %d: %s", trial_text(t), order + 1,
+              report.message);
+}
+
+Test(derivatives, second_derivatives_agree_with_differences_of_first_in_every_layout)
+{
+    order = 1;
+    for (int op = FIRST_OP; op < tg__op_count; op++) each_trial(op, derivative_agrees);
+}
+
+Test(derivatives, third_derivatives_agree_with_differences_of_second)
+{
+    order = 2;
+    for (int op = FIRST_OP; op < tg__op_count; op++) each_plain_trial(op, derivative_agrees);
+}
