@@ -123,7 +123,7 @@ typedef struct tg__attributes {
     size_t size;
     const void *defaults;
     int fields;
-    tg__field field[5];
+    tg__field field[10];
 } tg__attributes;
 
 /* One per attribute struct of tapegrad/attributes.h, defined in attributes.c. */
