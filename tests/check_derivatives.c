@@ -2,6 +2,8 @@
    layout, against the numeric sweep and, one order higher, against differences of itself. */
 #include "sample.h"
 
+#include <tapegrad/derivatives.h>
+
 #include <criterion/criterion.h>
 #include <float.h>
 #include <math.h>
@@ -54,7 +56,7 @@ static void compare_sweeps(const trial *t, tg_type type)
     for (int i = 0; i < t->x.n && !(i > 0 && t->same); i++) {
         if (is_index(t, i)) continue;
         const size_t n = (size_t)tg_size(leaf[i]);
-        const bool ok = tg_grad_values(&y, &g, 1, &leaf[i], 1, &gradient, NULL) &&
+        const bool ok = tg_grad_values_at(&y, &g, 1, &leaf[i], 1, &gradient, NULL) &&
                         tg_read(gradient, recorded, n) &&
                         tg_backward_with(y, &(tg_backward_options){ .cotangent = cotangent }) &&
                         tg_grad_read(leaf[i], numeric, n);
@@ -86,6 +88,58 @@ static void sweeps_agree(const trial *t)
 Test(derivatives, recorded_and_numeric_gradients_agree_in_every_layout)
 {
     for (int op = FIRST_OP; op < tg__op_count; op++) each_trial(op, sweeps_agree);
+}
+
+/* ---- forward mode ----------------------------------------------------------------------------- */
+
+enum { DIRECTIONS = 3 };
+
+static double product(const double *a, const double *b, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) sum += a[i] * b[i];
+    return sum;
+}
+
+/* <v, J u> = <J' v, u>, for several u and v at once; the sums have rounded terms. */
+static void identity_holds(const trial *t)
+{
+    static double u[DIRECTIONS * MOST_ELEMENTS], v[DIRECTIONS * MOST_ELEMENTS];
+    static double ju[DIRECTIONS * MOST_ELEMENTS], jv[DIRECTIONS * MOST_ELEMENTS];
+    if (!is_differentiable(t)) return;
+    data d = draw(t, SEED);
+    tg_tape *const tape = tg_tape_new(NULL);
+    tg_value leaf[TG__SAMPLES], wrt[TG__SAMPLES];
+    make_leaves(t, &d, tape, leaf);
+    const tg_value y = record_trial(t, leaf);
+    const size_t size = (size_t)tg_size(y);
+    size_t n = 0;
+    int m = 0;
+    for (int i = 0; i < t->x.n && !(i > 0 && t->same); i++) {
+        if (is_index(t, i)) continue;
+        wrt[m++] = leaf[i];
+        n += (size_t)tg_size(leaf[i]);
+    }
+    for (size_t i = 0; i < DIRECTIONS * n; i++) u[i] = sin((double)i + 1);
+    for (size_t i = 0; i < DIRECTIONS * size; i++) v[i] = cos((double)i + 1);
+    const bool ok = tg_vjp(y, wrt, m, v, DIRECTIONS, jv) && tg_jvp(y, wrt, m, u, DIRECTIONS, ju);
+    cr_expect(ok, "%s: %s", trial_text(t), message(tape));
+    for (size_t i = 0; ok && i < DIRECTIONS; i++, checks++) {
+        const double forward = product(v + i * size, ju + i * size, size);
+        const double reverse = product(jv + i * n, u + i * n, n);
+        double scale = 0;
+        for (size_t j = 0; j < n; j++) scale += fabs(jv[i * n + j] * u[i * n + j]);
+        for (size_t j = 0; j < size; j++) scale += fabs(ju[i * size + j] * v[i * size + j]);
+        cr_expect(fabs(forward - reverse) <= 64 * DBL_EPSILON * scale,
+                  "%s: <v, J u> is %.17g, <J' v, u> is %.17g", trial_text(t), forward, reverse);
+    }
+    tg_tape_free(tape);
+    drop(&d);
+}
+
+Test(derivatives, forward_mode_is_the_transpose_of_reverse_mode)
+{
+    for (int op = FIRST_OP; op < tg__op_count; op++) each_trial(op, identity_holds);
 }
 
 /* ---- higher orders --------------------------------------------------------------------------- */

@@ -1,6 +1,8 @@
 /* Trials of ops: see sample.h. */
 #include "sample.h"
 
+#include <tapegrad/derivatives.h>
+
 #include "tape/record.h"
 
 #include <math.h>
@@ -156,7 +158,7 @@ tg_value trial_derivative(const trial *t, const tg_value *leaf, uint64_t seed, i
         if (!is_index(t, i)) by[n++] = leaf[i];
     for (; order > 0 && tg_size(y) >= 0; order--) {
         const tg_value g = random_cotangent(y, seed + (uint64_t)order);
-        if (!tg_grad_values(&y, &g, 1, by, n, d, &here)) return (tg_value){ y.tape, 0, 0 };
+        if (!tg_grad_values_at(&y, &g, 1, by, n, d, &here)) return (tg_value){ y.tape, 0, 0 };
         for (int i = 0; i < n; i++) d[i] = apply1("flatten", d[i]);
         y = apply("cat", n, d, NULL);
     }

@@ -54,6 +54,10 @@
                 data, n, TG_HERE)
 
 #define tg_detach(value) tg_detach_at(value, TG_HERE)
+#define tg_grad_values(outputs, cotangents, n, wrt, m, gradients)                                             \
+    tg_grad_values_at(outputs, cotangents, n, wrt, m, gradients, TG_HERE)
+#define tg_jvp_values(outputs, n, wrt, tangents, m, directional)                                              \
+    tg_jvp_values_at(outputs, n, wrt, tangents, m, directional, TG_HERE)
 
 /* for (...) around a block: TG_NO_GRAD(tape) { ... }. Leave it at its end only, not by break, return or goto. */
 #define TG_NO_GRAD(tape) TG__NO_GRAD(tape, __COUNTER__)

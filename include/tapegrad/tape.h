@@ -150,17 +150,6 @@ TG_API bool tg_choose_gradient(tg_tape *tape, size_t cotangent);
  */
 TG_API bool tg_forward(tg_value root);
 
-/* ---- derivatives as values -------------------------------------------------------------------- */
-
-/* Records the gradient of sum_i <cotangents[i], outputs[i]> with respect to each of the m values
-   wrt: gradients[j] has wrt[j]'s shape and is a value like any other, which can be differentiated
-   again, to any order. (tg_backward computes the same numbers faster, and records nothing.)
-   cotangents NULL: ones, for outputs of one element. wrt may be any values with a history, not only
-   leaves. A gradient that does not depend on anything is a constant; zeros where no output depends
-   on wrt[j]. Inside TG_NO_GRAD what is recorded has no history itself. False after an error. */
-TG_API bool tg_grad_values(const tg_value *outputs, const tg_value *cotangents, int n,
-                           const tg_value *wrt, int m, tg_value *gradients, const tg_site *site);
-
 /* ---- reading --------------------------------------------------------------------------------- */
 
 TG_API tg_type tg_type_of(tg_value value); /* TG_F64 also for a null or stale handle */

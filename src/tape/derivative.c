@@ -3,6 +3,8 @@
    again. */
 #include <string.h>
 
+#include <tapegrad/derivatives.h>
+
 #include "tape/record.h"
 #include "tape/tape.h"
 
@@ -262,12 +264,11 @@ static bool begin(walk *w, const tg_value *outputs, int n, const tg_value *wrt, 
         const uint32_t maker = tg__maker(t, outputs[i].id);
         if (maker >= w->end) w->end = maker + 1;
     }
-    tg__arena *const a = &w->t->walk;
-    w->state = 0;
     const size_t bytes = (size_t)(w->end - w->begin) * sizeof(entry);
-    if (!tg__arena_grow(a, bytes)) return false;
-    memset(a->data, 0, bytes);
-    a->used = bytes;
+    void *const entries = tg__arena_push(&w->t->walk, bytes + 1);
+    if (!entries) return false;
+    w->state = (size_t)((char *)entries - w->t->walk.data);
+    memset(entries, 0, bytes);
     for (int i = 0; i < m; i++) {
         const uint32_t maker = tg__maker(t, wrt[i].id);
         if (maker < w->end) entry_of(w, maker)->wanted = true;
@@ -305,12 +306,13 @@ static tg_tape *check_request(const tg_value *outputs, const tg_value *cotangent
     return t;
 }
 
-bool tg_grad_values(const tg_value *outputs, const tg_value *cotangents, int n, const tg_value *wrt,
-                    int m, tg_value *gradients, const tg_site *site)
+bool tg_grad_values_at(const tg_value *outputs, const tg_value *cotangents, int n,
+                       const tg_value *wrt, int m, tg_value *gradients, const tg_site *site)
 {
     tg_tape *const t = check_request(outputs, cotangents, n, wrt, m, site);
     if (!t) return false;
     walk w = { .recorder = { apply, tg__of_number, zeros, shape }, .t = t, .site = site };
+    const size_t used = t->walk.used;
     if (!begin(&w, outputs, n, wrt, m)) {
         tg__error(t, TG_ERROR_MEMORY, "grad_values", site, "no memory");
         return false;
@@ -321,7 +323,8 @@ bool tg_grad_values(const tg_value *outputs, const tg_value *cotangents, int n, 
         contribute(&w, outputs[i].id,
                    cotangents ? cotangents[i] : tg_full_new(t, 1, s.rank, s.dim, site));
     }
-    if (t->failed || !walk_back(&w)) return false;
-    for (int i = 0; i < m; i++) gradients[i] = gradient_of(&w, wrt[i]);
+    if (!t->failed && walk_back(&w))
+        for (int i = 0; i < m; i++) gradients[i] = gradient_of(&w, wrt[i]);
+    t->walk.used = used;
     return !t->failed;
 }

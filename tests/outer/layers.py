@@ -12,7 +12,8 @@ from outer import expect, main, option, run, say
 PUBLIC = {"base": {"value.h"},
           "kernels": {"value.h"},
           "ops": {"value.h", "attributes.h", "table.h"},
-          "tape": {"value.h", "attributes.h", "table.h", "tape.h", "inline.h", "ops.h"},
+          "tape": {"value.h", "attributes.h", "table.h", "tape.h", "inline.h", "ops.h",
+                   "derivatives.h"},
           "check": {"value.h", "attributes.h", "table.h", "tape.h", "inline.h", "ops.h", "check.h"}}
 ROOMS = list(PUBLIC)
 
