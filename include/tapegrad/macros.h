@@ -11,6 +11,8 @@
 #ifndef TAPEGRAD_MACROS_H
 #define TAPEGRAD_MACROS_H
 
+#include <tapegrad/custom.h>
+#include <tapegrad/derivatives.h>
 #include <tapegrad/inline.h>
 #include <tapegrad/tape.h>
 
@@ -54,6 +56,7 @@
                 data, n, TG_HERE)
 
 #define tg_detach(value) tg_detach_at(value, TG_HERE)
+#define tg_custom_apply(op, ...) tg_custom_apply_at(op, TG_VALUES(__VA_ARGS__), TG_HERE)
 #define tg_grad_values(outputs, cotangents, n, wrt, m, gradients)                                             \
     tg_grad_values_at(outputs, cotangents, n, wrt, m, gradients, TG_HERE)
 #define tg_jvp_values(outputs, n, wrt, tangents, m, directional)                                              \

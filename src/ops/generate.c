@@ -532,16 +532,11 @@ static void write_table_inl(void)
     emit("};\n\nconst int tg__op_count = %d;\n\nstatic const struct { const char *name; int code; "
          "} names[] = {\n",
          n);
-    int public = 0;
-    for (int parts = 0; parts < 2; parts++)
-        for (int i = 0; i < n_rows; i++) {
-            if (rows[i].part != parts) continue;
+    for (int i = 0; i < n_rows; i++)
+        if (!rows[i].part)
             emit("    { \"%s\", %d },\n", rows[i].name,
                  code_of(rows[i].alias_of ? find(rows[i].alias_of) : &rows[i]));
-            public += !parts;
-        }
-    emit("};\n/* Parts of derivatives stand behind the public ones. */\nenum { PUBLIC_NAMES = %d };\n",
-         public);
+    emit("};\n");
 }
 
 /* d_NAME: how derivative rules record. */

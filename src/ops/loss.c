@@ -15,39 +15,6 @@
         .n = 2, .x = { A, B }, .attributes = ATTRIBUTES(loss, .reduction = REDUCTION)              \
     }
 
-/* ---- arrays ---------------------------------------------------------------------------------- */
-
-/* Operand i with adjacent elements: itself or a copy. NULL when there is no memory. */
-static const void *adjacent(const tg__call *c, int i)
-{
-    const tg__array x = c->x[i];
-    if (tg__shape_contiguous(x.s)) return x.p;
-    tg__shape s = *x.s;
-    tg__shape_finish(&s);
-    const tg__array copy = { &s, tg__scratch(c, (size_t)s.n * tg__type_size(s.type)) };
-    if (copy.p) tg__copy(c->k, copy, x);
-    return copy.p;
-}
-
-/* Where adjacent elements of the gradient by operand 0 are added: dx itself, or zeros for
-   gradient_end. NULL when there is no memory. */
-static void *gradient_begin(const tg__call *c)
-{
-    const tg__array dx = c->dx[0];
-    if (tg__shape_contiguous(dx.s)) return dx.p;
-    const size_t bytes = (size_t)dx.s->n * tg__type_size(dx.s->type);
-    void *const p = tg__scratch(c, bytes);
-    return p ? memset(p, 0, bytes) : NULL;
-}
-
-static void gradient_end(const tg__call *c, void *p)
-{
-    if (p == c->dx[0].p) return;
-    tg__shape s = *c->dx[0].s;
-    tg__shape_finish(&s);
-    tg__add(c->k, c->dx[0], (tg__array){ &s, p });
-}
-
 /* ---- softargmax ------------------------------------------------------------------------------ */
 
 static tg_code softmax_shape(const tg__call *c, tg__shape *y)
@@ -92,10 +59,10 @@ static tg_code each_line_backward(const tg__call *c, lines_backward *kernel)
 {
     const tg_softmax_attributes *const a = c->attributes;
     if (!c->dx[0].p || c->y.s->n == 0) return TG_OK;
-    void *const dx = gradient_begin(c);
+    void *const dx = tg__gradient_begin(c, 0);
     if (!dx) return TG_ERROR_MEMORY;
     kernel(lines_of(c), dx, c->g, c->y.p, a->beta);
-    gradient_end(c, dx);
+    tg__gradient_end(c, 0, dx);
     return TG_OK;
 }
 
@@ -343,7 +310,7 @@ static tg_code scores_of(const tg__call *c, tg__scores *s)
     *s = (tg__scores){ .rows = c->x[1].s->n, .n = n };
     const tg_code code = read_labels(c, &s->label);
     if (code != TG_OK) return code;
-    s->x = adjacent(c, 0);
+    s->x = tg__adjacent(c, c->x[0]);
     s->work = tg__scratch(c, (size_t)TG__WORK(n) * tg__type_size(c->x[0].s->type));
     return s->x && s->work ? TG_OK : TG_ERROR_MEMORY;
 }
@@ -375,10 +342,10 @@ BACKWARD(cross_entropy)
     const tg_code code = scores_of(c, &s);
     if (code != TG_OK) return code;
     const tg__incoming g = incoming_of(c, n);
-    void *const dx = gradient_begin(c);
+    void *const dx = tg__gradient_begin(c, 0);
     if (!dx) return TG_ERROR_MEMORY;
     c->k->reduce.cross_entropy_backward(&s, dx, &g);
-    gradient_end(c, dx);
+    tg__gradient_end(c, 0, dx);
     return TG_OK;
 }
 

@@ -2,13 +2,14 @@
    family's file, as CONTRIBUTING.md shows. The generator (generate.c) reads those files and makes everything else of them.
 
    Letters, one per operand: l the result is linear (or affine) in it, n it is not, 0 its gradient is zero, i it is an index
-   tensor; a last '*' repeats the letter before it (any number of operands).
+   tensor, a it may be either (n, or i for integers); a last '*' repeats the letter before it (any number of operands).
 
    Rules know no tape: they get arrays, and report what is wrong with tg__fail. */
 #ifndef TG_OPS_OP_H
 #define TG_OPS_OP_H
 
 #include <tapegrad/attributes.h>
+#include <tapegrad/custom.h>
 #include <tapegrad/table.h>
 
 #include "base/arena.h"
@@ -42,6 +43,14 @@ tg_code tg__no_axis(const tg__call *c, int axis, const tg__shape *s);
 /* Memory for the duration of one rule, aligned to 64 bytes; NULL when there is none (return TG_ERROR_MEMORY then). */
 void *tg__scratch(const tg__call *c, size_t bytes);
 
+/* x with adjacent elements: its own, or a copy of them in scratch memory. NULL when there is none. */
+void *tg__adjacent(const tg__call *c, tg__array x);
+
+/* Where adjacent elements of the gradient by operand i are added: dx[i] itself, or zeros that
+   tg__gradient_end adds to it. NULL when there is no memory. */
+void *tg__gradient_begin(const tg__call *c, int i);
+void tg__gradient_end(const tg__call *c, int i, void *p);
+
 /* y = x and y += x, for arrays of the same type and dimensions and any strides. (y with stride 0 sums.) */
 void tg__copy(const tg__kernels *k, tg__array y, tg__array x);
 void tg__add(const tg__kernels *k, tg__array y, tg__array x);
@@ -60,6 +69,8 @@ typedef tg_code tg__rule(const tg__call *c);
 typedef struct tg__recorder tg__recorder;
 struct tg__recorder {
     tg_value (*apply)(tg__recorder *r, int code, const tg_value *x, int n, const void *attributes);
+    bool linear; /* only what depends on g will be differentiated again: the others are as constants */
+    void (*fail)(tg__recorder *r, const char *why); /* an error of the op being differentiated */
     tg_value (*number)(double x);                                  /* an operand */
     tg_value (*zeros)(tg__recorder *r, const tg__shape *s);        /* of the floating type */
     const tg__shape *(*shape)(const tg__recorder *r, tg_value v);
@@ -130,7 +141,16 @@ typedef struct tg__attributes {
 extern const tg__attributes tg__attributes_none, tg__attributes_reduce, tg__attributes_softmax, tg__attributes_axis,
     tg__attributes_last, tg__attributes_every, tg__attributes_swap, tg__attributes_span, tg__attributes_slice,
     tg__attributes_select, tg__attributes_offset, tg__attributes_roll, tg__attributes_pad, tg__attributes_list,
-    tg__attributes_classes, tg__attributes_loss, tg__attributes_strided;
+    tg__attributes_classes, tg__attributes_loss, tg__attributes_strided, tg__attributes_custom;
+
+/* A user's operation: see custom.c. */
+typedef struct tg_custom_attributes {
+    const tg_custom *op;
+    int operand; /* custom_gradient: which one it is by */
+    bool linear; /* custom_gradient: only the dependence on g will be differentiated */
+} tg_custom_attributes;
+#define TG_DEFAULTS_custom .op = NULL
+enum { TG__CUSTOM_OPERANDS = 64 };
 
 /* Part of an array: see strided in layout.c. No public op takes it. */
 typedef struct tg_strided_attributes {
@@ -228,6 +248,9 @@ struct tg__op {
 tg__shape_rule tg__map_shape;
 tg__rule tg__map_forward, tg__map_backward;
 tg__derive_rule tg__map_derive; /* from the derivative's text: derive.c */
+
+/* The name for messages: a user's operation has its own. */
+const char *tg__op_name(const tg__op *op, const void *attributes);
 
 /* The code of the op with this name (second names too), or 0. */
 int tg__find(const char *name);

@@ -33,6 +33,33 @@ void *tg__scratch(const tg__call *c, size_t bytes)
     return tg__arena_push(c->scratch, bytes);
 }
 
+void *tg__adjacent(const tg__call *c, tg__array x)
+{
+    if (tg__shape_contiguous(x.s)) return x.p;
+    tg__shape s = *x.s;
+    tg__shape_finish(&s);
+    const tg__array copy = { &s, tg__scratch(c, (size_t)s.n * tg__type_size(s.type)) };
+    if (copy.p) tg__copy(c->k, copy, x);
+    return copy.p;
+}
+
+void *tg__gradient_begin(const tg__call *c, int i)
+{
+    const tg__array dx = c->dx[i];
+    if (tg__shape_contiguous(dx.s)) return dx.p;
+    const size_t bytes = (size_t)dx.s->n * tg__type_size(dx.s->type);
+    void *const p = tg__scratch(c, bytes);
+    return p ? memset(p, 0, bytes) : NULL;
+}
+
+void tg__gradient_end(const tg__call *c, int i, void *p)
+{
+    if (p == c->dx[i].p) return;
+    tg__shape s = *c->dx[i].s;
+    tg__shape_finish(&s);
+    tg__add(c->k, c->dx[i], (tg__array){ &s, p });
+}
+
 void tg__copy(const tg__kernels *k, tg__array y, tg__array x)
 {
     tg__walk w;
@@ -49,6 +76,13 @@ void tg__add(const tg__kernels *k, tg__array y, tg__array x)
     while (tg__walk_next(&w));
 }
 
+const char *tg__op_name(const tg__op *op, const void *attributes)
+{
+    const tg_custom_attributes *const custom = attributes;
+    const bool own = op->attributes == &tg__attributes_custom && custom && custom->op;
+    return own ? custom->op->name : op->name;
+}
+
 int tg__find(const char *name)
 {
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
@@ -58,7 +92,7 @@ int tg__find(const char *name)
 
 int tg_op_count(void)
 {
-    return PUBLIC_NAMES;
+    return (int)(sizeof names / sizeof *names);
 }
 
 bool tg_op_at(int i, tg_op_info *info)

@@ -20,7 +20,7 @@ typedef struct step {
 static tg_value failed(tg_tape *t, uint32_t i, const step *s, tg_code code)
 {
     const tg_site site = tg__site_of(t, i);
-    return tg__error(t, code, tg__op_table[t->head.code[i].op]->name, &site, "%s",
+    return tg__error(t, code, tg__name_at(t, i), &site, "%s",
                      code == TG_ERROR_MEMORY ? "no memory" : s->message);
 }
 
@@ -153,7 +153,7 @@ static void tell_stale(tg_tape *t, uint32_t i, uint32_t leaf)
               "%s was recorded here from the leaf %s%sof %s:%d, which has been written since: "
               "record again, or call "
               "tg_forward",
-              tg__ops[t->head.code[i].op]->name, name ? name : "", name ? " " : "",
+              tg__name_at(t, i), name ? name : "", name ? " " : "",
               made.file ? made.file : "?", made.line);
 }
 

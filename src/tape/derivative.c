@@ -15,6 +15,7 @@ typedef struct walk {
     tg_tape *t;
     const tg_site *site;
     uint32_t begin, end; /* instructions that are looked at */
+    uint32_t at;         /* the one being differentiated */
     size_t state;        /* their entries in the arena t->walk */
 } walk;
 
@@ -37,6 +38,14 @@ static tg_value apply(tg__recorder *r, int code, const tg_value *x, int n, const
     const walk *const w = (const walk *)(void *)r;
     if (w->t->failed) return (tg_value){ w->t, 0, 0 };
     return tg__record(code, x, n, attributes, w->site);
+}
+
+static void fail(tg__recorder *r, const char *why)
+{
+    const walk *const w = (const walk *)(void *)r;
+    const tg_site site = tg__site_of(w->t, w->at);
+    tg__error(w->t, TG_ERROR_HISTORY, tg__name_at(w->t, w->at), w->site, "%s (recorded at %s:%d)",
+              why, site.file ? site.file : "?", site.line);
 }
 
 static tg_value zeros(tg__recorder *r, const tg__shape *s)
@@ -173,6 +182,7 @@ static bool step(walk *w, uint32_t i)
                          .g = entry_of(w, i)->gradient,
                          .wanted = wanted,
                          .dx = dx };
+    w->at = i;
     op->derive(&d);
     for (int j = 0; j < n && !t->failed; j++)
         if (wanted[j] && dx[j].generation) contribute(w, id[j], dx[j]);
@@ -306,12 +316,14 @@ static tg_tape *check_request(const tg_value *outputs, const tg_value *cotangent
     return t;
 }
 
-bool tg_grad_values_at(const tg_value *outputs, const tg_value *cotangents, int n,
-                       const tg_value *wrt, int m, tg_value *gradients, const tg_site *site)
+bool tg__grad_values(bool linear, const tg_value *outputs, const tg_value *cotangents, int n,
+                     const tg_value *wrt, int m, tg_value *gradients, const tg_site *site)
 {
     tg_tape *const t = check_request(outputs, cotangents, n, wrt, m, site);
     if (!t) return false;
-    walk w = { .recorder = { apply, tg__of_number, zeros, shape }, .t = t, .site = site };
+    walk w = { .recorder = { apply, linear, fail, tg__of_number, zeros, shape },
+               .t = t,
+               .site = site };
     const size_t used = t->walk.used;
     if (!begin(&w, outputs, n, wrt, m)) {
         tg__error(t, TG_ERROR_MEMORY, "grad_values", site, "no memory");
@@ -327,4 +339,10 @@ bool tg_grad_values_at(const tg_value *outputs, const tg_value *cotangents, int 
         for (int i = 0; i < m; i++) gradients[i] = gradient_of(&w, wrt[i]);
     t->walk.used = used;
     return !t->failed;
+}
+
+bool tg_grad_values_at(const tg_value *outputs, const tg_value *cotangents, int n,
+                       const tg_value *wrt, int m, tg_value *gradients, const tg_site *site)
+{
+    return tg__grad_values(false, outputs, cotangents, n, wrt, m, gradients, site);
 }

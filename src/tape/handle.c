@@ -95,6 +95,12 @@ tg_value tg__handle(tg_tape *t, uint32_t id)
     return (tg_value){ t, id, s[i].generation };
 }
 
+const char *tg__name_at(const tg_tape *t, uint32_t instruction)
+{
+    const tg__instruction *const in = &t->head.code[instruction];
+    return tg__op_name(tg__ops[in->op], tg__attributes_of(t, in));
+}
+
 bool tg__has_gradient(const tg_tape *t, uint32_t id)
 {
     if (id & TG__DESCRIPTOR) return tg__is_active(t, id);

@@ -179,7 +179,7 @@ static tg_value transposed(tg_tape *t, tg_value y, const tg_value *wrt, int m, t
     const size_t used = t->walk.used;
     tg_value *const g = list(t, m, "jvp", NULL);
     *u = cotangent_of(t, y, NULL);
-    const bool ok = !t->failed && tg_grad_values_at(&y, u, 1, wrt, m, g, NULL);
+    const bool ok = !t->failed && tg__grad_values(true, &y, u, 1, wrt, m, g, NULL);
     const tg_value all = ok ? joined(t, g, m) : none(t);
     t->walk.used = used;
     return all;

@@ -31,16 +31,21 @@ typedef struct application {
     bool active;    /* a gradient flows */
 } application;
 
+static const char *name_of(const application *a)
+{
+    return tg__op_name(a->op, a->attributes);
+}
+
 static tg_value fail(const application *a, tg_code code, const char *message)
 {
-    return tg__error(a->tape, code, a->op->name, a->site, "%s", message);
+    return tg__error(a->tape, code, name_of(a), a->site, "%s", message);
 }
 
 static tg_value no_memory(const application *a)
 {
     const size_t limit = a->tape->memory.max_bytes;
     if (!limit) return fail(a, TG_ERROR_MEMORY, "no memory");
-    return tg__error(a->tape, TG_ERROR_MEMORY, a->op->name, a->site,
+    return tg__error(a->tape, TG_ERROR_MEMORY, name_of(a), a->site,
                      "no memory within the tape's limit of %zu bytes", limit);
 }
 
@@ -89,29 +94,30 @@ static bool find_tape(application *a, const tg_value *x)
     for (int i = 0; i < a->n; i++) {
         if (x[i].tape == TG__NUMBER) continue;
         if (!x[i].tape) {
-            tg__error(a->tape, TG_ERROR_HANDLE, a->op->name, a->site, "operand %d is a null value",
+            tg__error(a->tape, TG_ERROR_HANDLE, name_of(a), a->site, "operand %d is a null value",
                       i + 1);
             return false;
         }
         if (a->tape != x[i].tape) {
-            tg__error(a->tape, TG_ERROR_HANDLE, a->op->name, a->site,
+            tg__error(a->tape, TG_ERROR_HANDLE, name_of(a), a->site,
                       "the operands are values of two tapes");
             tg__error_too(x[i].tape, a->tape);
             return false;
         }
     }
     if (!a->tape)
-        tg__error(NULL, TG_ERROR_HANDLE, a->op->name, a->site, "no operand is a value of a tape");
+        tg__error(NULL, TG_ERROR_HANDLE, name_of(a), a->site, "no operand is a value of a tape");
     return a->tape && !a->tape->failed;
 }
 
 static bool check_type(const application *a, int i)
 {
-    const bool index = tg__letter(a->op->letters, i) == 'i';
+    const char letter = tg__letter(a->op->letters, i);
+    const bool index = letter == 'i';
     const tg_type type = a->x[i].s->type;
-    if (a->op->kind == TG__VIEW) return true;
+    if (a->op->kind == TG__VIEW || letter == 'a') return true;
     if (index ? type == TG_I64 : type == a->tape->type) return true;
-    tg__error(a->tape, TG_ERROR_TYPE, a->op->name, a->site,
+    tg__error(a->tape, TG_ERROR_TYPE, name_of(a), a->site,
               "operand %d has elements of type %s, where %s is wanted", i + 1, tg__type_name(type),
               index ? "an index tensor (i64)" : tg__type_name(a->tape->type));
     return false;
@@ -126,7 +132,7 @@ static bool take_operand(application *a, const tg_value *x, int i)
         a->id[i] = c->id;
     } else {
         if (!tg__is_live(t, *x)) {
-            tg__error(t, TG_ERROR_HANDLE, a->op->name, a->site,
+            tg__error(t, TG_ERROR_HANDLE, name_of(a), a->site,
                       x->generation
                           ? "operand %d is stale: it was released, or the tape was reset, since it "
                             "was made"
@@ -304,7 +310,7 @@ static tg_value record_tensor(application *a)
     if (s.rank > TG_MAX_RANK)
         return fail(a, TG_ERROR_SHAPE, "the result would have more than 8 axes");
     if (!tg__shape_finish(&s))
-        return tg__error(t, TG_ERROR_SHAPE, a->op->name, a->site,
+        return tg__error(t, TG_ERROR_SHAPE, name_of(a), a->site,
                          "a result of shape %s is too large: more than %d elements",
                          TG__SHAPE_TEXT(&s), INT32_MAX);
     const stand before = stand_of(t);
@@ -352,7 +358,7 @@ static tg_value record_view(application *a, tg_value x)
     s.n = 1;
     for (int i = 0; i < s.rank; i++) {
         if (s.dim[i] && s.n > INT32_MAX / s.dim[i])
-            return tg__error(t, TG_ERROR_SHAPE, a->op->name, a->site,
+            return tg__error(t, TG_ERROR_SHAPE, name_of(a), a->site,
                              "a result of shape %s is too large: more than %d elements",
                              TG__SHAPE_TEXT(&s), INT32_MAX);
         s.n *= s.dim[i];
@@ -387,15 +393,28 @@ tg_value tg__record(int code, const tg_value *x, int n, const void *attributes, 
     const int wanted = tg__operands(a.op->letters);
     if (n < 1 || (wanted != -1 && n != wanted)) {
         tg_tape *t = n > 0 && x && x[0].tape != TG__NUMBER ? x[0].tape : NULL;
-        return tg__error(t, TG_ERROR_ARGUMENT, a.op->name, site, "%d operands given, %s%d wanted",
+        return tg__error(t, TG_ERROR_ARGUMENT, name_of(&a), site, "%d operands given, %s%d wanted",
                          n, wanted == -1 ? "at least " : "", wanted == -1 ? 1 : wanted);
     }
-    if (!x) return tg__error(NULL, TG_ERROR_HANDLE, a.op->name, site, "the operands are NULL");
+    if (!x) return tg__error(NULL, TG_ERROR_HANDLE, name_of(&a), site, "the operands are NULL");
     if (!find_tape(&a, x) || !take_operands(&a, x)) return (tg_value){ a.tape, 0, 0 };
     if (a.op->kind == TG__MAP && !a.described) return record_scalar(&a);
     if (a.op->kind == TG__VIEW) return record_view(&a, x[0]);
     if (!settle_activity(&a, x)) return (tg_value){ a.tape, 0, 0 };
     return record_tensor(&a);
+}
+
+tg_value tg_custom_apply_at(const tg_custom *op, const tg_value *x, int n, const tg_site *site)
+{
+    static const char *const what = "custom_apply";
+    tg_tape *const t = x && n > 0 && x[0].tape != TG__NUMBER ? x[0].tape : NULL;
+    if (!op || !op->name || !op->forward)
+        return tg__error(t, TG_ERROR_ARGUMENT, what, site,
+                         "the operation is NULL, or has no name or no forward function");
+    if (n < 1 || (op->operands && n != op->operands))
+        return tg__error(t, TG_ERROR_ARGUMENT, op->name, site, "%d operands given, %d wanted", n,
+                         op->operands);
+    return tg__record(TG__CODE_custom, x, n, &(tg_custom_attributes){ .op = op }, site);
 }
 
 tg_value tg_apply(tg_tape *t, const char *name, const tg_value *x, int n, const char *attributes)

@@ -212,6 +212,14 @@ uint32_t tg__generation_of(const tg_tape *t, uint32_t instruction);
 /* The handle of the value with this id. */
 tg_value tg__handle(tg_tape *t, uint32_t id);
 
+/* The name of an instruction's op; a user's operation has its own. */
+const char *tg__name_at(const tg_tape *t, uint32_t instruction);
+
+/* tg_grad_values; with linear only what depends on the cotangents will be differentiated again
+   (derivative.c). */
+bool tg__grad_values(bool linear, const tg_value *outputs, const tg_value *cotangents, int n,
+                     const tg_value *wrt, int m, tg_value *gradients, const tg_site *site);
+
 /* Whether the value has a gradient: for scalars this looks at their instruction. */
 bool tg__has_gradient(const tg_tape *t, uint32_t id);
 
