@@ -4,6 +4,8 @@
 
 #include <tapegrad/derivatives.h>
 
+#include "tape/record.h"
+
 #include <criterion/criterion.h>
 #include <float.h>
 #include <math.h>
@@ -88,6 +90,83 @@ static void sweeps_agree(const trial *t)
 Test(derivatives, recorded_and_numeric_gradients_agree_in_every_layout)
 {
     for (int op = FIRST_OP; op < tg__op_count; op++) each_trial(op, sweeps_agree);
+}
+
+/* ---- corners --------------------------------------------------------------------------------- */
+
+static const double corners[] = { 0.0,  -0.0,  1,      -1,     0.5,      2,         -3,
+                                  1e-9, 1e300, -1e300, 1e-310, INFINITY, -INFINITY, NAN };
+enum { CORNERS = sizeof corners / sizeof *corners };
+
+/* Every combination of corners as the operands of an elementwise op. */
+static size_t corner_leaves(tg_tape *tape, int operands, tg_value *leaf)
+{
+    static double x[CORNERS * CORNERS * CORNERS];
+    size_t n = 1;
+    for (int i = 0; i < operands; i++) n *= CORNERS;
+    for (size_t i = 0, period = 1; i < (size_t)operands; i++, period *= CORNERS) {
+        for (size_t j = 0; j < n; j++) x[j] = corners[j / period % CORNERS];
+        leaf[i] = tg_leaf_new(tape, TG_PARAMETER, TG_F64, x, 1, &(int64_t){ (int64_t)n }, NULL);
+    }
+    return n;
+}
+
+/* The operands at position j, for messages. */
+static const char *corner_text(int operands, size_t j)
+{
+    static char text[128];
+    int used = 0;
+    for (int i = 0; i < operands; i++, j /= CORNERS)
+        used += snprintf(text + used, sizeof text - (size_t)used, "%s%g", i ? ", " : "",
+                         corners[j % CORNERS]);
+    return text;
+}
+
+/* Where the incoming gradient is 0, elementwise ops contribute exactly 0, whatever the operands are;
+   and elsewhere recorded and numeric gradients agree there too. Every third element comes with a
+   gradient. */
+static void corners_agree(int op)
+{
+    static double numeric[CORNERS * CORNERS * CORNERS], recorded[CORNERS * CORNERS * CORNERS];
+    static double g[CORNERS * CORNERS * CORNERS];
+    const int operands = tg__operands(tg__ops[op]->letters);
+    for (size_t phase = 0; phase < 3; phase++) {
+        tg_tape *const tape = tg_tape_new(NULL);
+        tg_value leaf[3], by[3];
+        const size_t n = corner_leaves(tape, operands, leaf);
+        const int64_t dim = (int64_t)n;
+        for (size_t j = 0; j < n; j++) g[j] = j % 3 == phase ? 1.5 : 0;
+        const tg_value y = tg__record(op, leaf, operands, NULL, NULL);
+        const tg_value c = tg_leaf_new(tape, TG_CONSTANT, TG_F64, g, 1, &dim, NULL);
+        cr_assert(tg_grad_values_at(&y, &c, 1, leaf, operands, by, NULL), "%s", message(tape));
+        cr_assert(tg_backward_with(y, &(tg_backward_options){ .cotangent = g }), "%s",
+                  message(tape));
+        for (int i = 0; i < operands; i++) {
+            tg_grad_read(leaf[i], numeric, n);
+            tg_read(by[i], recorded, n);
+            for (size_t j = 0; j < n; j++, checks++) {
+                if (g[j] == 0)
+                    cr_expect(numeric[j] == 0 && recorded[j] == 0,
+                              "%s of %s, operand %d, no incoming gradient: numeric %g, recorded %g",
+                              tg__ops[op]->name, corner_text(operands, j), i, numeric[j],
+                              recorded[j]);
+                else
+                    cr_expect(
+                        numeric[j] == recorded[j] || (isnan(numeric[j]) && isnan(recorded[j])) ||
+                            fabs(numeric[j] - recorded[j]) <=
+                                8 * (DBL_EPSILON * fabs(numeric[j]) + DBL_TRUE_MIN),
+                        "%s of %s, operand %d: numeric %.17g, recorded %.17g", tg__ops[op]->name,
+                        corner_text(operands, j), i, numeric[j], recorded[j]);
+            }
+        }
+        tg_tape_free(tape);
+    }
+}
+
+Test(derivatives, elementwise_ops_at_every_combination_of_corners)
+{
+    for (int op = FIRST_OP; op < tg__op_count; op++)
+        if (tg__ops[op]->kind == TG__MAP && strpbrk(tg__ops[op]->letters, "ln")) corners_agree(op);
 }
 
 /* ---- forward mode ----------------------------------------------------------------------------- */
