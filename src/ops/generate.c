@@ -4,7 +4,7 @@
    reference page. It reads rows as text; what a row means is op.h's.
 
        generate KIND OUTPUT FAMILY.c ...      KIND: ops.h short.h codes.h maps.inl maps_index.h
-   table.inl api.inl map_api.inl derive.h map_derive.inl ops.md */
+   table.inl api.inl map_api.inl derive.h map_derive.inl notes.inl */
 #define _POSIX_C_SOURCE 200809L
 #include <ctype.h>
 #include <stdarg.h>
@@ -18,7 +18,7 @@
 enum { MAX_ROWS = 512, MAX_ARGUMENTS = 12, MAX_FORMULAS = 4 };
 
 typedef struct row {
-    const char *macro, *name, *letters, *attributes, *doc;
+    const char *macro, *name, *letters, *attributes, *doc, *family, *corner;
     const char *formula[MAX_FORMULAS]; /* value, then derivatives */
     const char *range[3];
     int operands; /* -1: any number */
@@ -86,7 +86,7 @@ static char *argument(const char *from, const char *to)
     }
     for (; from < to; from++) {
         if (!isspace((unsigned char)*from)) *p++ = *from;
-        else if (p[-1] != ' ') *p++ = ' ';
+        else if (p > text && p[-1] != ' ') *p++ = ' ';
     }
     return text;
 }
@@ -146,6 +146,26 @@ static int count_operands(const char *letters)
     return n && letters[n - 1] == '*' ? -1 : (int)n;
 }
 
+/* "reduce" for src/ops/reduce.c */
+static char *family_of(const char *path)
+{
+    const char *const name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+    return argument(name, name + strcspn(name, "."));
+}
+
+/* What the comment that ends before the row says of its corners: it begins with "Corner:". */
+static char *corner_before(const char *text, const char *row_start)
+{
+    static const char mark[] = "/* Corner:";
+    const char *end = row_start;
+    while (end > text && isspace((unsigned char)end[-1])) end--;
+    if (end - text < 2 || memcmp(end - 2, "*/", 2) != 0) return argument(text, text);
+    const char *start = end - 2;
+    while (start > text && memcmp(start, "/*", 2) != 0) start--;
+    if (strncmp(start, mark, strlen(mark)) != 0) return argument(text, text);
+    return argument(start + strlen(mark), end - 2);
+}
+
 /* One row: macro names it, text is the file, open the parenthesis behind the macro. */
 static void read_row(const char *text, const char *macro, const char *open)
 {
@@ -186,6 +206,8 @@ static void read_row(const char *text, const char *macro, const char *open)
     row *r = &rows[n_rows++];
     *r = (row){ .macro = forms[f].macro,
                 .name = a[0],
+                .family = family_of(file_name),
+                .corner = corner_before(text, open - strlen(macro)),
                 .map = forms[f].flags & MAP,
                 .pick = forms[f].flags & PICK,
                 .view = forms[f].flags & VIEW,
@@ -726,22 +748,13 @@ static void write_map_api_inl(void)
     each(map_api);
 }
 
-static void write_ops_md(void)
+/* For the reference: code, family, what stands in the comment before the row after "Corner:". */
+static void write_notes_inl(void)
 {
-    emit("# Operations\n\nMade from the op table when the library is built. Letters: l linear in "
-         "that operand, n not, 0 no\n"
-         "gradient, i an index tensor, * any number of operands.\n\n| name | operands | meaning | "
-         "derivative | attributes |\n"
-         "|---|---|---|---|---|\n");
-    for (int i = 0; i < n_rows; i++) {
-        if (rows[i].part) continue;
-        const row *r = rows[i].alias_of ? find(rows[i].alias_of) : &rows[i];
-        emit("| %s | %s | %s%s%s | ", rows[i].name, r->letters, r->doc,
-             rows[i].alias_of ? "; another name of " : "", rows[i].alias_of ? r->name : "");
-        for (int j = 0; r->map && j < r->operands; j++)
-            emit("%s`%s`", j ? ", " : "", r->formula[1 + j]);
-        emit(" | %s |\n", has_attributes(r) ? r->attributes : "");
-    }
+    banner();
+    for (int i = 0; i < n_rows; i++)
+        if (!rows[i].alias_of && !rows[i].part)
+            emit("{ %d, \"%s\", \"%s\" },\n", code_of(&rows[i]), rows[i].family, rows[i].corner);
 }
 
 /* Writes the file, unless it says that already: what depends on it is not built again then. */
@@ -772,7 +785,7 @@ int main(int argc, char **argv)
         { "map_api.inl", write_map_api_inl },
         { "derive.h", write_derive_h },
         { "map_derive.inl", write_map_derive_inl },
-        { "ops.md", write_ops_md },
+        { "notes.inl", write_notes_inl },
     };
     if (argc < 4) {
         fprintf(stderr, "usage: generate KIND OUTPUT FAMILY.c ...\n");
