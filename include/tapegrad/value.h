@@ -65,6 +65,12 @@ typedef struct tg_error {
     const char *op;
 } tg_error;
 
+/* What went wrong with something that is no tape: a file, an optimiser. */
+typedef struct tg_status {
+    tg_code code; /* TG_OK: nothing */
+    char message[512];
+} tg_status;
+
 /* Called once for the first error of a tape (of the first one, where values of two tapes give the
    error to both), and for every error that belongs to no tape (null handles). error lives only
    during the call. The handler may clear the error or reset the tape, but must not free it. */
