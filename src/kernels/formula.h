@@ -7,6 +7,8 @@
 #include <stdlib.h> /* declares abs before it is redefined */
 
 #include "kernels/exponential.h"
+#include "kernels/logarithm.h"
+#include "kernels/trigonometry.h"
 
 #define R(constant) ((real)(constant))
 
@@ -18,28 +20,18 @@
 
 #define where(condition, yes, no) ((condition) ? (real)(yes) : (real)(no))
 
-static inline real m_sign(real x) { return (real)(x > 0) - (real)(x < 0) + (x != x ? x : 0); }
+M_INLINE real m_sign(real x) { return (real)(x > 0) - (real)(x < 0) + (x != x ? x : 0); }
 
-/* The logistic function without overflow: exp of a number that is not above 0. */
-static inline real m_sigmoid(real x)
+M_INLINE real m_logaddexp(real a, real b)
 {
-    const real e = m_exp(-M(fabs)(x));
-    return (x >= 0 ? 1 : e) / (1 + e) + (x != x ? x : 0);
+    const real d = a == b ? 0 : a - b; /* also for two equal infinities */
+    return (d > 0 ? a : b) + m_log_pair(m_exp_above(d)).high;
 }
 
-static inline real m_softplus(real x) { return where(x > 0, x, 0) + M(log1p)(m_exp(-M(fabs)(x))) + (x != x ? x : 0); }
-
-static inline real m_logaddexp(real a, real b)
-{
-    if (a == b) return a + R(0.69314718055994530942); /* also for two equal infinities */
-    const real d = a - b;
-    return (d > 0 ? a : b) + M(log1p)(m_exp(-M(fabs)(d)));
-}
-
-static inline real m_xlogy(real a, real b) { return a == 0 && b == b ? 0 : a * M(log)(b); }
+M_INLINE real m_xlogy(real a, real b) { return a == 0 && b == b ? 0 : a * m_log(b); }
 
 /* Python's: the result has the sign of b, a zero too. */
-static inline real m_remainder(real a, real b)
+M_INLINE real m_remainder(real a, real b)
 {
     const real r = M(fmod)(a, b);
     if (r == 0) return M(copysign)(0, b);
@@ -47,7 +39,15 @@ static inline real m_remainder(real a, real b)
 }
 
 #define abs(x) M(fabs)(x)
+#define cos(x) m_cos(x, far) /* far: see trigonometry.h */
 #define exp(x) m_exp(x)
+#define exp2(x) m_exp2(x)
+#define expm1(x) m_expm1(x)
+#define log(x) m_log(x)
+#define log10(x) m_log10(x)
+#define log1p(x) m_log1p(x)
+#define log2(x) m_log2(x)
+#define sin(x) m_sin(x, far)
 #define tanh(x) m_tanh(x)
 #define sign(x) m_sign(x)
 #define sigmoid(x) m_sigmoid(x)
@@ -66,29 +66,26 @@ static inline real m_remainder(real a, real b)
 #define atanh(x) atanhf(x)
 #define ceil(x) ceilf(x)
 #define copysign(a, b) copysignf(a, b)
-#define cos(x) cosf(x)
 #define cosh(x) coshf(x)
 #define erf(x) erff(x)
 #define erfc(x) erfcf(x)
-#define exp2(x) exp2f(x)
-#define expm1(x) expm1f(x)
 #define floor(x) floorf(x)
 #define fma(a, b, c) fmaf(a, b, c)
 #define hypot(a, b) hypotf(a, b)
-#define log(x) logf(x)
-#define log10(x) log10f(x)
-#define log1p(x) log1pf(x)
-#define log2(x) log2f(x)
 #define pow(a, b) powf(a, b)
-#define sin(x) sinf(x)
 #define sinh(x) sinhf(x)
 #define sqrt(x) sqrtf(x)
 #define tan(x) tanf(x)
 #define trunc(x) truncf(x)
 #endif
 
-/* What an incoming gradient g and a derivative d contribute. */
-#define TIMES(g, d) ((g) == 0 ? 0 : (g) * (real)(d))
-#define PICK(g, d) ((real)(d) == 0 ? 0 : TIMES(g, d))
+/* What an incoming gradient g and a derivative d contribute. The product is cut out as bits: a choice would be a branch,
+   behind which the compiler moves the derivative, and then long ones are not vectorised. */
+M_INLINE real m_keep(bool keep, real x) { return m_from_bits(m_to_bits(x) & ((m_bits)0 - (m_bits)keep)); }
+M_INLINE real m_times(real g, real d) { return m_keep(g != 0, g * d); }
+M_INLINE real m_pick(real g, real d) { return m_keep(d != 0, m_times(g, d)); }
+
+#define TIMES(g, d) m_times(g, (real)(d))
+#define PICK(g, d) m_pick(g, (real)(d))
 
 #endif

@@ -38,7 +38,7 @@ TG_MAP1(log1p, "n", "log(1 + x), exact near 0", log1p(x), where(x < -1, y, 1 / (
 TG_MAP1(log2, "n", "logarithm to base 2", log2(x), where(x < 0, y, 1 / (x * 0.69314718055994530942)), (0.2, 4))
 TG_MAP1(log10, "n", "logarithm to base 10", log10(x), where(x < 0, y, 1 / (x * 2.3025850929940456840)), (0.2, 4))
 TG_MAP2(logaddexp, "nn", "log(exp(a) + exp(b))", logaddexp(a, b), sigmoid(a - b), sigmoid(b - a), (-2, 2), (-2, 2))
-TG_MAP2(xlogy, "ln", "a log(b), 0 where a is 0", xlogy(a, b), where(b == 0, where(a == 0, 0, log(b)), log(b)),
+TG_MAP2(xlogy, "ln", "a log(b), 0 where a is 0", xlogy(a, b), where(abs(a) + abs(b) == 0, 0, log(b)),
         where(a == 0, 0, a / b), (-2, 2), (0.2, 3))
 TG_MAP2(hypot, "nn", "sqrt(a a + b b)", hypot(a, b), where(y == 0, 0, a / y), where(y == 0, 0, b / y), (-2, 2),
         (0.2, 2))

@@ -1,0 +1,195 @@
+/* Every elementwise kernel, forward and backward for each operand, and some reductions, against a
+   plain loop of the same formula over libm: nanoseconds an element, and how many times faster the
+   kernel is; for arrays in the first and second cache and in memory. A row in which the kernel is
+   slower by more than a tenth is marked with '<'. Names on the command line choose rows. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ops/op.h"
+#include "plain.h"
+#include "timing.h"
+
+enum { SIZES = 3, MAX_OPERANDS = 3, REPEATS = 7 };
+static const int64_t sizes[SIZES] = { 1000, 16000, 4000000 };
+
+/* Arrays of the largest size: operands, gradient, result, gradient of an operand. */
+typedef struct arrays {
+    tg_type type;
+    void *x[MAX_OPERANDS], *g, *y, *dx;
+} arrays;
+
+typedef struct row {
+    const arrays *a;
+    const tg__kernels *k;
+    int64_t n;
+    int code, operand; /* operand -1: forward */
+    plain_reduction reduction;
+} row;
+
+static const ptrdiff_t adjacent[MAX_OPERANDS] = { 1, 1, 1 };
+
+/* Way 0 is the kernel, way 1 the plain loop. */
+static void map_work(int way, void *user)
+{
+    const row *r = user;
+    const arrays *a = r->a;
+    const plain_map *plain = (a->type == TG_F32 ? plain_maps_f32 : plain_maps_f64) + r->code;
+    const void *const x[MAX_OPERANDS] = { a->x[0], a->x[1], a->x[2] };
+    if (r->operand < 0) {
+        (way ? plain->forward : r->k->map_forward[r->code])(r->n, a->y, x, adjacent);
+        return;
+    }
+    tg__map_backward_kernel *const f =
+        way ? plain->backward[r->operand] : r->k->map_backward[r->code][r->operand];
+    f(r->n, a->g, a->y, x, adjacent, a->dx, 1);
+}
+
+/* Prints one row; name NULL: ways are already named. */
+static void print_row(const char *name, row *r, void (*work)(int, void *))
+{
+    bool slower = false;
+    printf("  %-22s", name);
+    for (int i = 0; i < SIZES; i++) {
+        timing t[2];
+        r->n = sizes[i];
+        time_ways(2, work, r, i == SIZES - 1 ? 5 : REPEATS, t);
+        printf(" %7.3f %7.3f %6.2f", t[0].median / (double)r->n, t[1].median / (double)r->n,
+               t[1].median / t[0].median);
+        slower |= t[0].median > 1.1 * t[1].median;
+    }
+    printf("%s\n", slower ? " <" : "");
+    fflush(stdout);
+}
+
+static double uniform(double lo, double hi)
+{
+    static unsigned long long state = 1;
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return lo + (hi - lo) * (double)(state >> 11) * 0x1p-53;
+}
+
+static void draw(tg_type type, void *x, double lo, double hi)
+{
+    for (int64_t i = 0; i < sizes[SIZES - 1]; i++) {
+        if (type == TG_F32) ((float *)x)[i] = (float)uniform(lo, hi);
+        else ((double *)x)[i] = uniform(lo, hi);
+    }
+}
+
+static void map_rows(const arrays *a, const tg__kernels *k, int code)
+{
+    const tg__op *op = tg__ops[code];
+    row r = { .a = a, .k = k, .code = code, .operand = -1 };
+    const int n = tg__operands(op->letters);
+    for (int i = 0; i < n; i++) draw(a->type, a->x[i], op->range[i].lo, op->range[i].hi);
+    r.n = sizes[SIZES - 1];
+    print_row(op->name, &r, map_work);
+    map_work(0, &r); /* y for the gradients */
+    for (r.operand = 0; r.operand < n; r.operand++) {
+        if (!k->map_backward[code][r.operand]) continue;
+        char name[40];
+        snprintf(name, sizeof name, "  gradient %d", r.operand);
+        memset(a->dx, 0, (size_t)sizes[SIZES - 1] * tg__type_size(a->type));
+        print_row(name, &r, map_work);
+    }
+}
+
+/* ---- reductions, by the op's own rules on one row -------------------------------------------- */
+
+static const char *const reduction_names[REDUCTIONS] = {
+    [SUM] = "sum",         [MEAN] = "mean",
+    [AMAX] = "amax",       [LOGSUMEXP] = "logsumexp",
+    [SOFTMAX] = "softmax", [LOG_SOFTMAX] = "log_softmax",
+};
+
+static void reduction_work(int way, void *user)
+{
+    static tg__memory memory;
+    static tg__arena scratch;
+    const row *r = user;
+    const arrays *a = r->a;
+    const plain_reduce *plain =
+        (a->type == TG_F32 ? plain_reductions_f32 : plain_reductions_f64) + r->reduction;
+    if (way) {
+        if (r->operand < 0) plain->forward(r->n, a->y, a->x[0]);
+        else plain->backward(r->n, a->g, a->y, a->x[0], a->dx);
+        return;
+    }
+    const tg__op *op = tg__ops[r->code];
+    char message[100];
+    tg__shape shape = { .type = a->type, .rank = 1, .dim = { r->n } }, result = shape;
+    tg__shape_finish(&shape);
+    if (!scratch.memory) tg__arena_init(&scratch, &memory);
+    scratch.used = 0;
+    const tg__array x = { &shape, a->x[0] }, dx = { &shape, a->dx };
+    tg__call c = { .op = op,
+                   .code = r->code,
+                   .k = r->k,
+                   .attributes = op->attributes->defaults,
+                   .n = 1,
+                   .x = &x,
+                   .scratch = &scratch,
+                   .message = message,
+                   .message_size = sizeof message };
+    op->shape(&c, &result);
+    tg__shape_finish(&result);
+    c.y = (tg__array){ &result, a->y };
+    c.g = a->g;
+    c.dx = &dx;
+    if ((r->operand < 0 ? op->forward(&c) : op->backward(&c)) != TG_OK) exit(1);
+}
+
+static void reduction_rows(const arrays *a, const tg__kernels *k, plain_reduction reduction)
+{
+    row r = { .a = a,
+              .k = k,
+              .code = tg__find(reduction_names[reduction]),
+              .operand = -1,
+              .reduction = reduction };
+    draw(a->type, a->x[0], -2, 2);
+    print_row(reduction_names[reduction], &r, reduction_work);
+    reduction_work(0, &r);
+    r.operand = 0;
+    memset(a->dx, 0, (size_t)sizes[SIZES - 1] * tg__type_size(a->type));
+    print_row("  gradient", &r, reduction_work);
+}
+
+/* ---- the table ------------------------------------------------------------------------------- */
+
+static bool wanted(const char *name, int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], name) == 0) return true;
+    return argc < 2;
+}
+
+static bool table(tg_type type, int argc, char **argv)
+{
+    const size_t bytes = (size_t)sizes[SIZES - 1] * tg__type_size(type);
+    arrays a = { .type = type };
+    void **const all[] = { &a.x[0], &a.x[1], &a.x[2], &a.g, &a.y, &a.dx };
+    bool ok = true;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        ok &= (*all[i] = aligned_alloc(64, bytes)) != NULL;
+    if (ok) {
+        const tg__kernels *k = tg__kernels_for(type);
+        printf("\n%s, level %s; ns an element of the kernel, of the plain loop, ratio\n  %-22s",
+               type == TG_F32 ? "f32" : "f64", k->level, "");
+        for (int i = 0; i < SIZES; i++) printf(" %15lld elements", (long long)sizes[i]);
+        printf("\n");
+        draw(type, a.g, -1, 1);
+        for (int code = 1; code < TG__MAPS; code++)
+            if (wanted(tg__ops[code]->name, argc, argv)) map_rows(&a, k, code);
+        for (plain_reduction i = SUM; i < REDUCTIONS; i++)
+            if (wanted(reduction_names[i], argc, argv)) reduction_rows(&a, k, i);
+    }
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(*all[i]);
+    return ok;
+}
+
+int main(int argc, char **argv)
+{
+    print_machine();
+    return table(TG_F64, argc, argv) && table(TG_F32, argc, argv) ? 0 : 1;
+}
