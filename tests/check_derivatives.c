@@ -45,7 +45,7 @@ static const char *message(const tg_tape *tape)
 }
 
 /* Recorded and numeric gradients, for the same cotangent, may differ by roundings of the largest
-   element: they add the same terms in another order. */
+   element or term: they add the same terms, of about the cotangent's size, in another order. */
 static void compare_sweeps(const trial *t, tg_type type)
 {
     static double recorded[MOST_ELEMENTS], numeric[MOST_ELEMENTS], cotangent[MOST_ELEMENTS];
@@ -66,6 +66,7 @@ static void compare_sweeps(const trial *t, tg_type type)
         if (!ok) break;
         double largest = 0;
         for (size_t j = 0; j < n; j++) largest = fmax(largest, fabs(numeric[j]));
+        for (int64_t j = 0; j < tg_size(y); j++) largest = fmax(largest, fabs(cotangent[j]));
         for (size_t j = 0; j < n; j++, checks++) {
             const double distance = fabs(recorded[j] - numeric[j]);
             const double bound =

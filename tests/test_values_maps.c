@@ -71,6 +71,98 @@ static real smaller(real a, real b)
     return isnan(a) || isnan(b) ? a + b : a <= b ? a : b;
 }
 
+/* Factorials of orders to which digamma's derivatives are defined. */
+static real factorial(real n)
+{
+    return roundl(tgammal(n + 1));
+}
+
+/* n! zeta(n + 1, x) for x > 0: terms up to x = n + 30, then Euler's and Maclaurin's formula. */
+static real zeta_times_factorial(real n, real x)
+{
+    static const real b[] = { 1 / 12.L, -1 / 720.L, 1 / 30240.L, -1 / 1209600.L, 1 / 47900160.L };
+    real sum = 0;
+    for (; x < n + 30; x += 1) sum += powl(x, -n - 1);
+    real rising = n * powl(x, -n), rest = powl(x, -n) * (1 + n / (2 * x));
+    for (int k = 0; k < COUNT(b); k++) {
+        rising *= (n + 2 * k) * (n + 2 * k + 1) / (x * x) / (k ? 1 : n);
+        rest += b[k] * rising;
+    }
+    return factorial(n) * (sum + rest / n);
+}
+
+static real digamma_of_positive(real x)
+{
+    real sum = 0;
+    for (; x < 30; x += 1) sum -= 1 / x;
+    const real u = 1 / (x * x);
+    return sum + logl(x) - 1 / (2 * x) -
+           u * (1 / 12.L - u * (1 / 120.L - u * (1 / 252.L - u * (1 / 240.L - u / 132.L))));
+}
+
+/* The n-th derivative of pi cot(pi x), as a polynomial of the cotangent. */
+static real cotangent_derivative(int n, real x)
+{
+    const real pi = acosl(-1), r = x - rintl(x);
+    const real c = copysignl(sinl(pi * (0.5L - fabsl(r))), r) / sinl(pi * fabsl(r));
+    real p[174] = { 0, pi };
+    for (int k = 0; k < n; k++) {
+        real q[174] = { 0 };
+        for (int i = 1; i <= k + 1; i++) {
+            q[i - 1] -= pi * (real)i * p[i];
+            q[i + 1] -= pi * (real)i * p[i];
+        }
+        memcpy(p, q, sizeof p);
+    }
+    real y = 0;
+    for (int i = n + 1; i >= 0; i--) y = y * c + p[i];
+    return y;
+}
+
+/* digamma and its derivatives; below 0 by reflection. */
+static real digamma_derivative(real order, real x)
+{
+    const real n = rintl(order), sign = fmodl(n, 2) == 0 ? -1 : 1;
+    if (!(n >= 0 && n <= 170) || isnan(x)) return NAN;
+    if (isinf(x) && x > 0) return n > 0 ? sign * 0 : x;
+    if (x > 0) return n > 0 ? sign * zeta_times_factorial(n, x) : digamma_of_positive(x);
+    if (x == 0) return n > 0 && sign > 0 ? INFINITY : copysignl(INFINITY, -x);
+    if (x == rintl(x)) return n > 0 && sign > 0 ? INFINITY : NAN;
+    return -cotangent_derivative((int)n, x) -
+           (n > 0 ? zeta_times_factorial(n, 1 - x) : -digamma_of_positive(1 - x));
+}
+
+/* What reflection subtracts from each other, times the power of the cotangent that it is. */
+static real digamma_terms(real order, real x)
+{
+    const real n = rintl(order);
+    if (!(x < 0 && n >= 0 && n <= 170)) return 0;
+    return fmaxl(fmaxl(1, -x), (1 + n) * fabsl(cotangent_derivative((int)n, x)));
+}
+
+static real elu_of(real a, real b)
+{
+    return a > 0 ? a : b * expm1l(a);
+}
+
+static real celu_of(real a, real b)
+{
+    return a > 0 || (a == 0 && b != 0 && !isnan(b)) || (isinf(b) && isfinite(a)) ? a : b * expm1l(a / b);
+}
+
+/* x tanh(log(1 + e)), e = exp(x). */
+static real mish_of(real x)
+{
+    const real e = expl(-fabsl(x));
+    return x < 0 ? x * e * (e + 2) / (e * (e + 2) + 2) : x * (1 + 2 * e) / (1 + 2 * e * (1 + e));
+}
+
+static real gelu_by_tanh(real x)
+{
+    const real s = 2 * sqrtl(2 / acosl(-1)) * (x + 0.044715L * x * x * x);
+    return x == -INFINITY ? -0.0L : x * logistic(s);
+}
+
 /* Bounds, in ulp of the result in the tape's type; a zero has its sign, too:
      EXACT    the number itself
      EQUAL    the number itself, a zero of either sign
@@ -126,11 +218,14 @@ static real smaller(real a, real b)
     MAP1(acosh, LIBM, acoshl(x), 0)                                                                \
     MAP1(atanh, LIBM, atanhl(x), 0)                                                                \
     MAP1(erf, LIBM, erfl(x), 0)                                                                    \
-    MAP1(erfc, 5, erfcl(x), 0)                                                                     \
+    MAP1(erfc, LIBM, erfcl(x), 0)                                                                  \
     MAP1(sigmoid, LIBM, logistic(x), 0)                                                            \
     MAP1(log_sigmoid, LIBM, -log_of_1_plus_exp(-x), 0)                                             \
-    MAP1(logit, LIBM, log_odds(x), fabsl(logl(x)))                                                 \
+    MAP1(logit, LIBM, log_odds(x), 0)                                                              \
     MAP1(softplus, LIBM, log_of_1_plus_exp(x), 0)                                                  \
+    MAP1(lgamma, LIBM, lgammal(x), x < 0 ? fmaxl(1, -x) : 0)                                       \
+    MAP1(digamma, LIBM, digamma_derivative(0, x), x < 0 ? fmaxl(1, -x) : 0)                        \
+    MAP2(polygamma, 8, digamma_derivative(a, b), digamma_terms(a, b))                              \
     MAP1(floor, EXACT, floorl(x), 0)                                                               \
     MAP1(ceil, EXACT, ceill(x), 0)                                                                 \
     MAP1(round, EXACT, rintl(x), 0)                                                                \
@@ -150,9 +245,18 @@ static real smaller(real a, real b)
     MAP3(masked_fill, EXACT, b != 0 ? c : a, 0)                                                    \
     MAP1(relu, EXACT, x > 0 || isnan(x) ? x : 0, 0)                                                \
     MAP2(leaky_relu, ROUNDED, a > 0 ? a : a * b, 0)                                                \
-    MAP1(silu, LIBM, x * logistic(x), fabsl(x) * tiny)                                             \
-    MAP1(gelu, LIBM, x * normal_distribution(x),                                                   \
-         fabsl(x) * (normal_distribution(x) * (1 + x * x) + tiny))
+    MAP2(elu, LIBM, elu_of(a, b), 0)                                                               \
+    MAP2(celu, LIBM, celu_of(a, b), b < 0 ? fabsl(a / b * celu_of(a, b)) : 0)                  \
+    MAP1(selu, LIBM, 1.0507009873554804934L * elu_of(x, 1.6732632423543772848L), 0)                \
+    MAP1(relu6, EXACT, isnan(x) ? x : fminl(fmaxl(x, 0), 6), 0)                                    \
+    MAP1(hardtanh, EXACT, isnan(x) ? x : fminl(fmaxl(x, -1), 1), 0)                                \
+    MAP1(hardsigmoid, 2, isnan(x) ? x : fminl(fmaxl((x + 3) / 6, 0), 1), 0)                        \
+    MAP1(hardswish, 2, x <= -3 ? 0 : x >= 3 ? x : x * (x + 3) / 6, 0)                              \
+    MAP1(softsign, 2, isinf(x) ? copysignl(1, x) : x / (1 + fabsl(x)), 0)                          \
+    MAP1(silu, LIBM, x == -INFINITY ? -0.0L : x * logistic(x), fabsl(x) * tiny)                    \
+    MAP1(mish, LIBM, x == -INFINITY ? -0.0L : mish_of(x), fabsl(x) * tiny)                         \
+    MAP1(gelu, LIBM, x == -INFINITY ? -0.0L : x * normal_distribution(x), fabsl(x) * tiny)         \
+    MAP1(gelu_tanh, LIBM, gelu_by_tanh(x), fabsl(x) * tiny)
 
 /* Each row's reference, and its call as a user writes it. */
 #define FUNCTIONS(NAME, WANT, SCALE, READ, ...)                                                    \
@@ -361,6 +465,42 @@ static const spot spots[] = {
     { "relu", { -0.0 }, 0, { 0 } },
     { "relu", { -INFINITY }, 0, { 0 } },
     { "leaky_relu", { 0, 0.25 }, 0, { 0.25, 0 } },
+    { "elu", { 0, 0.25 }, 0, { 0.25, 0 } },
+    { "elu", { -INFINITY, 2 }, -2, { 0, -1 } },
+    { "celu", { 0, 2 }, 0, { 1, 0 } },
+    { "celu", { -INFINITY, 2 }, -2, { 0, -1 } },
+    { "selu", { 0 }, 0, { 1.0507009873554805 } },
+    { "relu6", { 0 }, 0, { 0 } },
+    { "relu6", { 6 }, 6, { 0 } },
+    { "hardtanh", { -1 }, -1, { 0 } },
+    { "hardtanh", { 1 }, 1, { 0 } },
+    { "hardsigmoid", { -3 }, 0, { 0 } },
+    { "hardsigmoid", { 3 }, 1, { 0 } },
+    { "hardswish", { -3 }, 0, { 0 } },
+    { "hardswish", { 3 }, 3, { 1 } },
+    { "softsign", { INFINITY }, 1, { 0 } },
+    { "silu", { -INFINITY }, -0.0, { 0 } },
+    { "silu", { INFINITY }, INFINITY, { 1 } },
+    { "mish", { -INFINITY }, -0.0, { 0 } },
+    { "mish", { INFINITY }, INFINITY, { 1 } },
+    { "gelu", { -INFINITY }, -0.0, { 0 } },
+    { "gelu", { INFINITY }, INFINITY, { 1 } },
+    { "gelu_tanh", { -INFINITY }, -0.0, { 0 } },
+    { "gelu_tanh", { INFINITY }, INFINITY, { 1 } },
+    { "logaddexp", { -INFINITY, -INFINITY }, -INFINITY, { 0, 0 } },
+    { "logaddexp", { INFINITY, INFINITY }, INFINITY, { 0.5, 0.5 } },
+    { "logaddexp", { INFINITY, 1 }, INFINITY, { 1, 0 } },
+    { "atanh", { 2 }, NAN, { NAN } },
+    { "logit", { 2 }, NAN, { NAN } },
+    { "acosh", { -2 }, NAN, { NAN } },
+    { "logit", { 0 }, -INFINITY, { INFINITY } },
+    { "lgamma", { 0 }, INFINITY, { -INFINITY } },
+    { "lgamma", { -2 }, INFINITY, { NAN } },
+    { "lgamma", { INFINITY }, INFINITY, { INFINITY } },
+    { "digamma", { 0 }, -INFINITY, { INFINITY } },
+    { "digamma", { -2 }, NAN, { INFINITY } },
+    { "digamma", { INFINITY }, INFINITY, { 0 } },
+    { "polygamma", { 2, 0 }, -INFINITY, { 0, INFINITY } },
     { "leaky_relu", { -2, 0.25 }, -0.5, { 0.25, -2 } },
     { "sqrt", { 0 }, 0, { INFINITY } },
     { "sqrt", { -1 }, NAN, { NAN } },

@@ -38,6 +38,10 @@ M_INLINE real m_remainder(real a, real b)
     return (r < 0) != (b < 0) ? r + b : r;
 }
 
+#include "kernels/special.h"
+
+#define WIDE(f, x) ((real)f((double)(x)))
+
 #define abs(x) M(fabs)(x)
 #define cos(x) m_cos(x, far) /* far: see trigonometry.h */
 #define exp(x) m_exp(x)
@@ -56,6 +60,38 @@ M_INLINE real m_remainder(real a, real b)
 #define xlogy(a, b) m_xlogy(a, b)
 #define remainder(a, b) m_remainder(a, b)
 #define round(x) M(rint)(x)
+#define erfc(x) m_erfc(x)
+#define logit(x) m_logit(x)
+#define softsign(x) m_softsign(x)
+#define silu(x) m_silu(x)
+#define mish(x) m_mish(x)
+#define gelu(x) m_gelu(x)
+#define gelu_tanh(x) WIDE(f64_gelu_tanh, x)
+#define celu(a, b) m_celu(a, b)
+#define lgamma(x) WIDE(f64_lgamma, x)
+#define digamma(x) WIDE(f64_digamma, x)
+#define polygamma(a, b) ((real)f64_polygamma((double)(a), (double)(b)))
+
+/* parts of derivatives */
+#define times(a, b) m_times(a, b)
+#define div_b(a, b, c) m_div_b(a, b, c)
+#define pow_a(a, b) m_pow_a(a, b)
+#define pow_b(a, b) m_pow_b(a, b)
+#define exp2_x(a, b) m_exp2_x(a, b)
+#define logaddexp_a(a, b) m_logaddexp_a(a, b)
+#define xdivy(a, b) m_xdivy(a, b)
+#define hypot_a(a, b) m_hypot_a(a, b)
+#define atan2_a(a, b) m_atan2_a(a, b)
+#define gaussian(x) m_gaussian(x, 1)
+#define normal_pdf(x) m_normal_pdf(x)
+#define sigmoid_x(x) m_sigmoid_x(x)
+#define silu_x(x) m_silu_x(x)
+#define mish_x(x) m_mish_x(x)
+#define gelu_x(x) m_gelu_x(x)
+#define gelu_tanh_x(x) WIDE(f64_gelu_tanh_x, x)
+#define celu_a(a, b) m_celu_a(a, b)
+#define celu_b(a, b) m_celu_b(a, b)
+
 #ifdef TG_REAL_F32
 #define acos(x) acosf(x)
 #define acosh(x) acoshf(x)
@@ -68,7 +104,6 @@ M_INLINE real m_remainder(real a, real b)
 #define copysign(a, b) copysignf(a, b)
 #define cosh(x) coshf(x)
 #define erf(x) erff(x)
-#define erfc(x) erfcf(x)
 #define floor(x) floorf(x)
 #define fma(a, b, c) fmaf(a, b, c)
 #define hypot(a, b) hypotf(a, b)
