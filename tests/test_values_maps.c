@@ -246,7 +246,7 @@ static real gelu_by_tanh(real x)
     MAP1(relu, EXACT, x > 0 || isnan(x) ? x : 0, 0)                                                \
     MAP2(leaky_relu, ROUNDED, a > 0 ? a : a * b, 0)                                                \
     MAP2(elu, LIBM, elu_of(a, b), 0)                                                               \
-    MAP2(celu, LIBM, celu_of(a, b), b < 0 ? fabsl(a / b * celu_of(a, b)) : 0)                  \
+    MAP2(celu, LIBM, celu_of(a, b), b < 0 ? LDBL_MAX : 0)                                              \
     MAP1(selu, LIBM, 1.0507009873554804934L * elu_of(x, 1.6732632423543772848L), 0)                \
     MAP1(relu6, EXACT, isnan(x) ? x : fminl(fmaxl(x, 0), 6), 0)                                    \
     MAP1(hardtanh, EXACT, isnan(x) ? x : fminl(fmaxl(x, -1), 1), 0)                                \

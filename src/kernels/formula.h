@@ -90,7 +90,7 @@ M_INLINE real m_remainder(real a, real b)
 #define gelu_x(x) m_gelu_x(x)
 #define gelu_tanh_x(x) WIDE(f64_gelu_tanh_x, x)
 #define celu_a(a, b) m_celu_a(a, b)
-#define celu_b(a, b) m_celu_b(a, b)
+#define celu_b(a, b) ((real)f64_celu_b((double)(a), (double)(b)))
 
 #ifdef TG_REAL_F32
 #define acos(x) acosf(x)

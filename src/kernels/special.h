@@ -109,7 +109,9 @@ static inline real m_exp2_x(real a, real y)
 /* In double nothing over- or underflows on the way, and exponents are exact enough. */
 static inline real m_pow_a(real a, real b)
 {
-    const double p = pow((double)a, (double)b - 1);
+    const double size = pow(fabs((double)a), (double)b - 1);
+    const double p = signbit(a) && fmodf(b, 2) == 0 ? -size : size;
+    if (a < 0 && b != rintf(b)) return NAN;
     return b == 0 || p == 0 ? 0 : (real)((double)b * p);
 }
 
@@ -117,7 +119,7 @@ static inline real m_pow_b(real a, real b)
 {
     const double p = pow((double)a, (double)b);
     if (a == 0) return b < 0 ? -INFINITY : b * 0;
-    return p == 0 ? 0 : (real)(p * log((double)a));
+    return p == 0 && a > 0 ? 0 : (real)(p * log((double)a));
 }
 #else
 /* a^b as p p, for products with what is out of range alone. */
@@ -129,15 +131,17 @@ static inline double f64_pow_root(double a, double b)
 /* b a^(b - 1); 0 where b is. What b - 1 loses in rounding is made good. */
 static inline double m_pow_a(double a, double b)
 {
-    const double t = b - 1, p = pow(a, t);
+    const double t = b - 1, size = pow(fabs(a), t);
+    const double p = signbit(a) && fmod(b, 2) == 0 ? -size : size; /* t may be b, by rounding */
     if (b == 0) return 0;
+    if (a < 0 && b != rint(b)) return NAN;
     if (a == 0 || !isfinite(a) || !isfinite(b)) return p == 0 ? 0 : b * p;
     const double back = t - b, lost = (b - (t - back)) - (1 + back);
-    const double more = lost != 0 ? lost * log(fabs(a)) : 0;
+    const double shift = lost != 0 ? lost * log(fabs(a)) : 0, more = fabs(shift) < 1 ? shift : 0;
     if (p != p) return p;
     if (fabs(p) > 0x1p-900 && fabs(p) < 0x1p900) return b * (p + p * more);
     const double root = f64_pow_root(a, t);
-    return copysign(b, b * copysign(1, p)) * root * (root + root * more);
+    return copysign(b, b * copysign(1, p)) * root * (root * (1 + more));
 }
 
 /* a^b log(a); 0 where a is and b is not negative. */
@@ -145,7 +149,7 @@ static inline double m_pow_b(double a, double b)
 {
     const double p = pow(a, b);
     if (a == 0) return b < 0 ? -INFINITY : b * 0;
-    if (p == 0) return 0;
+    if (p == 0) return a < 0 ? NAN : 0;
     if (p < 0x1p1000) return p * log(a);
     const double root = f64_pow_root(a, b);
     return log(a) * root * root;
@@ -324,7 +328,7 @@ static inline real m_gelu_x(real x)
 static inline real m_sigmoid_x(real x)
 {
     const real e = m_exp(-M(fabs)(x));
-    return e / ((1 + e) * (1 + e));
+    return e / (1 + e * (2 + e));
 }
 
 /* The part of exp(a) in exp(a) + exp(b): sigmoid(a - b), with what the difference loses. Two
@@ -388,7 +392,7 @@ static inline real m_silu_x(real x)
     const real near = d + k * m_expm1_near_0(d), direct = (1 + in) + e;
     const real low = e * (M(fabs)(d) < R(0.35) ? near : direct);
     const real high = 1 + (e + in * e);
-    return (in < 0 ? low : high) / ((1 + e) * (1 + e));
+    return (in < 0 ? low : high) / (1 + e * (2 + e));
 }
 
 /* x tanh(log(1 + exp(x))) = x e (e + 2) / (e (e + 2) + 2), e = exp(x); above 0 in exp(-x). */
@@ -399,24 +403,50 @@ static inline real m_mish(real x)
     return in * ((x < 0 ? low : high) / (x < 0 ? low + 2 : high + 2 * e * e));
 }
 
-/* e (e^3 + 4 e^2 + 6 e + 4 + 4 x (e + 1)) / (e (e + 2) + 2)^2. The bracket is 0 at -1.1924: near
-   there, by the distance from that zero, as in m_silu_x. Above 0 in exp(-x). */
+/* mish'(x) / d in t = d for |d| <= 0.6, where d is x + 1.1924, the distance from the zero. */
+static inline real m_mish_factor(real t)
+{
+#ifdef TG_REAL_F32
+    static const real even[] = {
+        0x1.115accp-2f, 0x1.574f42p-5f, -0x1.033efp-6f, 0x1.226d9ep-10f, 0x1.ad311ep-13f,
+    };
+    static const real odd[] = {
+        0x1.a34a2ap-3f,
+        -0x1.4c2738p-6f,
+        -0x1.b6f518p-9f,
+        0x1.f16846p-11f,
+    };
+#else
+    static const real even[] = {
+        0x1.115acb42500bbp-2,  0x1.574f121a868e9p-5,  -0x1.03369d4ac9ae1p-6,
+        0x1.1e5e184b7aaebp-10, 0x1.0a79547f53c64p-12, -0x1.d4538c179be92p-15,
+        0x1.f9e8502553abcp-21, 0x1.201de89a7fa4dp-20, -0x1.37be71bd76354p-23,
+    };
+    static const real odd[] = {
+        0x1.a34a251d8ad7dp-3,  -0x1.4c222fe64de92p-6,  -0x1.b87ddfb4313fbp-9,
+        0x1.0379915a134b8p-10, -0x1.5fff635e90e67p-15, -0x1.223f2ab85371p-16,
+        0x1.86dcee8046289p-19, 0x1.3d1c7ae3ef316p-26,  -0x1.af56be3537138p-25,
+    };
+#endif
+    return m_polynomial(LENGTH(even), even, LENGTH(odd), odd, t);
+}
+
+/* (w + 4 x e (1 + e) / (w + 2)) / (w + 2) for w = e (e + 2), e = exp(x); above 0 in exp(-x). Below
+   the zero, where these terms cancel, over one fraction. */
 static inline real m_mish_x(real x)
 {
     const real in = m_within_1000(x), e = m_exp(-M(fabs)(in));
 #ifdef TG_REAL_F32
-    const real d = (in + 0x1.31432cp+0f) + 0x1.a25b08p-29f, e0 = 0x1.36c42p-2f;
+    const real d = (in + 0x1.31432cp+0f) + 0x1.a25b08p-29f;
 #else
-    const real d = (in + 0x1.31432c0d12d84p+0) + 0x1.bf319154da210p-55, e0 = 0x1.36c4202fc3eccp-2;
+    const real d = (in + 0x1.31432c0d12d84p+0) + 0x1.bf319154da210p-55;
 #endif
-    const real step = e0 * m_expm1_near_0(d);
-    const real near =
-        4 * (1 + e0) * d + step * (e * e + e * e0 + e0 * e0 + 4 * (e + e0) + (6 + 4 * in));
-    const real direct = e * (e * (e + 4) + 6) + 4 + 4 * in * (e + 1);
-    const real low = e * (M(fabs)(d) < R(0.6) ? near : direct), below = e * (e + 2) + 2;
-    const real high = 1 + e * (4 + e * (6 + e * 4) + 4 * in * e * (1 + e)),
-               above = 1 + 2 * e * (1 + e);
-    return in < 0 ? low / (below * below) : high / (above * above);
+    const real w = in < 0 ? e * (e + 2) : 1 + 2 * e;
+    const real whole = in < 0 ? w + 2 : w + 2 * e * e, r = 1 / (d < 0 ? 4 + w * (4 + w) : whole);
+    const real high = (w + 4 * in * (in < 0 ? e * (1 + e) : e * e * (1 + e)) * r) * r;
+    const real low = e * (4 * (1 + in) + e * ((6 + 4 * in) + e * (4 + e))) * r;
+    const real near = d * m_mish_factor(d);
+    return M(fabs)(d) < R(0.6) ? near : d < 0 ? low : high;
 }
 
 /* ---- gelu's approximation by tanh ------------------------------------------------------------ */
@@ -425,13 +455,16 @@ static inline real m_mish_x(real x)
    than a number has; with those, it stays exact where s is large. */
 #define GELU_TANH_A 1.5957691216057307118
 #define GELU_TANH_B 0.071354816272600248776
+#define GELU_TANH_C 0.21406444881780074633
 
 #ifdef TG_REAL_F32
+#define F64_EXP exp
 static inline double f64_gelu_tanh_exp(double x)
 {
     return exp(x * (GELU_TANH_A + GELU_TANH_B * x * x));
 }
 #else
+#define F64_EXP m_exp
 /* What a b loses in rounding (Dekker 1971; Veltkamp's splitting). */
 static inline double f64_product_rest(double a, double b, double product)
 {
@@ -469,11 +502,11 @@ static inline double f64_gelu_tanh_x(double x)
     const double zero = -0x1.81429f9e97e4dp-1, d = (in - zero) - 0x1.4f523ed77dbdcp-55;
     const double m = in * in + in * zero + zero * zero;
     const double near =
-        d * (GELU_TANH_A + 3 * GELU_TANH_B * m) +
+        d * (GELU_TANH_A + GELU_TANH_C * m) +
         0x1.2af64e9c485eep-2 * (double)m_expm1_near_0((real)(d * (GELU_TANH_A + GELU_TANH_B * m)));
-    const double slope = in * (GELU_TANH_A + 3 * GELU_TANH_B * in * in);
+    const double slope = in * (GELU_TANH_A + GELU_TANH_C * (in * in));
     const double low = e * (fabs(d) < 0.25 ? near : (1 + slope) + e), high = 1 + (e + slope * e);
-    return (in < 0 ? low : high) / ((1 + e) * (1 + e));
+    return (in < 0 ? low : high) / (1 + e * (2 + e));
 }
 
 /* ---- celu ------------------------------------------------------------------------------------ */
@@ -500,39 +533,27 @@ static inline real m_celu_a(real a, real b)
 }
 
 /* (exp(z) (1 - z) - 1) / z^2 in t = z + 1, for -2 <= z <= 0. */
-static inline real m_celu_factor(real t)
+static inline double f64_celu_factor(double t)
 {
-#ifdef TG_REAL_F32
-    static const real even[] = {
-        -0x1.0e953ap-2f, -0x1.d2a726p-5f, -0x1.8567eap-9f, -0x1.2cd526p-14f, -0x1.13663cp-20f,
-    };
-    static const real odd[] = {
-        -0x1.48ea1ep-3f,
-        -0x1.dfb47cp-7f,
-        -0x1.05c384p-11f,
-        -0x1.35b8p-17f,
-    };
-#else
-    static const real even[] = {
+    static const double even[] = {
         -0x1.0e95393a6219p-2,   -0x1.d2a7274c4320fp-5,  -0x1.8567ab97ca46bp-9,
         -0x1.2ceaf01bd1b3bp-14, -0x1.0d31e7a86d8cfp-20, -0x1.3a503af8f55ddp-27,
         -0x1.02641ada83ac1p-34, -0x1.401cdaa72105bp-42,
     };
-    static const real odd[] = {
+    static const double odd[] = {
         -0x1.48ea1e23ea7d3p-3,  -0x1.dfb414dd1631bp-7,  -0x1.05daa0aa890a9p-11,
         -0x1.2e0b555f630d8p-17, -0x1.af8c717db815bp-24, -0x1.a381158329a1bp-31,
         -0x1.2c35043d3ab5fp-38,
     };
-#endif
-    return m_polynomial(LENGTH(even), even, LENGTH(odd), odd, t);
+    return f64_polynomial(LENGTH(even), even, LENGTH(odd), odd, t);
 }
 
 /* By b: exp(z) (1 - z) - 1 for z = a / b below 0. */
-static inline real m_celu_b(real a, real b)
+static inline double f64_celu_b(double a, double b)
 {
-    const real quotient = a / b, z = quotient < -1000 ? -1000 : quotient;
-    const real near = z * z * m_celu_factor(z + 1);
-    return a > 0 ? 0 : z > -2 ? near : m_exp(z) * (1 - z) - 1;
+    const double quotient = a / b, z = quotient < -1000 ? -1000 : quotient;
+    if (a > 0) return 0;
+    return z > -2 ? z * z * f64_celu_factor(z + 1) : F64_EXP(z) * (1 - z) - 1;
 }
 
 /* ---- logit ----------------------------------------------------------------------------------- */
@@ -546,37 +567,35 @@ static inline real m_logit(real x)
 
 /* ---- the gamma function and its relatives ---------------------------------------------------- */
 
-/* log(gamma(1 + z)) / z for -0.3 <= z <= 0.7 in t = z - 0.2. */
+/* log(gamma(1 + z)) / z for -0.3 <= z <= 0.5 in t = z - 0.1. */
 static inline double f64_lgamma_at_1(double t)
 {
     static const double even[] = {
-        -0x1.b51d86f9cccf9p-2,  -0x1.1bf9fd54d2ed4p-2,  -0x1.9370b1682b8fep-4,
-        -0x1.84115234b715fp-5,  -0x1.a0e7e4ba82ffap-6,  -0x1.d9e4c22253386p-7,
-        -0x1.16e0117e477eep-7,  -0x1.4ffb9a2264cd2p-8,  -0x1.9f68a736e366ep-9,
-        -0x1.e2628e2979649p-10, -0x1.ae6ff4ee5d2f6p-10, 0x1.dd9430ba14bp-14,
-        -0x1.9189c7e45920cp-10,
+        -0x1.feb19cc74ec5dp-2, -0x1.5261de6861369p-2, -0x1.1fba03124f47ap-3, -0x1.49e85d5a59efcp-4,
+        -0x1.a5b0c8e7c177p-5,  -0x1.1cfe6687064a9p-5, -0x1.8ed04f77bfd56p-6, -0x1.1e13315aa140dp-6,
+        -0x1.9d33055ac4fc6p-7, -0x1.4daef3f06bee1p-7, -0x1.0bc2099552b5fp-8, -0x1.7825517aa6096p-7,
     };
     static const double odd[] = {
-        0x1.60d8a1a97930ap-1, 0x1.3d4010542de97p-3, 0x1.12449ec665e99p-4,   0x1.19d0071fb8833p-5,
-        0x1.38a1ec4db4355p-6, 0x1.6a41cb3cac3c6p-7, 0x1.afbfca4d0dbb7p-8,   0x1.0825fd636cbb2p-8,
-        0x1.35a0a6d49979cp-9, 0x1.03c94187a001fp-9, -0x1.9a41cb4e7b66bp-17, 0x1.df073047b1a77p-10,
+        0x1.7fd7fc90dbc3fp-1, 0x1.9ddf1956743b5p-3, 0x1.ab4603de88981p-4, 0x1.055ba1f140d49p-4,
+        0x1.58d6a3eb18b89p-5, 0x1.db18c658e80bdp-6, 0x1.50f7b0f02432ap-6, 0x1.e3da7e9710452p-7,
+        0x1.7e5e25f7814dap-7, 0x1.4f430e7cf740ep-8, 0x1.a1bcec427fad6p-7,
     };
     return f64_polynomial(LENGTH(even), even, LENGTH(odd), odd, t);
 }
 
-/* log(gamma(2 + z)) / z for -0.3 <= z <= 1 in t = z - 0.35. */
+/* log(gamma(2 + z)) / z for -0.5 <= z <= 1 in t = z - 0.25. */
 static inline double f64_lgamma_at_2(double t)
 {
     static const double even[] = {
-        0x1.0e6dde885c67p-1,    -0x1.9adb36083426ap-5,  -0x1.01fab7a137bb8p-8,
-        -0x1.dd82631c39efp-12,  -0x1.01083c2202309p-14, -0x1.2ab7c3772625fp-17,
-        -0x1.6af44f2b25568p-20, -0x1.c8adc06f92f9bp-23, -0x1.0e9a541a36d83p-25,
-        -0x1.0c4df05fe1972p-27,
+        0x1.ff797bba88502p-2,   -0x1.bcc9b6fbc76ffp-5,  -0x1.3191e510ff2bcp-8,
+        -0x1.356ab225fe2eap-11, -0x1.6c170f5d8fa3ep-14, -0x1.ce1a2d628024bp-17,
+        -0x1.328ab9229884cp-19, -0x1.a15970a2e72abp-22, -0x1.2bedea19b8583p-24,
+        -0x1.4558fed78ad37p-27, -0x1.07ac7ca20847p-28,
     };
     static const double odd[] = {
-        0x1.2090bc287fcf9p-2,  0x1.a91f3d40b3d78p-7,  0x1.55a498bba702ep-10, 0x1.59eda996ee33cp-13,
-        0x1.851e5ebf1a6efp-16, 0x1.cfb18a73302a4p-19, 0x1.1e2fe8c951c5p-21,  0x1.6c88aaf3ac1afp-24,
-        0x1.ae9a160a6653cp-27, 0x1.ba7eba133309ap-29,
+        0x1.2b408cef4c80cp-2,  0x1.e14e96ffdd7d3p-7,  0x1.a7552045154ffp-10, 0x1.d4c16e85bf599p-13,
+        0x1.200865a063ad3p-15, 0x1.76b83fe938fc4p-18, 0x1.f90bd7461b1c9p-21, 0x1.5b3ffa23fa60ep-23,
+        0x1.fa8afbbca7484p-26, 0x1.090b3743ec8f4p-28, 0x1.cca1a6d453ad6p-30,
     };
     return f64_polynomial(LENGTH(even), even, LENGTH(odd), odd, t);
 }
@@ -584,12 +603,13 @@ static inline double f64_lgamma_at_2(double t)
 /* For x > 0. From 8 on by Stirling's series (Abramowitz and Stegun 6.1.41). */
 static inline double f64_lgamma_positive(double x)
 {
-    if (x < 0.7) return x * f64_lgamma_at_1(x - 0.2) - log(x);
-    if (x < 1.7) return (1 - x) * -f64_lgamma_at_1((x - 1) - 0.2);
+    if (x < 0.5) return x * f64_lgamma_at_1(x - 0.1) - log(x);
+    if (x < 0.7) return (x - 1) * f64_lgamma_at_2((x - 1) - 0.25) - log(x);
+    if (x < 1.5) return (1 - x) * -f64_lgamma_at_1((x - 1) - 0.1);
     if (x < 8) {
         double product = 1;
         for (; x >= 3; product *= x) x -= 1;
-        return (x - 2) * f64_lgamma_at_2((x - 2) - 0.35) + (product > 1 ? log(product) : 0);
+        return (x - 2) * f64_lgamma_at_2((x - 2) - 0.25) + (product > 1 ? log(product) : 0);
     }
     const double r = 1 / x;
     static const double even[] = {
@@ -613,7 +633,7 @@ static inline double f64_lgamma(double x)
 {
     if (x > 0 || x != x) return x > 1e306 ? x * (log(x) - 1) : f64_lgamma_positive(x);
     const double size = -x;
-    if (size < 0.3) return x * f64_lgamma_at_1(x - 0.2) - log(size);
+    if (size < 0.3) return x * f64_lgamma_at_1(x - 0.1) - log(size);
     const double r = size - rint(size);
     if (r == 0 || size > 0x1p60) return (double)INFINITY;
     return log(3.1415926535897932385 / (size * fabs(sin(3.1415926535897932385 * r)))) -
@@ -714,6 +734,14 @@ static inline double f64_polygamma_rest(double n, double x)
     return 1 + (n / (2 * x) + sum);
 }
 
+/* (x / (x + k))^m, with what sum and quotient lose. */
+static inline double f64_ratio_power(double x, double k, double m)
+{
+    const double sum = x + k, q = x / sum, back = sum - x;
+    const double lost = (x - (sum - back)) + (k - back);
+    return pow(q, m) * (1 + m * (fma(-q, sum, x) - q * lost) / x);
+}
+
 static inline double f64_polygamma_positive(double n, double x)
 {
     const bool large = x >= n + 10;
@@ -722,10 +750,25 @@ static inline double f64_polygamma_positive(double n, double x)
     const double root = pow(x, large ? -0.5 * n : -0.5 * (n + 1));
     if (large) return factorial * root * (root * f64_polygamma_rest(n, x));
     double k = 1;
-    for (; x + k < n + 10; k++) sum += pow(x / (x + k), n + 1);
-    const double end = x + k;
-    sum += pow(x / end, n + 1) * end * f64_polygamma_rest(n, end) / n;
+    for (; x + k < n + 10; k++) sum += f64_ratio_power(x, k, n + 1);
+    sum += f64_ratio_power(x, k, n + 1) * (x + k) * f64_polygamma_rest(n, x + k) / n;
     return factorial * n * root * (root * (1 + sum));
+}
+
+/* pi^2 / sin(pi r)^2 - 1 / r^2 for |r| <= 1/2 in t = r r - 1/8. */
+static inline double f64_cosecant_rest(double t)
+{
+    static const double even[] = {
+        0x1.12c3fc136c3c3p+2, 0x1.1aec3c0a36a33p+4, 0x1.457d273f9ed01p+5,
+        0x1.319693b2dbd64p+6, 0x1.0461be5f5c5fap+7, 0x1.a386c6e348dbdp+7,
+        0x1.45e4758848c27p+8, 0x1.eaf7ec156f504p+8, 0x1.968526bd82e27p+9,
+    };
+    static const double odd[] = {
+        0x1.3bd37b5dcb717p+3, 0x1.bd9830eb2d735p+4, 0x1.c554c5806e579p+5,
+        0x1.92740dd0531fbp+6, 0x1.4c5527cdee544p+7, 0x1.066cf052cfcffp+8,
+        0x1.921af0e7dd491p+8, 0x1.2ba6e833e9d7dp+9, 0x1.ef28dd69a4156p+9,
+    };
+    return f64_polynomial(LENGTH(even), even, LENGTH(odd), odd, t);
 }
 
 /* pi^(n + 1) P(cot(pi r)), the n-th derivative of pi cot(pi r): P from P' by (1 + c c). */
@@ -756,6 +799,9 @@ static inline double f64_polygamma(double order, double x)
     const double size = -x, r = size - rint(size);
     if (x == 0) return sign > 0 ? (double)INFINITY : copysign((double)INFINITY, -x);
     if (r == 0 || size > 0x1p60) return sign > 0 ? (double)INFINITY : (double)NAN;
+    if (n == 1)
+        return 1 / (r * r) +
+               (f64_cosecant_rest(r * r - 0.125) - f64_polygamma_positive(1, 1 + size));
     return -f64_cotangent_derivative((int)n, -r) - f64_polygamma_positive(n, 1 + size);
 }
 #endif
