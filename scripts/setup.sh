@@ -31,6 +31,7 @@ have() {
         ninja-build) command -v ninja ;;
         gnuplot-nox) command -v gnuplot ;;
         libcriterion-dev) pkg-config --exists criterion ;;
+        libmpfr-dev) pkg-config --exists mpfr ;;
         libopenblas-dev) pkg-config --exists openblas ;;
         zlib1g-dev) pkg-config --exists zlib ;;
         libclang-rt-*) dpkg-query -W -f '${Status}' "$1" | grep ' installed' ;;
@@ -93,7 +94,7 @@ provide() {
 configure() {
     local directory=$1 state
     shift
-    state="$* without $(missing pkg-config libcriterion-dev libopenblas-dev zlib1g-dev)"
+    state="$* without $(missing pkg-config libcriterion-dev libmpfr-dev libopenblas-dev zlib1g-dev)"
     if [ ! -f "$directory/build.ninja" ]; then
         quietly meson setup "$directory" "$root" "$@" || return
     elif [ "$state" != "$(cat "$directory/configured" 2>/dev/null)" ]; then
