@@ -134,7 +134,7 @@ static inline double m_pow_a(double a, double b)
     const double t = b - 1, size = pow(fabs(a), t);
     const double p = signbit(a) && fmod(b, 2) == 0 ? -size : size; /* t may be b, by rounding */
     if (b == 0) return 0;
-    if (a < 0 && b != rint(b)) return NAN;
+    if (a < 0 && b != rint(b)) return (double)NAN;
     if (a == 0 || !isfinite(a) || !isfinite(b)) return p == 0 ? 0 : b * p;
     const double back = t - b, lost = (b - (t - back)) - (1 + back);
     const double shift = lost != 0 ? lost * log(fabs(a)) : 0, more = fabs(shift) < 1 ? shift : 0;
@@ -148,8 +148,8 @@ static inline double m_pow_a(double a, double b)
 static inline double m_pow_b(double a, double b)
 {
     const double p = pow(a, b);
-    if (a == 0) return b < 0 ? -INFINITY : b * 0;
-    if (p == 0) return a < 0 ? NAN : 0;
+    if (a == 0) return b < 0 ? -(double)INFINITY : b * 0;
+    if (p == 0) return a < 0 ? (double)NAN : 0;
     if (p < 0x1p1000) return p * log(a);
     const double root = f64_pow_root(a, b);
     return log(a) * root * root;
@@ -337,7 +337,7 @@ static inline real m_logaddexp_a(real a, real b)
 {
     const real d = a - b, back = a - d, lost = (a - (d + back)) + (back - b);
     const real y = m_sigmoid(d);
-    if (a == b) return a == -INFINITY ? 0 : R(0.5);
+    if (a == b) return a == -R(INFINITY) ? 0 : R(0.5);
     return M(fabs)(d) < 1000 ? y + y * (1 - y) * lost : y;
 }
 
