@@ -24,11 +24,6 @@
 POLYNOMIAL(m_polynomial, real)
 POLYNOMIAL(f64_polynomial, double)
 
-static inline real m_times(real a, real b)
-{
-    return a == 0 ? 0 : a * b;
-}
-
 /* ---- quotients ------------------------------------------------------------------------------- */
 
 /* Powers of 2 by which arguments too large or too small to be squared are scaled. */
