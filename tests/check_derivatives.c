@@ -252,3 +252,53 @@ Test(derivatives, third_derivatives_agree_with_differences_of_second)
     order = 2;
     for (int op = FIRST_OP; op < tg__op_count; op++) each_plain_trial(op, derivative_agrees);
 }
+
+/* ---- seams ----------------------------------------------------------------------------------- */
+
+/* Where formulas and kernels change from one branch to another, and functions have their zeros. */
+static const double seams[] = { 0, 0.5, 1, 2, 3, -0.5, -1, -3, -2 };
+enum { SEAMS = sizeof seams / sizeof *seams, HIGHEST = 4 };
+
+/* Derivatives of order 1 to 4 at a point against differences of the order below. Where the function
+   has a kink or a pole there is nothing to compare. */
+static void seam_agrees(const trial *t)
+{
+    tg_check_report report;
+    for (int k = 0; k < HIGHEST; k++) {
+        const tg_check_options options = {
+            .seed = SEED, .zero_ok = true, .rtol = 1e-5, .step = 0.01
+        };
+        const bool agrees = check_trial(t, k, SEED, &options, &report);
+        if (report.verdict == TG_NOT_FINITE || report.verdict == TG_KINK ||
+            report.verdict == TG_FAILED || report.verdict == TG_NOISE)
+            return;
+        checks += report.checked;
+        const bool cancels = fabs(report.analytic - report.numeric) < 1e-9;
+        cr_expect(agrees || cancels, "%s at %g, %g, %g, order %d: %s", tg__ops[t->op]->name,
+                  t->x.x[0].lo, t->x.x[1].lo, t->x.x[2].lo, k + 1, report.message);
+    }
+}
+
+/* Between bounds that leave no room clamp's derivative is a convention; celu is meant for b > 0. */
+static bool is_outside(const trial *t)
+{
+    const char *const name = tg__ops[t->op]->name;
+    if (strcmp(name, "clamp") == 0) return t->x.x[1].lo >= t->x.x[2].lo;
+    return strncmp(name, "celu", 4) == 0 && t->x.x[1].lo <= 0;
+}
+
+Test(derivatives, up_to_the_fourth_order_at_seams)
+{
+    for (int op = FIRST_OP; op < tg__op_count; op++) {
+        if (tg__ops[op]->kind != TG__MAP || !strpbrk(tg__ops[op]->letters, "ln")) continue;
+        const int n = tg__operands(tg__ops[op]->letters);
+        int points = 1;
+        for (int i = 0; i < n; i++) points *= SEAMS;
+        for (int j = 0; j < points; j++) {
+            trial t = { .op = op, .x = { .n = n } };
+            for (int i = 0, rest = j; i < n; i++, rest /= SEAMS)
+                t.x.x[i].lo = t.x.x[i].hi = seams[rest % SEAMS];
+            if (!is_outside(&t)) seam_agrees(&t);
+        }
+    }
+}

@@ -24,6 +24,14 @@
 POLYNOMIAL(m_polynomial, real)
 POLYNOMIAL(f64_polynomial, double)
 
+/* Never inlined nor specialised: where the compiler knows an exponent it takes something else than pow,
+   and the last bit would depend on that. */
+#ifdef __clang__
+#define M_SEPARATE __attribute__((noinline))
+#else
+#define M_SEPARATE __attribute__((noipa))
+#endif
+
 /* ---- quotients ------------------------------------------------------------------------------- */
 
 /* Powers of 2 by which arguments too large or too small to be squared are scaled. */
@@ -711,6 +719,7 @@ static inline double f64_digamma(double x)
                                  : 3.1415926535897932385 / tan(3.1415926535897932385 * r);
     return f64_digamma_positive(1 + size) + cotangent;
 }
+
 /* n! zeta(n + 1, x) for n > 0, x > 0: the first terms, scaled by the first of all or by the largest
    of the rest, and the rest by Euler and Maclaurin's formula (Abramowitz and Stegun 6.4.11). */
 static inline double f64_polygamma_rest(double n, double x)
@@ -737,7 +746,7 @@ static inline double f64_ratio_power(double x, double k, double m)
     return pow(q, m) * (1 + m * (fma(-q, sum, x) - q * lost) / x);
 }
 
-static inline double f64_polygamma_positive(double n, double x)
+M_SEPARATE static double f64_polygamma_positive(double n, double x)
 {
     const bool large = x >= n + 10;
     double factorial = 1, sum = 0;

@@ -483,6 +483,7 @@ static void give(long double *y, long double *e, long double value, long double 
     *e = isfinite(value) ? carried + own * EPSILON * fabsl(value) : 0;
 }
 
+/* One line a function. */
 static void call_near(int function, long double *p, long double *e)
 {
     const long double x = *p, a = p[0], b = p[1];
