@@ -2,7 +2,8 @@
    for the short names, which <tapegrad/short.h> adds.
 
    Read on in: value.h (values, errors), tape.h (tapes, leaves, backward, reading), ops.h (every
-   operation), derivatives.h (higher orders, Jacobians, Hessians), custom.h (operations of your own), check.h (gradient checking). */
+   operation), expr.h (infix expressions), derivatives.h (higher orders, Jacobians, Hessians),
+   custom.h (operations of your own), check.h (gradient checking). */
 #ifndef TAPEGRAD_H
 #define TAPEGRAD_H
 
@@ -10,6 +11,7 @@
 #include <tapegrad/check.h>
 #include <tapegrad/custom.h>
 #include <tapegrad/derivatives.h>
+#include <tapegrad/expr.h>
 #include <tapegrad/macros.h>
 #include <tapegrad/ops.h>
 #include <tapegrad/table.h>

@@ -2,7 +2,7 @@
    expression.h. */
 #include "base/expression.h"
 
-#include <ctype.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,9 +33,25 @@ __attribute__((format(printf, 3, 4))) static bool wrong(parser *r, const char *a
     return false;
 }
 
+/* The letters of C, whatever the locale's are. */
+static bool is_blank(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static bool is_first(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+}
+
 static void skip_blanks(parser *r)
 {
-    while (isspace((unsigned char)*r->p)) r->p++;
+    while (is_blank(*r->p)) r->p++;
 }
 
 /* Takes the sign and the blanks behind it, if it is there. */
@@ -55,15 +71,10 @@ static bool expect(parser *r, const char *sign, const char *where)
                  : wrong(r, r->p, "the expression ends where '%s' is expected %s", sign, where);
 }
 
-static bool is_first(char c)
-{
-    return isalpha((unsigned char)c) || c == '_';
-}
-
 static size_t identifier(const char *p)
 {
     size_t n = 0;
-    while (is_first(p[n]) || (n && isdigit((unsigned char)p[n]))) n++;
+    while (is_first(p[n]) || (n && is_digit(p[n]))) n++;
     return n;
 }
 
@@ -86,6 +97,27 @@ static bool push_call(parser *r, const char *at, const char *op, int operands)
                                 .length = strlen(op) });
 }
 
+/* Something stands where a value has ended: what C or mathematics mean by it, or else expected. */
+static bool no_operator(parser *r, const char *expected)
+{
+    static const struct {
+        char sign;
+        const char *message;
+    } hints[] = {
+        { ')', "')' closes nothing" },
+        { ']', "']' closes nothing" },
+        { ',', "a comma that separates nothing" },
+        { '=', "'=' is no operator: '==' compares" },
+        { '^', "'^' is no operator: '**' is the power" },
+        { '%', "'%' is no operator: use remainder(a, b)" },
+        { '&', "'&' is no operator: a product of comparisons holds where both do" },
+        { '|', "'|' is no operator: maximum of comparisons holds where one does" },
+    };
+    for (size_t i = 0; i < sizeof hints / sizeof *hints; i++)
+        if (*r->p == hints[i].sign) return wrong(r, r->p, "%s", hints[i].message);
+    return wrong(r, r->p, "%s", expected);
+}
+
 /* ---- numbers and names ----------------------------------------------------------------------- */
 
 /* Digits with a point or an exponent, whatever the locale's point is: strtod sees none of it. */
@@ -96,7 +128,7 @@ static bool number(parser *r)
     size_t digits = 0, n = 0;
     long exponent = 0;
     bool point = false;
-    for (; isdigit((unsigned char)*r->p) || (*r->p == '.' && !point); r->p++) {
+    for (; is_digit(*r->p) || (*r->p == '.' && !point); r->p++) {
         if (*r->p == '.') {
             point = true;
             continue;
@@ -110,7 +142,7 @@ static bool number(parser *r)
     if (*r->p == 'e' || *r->p == 'E') {
         char *end;
         const char *const from = r->p + 1;
-        if (!isdigit((unsigned char)from[*from == '-' || *from == '+']))
+        if (!is_digit(from[*from == '-' || *from == '+']))
             return wrong(r, r->p, "an exponent without digits");
         const long given = strtol(from, &end, 10);
         exponent += given > 9999 ? 9999 : given < -9999 ? -9999 : given;
@@ -123,6 +155,7 @@ static bool number(parser *r)
                             .text = start,
                             .length = (size_t)(r->p - start),
                             .number = strtod(text, NULL) };
+    if (isinf(step.number)) return wrong(r, start, "a number too large for a double");
     skip_blanks(r);
     return push(r, &step);
 }
@@ -146,7 +179,7 @@ static bool attribute_follows(const parser *r)
 {
     const char *p = r->p + identifier(r->p);
     if (p == r->p) return false;
-    while (isspace((unsigned char)*p)) p++;
+    while (is_blank(*p)) p++;
     return p[0] == '=' && p[1] != '=';
 }
 
@@ -154,9 +187,13 @@ static bool attribute_follows(const parser *r)
 static bool arguments(parser *r, tg__step *call)
 {
     while (!attribute_follows(r)) {
+        if (*r->p == '.' && is_first(r->p[1]))
+            return wrong(r, r->p, "attributes are written without a point, as in axis=1");
         if (!expression(r)) return false;
         call->operands++;
-        if (!take(r, ",")) return expect(r, ")", "at the end of the operands");
+        if (take(r, ",")) continue;
+        if (*r->p && *r->p != ')') return no_operator(r, "expected an operator, ',' or ')'");
+        return expect(r, ")", "at the end of the operands");
     }
     call->attributes = r->p;
     do {
@@ -201,8 +238,9 @@ static bool primary(parser *r)
     const char *const open = r->p;
     if (take(r, "(")) {
         if (!expression(r)) return false;
-        if (*r->p == ',') return wrong(r, r->p, "a comma that separates nothing");
-        return *r->p ? expect(r, ")", "here") : wrong(r, open, "'(' is never closed");
+        if (take(r, ")")) return true;
+        return *r->p ? no_operator(r, "expected an operator or ')'")
+                     : wrong(r, open, "'(' is never closed");
     }
     if (is_first(*r->p)) return name(r);
     if (*r->p == 0) return wrong(r, r->p, "the expression ends where a value is expected");
@@ -213,9 +251,9 @@ static bool integer(parser *r, int64_t *x)
 {
     const char *const start = r->p;
     const bool negative = take(r, "-");
-    if (!isdigit((unsigned char)*r->p)) return wrong(r, start, "expected a whole number");
+    if (!is_digit(*r->p)) return wrong(r, start, "expected a whole number");
     *x = 0;
-    for (; isdigit((unsigned char)*r->p); r->p++) {
+    for (; is_digit(*r->p); r->p++) {
         if (*x > (INT64_MAX - 9) / 10) return wrong(r, start, "a whole number out of range");
         *x = *x * 10 + (*r->p - '0');
     }
@@ -226,7 +264,7 @@ static bool integer(parser *r, int64_t *x)
 
 static bool bound(parser *r, bool *given, int64_t *x)
 {
-    *given = *r->p == '-' || isdigit((unsigned char)*r->p);
+    *given = *r->p == '-' || is_digit(*r->p);
     return !*given || integer(r, x);
 }
 
@@ -269,7 +307,10 @@ static bool power(parser *r)
     parser ahead = *r;
     if (!take(&ahead, "**") && !(take(&ahead, "*") && take(&ahead, "*"))) return true;
     r->p = ahead.p;
-    return unary(r) && push_call(r, at, "pow", 2);
+    if (++r->nesting > DEEPEST) return wrong(r, at, "too deeply nested");
+    if (!unary(r)) return false;
+    r->nesting--;
+    return push_call(r, at, "pow", 2);
 }
 
 static bool unary(parser *r)
@@ -364,5 +405,5 @@ bool tg__expression_read(tg__expression *e)
     skip_blanks(&r);
     if (!*r.p) return wrong(&r, r.p, "the expression is empty");
     if (!expression(&r)) return false;
-    return !*r.p || wrong(&r, r.p, *r.p == ')' ? "')' closes nothing" : "expected an operator");
+    return !*r.p || no_operator(&r, "expected an operator");
 }

@@ -76,7 +76,7 @@ static void move_on(int operands, const void **x, const ptrdiff_t *s, int64_t n)
     {                                                                                                          \
         (void)far;                                                                                             \
         LOOP(const real a = as[i * sa]; const real b = bs[i * sb]; const real c = cs[i * sc];                  \
-             out[i] = (real)(VALUE);)                                                                          \
+             (void)a, (void)c; out[i] = (real)(VALUE);)                                                        \
     }                                                                                                          \
     static inline __attribute__((always_inline)) void NAME##_rows(                                             \
         int64_t n, void *y, const void *const *x, const ptrdiff_t *s, m_bits *far)                             \

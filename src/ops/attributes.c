@@ -82,6 +82,7 @@ typedef struct reader {
     const char *text, *at;
     char *message;
     size_t size;
+    size_t *where; /* gets the character, which is then not in the message; or NULL */
 } reader;
 
 /* Always false. Never shows raw text, which may hold anything. */
@@ -91,11 +92,13 @@ __attribute__((format(printf, 2, 3))) static bool wrong(const reader *r, const c
     va_start(args, format);
     vsnprintf(r->message, r->size, format, args);
     va_end(args);
+    if (r->where) *r->where = (size_t)(r->at - r->text);
     return false;
 }
 
 static bool expected(const reader *r, const char *what)
 {
+    if (r->where) return wrong(r, "expected %s", what);
     return wrong(r, "attributes, character %zu: expected %s", (size_t)(r->at - r->text) + 1, what);
 }
 
@@ -305,7 +308,13 @@ static void set_defaults(const tg__attributes *kind, void *out)
 tg_code tg__attributes_parse(const tg__attributes *kind, const char *text, void *out, char *message,
                              size_t size)
 {
-    reader r = { .kind = kind, .text = text, .at = text, .message = message, .size = size };
+    return tg__attributes_read(kind, text, out, message, size, NULL);
+}
+
+tg_code tg__attributes_read(const tg__attributes *kind, const char *text, void *out, char *message,
+                            size_t size, size_t *where)
+{
+    reader r = { kind, text, text, message, size, where };
     set_defaults(kind, out);
     if (read_all(&r, out)) return TG_OK;
     set_defaults(kind, out);

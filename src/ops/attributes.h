@@ -13,6 +13,10 @@
 tg_code tg__attributes_parse(const tg__attributes *kind, const char *text, void *out, char *message,
                              size_t size);
 
+/* The same; where, unless it is NULL, gets the character of a mistake, in place of the message. */
+tg_code tg__attributes_read(const tg__attributes *kind, const char *text, void *out, char *message,
+                            size_t size, size_t *where);
+
 /* The inverse: the fields that differ from the defaults, as text that parses to the same; cut to
    size. */
 void tg__attributes_print(const tg__attributes *kind, const void *attributes, char *text,

@@ -58,6 +58,8 @@ tg_value tg__error(tg_tape *t, tg_code code, const char *op, const tg_site *site
     va_start(args, format);
     compose(text, sizeof local, op, site, format, args);
     va_end(args);
+    const size_t used = strlen(text);
+    if (t && t->context) t->context->describe(t->context, text + used, sizeof local - used);
     const tg_error error = { code, text, site ? site->file : NULL, site ? site->line : 0, op };
     if (t) {
         t->failed = true;

@@ -18,7 +18,7 @@ static m_bits *const far = NULL; /* one number at a time: no matter how large */
 /* value_NAME(x), value_NAME(a, b), value_NAME(a, b, c) */
 #define MAP1(NAME, VALUE) static inline double value_##NAME(double x) { return VALUE; }
 #define MAP2(NAME, VALUE) static inline double value_##NAME(double a, double b) { return VALUE; }
-#define MAP3(NAME, VALUE) static inline double value_##NAME(double a, double b, double c) { return VALUE; }
+#define MAP3(NAME, VALUE) static inline double value_##NAME(double a, double b, double c) { (void)a, (void)c; return VALUE; }
 #include "maps.inl"
 #undef MAP1
 #undef MAP2

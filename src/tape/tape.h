@@ -62,6 +62,13 @@ typedef struct tg__constant {
     uint32_t descriptor; /* the same as an inactive tensor of rank 0; 0: not made yet */
 } tg__constant;
 
+/* Something larger that operations are being recorded for. Adds its words to the end of the
+   messages of errors meanwhile; text has room for size characters. */
+typedef struct tg__context tg__context;
+struct tg__context {
+    void (*describe)(const tg__context *c, char *text, size_t size);
+};
+
 enum { TG__CONSTANTS = 64 };
 
 struct tg_tape {
@@ -80,6 +87,7 @@ struct tg_tape {
     size_t plane_bytes, planes;
     uint32_t ops_known, ops_end; /* ops_end ... ops_known - 1 are all leaves */
     tg__constant constant[TG__CONSTANTS];
+    const tg__context *context; /* or NULL */
     bool failed;
     tg_error error;
     char message[512];

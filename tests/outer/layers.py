@@ -14,6 +14,7 @@ PUBLIC = {"base": {"value.h"},
           "ops": {"value.h", "attributes.h", "table.h", "custom.h"},
           "tape": {"value.h", "attributes.h", "table.h", "tape.h", "inline.h", "ops.h",
                    "derivatives.h", "custom.h"},
+          "expr": {"value.h", "attributes.h", "table.h", "tape.h", "inline.h", "ops.h", "expr.h"},
           "check": {"value.h", "attributes.h", "table.h", "tape.h", "inline.h", "ops.h", "check.h"}}
 ROOMS = list(PUBLIC)
 
