@@ -140,9 +140,9 @@ static void mark(const walk *w)
 static bool operand_room(walk *w, int n, size_t *at)
 {
     tg__arena *const a = &w->t->walk;
-    *at = a->used;
+    *at = (a->used + _Alignof(tg_value) - 1) / _Alignof(tg_value) * _Alignof(tg_value);
     const size_t bytes = (size_t)n * (2 * sizeof(tg_value) + sizeof(uint32_t) + sizeof(bool));
-    return tg__arena_grow(a, a->used + bytes);
+    return tg__arena_grow(a, *at + bytes);
 }
 
 static bool step(walk *w, uint32_t i)
