@@ -31,7 +31,12 @@ static double uniform(double lo, double hi)
 static tg_value real_operand(tg_tape *t, const tg__sample *s, int64_t n)
 {
     double *data = calloc((size_t)n + 1, sizeof *data);
-    for (int64_t i = 0; data && i < n; i++) data[i] = uniform(s->lo, s->hi);
+    const int64_t columns = s->rank > 1 ? s->dim[s->rank - 1] : 1;
+    const int64_t rows = s->rank > 1 ? s->dim[s->rank - 2] : 1;
+    for (int64_t i = 0; data && i < n; i++) {
+        data[i] = uniform(s->lo, s->hi);
+        if (i % columns == i / columns % rows) data[i] += s->diagonal;
+    }
     const tg_value v = tg_leaf_new(t, TG_PARAMETER, TG_F64, data, s->rank, s->dim, NULL);
     free(data);
     return v;

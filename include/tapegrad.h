@@ -2,8 +2,9 @@
    for the short names, which <tapegrad/short.h> adds.
 
    Read on in: value.h (values, errors), tape.h (tapes, leaves, backward, reading), ops.h (every
-   operation), expr.h (infix expressions), derivatives.h (higher orders, Jacobians, Hessians),
-   custom.h (operations of your own), check.h (gradient checking). */
+   operation with one result), factors.h (those with several), expr.h (infix expressions),
+   derivatives.h (higher orders, Jacobians, Hessians), custom.h (operations of your own), check.h
+   (gradient checking). */
 #ifndef TAPEGRAD_H
 #define TAPEGRAD_H
 
@@ -12,6 +13,7 @@
 #include <tapegrad/custom.h>
 #include <tapegrad/derivatives.h>
 #include <tapegrad/expr.h>
+#include <tapegrad/factors.h>
 #include <tapegrad/macros.h>
 #include <tapegrad/ops.h>
 #include <tapegrad/table.h>

@@ -79,6 +79,21 @@ tg_value lay_out(tg_value leaf, layout l)
     return leaf;
 }
 
+/* Whether element j of a leaf is on a diagonal of the operand that it is in a layout. */
+static bool on_diagonal(const tg__sample *x, layout l, const tg__shape *leaf, int64_t j)
+{
+    if (x->rank < 2) return false;
+    int64_t at[TG_MAX_RANK];
+    for (int i = x->rank - 1; i >= 0; i--) {
+        at[i] = j % leaf->dim[i];
+        j /= leaf->dim[i];
+    }
+    const int row = x->rank - 2, column = x->rank - 1;
+    if (l == BACKWARDS) at[0] = leaf->dim[0] - 1 - at[0];
+    if (l == SPACED) return at[column] == 2 * at[row] + 1;
+    return at[row] == at[column];
+}
+
 data draw(const trial *t, uint64_t seed)
 {
     data d = { .seed = seed };
@@ -90,6 +105,8 @@ data draw(const trial *t, uint64_t seed)
             const double u = uniform(&d.seed);
             d.element[i][j] = is_index(t, i) ? floor(x->lo + u * (x->hi - x->lo + 1))
                                              : x->lo + u * (x->hi - x->lo);
+            if (x->diagonal != 0 && on_diagonal(x, t->layout[i], &d.shape[i], j))
+                d.element[i][j] += x->diagonal;
         }
     }
     return d;

@@ -139,6 +139,21 @@ typedef struct tg_loss_attributes {
 } tg_loss_attributes;
 #define TG_DEFAULTS_loss .reduction = TG_MEAN
 
+/* Which half of a matrix a triangular system has. */
+typedef struct tg_triangular_attributes {
+    bool upper;     /* default false: the lower triangle */
+    bool transpose; /* default false; true: the system of its transpose */
+    bool unit;      /* default false; true: ones on the diagonal, whatever stands there */
+} tg_triangular_attributes;
+#define TG_DEFAULTS_triangular .upper = false, .transpose = false, .unit = false
+
+/* An equation of einsum, "ij,jk->ik"; the macro takes it as its first argument. */
+#define TG_EQUATION 128
+typedef struct tg_einsum_attributes {
+    char equation[TG_EQUATION]; /* default "": scalars. Without a final 0 it is too long */
+} tg_einsum_attributes;
+#define TG_DEFAULTS_einsum .equation = ""
+
 #ifdef __cplusplus
 }
 #endif

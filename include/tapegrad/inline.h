@@ -244,6 +244,17 @@ __attribute__((error("attributes are named, as in sum(x, .axis = 1)"))) void tg_
         f(values, count, &tg__attributes##n, TG_HERE);                                      \
     })
 
+/* Any number of operands behind an equation: einsum("ij,jk->ik", a, b). What is too long loses its final 0. */
+static inline const tg_einsum_attributes *tg__equation(tg_einsum_attributes *a, const char *text)
+{
+    int n = 0;
+    while (n < TG_EQUATION && text[n]) n++;
+    for (int i = 0; i < TG_EQUATION; i++) a->equation[i] = i < n ? text[i] : 0;
+    return a;
+}
+#define TG__EQUATION_CALL(f, text, ...) \
+    f(TG_VALUES(__VA_ARGS__), tg__equation(&(tg_einsum_attributes){ TG_DEFAULTS_einsum }, text), TG_HERE)
+
 /* Sizes or positions behind the operand: reshape(x, 3, 2). */
 #define TG__COUNT(...) ((int)(sizeof((const int64_t[]){ __VA_ARGS__ }) / sizeof(int64_t)) - 1)
 #define TG__LIST_CALL(f, a, ...) TG__LIST_CALL_(f, __COUNTER__, a, __VA_ARGS__)

@@ -54,6 +54,9 @@ KIND(pad, FIELD(pad, axis, TG__INT), FIELD(pad, before, TG__INT64), FIELD(pad, a
      FIELD(pad, value, TG__DOUBLE))
 KIND(classes, FIELD(classes, classes, TG__INT64))
 KIND(loss, FIELD(loss, reduction, TG__REDUCTION))
+KIND(triangular, FIELD(triangular, upper, TG__BOOL), FIELD(triangular, transpose, TG__BOOL),
+     FIELD(triangular, unit, TG__BOOL))
+KIND(einsum, FIELD(einsum, equation, TG__EQUATION))
 /* clang-format on */
 
 /* The struct is the list: its one field, called item in text, is all of it. */
@@ -244,6 +247,22 @@ static bool read_reduction(reader *r, tg_reduction *out)
     return expected(r, "mean, sum or none");
 }
 
+/* "ij,jk->ik" or 'ij,jk->ik'. */
+static bool read_equation(reader *r, char *out)
+{
+    const char quote = *r->at;
+    if (quote != '"' && quote != '\'') return expected(r, "an equation in quotes");
+    const char *const end = strchr(r->at + 1, quote);
+    if (!end) return expected(r, "a quote at its end, too");
+    const size_t length = (size_t)(end - r->at) - 1;
+    if (length >= TG_EQUATION) return expected(r, "a shorter equation");
+    memset(out, 0, TG_EQUATION);
+    memcpy(out, r->at + 1, length);
+    r->at = end + 1;
+    skip_blanks(r);
+    return true;
+}
+
 static bool read_value(reader *r, tg__field_type type, void *out)
 {
     switch (type) {
@@ -254,6 +273,7 @@ static bool read_value(reader *r, tg__field_type type, void *out)
     case TG__AXES: return read_axes(r, out);
     case TG__LIST: return read_items(r, INT64_MIN, INT64_MAX, out);
     case TG__REDUCTION: return read_reduction(r, out);
+    case TG__EQUATION: return read_equation(r, out);
     }
     return false;
 }
@@ -402,6 +422,7 @@ static void put_value(writer *w, tg__field_type type, const void *value)
         put(w, "%s", i < REDUCTIONS ? reductions[i] : "?");
         return;
     }
+    case TG__EQUATION: put(w, "\"%.*s\"", TG_EQUATION, (const char *)value); return;
     }
 }
 

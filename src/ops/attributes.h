@@ -6,8 +6,8 @@
 
 /* Reads "axis=1, keep=true" into out, which has room for kind->size bytes and gets the defaults for
    what is not named. Values: whole numbers, all (axis), end (slice); numbers with a point whatever
-   the locale, inf, nan; true, false; mean, sum, none; lists (0, 2), or one number for a list of
-   one. A kind that is only a list also takes the list alone: "(3, -1)". Python's spelling passes
+   the locale, inf, nan; true, false; mean, sum, none; equations in quotes; lists (0, 2), or one number
+   for a list of one. A kind that is only a list also takes the list alone: "(3, -1)". Python's spelling passes
    too: True, (3,). The empty text gives the defaults.
    Otherwise TG_ERROR_ARGUMENT, the reason in message (cut to size), and out has the defaults. */
 tg_code tg__attributes_parse(const tg__attributes *kind, const char *text, void *out, char *message,

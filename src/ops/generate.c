@@ -22,7 +22,7 @@ typedef struct row {
     const char *formula[MAX_FORMULAS]; /* value, then derivatives */
     const char *range[3];
     int operands; /* -1: any number */
-    bool map, pick, view, part;
+    bool map, pick, view, part, packed;
     const char *alias_of;
 } row;
 
@@ -169,13 +169,14 @@ static char *corner_before(const char *text, const char *row_start)
 /* One row: macro names it, text is the file, open the parenthesis behind the macro. */
 static void read_row(const char *text, const char *macro, const char *open)
 {
-    enum { MAP = 1, PICK = 2, VIEW = 4, PART = 8 };
+    enum { MAP = 1, PICK = 2, VIEW = 4, PART = 8, PACKED = 16 };
     static const struct {
         const char *macro;
         int arguments, flags, operands;
     } forms[] = {
         { "TG_OP", 4, 0, 0 },
         { "TG_OP_ZERO", 4, 0, 0 },
+        { "TG_OP_PACKED", 4, PACKED, 0 },
         { "TG_VIEW", 3, VIEW, 0 },
         { "TG_ALIAS", 2, 0, 0 },
         { "TG_MAP1", 6, MAP, 1 },
@@ -211,7 +212,8 @@ static void read_row(const char *text, const char *macro, const char *open)
                 .map = forms[f].flags & MAP,
                 .pick = forms[f].flags & PICK,
                 .view = forms[f].flags & VIEW,
-                .part = forms[f].flags & PART };
+                .part = forms[f].flags & PART,
+                .packed = forms[f].flags & PACKED };
     if (strcmp(macro, "TG_ALIAS") == 0) {
         r->alias_of = a[1];
         return;
@@ -275,6 +277,10 @@ static bool has_attributes(const row *r)
 static bool is_list(const row *r)
 {
     return strcmp(r->attributes, "list") == 0;
+}
+static bool is_equation(const row *r)
+{
+    return strcmp(r->attributes, "einsum") == 0;
 }
 
 /* Formulas of + - * / alone are short enough to be inlined into the user's code. */
@@ -346,6 +352,9 @@ static void call_macro(const char *prefix, const char *name, const row *r)
 {
     if (is_list(r))
         emit("#define %s%s(...) TG__LIST_CALL(tg_%s_at, __VA_ARGS__, 0)\n", prefix, name, name);
+    else if (is_equation(r))
+        emit("#define %s%s(text, ...) TG__EQUATION_CALL(tg_%s_at, text, __VA_ARGS__)\n", prefix,
+             name, name);
     else if (r->operands < 0)
         emit("#define %s%s(...) TG__VALUES_CALL(tg_%s_at, %s, __VA_ARGS__, )\n", prefix, name, name,
              r->attributes);
@@ -361,11 +370,11 @@ static void call_macro(const char *prefix, const char *name, const row *r)
     }
 }
 
-/* Every name that the library has for its users. */
+/* Every name that the library has for its users, but for those in tapegrad/factors.h. */
 static void each(void (*write)(const char *name, const row *r))
 {
     for (int i = 0; i < n_rows; i++)
-        if (!rows[i].part)
+        if (!rows[i].part && !rows[i].packed)
             write(rows[i].name, rows[i].alias_of ? find(rows[i].alias_of) : &rows[i]);
 }
 
@@ -470,6 +479,9 @@ static void write_short_h(void)
         "#define zeros(...) tg_zeros(__VA_ARGS__)\n#define ones(...) tg_ones(__VA_ARGS__)\n"
         "#define full(...) tg_full(__VA_ARGS__)\n#define detach(x) tg_detach(x)\n\n");
     each(short_macro);
+    for (int i = 0; i < n_rows; i++)
+        if (rows[i].packed)
+            emit("#define %s(...) tg_%s(__VA_ARGS__)\n", rows[i].name, rows[i].name);
     emit("\n#endif\n#endif\n");
 }
 

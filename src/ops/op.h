@@ -98,11 +98,13 @@ tg_value tg__broadcasted(const tg__derivation *d, tg_value x, const tg__shape *s
 
 /* ---- rows ------------------------------------------------------------------------------------------------------------- */
 
-/* Operands for the generated checks: for each operand its range (indices: whole numbers lo ... hi) and shape. */
+/* Operands for the generated checks: for each operand its range (indices: whole numbers lo ... hi) and shape; and what
+   the diagonals of its last two axes get in addition. */
 typedef struct tg__sample {
     double lo, hi;
     int rank;
     int64_t dim[TG_MAX_RANK];
+    double diagonal;
 } tg__sample;
 
 #define TG__SAMPLES 4
@@ -112,16 +114,16 @@ typedef struct tg__case {
     const void *attributes; /* NULL: the defaults */
 } tg__case;
 
-#define SCALAR(lo, hi) { lo, hi, 0, { 0 } }
+#define SCALAR(lo, hi) { lo, hi, 0, { 0 }, 0 }
 #define TENSOR(lo, hi, ...) \
-    { lo, hi, (int)(sizeof((const int64_t[]){ __VA_ARGS__ }) / sizeof(int64_t)), { __VA_ARGS__ } }
+    { lo, hi, (int)(sizeof((const int64_t[]){ __VA_ARGS__ }) / sizeof(int64_t)), { __VA_ARGS__ }, 0 }
 
 #define ATTRIBUTES(KIND, ...) (&(const tg_##KIND##_attributes){ TG_DEFAULTS_##KIND, __VA_ARGS__ })
 
 typedef enum tg__kind { TG__MAP, TG__OP, TG__VIEW } tg__kind;
 
 /* What attributes an op takes: the name of the struct, its size, its defaults, its fields for access by name. */
-typedef enum tg__field_type { TG__INT, TG__INT64, TG__BOOL, TG__DOUBLE, TG__AXES, TG__LIST, TG__REDUCTION } tg__field_type;
+typedef enum tg__field_type { TG__INT, TG__INT64, TG__BOOL, TG__DOUBLE, TG__AXES, TG__LIST, TG__REDUCTION, TG__EQUATION } tg__field_type;
 
 typedef struct tg__field {
     const char *name;
@@ -141,7 +143,8 @@ typedef struct tg__attributes {
 extern const tg__attributes tg__attributes_none, tg__attributes_reduce, tg__attributes_softmax, tg__attributes_axis,
     tg__attributes_last, tg__attributes_every, tg__attributes_swap, tg__attributes_span, tg__attributes_slice,
     tg__attributes_select, tg__attributes_offset, tg__attributes_roll, tg__attributes_pad, tg__attributes_list,
-    tg__attributes_classes, tg__attributes_loss, tg__attributes_strided, tg__attributes_custom;
+    tg__attributes_classes, tg__attributes_loss, tg__attributes_strided, tg__attributes_custom,
+    tg__attributes_triangular, tg__attributes_einsum;
 
 /* A user's operation: see custom.c. */
 typedef struct tg_custom_attributes {
@@ -196,6 +199,10 @@ struct tg__op {
 #define TG_VIEW(NAME, ATTRIBUTES, DOC)                                                                         \
     static tg__view_rule NAME##_view;                                                                          \
     TG__ROW(NAME, "l", ATTRIBUTES, DOC, .kind = TG__VIEW, .view = NAME##_view, .cases = tg__##NAME##_cases)
+
+/* An op with several results, packed one behind the other along its last axis. In the table it is one like any other; its
+   public function (tapegrad/factors.h) takes the results apart, and is none of the generator's. */
+#define TG_OP_PACKED TG_OP
 
 /* Ops that are there only because the derivatives of others need them: no public function. */
 #define TG_PART TG_OP

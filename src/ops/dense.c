@@ -1,0 +1,548 @@
+/* Factorisations of one matrix: see dense.h. The algorithms are those of Golub and Van Loan, Matrix
+   Computations, 4th edition; sections are named at each. */
+#include "ops/dense.h"
+
+#include <float.h>
+#include <math.h>
+
+#include "kernels/blas.h"
+
+/* Matrices are cut into blocks of this size, so that most of the work is products. */
+enum { BLOCK = 32 };
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* ---- matrices -------------------------------------------------------------------------------- */
+
+static void *take(tg__desk *d, int64_t n, size_t size)
+{
+    void *const p = d->failed ? NULL : tg__arena_push(d->memory, ((size_t)n + 1) * size);
+    d->failed = !p;
+    return p;
+}
+
+tg__dense tg__dense_new(tg__desk *d, int64_t m, int64_t n)
+{
+    return (tg__dense){ m, n, take(d, m * n, sizeof(double)), n, 1 };
+}
+
+void tg__dense_fill(tg__desk *d, tg__dense y, double x)
+{
+    if (d->failed) return;
+    for (int64_t i = 0; i < y.m; i++)
+        for (int64_t j = 0; j < y.n; j++) *tg__dense_at(y, i, j) = x;
+}
+
+void tg__dense_identity(tg__desk *d, tg__dense y)
+{
+    tg__dense_fill(d, y, 0);
+    for (int64_t i = 0; !d->failed && i < least(y.m, y.n); i++) *tg__dense_at(y, i, i) = 1;
+}
+
+void tg__dense_copy(tg__desk *d, tg__dense y, tg__dense x)
+{
+    if (d->failed) return;
+    for (int64_t i = 0; i < y.m; i++)
+        for (int64_t j = 0; j < y.n; j++) *tg__dense_at(y, i, j) = *tg__dense_at(x, i, j);
+}
+
+static tg__matrix plain(tg__dense x)
+{
+    return (tg__matrix){ x.p, x.row, x.column };
+}
+
+static void multiply(tg__desk *d, tg__dense c, tg__dense a, tg__dense b, bool add)
+{
+    tg__product p = { a.m, b.n, a.n, plain(a), plain(b), plain(c), { 0 } };
+    if (d->failed) return;
+    if (add) p.d = p.c;
+    const size_t bytes = tg__multiply_scratch(d->k, TG_F64, &p), used = d->memory->used;
+    void *const scratch = bytes ? tg__arena_push(d->memory, bytes) : NULL;
+    d->failed = bytes && !scratch;
+    if (!d->failed) tg__multiply(d->k, TG_F64, &p, scratch);
+    d->memory->used = used;
+}
+
+void tg__dense_product(tg__desk *d, tg__dense c, tg__dense a, tg__dense b)
+{
+    multiply(d, c, a, b, false);
+}
+
+void tg__dense_add_product(tg__desk *d, tg__dense c, tg__dense a, tg__dense b)
+{
+    multiply(d, c, a, b, true);
+}
+
+void tg__dense_subtract_product(tg__desk *d, tg__dense c, tg__dense a, tg__dense b)
+{
+    const size_t used = d->memory->used;
+    const tg__dense minus = tg__dense_new(d, a.m, a.n);
+    for (int64_t i = 0; !d->failed && i < a.m; i++)
+        for (int64_t j = 0; j < a.n; j++) *tg__dense_at(minus, i, j) = -*tg__dense_at(a, i, j);
+    multiply(d, c, minus, b, true);
+    d->memory->used = used;
+}
+
+/* ---- rows ------------------------------------------------------------------------------------ */
+
+static double dot(int64_t n, const double *x, const double *y)
+{
+    double sum[4] = { 0 };
+    int64_t i = 0;
+    for (; i + 4 <= n; i += 4)
+        for (int j = 0; j < 4; j++) sum[j] += x[i + j] * y[i + j];
+    for (; i < n; i++) sum[0] += x[i] * y[i];
+    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+}
+
+/* y += a x. */
+static void add_row(int64_t n, double *restrict y, const double *restrict x, double a)
+{
+    for (int64_t i = 0; i < n; i++) y[i] += a * x[i];
+}
+
+/* x, y = c x + s y, c y - s x. */
+static void rotate(int64_t n, double *restrict x, double *restrict y, double c, double s)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const double a = x[i], b = y[i];
+        x[i] = c * a + s * b;
+        y[i] = c * b - s * a;
+    }
+}
+
+static void scale_by(int64_t n, double *x, ptrdiff_t step, double a)
+{
+    for (int64_t i = 0; i < n; i++) x[i * step] *= a;
+}
+
+static double largest(int64_t n, const double *x, ptrdiff_t step)
+{
+    double most = 0;
+    for (int64_t i = 0; i < n; i++) most = fmax(most, fabs(x[i * step]));
+    return most;
+}
+
+/* The norm, whatever the magnitude of the elements. */
+static double norm(int64_t n, const double *x, ptrdiff_t step)
+{
+    const double most = largest(n, x, step);
+    double sum = 0;
+    if (most == 0) return 0;
+    for (int64_t i = 0; i < n; i++) sum += (x[i * step] / most) * (x[i * step] / most);
+    return most * sqrt(sum);
+}
+
+/* The sign of the first component that is half of the largest one or more. (That of the largest
+   itself would change back and forth where two are as large.) */
+static double sign_of(int64_t n, const double *x, ptrdiff_t step)
+{
+    const double half = largest(n, x, step) / 2;
+    for (int64_t i = 0; i < n; i++)
+        if (fabs(x[i * step]) >= half) return x[i * step] < 0 ? -1 : 1;
+    return 1;
+}
+
+static bool is_finite(tg__dense a)
+{
+    for (int64_t i = 0; i < a.m; i++)
+        for (int64_t j = 0; j < a.n; j++)
+            if (!isfinite(*tg__dense_at(a, i, j))) return false;
+    return true;
+}
+
+/* A power of two near the largest element: dividing by it keeps squares in range and rounds
+   nothing. */
+static double magnitude(tg__dense a)
+{
+    double most = 0;
+    int exponent;
+    for (int64_t i = 0; i < a.m; i++) most = fmax(most, largest(a.n, a.p + i * a.row, a.column));
+    if (most == 0) return 1;
+    frexp(most, &exponent);
+    return ldexp(1, exponent < -1000 ? -1000 : exponent - 1);
+}
+
+/* ---- triangles and Gauss --------------------------------------------------------------------- */
+
+/* b = t^-1 b, row by row (section 3.1). */
+static void substitute(tg__dense t, bool lower, bool unit, tg__dense b)
+{
+    for (int64_t step = 0; step < t.m; step++) {
+        const int64_t i = lower ? step : t.m - 1 - step;
+        double *const row = b.p + i * b.row;
+        for (int64_t known = 0; known < step; known++) {
+            const int64_t j = lower ? known : t.m - 1 - known;
+            const double a = *tg__dense_at(t, i, j);
+            const double *const x = b.p + j * b.row;
+            if (b.column == 1) add_row(b.n, row, x, -a);
+            else
+                for (int64_t k = 0; k < b.n; k++) row[k * b.column] -= a * x[k * b.column];
+        }
+        const double pivot = unit ? 1 : *tg__dense_at(t, i, i);
+        for (int64_t k = 0; k < b.n; k++) row[k * b.column] /= pivot;
+    }
+}
+
+void tg__dense_triangle(tg__desk *d, tg__dense t, bool lower, bool unit, tg__dense b)
+{
+    for (int64_t done = 0; done < t.m && !d->failed; done += BLOCK) {
+        const int64_t size = least(BLOCK, t.m - done);
+        const int64_t from = lower ? done : t.m - done - size, known = lower ? 0 : from + size;
+        const tg__dense here = tg__dense_part(b, from, 0, size, b.n);
+        if (done)
+            tg__dense_subtract_product(d, here, tg__dense_part(t, from, known, size, done),
+                                       tg__dense_part(b, known, 0, done, b.n));
+        if (!d->failed) substitute(tg__dense_part(t, from, from, size, size), lower, unit, here);
+    }
+}
+
+static void exchange_rows(tg__dense a, int64_t i, int64_t j)
+{
+    if (i == j) return;
+    for (int64_t k = 0; k < a.n; k++) {
+        const double x = *tg__dense_at(a, i, k);
+        *tg__dense_at(a, i, k) = *tg__dense_at(a, j, k);
+        *tg__dense_at(a, j, k) = x;
+    }
+}
+
+/* Eliminates in columns from ... end - 1, with exchanges of whole rows. */
+static int64_t eliminate(tg__dense a, int64_t from, int64_t end, int64_t *swap)
+{
+    int64_t zero = -1;
+    for (int64_t j = from; j < end; j++) {
+        const double *const column = a.p + j;
+        int64_t best = j;
+        for (int64_t i = j + 1; i < a.m; i++)
+            if (fabs(column[i * a.row]) > fabs(column[best * a.row])) best = i;
+        swap[j] = best;
+        exchange_rows(a, j, best);
+        const double *const row = a.p + j * a.row;
+        if (row[j] == 0 && zero < 0) zero = j;
+        if (row[j] == 0) continue;
+        for (int64_t i = j + 1; i < a.m; i++) {
+            double *const below = a.p + i * a.row;
+            below[j] /= row[j];
+            add_row(end - j - 1, below + j + 1, row + j + 1, -below[j]);
+        }
+    }
+    return zero;
+}
+
+/* Section 3.4, in blocks of columns (3.2.11). */
+int64_t tg__dense_lu(tg__desk *d, tg__dense a, int64_t *swap)
+{
+    int64_t zero = -1;
+    for (int64_t j = 0; j < a.n && !d->failed; j += BLOCK) {
+        const int64_t size = least(BLOCK, a.n - j), end = j + size, rest = a.n - end;
+        const int64_t here = eliminate(a, j, end, swap);
+        if (zero < 0) zero = here;
+        if (rest == 0) break;
+        const tg__dense right = tg__dense_part(a, j, end, size, rest);
+        tg__dense_triangle(d, tg__dense_part(a, j, j, size, size), true, true, right);
+        tg__dense_subtract_product(d, tg__dense_part(a, end, end, rest, rest),
+                                   tg__dense_part(a, end, j, rest, size), right);
+    }
+    return zero;
+}
+
+void tg__dense_lu_solve(tg__desk *d, tg__dense lu, const int64_t *swap, tg__dense b)
+{
+    if (d->failed) return;
+    for (int64_t i = 0; i < lu.m; i++) exchange_rows(b, i, swap[i]);
+    tg__dense_triangle(d, lu, true, true, b);
+    tg__dense_triangle(d, lu, false, false, b);
+}
+
+/* ---- Cholesky -------------------------------------------------------------------------------- */
+
+/* Columns from ... end - 1 of L, from what earlier blocks have left (section 4.2.5). */
+static int64_t cholesky_columns(tg__dense a, int64_t from, int64_t end)
+{
+    for (int64_t i = from; i < a.m; i++) {
+        double *const row = a.p + i * a.row;
+        for (int64_t j = from; j < least(i, end); j++) {
+            const double *const other = a.p + j * a.row;
+            row[j] = (row[j] - dot(j - from, row + from, other + from)) / other[j];
+        }
+        if (i >= end) continue;
+        row[i] -= dot(i - from, row + from, row + from);
+        if (!(row[i] > 0)) return i;
+        row[i] = sqrt(row[i]);
+    }
+    return -1;
+}
+
+int64_t tg__dense_cholesky(tg__desk *d, tg__dense a)
+{
+    for (int64_t j = 0; j < a.n && !d->failed; j += BLOCK) {
+        const int64_t size = least(BLOCK, a.n - j), end = j + size, rest = a.n - end;
+        const int64_t bad = cholesky_columns(a, j, end);
+        if (bad >= 0) return bad;
+        const tg__dense below = tg__dense_part(a, end, j, rest, size);
+        if (rest)
+            tg__dense_subtract_product(d, tg__dense_part(a, end, end, rest, rest), below,
+                                       tg__dense_turned(below));
+    }
+    return -1;
+}
+
+/* ---- reflections ----------------------------------------------------------------------------- */
+
+/* Makes x the vector v, v[0] = 1, of the reflection I - tau v v' that takes it to a multiple, left
+   in x[0], of the first axis (section 5.1). Returns tau. */
+static double reflection(int64_t n, double *x, ptrdiff_t step)
+{
+    const double length = norm(n, x, step);
+    if (n < 2 || largest(n - 1, x + step, step) == 0) return 0;
+    const double beta = x[0] > 0 ? -length : length, away = x[0] - beta, tau = -away / beta;
+    for (int64_t i = 1; i < n; i++) x[i * step] /= away;
+    x[0] = beta;
+    return tau;
+}
+
+/* a = (I - tau v v') a; v[0], which is 1, is not looked at. w has room for a row. */
+static void reflect(tg__dense a, const double *v, ptrdiff_t step, double tau, double *w)
+{
+    if (tau == 0) return;
+    for (int64_t j = 0; j < a.n; j++) w[j] = a.p[j];
+    for (int64_t i = 1; i < a.m; i++) add_row(a.n, w, a.p + i * a.row, v[i * step]);
+    add_row(a.n, a.p, w, -tau);
+    for (int64_t i = 1; i < a.m; i++) add_row(a.n, a.p + i * a.row, w, -tau * v[i * step]);
+}
+
+/* Section 5.2. */
+void tg__dense_qr(tg__desk *d, tg__dense a, tg__dense q)
+{
+    const size_t used = d->memory->used;
+    const int64_t k = least(a.m, a.n);
+    double *const tau = take(d, k, sizeof *tau), *const w = take(d, a.n, sizeof *w);
+    tg__dense_identity(d, q);
+    if (d->failed) return;
+    for (int64_t j = 0; j < k; j++) {
+        double *const v = tg__dense_at(a, j, j);
+        tau[j] = reflection(a.m - j, v, a.row);
+        reflect(tg__dense_part(a, j, j + 1, a.m - j, a.n - j - 1), v, a.row, tau[j], w);
+    }
+    for (int64_t j = k - 1; j >= 0; j--)
+        reflect(tg__dense_part(q, j, j, q.m - j, k - j), tg__dense_at(a, j, j), a.row, tau[j], w);
+    for (int64_t j = 0; j < k; j++) {
+        if (*tg__dense_at(a, j, j) < 0) {
+            scale_by(a.n - j, tg__dense_at(a, j, j), 1, -1);
+            scale_by(q.m, q.p + j, q.row, -1);
+        }
+        for (int64_t i = j + 1; i < a.m; i++) *tg__dense_at(a, i, j) = 0;
+    }
+    d->memory->used = used;
+}
+
+/* ---- eigenvalues ----------------------------------------------------------------------------- */
+
+/* a = q t q' with t tridiagonal, its diagonal in w and the one beside it in e (section 8.3.1). The
+   rows of z become q's columns. p has room for a row. */
+static void make_tridiagonal(tg__dense a, double *w, double *e, double *p, tg__dense z)
+{
+    const int64_t n = a.n;
+    for (int64_t k = 0; k + 1 < n; k++) {
+        double *const v = tg__dense_at(a, k, k + 1);
+        const int64_t rest = n - k - 1;
+        const double tau = reflection(rest, v, 1);
+        e[k] = v[0];
+        a.p[(k + 1) * a.row + k] = tau; /* the column is free: its row tells the same */
+        v[0] = 1;
+        const tg__dense below = tg__dense_part(a, k + 1, k + 1, rest, rest);
+        for (int64_t i = 0; i < rest; i++) p[i] = tau * dot(rest, below.p + i * below.row, v);
+        add_row(rest, p, v, -tau / 2 * dot(rest, p, v));
+        for (int64_t i = 0; i < rest; i++) {
+            add_row(rest, below.p + i * below.row, p, -v[i]);
+            add_row(rest, below.p + i * below.row, v, -p[i]);
+        }
+    }
+    for (int64_t k = 0; k < n; k++) w[k] = a.p[k * a.row + k];
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < n; j++) *tg__dense_at(z, i, j) = i == j;
+    for (int64_t k = n - 2; k >= 0; k--) {
+        const double *const v = tg__dense_at(a, k, k + 1);
+        const int64_t rest = n - k - 1;
+        reflect(tg__dense_part(z, k + 1, k + 1, rest, rest), v, 1, a.p[(k + 1) * a.row + k], p);
+    }
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < i; j++) {
+            const double x = *tg__dense_at(z, i, j);
+            *tg__dense_at(z, i, j) = *tg__dense_at(z, j, i);
+            *tg__dense_at(z, j, i) = x;
+        }
+}
+
+/* One step of the QR algorithm with Wilkinson's shift on rows lo ... hi of the tridiagonal matrix
+   (section 8.3.5). */
+static void qr_step(double *w, double *e, int64_t lo, int64_t hi, tg__dense z)
+{
+    const double half = (w[hi - 1] - w[hi]) / 2, b = e[hi - 1];
+    const double shift = w[hi] - b / (half + copysign(hypot(half, b), half)) * b;
+    double x = w[lo] - shift, y = e[lo];
+    for (int64_t k = lo; k < hi; k++) {
+        const double r = hypot(x, y), c = r > 0 ? x / r : 1, s = r > 0 ? y / r : 0;
+        if (k > lo) e[k - 1] = r;
+        const double a = w[k], f = e[k], g = w[k + 1], move = s * (s * (g - a) + 2 * c * f);
+        w[k] = a + move;
+        w[k + 1] = g - move;
+        e[k] = c * s * (g - a) + (c - s) * (c + s) * f;
+        rotate(z.n, z.p + k * z.row, z.p + (k + 1) * z.row, c, s);
+        if (k + 1 == hi) break;
+        x = e[k];
+        y = s * e[k + 1];
+        e[k + 1] *= c;
+    }
+}
+
+/* Diagonalises; false if that takes too long, which only numbers that are none can cause. */
+static bool diagonalise(double *w, double *e, tg__dense z)
+{
+    int64_t steps = 0;
+    for (int64_t hi = z.n - 1; hi > 0;) {
+        int64_t lo = hi;
+        while (lo > 0 && fabs(e[lo - 1]) > DBL_EPSILON / 2 * (fabs(w[lo - 1]) + fabs(w[lo]))) lo--;
+        if (lo == hi) hi--;
+        else if (steps++ == 50 * z.n) return false;
+        else qr_step(w, e, lo, hi, z);
+    }
+    return true;
+}
+
+void tg__dense_eigh(tg__desk *d, tg__dense a, double *w, tg__dense v)
+{
+    const size_t used = d->memory->used;
+    const int64_t n = a.n;
+    const tg__dense z = tg__dense_new(d, n, n);
+    double *const e = take(d, n, sizeof *e), *const p = take(d, n, sizeof *p);
+    if (d->failed) return;
+    const bool finite = is_finite(a);
+    const double unit = finite ? magnitude(a) : 1;
+    for (int64_t i = 0; i < n; i++) scale_by(n, a.p + i * a.row, 1, 1 / unit);
+    if (finite) make_tridiagonal(a, w, e, p, z);
+    if (!finite || !diagonalise(w, e, z)) {
+        for (int64_t i = 0; i < n; i++) w[i] = NAN;
+        tg__dense_fill(d, v, NAN);
+        d->memory->used = used;
+        return;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        int64_t next = i;
+        for (int64_t j = i + 1; j < n; j++)
+            if (w[j] < w[next]) next = j;
+        const double x = w[i];
+        w[i] = w[next];
+        w[next] = x;
+        exchange_rows(z, i, next);
+        const double sign = sign_of(n, z.p + i * z.row, 1);
+        for (int64_t j = 0; j < n; j++) *tg__dense_at(v, j, i) = sign * z.p[i * z.row + j];
+    }
+    scale_by(n, w, 1, unit);
+    d->memory->used = used;
+}
+
+/* ---- singular values ------------------------------------------------------------------------- */
+
+/* Makes rows p and q of r orthogonal, and turns those of j along; square has the squares of the
+   rows' norms (Jacobi's method, one-sided: section 8.6.3). False if they are orthogonal already. */
+static bool turn(tg__dense r, tg__dense j, double *square, int64_t p, int64_t q)
+{
+    double *const a = r.p + p * r.row, *const b = r.p + q * r.row;
+    const double both = dot(r.n, a, b), small = sqrt((double)r.n) * DBL_EPSILON;
+    if (!(fabs(both) > small * sqrt(square[p]) * sqrt(square[q]))) return false;
+    const double zeta = (square[q] - square[p]) / (2 * both);
+    const double t = -copysign(1 / (fabs(zeta) + hypot(1, zeta)), zeta), c = 1 / hypot(1, t);
+    rotate(r.n, a, b, c, c * t);
+    rotate(j.n, j.p + p * j.row, j.p + q * j.row, c, c * t);
+    square[p] += t * both;
+    square[q] -= t * both;
+    return true;
+}
+
+/* Makes all rows of r orthogonal to each other; their norms come into s. */
+static void orthogonalise(tg__dense r, tg__dense j, double *s)
+{
+    enum { SWEEPS = 60 };
+    bool turned = true;
+    for (int sweep = 0; turned && sweep < SWEEPS; sweep++) {
+        turned = false;
+        for (int64_t i = 0; i < r.m; i++) s[i] = dot(r.n, r.p + i * r.row, r.p + i * r.row);
+        for (int64_t p = 0; p < r.m; p++)
+            for (int64_t q = p + 1; q < r.m; q++) turned |= turn(r, j, s, p, q);
+    }
+    for (int64_t i = 0; i < r.m; i++) s[i] = norm(r.n, r.p + i * r.row, 1);
+}
+
+/* Makes row i of v, of those before it none is zero, a unit vector orthogonal to them: what is left
+   of the first axis that has enough left. */
+static void complete(tg__dense v, int64_t i)
+{
+    double *const row = v.p + i * v.row;
+    for (int64_t axis = 0; axis < v.n; axis++) {
+        for (int64_t k = 0; k < v.n; k++) row[k] = k == axis;
+        for (int twice = 0; twice < 2; twice++)
+            for (int64_t j = 0; j < i; j++)
+                add_row(v.n, row, v.p + j * v.row, -dot(v.n, row, v.p + j * v.row));
+        const double left = norm(v.n, row, 1);
+        scale_by(v.n, row, 1, 1 / left);
+        if (left * left * (double)v.n > 0.5) return; /* some axis has at least 1 / n left */
+    }
+}
+
+/* The same for m >= n: a = q r, then rows of r are made orthogonal by j: a = (q j') (j r). */
+static void tall_svd(tg__desk *d, tg__dense a, tg__dense u, double *s, tg__dense v)
+{
+    const int64_t n = a.n;
+    const tg__dense copy = tg__dense_new(d, a.m, n), q = tg__dense_new(d, a.m, n);
+    const tg__dense j = tg__dense_new(d, n, n);
+    tg__dense_copy(d, copy, a);
+    if (d->failed) return;
+    const double unit = magnitude(a);
+    for (int64_t i = 0; i < a.m; i++) scale_by(n, copy.p + i * copy.row, 1, 1 / unit);
+    tg__dense_qr(d, copy, q);
+    tg__dense_identity(d, j);
+    if (d->failed) return;
+    const tg__dense r = tg__dense_part(copy, 0, 0, n, n);
+    orthogonalise(r, j, s);
+    for (int64_t i = 0; i < n; i++) {
+        int64_t next = i;
+        for (int64_t k = i + 1; k < n; k++)
+            if (s[k] > s[next]) next = k;
+        const double x = s[i];
+        s[i] = s[next];
+        s[next] = x;
+        exchange_rows(r, i, next);
+        exchange_rows(j, i, next);
+        if (s[i] > 0) scale_by(n, r.p + i * r.row, 1, 1 / s[i]);
+        else complete(r, i);
+    }
+    tg__dense_product(d, u, q, tg__dense_turned(j));
+    tg__dense_copy(d, v, r);
+    scale_by(n, s, 1, unit);
+}
+
+void tg__dense_svd(tg__desk *d, tg__dense a, tg__dense u, double *s, tg__dense v)
+{
+    const size_t used = d->memory->used;
+    const int64_t k = least(a.m, a.n);
+    if (d->failed) return;
+    if (!is_finite(a)) {
+        for (int64_t i = 0; i < k; i++) s[i] = NAN;
+        tg__dense_fill(d, u, NAN);
+        tg__dense_fill(d, v, NAN);
+        return;
+    }
+    if (a.m >= a.n) tall_svd(d, a, u, s, v);
+    else tall_svd(d, tg__dense_turned(a), tg__dense_turned(v), s, tg__dense_turned(u));
+    for (int64_t i = 0; !d->failed && i < k; i++) {
+        const double sign = sign_of(u.m, u.p + i * u.column, u.row);
+        scale_by(u.m, u.p + i * u.column, u.row, sign);
+        scale_by(v.n, v.p + i * v.row, v.column, sign);
+    }
+    d->memory->used = used;
+}

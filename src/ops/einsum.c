@@ -1,0 +1,757 @@
+/* Sums over named axes: einsum and trace. An einsum runs from left to right: two operands at a time
+   become one, by stacks of matrix products, and what no later operand and not the result names is
+   summed as soon as possible. Its gradients are sums of the same kind. */
+#include <string.h>
+
+#include "kernels/blas.h"
+#include "ops/op.h"
+
+#include "codes.h" /* generated */
+
+/* ---- trace ----------------------------------------------------------------------------------- */
+
+extern const tg__op tg__op_diagonal;
+
+TG_OP(trace, "l", offset, "sum of a diagonal of the last two axes, (..., m, n) -> (...)")
+
+/* The diagonal that the attributes name, as a view of x. */
+static tg_code diagonal_of(const tg__call *c, tg__array x, tg__shape *s, tg__array *y)
+{
+    int64_t offset;
+    const tg_code code = tg__op_diagonal.view(c, s, &offset);
+    if (code) return code;
+    s->n = 1;
+    for (int i = 0; i < s->rank; i++) s->n *= s->dim[i];
+    *y = (tg__array){ s, (char *)x.p + offset * (ptrdiff_t)tg__type_size(x.s->type) };
+    return TG_OK;
+}
+
+SHAPE(trace)
+{
+    int64_t offset;
+    const tg_code code = tg__op_diagonal.view(c, y, &offset);
+    if (!code) y->rank--;
+    return code;
+}
+
+/* y with the axis that a trace sums, along which it is repeated. */
+static tg__shape along(const tg__shape *y, const tg__shape *diagonal)
+{
+    tg__shape s = *diagonal;
+    for (int i = 0; i < y->rank; i++) s.stride[i] = y->stride[i];
+    s.stride[y->rank] = 0;
+    return s;
+}
+
+FORWARD(trace)
+{
+    tg__shape s;
+    tg__array x;
+    const tg_code code = diagonal_of(c, c->x[0], &s, &x);
+    if (code) return code;
+    const tg__shape y = along(c->y.s, &s);
+    c->k->fill(c->y.s->n, c->y.p, 1, 0);
+    tg__add(c->k, (tg__array){ &y, c->y.p }, x);
+    return TG_OK;
+}
+
+BACKWARD(trace)
+{
+    tg__shape s;
+    tg__array dx;
+    const tg_code code = diagonal_of(c, c->dx[0], &s, &dx);
+    if (code) return code;
+    const tg__shape g = along(c->y.s, &s);
+    tg__add(c->k, dx, (tg__array){ &g, (void *)(uintptr_t)c->g });
+    return TG_OK;
+}
+
+/* x on the diagonal of zeros; whole is their shape. */
+static tg_value on_diagonal(const tg__derivation *d, tg_value x, const tg__shape *whole,
+                            int64_t offset)
+{
+    const tg__shape s = *tg__shape_of(d, x);
+    const int r = whole->rank;
+    tg__shape all = *whole;
+    tg__shape_finish(&all);
+    tg_strided_attributes a = { .rank = s.rank, .whole_rank = r, .offset = offset };
+    for (int i = 0; i < r; i++) a.whole[i] = all.dim[i];
+    for (int i = 0; i < s.rank; i++) a.dim[i] = s.dim[i], a.stride[i] = all.stride[i];
+    a.stride[r - 2] = all.stride[r - 2] + all.stride[r - 1];
+    return d_strided_sum(d, x, &a);
+}
+
+DERIVATIVE(trace)
+{
+    const tg__shape x = *tg__shape_of(d, d->x[0]);
+    const int64_t away = ((const tg_offset_attributes *)d->attributes)->offset;
+    const int64_t m = x.dim[x.rank - 2], n = x.dim[x.rank - 1];
+    if (away >= n || away <= -m) return;
+    const int64_t down = away < 0 ? -away : 0, right = away > 0 ? away : 0;
+    tg__shape s = *tg__shape_of(d, d->g);
+    s.dim[s.rank++] = m - down < n - right ? m - down : n - right;
+    const tg_value g = d_unsqueeze(d, d->g, ATTRIBUTES(axis, .axis = -1));
+    d->dx[0] = on_diagonal(d, tg__broadcasted(d, g, &s), &x, down * n + right);
+}
+
+CASES(trace, { .n = 1, .x = { TENSOR(-2, 2, 3, 3) } },
+      { .n = 1, .x = { TENSOR(-2, 2, 2, 3, 4) }, .attributes = ATTRIBUTES(offset, .offset = 2) },
+      { .n = 1, .x = { TENSOR(-2, 2, 4, 3) }, .attributes = ATTRIBUTES(offset, .offset = -1) },
+      { .n = 1, .x = { TENSOR(-2, 2, 2, 2) }, .attributes = ATTRIBUTES(offset, .offset = 5) },
+      { .n = 1, .x = { TENSOR(-2, 2, 2, 0) } }, { .n = 1, .x = { TENSOR(-2, 2, 0, 2, 2) } })
+
+/* ---- equations ------------------------------------------------------------------------------- */
+
+/* Names of axes: A ... Z, a ... z, then the axes of "..." counted from the last. */
+enum { LETTERS = 52, NAMES = LETTERS + TG_MAX_RANK, TERMS = 64 };
+
+typedef uint64_t names;
+
+typedef struct term {
+    int rank;
+    int8_t name[TG_MAX_RANK];
+} term;
+
+typedef struct equation {
+    int n;
+    term x[TERMS], y;
+    int64_t dim[NAMES];
+} equation;
+
+static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+static names name_bit(int name)
+{
+    return (names)1 << name;
+}
+
+static names names_in(const term *x)
+{
+    names all = 0;
+    for (int i = 0; i < x->rank; i++) all |= name_bit(x->name[i]);
+    return all;
+}
+
+/* What is read of a call's equation. */
+typedef struct reader {
+    const tg__call *c;
+    const char *text, *at;
+} reader;
+
+static tg_code unexpected(const reader *r, const char *wanted)
+{
+    return tg__fail(r->c, TG_ERROR_ARGUMENT, "equation, character %d: expected %s",
+                    (int)(r->at - r->text) + 1, wanted);
+}
+
+static void skip_blanks(reader *r)
+{
+    while (*r->at == ' ') r->at++;
+}
+
+/* Reads the term of an operand (of the result: -1) up to ',', '-' or the end. "..." stands for the
+   axes that the operand's letters leave; in the result for dots axes. */
+static tg_code read_term(reader *r, int operand, int dots, term *x)
+{
+    int before = -1, count = 0;
+    int8_t name[TG_MAX_RANK];
+    for (skip_blanks(r); *r->at && *r->at != ',' && *r->at != '-'; skip_blanks(r)) {
+        const char *const letter = strchr(letters, *r->at);
+        const bool is_dots = before < 0 && strncmp(r->at, "...", 3) == 0;
+        if (!letter && !is_dots) return unexpected(r, "a letter, '...', ',' or '->'");
+        if (letter && count == TG_MAX_RANK) return unexpected(r, "no more than 8 letters");
+        if (letter) name[count++] = (int8_t)(letter - letters);
+        else before = count;
+        r->at += letter ? 1 : 3;
+    }
+    const tg__shape *const s = operand < 0 ? NULL : r->c->x[operand].s;
+    if (s) dots = s->rank - count;
+    if (s && (before < 0 ? dots != 0 : dots < 0))
+        return tg__fail(r->c, TG_ERROR_SHAPE,
+                        "operand %d of shape %s has %d axes, its term %d letters%s", operand,
+                        TG__SHAPE_TEXT(s), s->rank, count, before < 0 ? "" : " and '...'");
+    if (before < 0) dots = 0;
+    x->rank = count + dots;
+    if (x->rank > TG_MAX_RANK) return TG_OK; /* the result: said later */
+    for (int i = 0, next = 0; i < x->rank; i++) {
+        const bool is_dot = i >= before && i < before + dots;
+        x->name[i] = is_dot ? (int8_t)(LETTERS + before + dots - 1 - i) : name[next++];
+    }
+    return TG_OK;
+}
+
+/* Notes the lengths of operand i's axes. Those of "..." broadcast. */
+static tg_code note_lengths(const reader *r, equation *e, int i)
+{
+    const tg__shape *const s = r->c->x[i].s;
+    for (int j = 0; j < s->rank; j++) {
+        const int name = e->x[i].name[j];
+        int64_t *const dim = &e->dim[name];
+        if (*dim == s->dim[j] || (name >= LETTERS && s->dim[j] == 1 && *dim >= 0)) continue;
+        if (*dim >= 0 && !(name >= LETTERS && *dim == 1))
+            return tg__fail(r->c, TG_ERROR_SHAPE,
+                            "axis %.*s has length %lld, and %lld in operand %d of shape %s",
+                            name < LETTERS ? 1 : 3, name < LETTERS ? letters + name : "...",
+                            (long long)*dim, (long long)s->dim[j], i, TG__SHAPE_TEXT(s));
+        *dim = s->dim[j];
+    }
+    return TG_OK;
+}
+
+/* Without "->": the axes of "...", then all letters that occur once, in alphabetical order. */
+static void implicit_result(equation *e, int dots)
+{
+    int count[NAMES] = { 0 };
+    for (int i = 0; i < e->n; i++)
+        for (int j = 0; j < e->x[i].rank; j++) count[e->x[i].name[j]]++;
+    e->y.rank = 0;
+    for (int i = dots; i-- > 0;) e->y.name[e->y.rank++] = (int8_t)(LETTERS + i);
+    for (int name = 0; name < LETTERS; name++) {
+        if (count[name] != 1) continue;
+        if (e->y.rank < TG_MAX_RANK) e->y.name[e->y.rank] = (int8_t)name;
+        e->y.rank++;
+    }
+}
+
+static tg_code check_result(const reader *r, const equation *e, int dots)
+{
+    names left = 0, seen = 0;
+    for (int i = 0; i < e->n; i++) left |= names_in(&e->x[i]);
+    if (e->y.rank > TG_MAX_RANK)
+        return tg__fail(r->c, TG_ERROR_SHAPE, "the result would have more than %d axes",
+                        TG_MAX_RANK);
+    for (int i = 0; i < e->y.rank; i++) {
+        const int name = e->y.name[i];
+        if (name < LETTERS && !(left & name_bit(name)))
+            return tg__fail(r->c, TG_ERROR_ARGUMENT,
+                            "the result names axis %c, which no operand has", letters[name]);
+        if (seen & name_bit(name))
+            return tg__fail(r->c, TG_ERROR_ARGUMENT, "the result names axis %c twice",
+                            letters[name]);
+        seen |= name_bit(name);
+    }
+    for (int i = 0; i < dots; i++)
+        if (!(seen & name_bit(LETTERS + i)))
+            return tg__fail(r->c, TG_ERROR_ARGUMENT,
+                            "an operand has axes of '...', which the result does not name");
+    return TG_OK;
+}
+
+/* What derivatives need room for: the same terms written without "...". */
+static tg_code check_length(const tg__call *c, const equation *e)
+{
+    names all = 0;
+    int length = e->n + 3 + e->y.rank;
+    for (int i = 0; i < e->n; i++) {
+        all |= names_in(&e->x[i]);
+        length += e->x[i].rank;
+    }
+    if (length <= TG_EQUATION && __builtin_popcountll(all) <= LETTERS) return TG_OK;
+    return tg__fail(c, TG_ERROR_ARGUMENT,
+                    "too many axes: %d different ones, %d letters written out",
+                    __builtin_popcountll(all), length);
+}
+
+static tg_code read_equation(const tg__call *c, equation *e)
+{
+    const tg_einsum_attributes *const a = c->attributes;
+    reader r = { c, a->equation, a->equation };
+    int dots = 0;
+    if (!memchr(a->equation, 0, sizeof a->equation))
+        return tg__fail(c, TG_ERROR_ARGUMENT, "the equation has more than %d characters",
+                        TG_EQUATION - 1);
+    if (c->n > TERMS)
+        return tg__fail(c, TG_ERROR_ARGUMENT, "%d operands: %d are possible", c->n, TERMS);
+    for (int i = 0; i < NAMES; i++) e->dim[i] = -1;
+    for (e->n = 0; e->n < c->n; e->n++) {
+        if (e->n && *r.at != ',') return unexpected(&r, "',' and a term for every operand");
+        if (e->n) r.at++;
+        term *const x = &e->x[e->n];
+        tg_code code = read_term(&r, e->n, 0, x);
+        if (!code) code = note_lengths(&r, e, e->n);
+        if (code) return code;
+        for (int j = 0; j < x->rank; j++)
+            if (x->name[j] - LETTERS >= dots) dots = x->name[j] - LETTERS + 1;
+    }
+    if (!*r.at) {
+        implicit_result(e, dots);
+    } else {
+        if (strncmp(r.at, "->", 2) != 0) return unexpected(&r, "'->': there are no more operands");
+        r.at += 2;
+        const tg_code code = read_term(&r, -1, dots, &e->y);
+        if (code) return code;
+        if (*r.at) return unexpected(&r, "the end");
+    }
+    const tg_code code = check_result(&r, e, dots);
+    return code ? code : check_length(c, e);
+}
+
+/* ---- arrays with named axes ------------------------------------------------------------------ */
+
+typedef struct tensor {
+    tg__shape s;
+    int8_t name[TG_MAX_RANK];
+    void *p;
+} tensor;
+
+static names names_of(const tensor *x)
+{
+    names all = 0;
+    for (int i = 0; i < x->s.rank; i++) all |= name_bit(x->name[i]);
+    return all;
+}
+
+static int axis_of(const tensor *x, int name)
+{
+    for (int i = 0; i < x->s.rank; i++)
+        if (x->name[i] == name) return i;
+    return -1;
+}
+
+/* x with each name once: where one is repeated its diagonal, and without axes that broadcast. */
+static tensor named(const equation *e, const term *of, tg__array x)
+{
+    tensor y = { .s = { .type = x.s->type, .n = 1 }, .p = x.p };
+    for (int i = 0; i < of->rank; i++) {
+        const int name = of->name[i], seen = axis_of(&y, name);
+        if (x.s->dim[i] != e->dim[name]) continue;
+        if (seen >= 0) {
+            y.s.stride[seen] += x.s->stride[i];
+            continue;
+        }
+        y.name[y.s.rank] = (int8_t)name;
+        y.s.dim[y.s.rank] = x.s->dim[i];
+        y.s.stride[y.s.rank++] = x.s->stride[i];
+        y.s.n *= x.s->dim[i];
+    }
+    return y;
+}
+
+/* Some names in an order. */
+typedef struct group {
+    int n;
+    int8_t name[2 * TG_MAX_RANK];
+} group;
+
+static void include(group *g, const tensor *x, names wanted)
+{
+    for (int i = 0; i < x->s.rank; i++) {
+        bool there = !(wanted & name_bit(x->name[i]));
+        for (int j = 0; j < g->n && !there; j++) there = g->name[j] == x->name[i];
+        if (!there) g->name[g->n++] = x->name[i];
+    }
+}
+
+/* The axes of a group one by one; an axis that x does not have repeats it. */
+static tg__shape seen_by(const equation *e, const tensor *x, const group *g)
+{
+    tg__shape s = { .type = x->s.type, .rank = g->n, .n = 1 };
+    for (int i = 0; i < g->n; i++) {
+        const int axis = axis_of(x, g->name[i]);
+        s.dim[i] = e->dim[g->name[i]];
+        s.stride[i] = axis < 0 ? 0 : x->s.stride[axis];
+        s.n *= s.dim[i];
+    }
+    return s;
+}
+
+/* The stride of the axes of a group as one; false if they are not. */
+static bool joined(const equation *e, const tensor *x, const group *g, ptrdiff_t *stride)
+{
+    const tg__shape s = seen_by(e, x, g);
+    int64_t n = 1;
+    *stride = 0;
+    for (int i = s.rank - 1; i >= 0; i--) {
+        if (s.dim[i] == 1) continue;
+        if (n != 1 && s.stride[i] != *stride * n) return false;
+        if (n == 1) *stride = s.stride[i];
+        n *= s.dim[i];
+    }
+    return true;
+}
+
+/* A new tensor with the axes of the groups in this order. */
+static tg_code make(const tg__call *c, const equation *e, tg_type type, const group *const *g,
+                    int groups, tensor *y)
+{
+    *y = (tensor){ .s = { .type = type } };
+    int rank = 0;
+    for (int i = 0; i < groups; i++) rank += g[i]->n;
+    if (rank > TG_MAX_RANK)
+        return tg__fail(c, TG_ERROR_SHAPE,
+                        "a product of operands would have %d axes: %d are possible", rank,
+                        TG_MAX_RANK);
+    for (int i = 0; i < groups; i++)
+        for (int j = 0; j < g[i]->n; j++) {
+            y->s.dim[y->s.rank] = e->dim[g[i]->name[j]];
+            y->name[y->s.rank++] = g[i]->name[j];
+        }
+    if (!tg__shape_finish(&y->s))
+        return tg__fail(c, TG_ERROR_SHAPE, "a product of operands, shape %s, is too large",
+                        TG__SHAPE_TEXT(&y->s));
+    y->p = tg__scratch(c, ((size_t)y->s.n + 1) * tg__type_size(type));
+    return y->p ? TG_OK : TG_ERROR_MEMORY;
+}
+
+/* y = x or y += x, by names; x is repeated along axes that it does not have. */
+static void move(const tg__call *c, const equation *e, const tensor *y, const tensor *x, bool add)
+{
+    group g = { .n = 0 };
+    include(&g, y, ~(names)0);
+    const tg__shape s = seen_by(e, x, &g);
+    const tg__array to = { &y->s, y->p }, from = { &s, x->p };
+    if (add) tg__add(c->k, to, from);
+    else tg__copy(c->k, to, from);
+}
+
+/* Makes x such that the axes of two of its three groups are one each. */
+static tg_code arrange(const tg__call *c, const equation *e, tensor *x, const group *const *g,
+                       ptrdiff_t *stride)
+{
+    if (joined(e, x, g[1], &stride[0]) && joined(e, x, g[2], &stride[1])) return TG_OK;
+    tensor y;
+    const tg_code code = make(c, e, x->s.type, g, 3, &y);
+    if (code) return code;
+    move(c, e, &y, x, false);
+    *x = y;
+    joined(e, x, g[1], &stride[0]);
+    joined(e, x, g[2], &stride[1]);
+    return TG_OK;
+}
+
+/* ---- products of two ------------------------------------------------------------------------- */
+
+/* Where a result goes: y = or y +=. */
+typedef struct target {
+    tensor y;
+    bool add;
+} target;
+
+/* All axes stay, and both have all of them. */
+static void multiply_elements(const tg__call *c, const equation *e, const tensor *y,
+                              const tensor *a, const tensor *b, const group *all)
+{
+    const tg__shape sy = seen_by(e, y, all), sa = seen_by(e, a, all), sb = seen_by(e, b, all);
+    tg__walk w;
+    tg__walk_begin(&w, 3, (const tg__array[]){ { &sy, y->p }, { &sa, a->p }, { &sb, b->p } });
+    do {
+        const void *const x[] = { w.p[1], w.p[2] };
+        c->k->map_forward[TG__CODE_mul](w.n, w.p[0], x, w.stride + 1);
+    } while (tg__walk_next(&w));
+}
+
+static tg_code multiply(const tg__call *c, tg__product p, const tg__array *batch)
+{
+    const tg_type type = c->y.s->type;
+    const ptrdiff_t size = (ptrdiff_t)tg__type_size(type);
+    const size_t bytes = tg__multiply_scratch(c->k, type, &p);
+    void *const scratch = bytes ? tg__scratch(c, bytes) : NULL;
+    const bool adds = p.d.p != NULL;
+    if (bytes && !scratch) return TG_ERROR_MEMORY;
+    if (batch[0].s->n == 0) return TG_OK;
+    tg__walk w;
+    tg__walk_begin(&w, 3, batch);
+    do
+        for (int64_t i = 0; i < w.n; i++) {
+            p.c.p = w.p[0] + i * w.stride[0] * size;
+            p.a.p = w.p[1] + i * w.stride[1] * size;
+            p.b.p = w.p[2] + i * w.stride[2] * size;
+            if (adds) p.d = p.c;
+            tg__multiply(c->k, type, &p, scratch);
+        }
+    while (tg__walk_next(&w));
+    return TG_OK;
+}
+
+/* y = the product of a and b, summed over all names but those kept: a stack of products of matrices
+   (rows, inner) and (inner, columns). It lies in `to`, if that has just its axes and they are
+   matrices there. */
+static tg_code contract(const tg__call *c, const equation *e, tensor a, tensor b, names keep,
+                        const target *to, tensor *y)
+{
+    const names in_a = names_of(&a), in_b = names_of(&b);
+    const bool last = to && names_of(&to->y) == ((in_a | in_b) & keep);
+    group stack = { 0 }, rows = { 0 }, inner = { 0 }, columns = { 0 };
+    if (last) {
+        include(&stack, &to->y, in_a & in_b);
+        include(&rows, &to->y, in_a & ~in_b);
+        include(&columns, &to->y, in_b & ~in_a);
+    } else {
+        include(&stack, &a, in_a & in_b & keep);
+        include(&rows, &a, in_a & ~in_b & keep);
+        include(&columns, &b, in_b & ~in_a & keep);
+    }
+    include(&inner, &a, ~keep);
+    include(&inner, &b, ~keep);
+    ptrdiff_t sa[2], sb[2], sy[2];
+    tg_code code = arrange(c, e, &a, (const group *const[]){ &stack, &rows, &inner }, sa);
+    if (!code) code = arrange(c, e, &b, (const group *const[]){ &stack, &inner, &columns }, sb);
+    if (code) return code;
+    const int64_t m = seen_by(e, &a, &rows).n, n = seen_by(e, &b, &columns).n;
+    const int64_t k = seen_by(e, &a, &inner).n;
+    const bool elements = m == 1 && n == 1 && k == 1;
+    const bool direct = last && joined(e, &to->y, &rows, &sy[0]) &&
+                        joined(e, &to->y, &columns, &sy[1]) && !elements;
+    if (direct) {
+        *y = to->y;
+    } else {
+        code = make(c, e, a.s.type, (const group *const[]){ &stack, &rows, &columns }, 3, y);
+        if (code) return code;
+        joined(e, y, &rows, &sy[0]);
+        joined(e, y, &columns, &sy[1]);
+    }
+    if (elements) {
+        multiply_elements(c, e, y, &a, &b, &stack);
+        return TG_OK;
+    }
+    const tg__shape of_y = seen_by(e, y, &stack), of_a = seen_by(e, &a, &stack),
+                    of_b = seen_by(e, &b, &stack);
+    tg__product p = {
+        m, n, k, { a.p, sa[0], sa[1] }, { b.p, sb[0], sb[1] }, { y->p, sy[0], sy[1] }, { 0 }
+    };
+    if (direct && to->add) p.d = p.c;
+    return multiply(c, p, (const tg__array[]){ { &of_y, y->p }, { &of_a, a.p }, { &of_b, b.p } });
+}
+
+/* x summed over names that are not kept. */
+static tg_code sum_out(const tg__call *c, const equation *e, tensor *x, names keep,
+                       const target *to)
+{
+    static const double one_f64 = 1;
+    static const float one_f32 = 1;
+    if (!(names_of(x) & ~keep)) return TG_OK;
+    const void *const one = x->s.type == TG_F32 ? (const void *)&one_f32 : &one_f64;
+    const tensor ones = { .s = { .type = x->s.type, .n = 1 }, .p = (void *)(uintptr_t)one };
+    tensor y;
+    const tg_code code = contract(c, e, *x, ones, keep, to, &y);
+    *x = y;
+    return code;
+}
+
+/* The product of n tensors, summed to the names that the target has, is put or added there. */
+static tg_code run(const tg__call *c, const equation *e, const tensor *x, int n, const target *to)
+{
+    tensor y = x[0];
+    const names wanted = names_of(&to->y);
+    for (int i = 1; i < n; i++) {
+        names later = wanted;
+        for (int j = i + 1; j < n; j++) later |= names_of(&x[j]);
+        tensor b = x[i], both;
+        tg_code code = sum_out(c, e, &y, later | names_of(&b), NULL);
+        if (!code) code = sum_out(c, e, &b, later | names_of(&y), NULL);
+        if (!code) code = contract(c, e, y, b, later, i + 1 == n ? to : NULL, &both);
+        if (code) return code;
+        y = both;
+    }
+    const tg_code code = sum_out(c, e, &y, wanted, to);
+    if (!code && y.p != to->y.p) move(c, e, &to->y, &y, to->add);
+    return code;
+}
+
+/* ---- einsum ---------------------------------------------------------------------------------- */
+
+TG_OP(einsum, "l*", einsum, "products summed over named axes, in NumPy's notation: ij,jk->ik")
+
+SHAPE(einsum)
+{
+    equation e;
+    const tg_code code = read_equation(c, &e);
+    if (code) return code;
+    y->type = c->x[0].s->type;
+    y->rank = e.y.rank;
+    for (int i = 0; i < y->rank; i++) y->dim[i] = e.dim[e.y.name[i]];
+    return TG_OK;
+}
+
+FORWARD(einsum)
+{
+    equation e;
+    const tg_code code = read_equation(c, &e);
+    tensor *const x = tg__scratch(c, (size_t)c->n * sizeof *x);
+    if (code) return code;
+    if (!x) return TG_ERROR_MEMORY;
+    for (int i = 0; i < c->n; i++) x[i] = named(&e, &e.x[i], c->x[i]);
+    const target to = { named(&e, &e.y, c->y), false };
+    return run(c, &e, x, c->n, &to);
+}
+
+/* The gradient by one operand is the product of g and of all others, summed to what it has. */
+BACKWARD(einsum)
+{
+    equation e;
+    tg_code code = read_equation(c, &e);
+    tensor *const x = tg__scratch(c, (size_t)c->n * sizeof *x);
+    if (code) return code;
+    if (!x) return TG_ERROR_MEMORY;
+    const tg__array g = { c->y.s, (void *)(uintptr_t)c->g };
+    const size_t used = c->scratch->used;
+    for (int i = 0; i < c->n && !code; i++) {
+        if (!c->dx[i].p) continue;
+        int n = 0;
+        x[n++] = named(&e, &e.y, g);
+        for (int j = 0; j < c->n; j++)
+            if (j != i) x[n++] = named(&e, &e.x[j], c->x[j]);
+        const target to = { named(&e, &e.x[i], c->dx[i]), true };
+        code = run(c, &e, x, n, &to);
+        c->scratch->used = used;
+    }
+    return code;
+}
+
+/* ---- the same recorded ----------------------------------------------------------------------- */
+
+/* An equation that is being written. */
+typedef struct writer {
+    tg_einsum_attributes a;
+    int length;
+    char letter[NAMES]; /* axes of "..." get letters that are free */
+} writer;
+
+static void choose_letters(const equation *e, writer *w)
+{
+    names used = names_in(&e->y);
+    for (int i = 0; i < e->n; i++) used |= names_in(&e->x[i]);
+    int next = 0;
+    for (int name = 0; name < NAMES; name++) {
+        w->letter[name] = name < LETTERS ? letters[name] : 0;
+        if (name < LETTERS || !(used & name_bit(name))) continue;
+        while (used & name_bit(next)) next++;
+        w->letter[name] = letters[next++];
+    }
+}
+
+static void write_name(writer *w, int name)
+{
+    w->a.equation[w->length++] = w->letter[name];
+    w->a.equation[w->length] = 0;
+}
+
+/* Writes x's term, without the axes that broadcast; returns x without them. */
+static tg_value write_operand(const tg__derivation *d, writer *w, const equation *e, const term *of,
+                              tg_value x, bool first)
+{
+    const tg__shape s = *tg__shape_of(d, x);
+    int64_t dim[TG_MAX_RANK];
+    int rank = 0;
+    if (!first) w->a.equation[w->length++] = ',';
+    for (int i = 0; i < of->rank && i < s.rank; i++) {
+        if (s.dim[i] != e->dim[of->name[i]]) continue;
+        write_name(w, of->name[i]);
+        dim[rank++] = s.dim[i];
+    }
+    return rank == s.rank ? x : tg__reshaped(d, x, rank, dim);
+}
+
+/* y, which has those axes of operand i that are in `present`, in i's shape, or one that broadcasts
+   to it; the others repeat it, and where a name is repeated y lies on the diagonal. */
+static tg_value expand(const tg__derivation *d, const equation *e, int i, names present, tg_value y)
+{
+    const tg__shape x = *tg__shape_of(d, d->x[i]);
+    tg_strided_attributes a = { .whole_rank = x.rank };
+    tg__shape whole = x, full = { .type = x.type }, now;
+    int8_t name[TG_MAX_RANK];
+    tg__shape_finish(&whole);
+    now = full;
+    for (int j = 0; j < x.rank; j++) {
+        int seen = 0;
+        while (seen < full.rank && name[seen] != e->x[i].name[j]) seen++;
+        a.whole[j] = x.dim[j];
+        if (seen < full.rank) {
+            a.stride[seen] += whole.stride[j];
+            continue;
+        }
+        name[seen] = e->x[i].name[j];
+        a.stride[seen] = whole.stride[j];
+        a.dim[seen] = full.dim[seen] = x.dim[j];
+        now.dim[seen] = present & name_bit(name[seen]) ? x.dim[j] : 1;
+        a.rank = now.rank = ++full.rank;
+    }
+    y = tg__reshaped(d, y, now.rank, now.dim);
+    return full.rank == x.rank ? tg__broadcasted(d, y, &full)
+                               : d_strided_sum(d, tg__broadcasted(d, y, &full), &a);
+}
+
+/* The operands' shapes and the attributes as read_equation takes them. */
+static void read_again(const tg__derivation *d, equation *e)
+{
+    tg__array x[TERMS];
+    tg__shape shape[TERMS];
+    char message[256];
+    for (int i = 0; i < d->n; i++) {
+        shape[i] = *tg__shape_of(d, d->x[i]);
+        x[i] = (tg__array){ &shape[i], NULL };
+    }
+    const tg__call c = { .attributes = d->attributes,
+                         .n = d->n,
+                         .x = x,
+                         .message = message,
+                         .message_size = sizeof message };
+    (void)read_equation(&c, e); /* it went well when the op was recorded */
+}
+
+DERIVATIVE(einsum)
+{
+    equation e;
+    read_again(d, &e);
+    for (int i = 0; i < d->n; i++) {
+        if (!d->wanted[i]) continue;
+        tg_value x[TERMS];
+        writer w = { .length = 0 };
+        names there = names_in(&e.y), present = 0;
+        int n = 0;
+        choose_letters(&e, &w);
+        x[n++] = write_operand(d, &w, &e, &e.y, d->g, true);
+        for (int j = 0; j < d->n; j++) {
+            if (j == i) continue;
+            x[n++] = write_operand(d, &w, &e, &e.x[j], d->x[j], false);
+            const tg__shape s = *tg__shape_of(d, d->x[j]);
+            for (int k = 0; k < s.rank; k++)
+                if (s.dim[k] == e.dim[e.x[j].name[k]]) there |= name_bit(e.x[j].name[k]);
+        }
+        memcpy(w.a.equation + w.length, "->", 3);
+        w.length += 2;
+        const tg__shape s = *tg__shape_of(d, d->x[i]);
+        for (int j = 0; j < s.rank; j++) {
+            const names bit = name_bit(e.x[i].name[j]);
+            if (!(there & bit & ~present) || s.dim[j] != e.dim[e.x[i].name[j]]) continue;
+            present |= bit;
+            write_name(&w, e.x[i].name[j]);
+        }
+        d->dx[i] = expand(d, &e, i, present, d_einsum(d, x, n, &w.a));
+    }
+}
+
+#define EQUATION(TEXT) ATTRIBUTES(einsum, .equation = TEXT)
+CASES(einsum,
+      { .n = 2,
+        .x = { TENSOR(-2, 2, 2, 3), TENSOR(-2, 2, 3, 4) },
+        .attributes = EQUATION("ij,jk->ik") },
+      { .n = 2,
+        .x = { TENSOR(-2, 2, 2, 3), TENSOR(-2, 2, 3, 2) },
+        .attributes = EQUATION("ij,ji") },
+      { .n = 1, .x = { TENSOR(-2, 2, 3, 3) }, .attributes = EQUATION("ii->i") },
+      { .n = 1, .x = { TENSOR(-2, 2, 2, 3, 2) }, .attributes = EQUATION("iji->j") },
+      { .n = 1, .x = { TENSOR(-2, 2, 2, 3, 2) }, .attributes = EQUATION("abc->ca") },
+      { .n = 2,
+        .x = { TENSOR(-2, 2, 2, 2, 3), TENSOR(-2, 2, 3, 4) },
+        .attributes = EQUATION("aaj,jk->ka") },
+      { .n = 2,
+        .x = { TENSOR(-2, 2, 2, 3, 4), TENSOR(-2, 2, 1, 4, 2) },
+        .attributes = EQUATION("...ij,...jk") },
+      { .n = 3,
+        .x = { TENSOR(-2, 2, 2, 3), TENSOR(-2, 2, 3, 2), TENSOR(-2, 2, 2) },
+        .attributes = EQUATION("ij,jk,l->kl") },
+      { .n = 3,
+        .x = { TENSOR(-2, 2, 2, 3), TENSOR(-2, 2, 2, 2), SCALAR(-2, 2) },
+        .attributes = EQUATION("bi,bj,->bij") },
+      { .n = 2,
+        .x = { TENSOR(-2, 2, 2, 3), TENSOR(-2, 2, 3, 2) },
+        .attributes = EQUATION("ij,ji->ij") },
+      { .n = 4,
+        .x = { TENSOR(-2, 2, 2, 3), TENSOR(-2, 2, 3, 2, 2), TENSOR(-2, 2, 2), TENSOR(-2, 2, 2, 3) },
+        .attributes = EQUATION("ai,iab,b,bj->j") },
+      { .n = 2,
+        .x = { TENSOR(-2, 2, 2, 0), TENSOR(-2, 2, 0, 3) },
+        .attributes = EQUATION("ij,jk->ik") },
+      { .n = 2, .x = { TENSOR(-2, 2, 0, 2), TENSOR(-2, 2, 2) }, .attributes = EQUATION("ij,j->i") },
+      { .n = 2, .x = { SCALAR(-2, 2), TENSOR(-2, 2, 3) }, .attributes = EQUATION(",i->i") })
