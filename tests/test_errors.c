@@ -215,6 +215,107 @@ Test(errors, shapes_too_large_for_a_tensor_are_refused)
           tg_tile(A, 1, 2000000000));
 }
 
+/* ---- equations and factorisations ------------------------------------------------------------- */
+
+Test(errors, equations_that_do_not_fit_their_operands_are_told)
+{
+    const tg_value wide = tg_reshape(A, 1, 1, 2, 3, 1);
+    FAILS(TG_ERROR_ARGUMENT,
+          "einsum: equation, character 3: expected '->': there are no more operands",
+          tg_einsum("ij,jk->ik", A));
+    FAILS(TG_ERROR_ARGUMENT,
+          "einsum: equation, character 3: expected ',' and a term for every operand",
+          tg_einsum("ij", A, A));
+    FAILS(TG_ERROR_ARGUMENT, "einsum: equation, character 2: expected a letter, '...', ',' or '->'",
+          tg_einsum("i*->i", A));
+    FAILS(TG_ERROR_ARGUMENT, "einsum: equation, character 7: expected the end",
+          tg_einsum("ij->ij,", A));
+    FAILS(TG_ERROR_ARGUMENT, "einsum: equation, character 9: expected no more than 8 letters",
+          tg_einsum("abcdefghi", A));
+    FAILS(TG_ERROR_SHAPE, "einsum: operand 0 of shape (2, 3) has 2 axes, its term 3 letters",
+          tg_einsum("ijk->ik", A));
+    FAILS(TG_ERROR_SHAPE,
+          "einsum: operand 0 of shape (2, 3) has 2 axes, its term 3 letters and '...'",
+          tg_einsum("ij...k", A));
+    FAILS(TG_ERROR_SHAPE, "einsum: axis j has length 3, and 2 in operand 1 of shape (2, 3)",
+          tg_einsum("ij,jk->ik", A, A));
+    FAILS(TG_ERROR_SHAPE, "einsum: axis ... has length 3, and 2 in operand 1 of shape (3, 2)",
+          tg_einsum("i...,j...", tg_reshape(A, 2, 3), tg_reshape(A, 3, 2)));
+    FAILS(TG_ERROR_ARGUMENT, "einsum: the result names axis z, which no operand has",
+          tg_einsum("ij->z", A));
+    FAILS(TG_ERROR_ARGUMENT, "einsum: the result names axis i twice", tg_einsum("ij->ii", A));
+    FAILS(TG_ERROR_ARGUMENT, "einsum: an operand has axes of '...', which the result does not name",
+          tg_einsum("...j->j", A));
+    FAILS(TG_ERROR_SHAPE, "einsum: the result would have more than 8 axes",
+          tg_einsum("abcde,fghij", wide, wide));
+    FAILS(TG_ERROR_SHAPE, "einsum: a product of operands would have 10 axes: 8 are possible",
+          tg_einsum("abcde,fghij,abcde,fghij->a", wide, wide, wide, wide));
+    char text[200];
+    memset(text, ' ', sizeof text);
+    text[sizeof text - 1] = 0;
+    FAILS(TG_ERROR_ARGUMENT, "einsum: the equation has more than 127 characters",
+          tg_einsum(text, A));
+    FAILS_PLAIN(TG_ERROR_ARGUMENT,
+                "einsum: attributes, character 10: expected an equation in quotes",
+                tg_apply(t, "einsum", &A, 1, "equation=ij"));
+    FAILS_PLAIN(TG_ERROR_ARGUMENT,
+                "einsum: attributes, character 10: expected a quote at its end, too",
+                tg_apply(t, "einsum", &A, 1, "equation='ij"));
+    snprintf(text, sizeof text, "equation='%150s'", "");
+    FAILS_PLAIN(TG_ERROR_ARGUMENT, "einsum: attributes, character 10: expected a shorter equation",
+                tg_apply(t, "einsum", &A, 1, text));
+    tg_value many[70];
+    for (int i = 0; i < 70; i++) many[i] = x;
+    FAILS_PLAIN(TG_ERROR_ARGUMENT, "einsum: 70 operands: 64 are possible",
+                tg_apply(t, "einsum", many, 70, NULL));
+    const tg_value full = tg_reshape(A, 1, 1, 1, 1, 1, 1, 2, 3);
+    for (int i = 0; i < 14; i++) many[i] = full;
+    FAILS_PLAIN(TG_ERROR_ARGUMENT,
+                "einsum: too many axes: 8 different ones, 137 letters written out",
+                tg_apply(t, "einsum", many, 14,
+                         "equation='...,...,...,...,...,...,...,...,...,...,...,...,...,...'"));
+}
+
+Test(errors, matrices_without_factors_are_told_with_position_and_pivot)
+{
+    const double two[] = { 2, 0, 0, 1, 1, 2, 2, 4 };
+    const tg_value s = tg_param(t, two, 2, 2, 2), bad = tg_at(s, 1), zero = tg_zeros(t, 3, 3);
+    FAILS(TG_ERROR_ARGUMENT, "inverse: matrix (1) is singular: pivot 1 is 0", tg_inverse(s));
+    FAILS(TG_ERROR_ARGUMENT, "solve: the matrix is singular: pivot 1 is 0",
+          tg_solve(bad, tg_zeros(t, 2)));
+    FAILS(TG_ERROR_ARGUMENT, "solve_triangular: the matrix is singular: pivot 0 is 0",
+          tg_solve_triangular(zero, tg_zeros(t, 3)));
+    FAILS(TG_ERROR_ARGUMENT, "cholesky: matrix (1) is not positive definite: pivot 1 is 0",
+          tg_cholesky(s));
+    FAILS(TG_ERROR_ARGUMENT, "cholesky: the matrix is not positive definite: pivot 0 is -2",
+          tg_cholesky(tg_neg(tg_at(s, 0))));
+    FAILS(TG_ERROR_SHAPE, "inverse: shape (2, 3) holds no square matrices: 2 rows, 3 columns",
+          tg_inverse(A));
+    FAILS(TG_ERROR_SHAPE, "det: shape () has no two axes", tg_det(x));
+    FAILS(TG_ERROR_SHAPE, "trace: shape () has no two axes", tg_trace(x));
+    FAILS(TG_ERROR_SHAPE,
+          "solve: shapes (2, 2) and (3, 3) do not agree: 2 rows in the matrices, 3 in the right "
+          "sides",
+          tg_solve(bad, zero));
+    FAILS(TG_ERROR_SHAPE,
+          "solve: shapes (2, 2, 2) and (3, 2, 1) do not broadcast: batch axes (2), (3)",
+          tg_solve(s, tg_zeros(t, 3, 2, 1)));
+    tg_value q = x, r = x;
+    FAILS(TG_ERROR_SHAPE, "qr: shape () has no two axes", tg_qr(x, &q, &r));
+    EXPECT(q.tape == t && q.generation == 0 && r.tape == t && r.generation == 0);
+    FAILS(TG_ERROR_SHAPE, "eigh: shape (2, 3) holds no square matrices: 2 rows, 3 columns",
+          tg_eigh(A, &q, &r));
+    FAILS(TG_ERROR_SHAPE, "svd: shape () has no two axes", tg_svd(x, &q, NULL, &r));
+    const tg_value none = tg_param(t, NULL, 2, 2);
+    EXPECT(tg_qr_at(none, &q, NULL, NULL));
+    const tg_value y = tg_sum(q);
+    FAILS_PLAIN(TG_ERROR_ARGUMENT, "qr: the matrix has no gradient: element 0 of R's diagonal is 0",
+                tg_backward(y));
+    tg_value g;
+    FAILS(TG_ERROR_ARGUMENT, "solve_triangular: the matrix is singular: pivot 0 is 0",
+          tg_grad_values(&y, NULL, 1, &none, 1, &g));
+}
+
 /* ---- types and indices ----------------------------------------------------------------------- */
 
 Test(errors, types_that_do_not_fit_are_told)

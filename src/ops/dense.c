@@ -448,6 +448,10 @@ void tg__dense_eigh(tg__desk *d, tg__dense a, double *w, tg__dense v)
 
 /* ---- singular values ------------------------------------------------------------------------- */
 
+/* What is left of dependent rows gets smaller with every sweep. From here on, relative to the
+   largest singular value, their products begin to vanish, and they are called zero. */
+#define NOTHING 1e-100
+
 /* Makes rows p and q of r orthogonal, and turns those of j along; square has the squares of the
    rows' norms (Jacobi's method, one-sided: section 8.6.3). False if they are orthogonal already. */
 static bool turn(tg__dense r, tg__dense j, double *square, int64_t p, int64_t q)
@@ -518,8 +522,12 @@ static void tall_svd(tg__desk *d, tg__dense a, tg__dense u, double *s, tg__dense
         s[next] = x;
         exchange_rows(r, i, next);
         exchange_rows(j, i, next);
-        if (s[i] > 0) scale_by(n, r.p + i * r.row, 1, 1 / s[i]);
-        else complete(r, i);
+        if (s[i] > NOTHING * s[0]) {
+            scale_by(n, r.p + i * r.row, 1, 1 / s[i]);
+        } else {
+            s[i] = 0;
+            complete(r, i);
+        }
     }
     tg__dense_product(d, u, q, tg__dense_turned(j));
     tg__dense_copy(d, v, r);
