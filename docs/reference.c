@@ -20,10 +20,11 @@
 typedef struct note {
     int code;
     const char *family, *corner;
+    bool packed; /* its function is one of tapegrad/factors.h */
 } note;
 
 static const note notes[] = {
-#include "notes.inl" /* generated: code, family, corner */
+#include "notes.inl" /* generated: code, family, corner, packed */
 };
 
 enum { MOST = 4096 };
@@ -39,13 +40,20 @@ static double pick(const tg__sample *s, int64_t i, bool whole)
     return round((s->lo + u * (s->hi - s->lo)) * 100) / 100;
 }
 
+static bool is_diagonal(const tg__sample *s, int64_t j)
+{
+    if (s->rank < 2) return false;
+    const int64_t columns = s->dim[s->rank - 1];
+    return j % columns == j / columns % s->dim[s->rank - 2];
+}
+
 static tg_value operand(tg_tape *t, const tg__sample *s, bool index, int i)
 {
     double x[MOST];
     int64_t whole[MOST], n = 1;
     for (int k = 0; k < s->rank; k++) n *= s->dim[k];
     for (int64_t j = 0; j < n; j++) {
-        x[j] = pick(s, j + 3 * i, index);
+        x[j] = pick(s, j + 3 * i, index) + (is_diagonal(s, j) ? s->diagonal : 0);
         whole[j] = (int64_t)x[j];
     }
     return index ? tg_index_new(t, sizeof *whole, whole, s->rank, s->dim, NULL)
@@ -88,7 +96,7 @@ static tg__case case_of(const tg__op *op, int number)
     if (op->kind != TG__MAP) return op->cases[number];
     tg__case c = { .n = number ? 0 : tg__operands(op->letters) };
     for (int i = 0; i < c.n; i++)
-        c.x[i] = (tg__sample){ op->range[i].lo, op->range[i].hi, 1, { 3 } };
+        c.x[i] = (tg__sample){ op->range[i].lo, op->range[i].hi, 1, { 3 }, 0 };
     return c;
 }
 
@@ -187,6 +195,27 @@ static void write_accuracy(const char *table, const char *name)
     if (!first) fputc('\n', out);
 }
 
+static const note *note_of(int code)
+{
+    for (size_t i = 0; i < sizeof notes / sizeof *notes; i++)
+        if (notes[i].code == code) return &notes[i];
+    return &notes[0];
+}
+
+/* How it is called. */
+static void write_call(const char *name, int code)
+{
+    const tg__op *const op = tg__ops[code];
+    const int n = tg__operands(op->letters);
+    const bool equation = op->attributes == &tg__attributes_einsum;
+    fprintf(out, "`%s(", name);
+    if (equation) fprintf(out, "\"...\", a, b, ...");
+    else if (n < 0) fprintf(out, "TG_VALUES(a, b, ...)");
+    for (int i = 0; i < n; i++) fprintf(out, "%s%s", i ? ", " : "", operand_name(n, i));
+    if (note_of(code)->packed) fprintf(out, ", &part, ...)` of `tapegrad/factors.h`");
+    else fprintf(out, "%s)`", op->attributes->fields && !equation ? ", ..." : "");
+}
+
 static void write_op(const char *name, int code, const char *accuracy)
 {
     const tg__op *const op = tg__ops[code];
@@ -196,10 +225,8 @@ static void write_op(const char *name, int code, const char *accuracy)
         fprintf(out, "Another name of %s.\n\n", op->name);
         return;
     }
-    fprintf(out, "`%s(", name);
-    if (n < 0) fprintf(out, "TG_VALUES(a, b, ...)");
-    for (int i = 0; i < n; i++) fprintf(out, "%s%s", i ? ", " : "", operand_name(n, i));
-    fprintf(out, "%s)`: %s.\n\n", op->attributes->fields ? ", ..." : "", op->doc);
+    write_call(name, code);
+    fprintf(out, ": %s.\n\n", op->doc);
     if (op->value) fprintf(out, "- value: `%s`\n", op->value);
     for (int i = 0; op->value && i < n; i++)
         if (op->letters[i] != '0')
@@ -216,13 +243,6 @@ static void write_op(const char *name, int code, const char *accuracy)
 }
 
 /* ---- the page ---------------------------------------------------------------------------------- */
-
-static const note *note_of(int code)
-{
-    for (size_t i = 0; i < sizeof notes / sizeof *notes; i++)
-        if (notes[i].code == code) return &notes[i];
-    return &notes[0];
-}
 
 static void write_page(const char *accuracy)
 {

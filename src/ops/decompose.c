@@ -355,6 +355,7 @@ static tg_code number_shape(const tg__call *c, tg__shape *y)
 
 /* ---- inverse --------------------------------------------------------------------------------- */
 
+/* Corner: a singular matrix (a pivot of exactly 0) is an error that names matrix and pivot. */
 TG_OP(inverse, "n", none, "inverse of square matrices, (..., n, n)")
 
 SHAPE(inverse)
@@ -466,6 +467,8 @@ static tg__dense cofactors(batch *b, tg__dense a)
     return product(b, u, v);
 }
 
+/* Corner: of a singular matrix 0, with the cofactors as gradient; further derivatives are NaN
+   there. */
 TG_OP(det, "n", none, "determinant of square matrices, (..., n, n) -> (...)")
 
 SHAPE(det)
@@ -557,6 +560,8 @@ DERIVATIVE(cofactor)
 
 CASES(cofactor, SQUARES(-1, 1, 3))
 
+/* Corner: a negative determinant gives NaN, a singular matrix -inf; the gradient is NaN for both.
+   */
 TG_OP(
     logdet, "n", none,
     "logarithm of the determinant of square matrices, (..., n, n) -> (...); NaN for a negative one")
@@ -610,6 +615,7 @@ CASES(logdet, SQUARES(-1, 1, 3))
 
 /* ---- Cholesky -------------------------------------------------------------------------------- */
 
+/* Corner: a matrix that is not positive definite is an error that names matrix and pivot. */
 TG_OP(cholesky, "n", none,
       "lower triangular L with L L' = (x + x') / 2 for positive definite matrices, (..., n, n)")
 
@@ -681,6 +687,7 @@ CASES(cholesky, SQUARES(-1, 1, 3))
 
 /* ---- linear systems -------------------------------------------------------------------------- */
 
+/* Corner: a singular matrix (a pivot of exactly 0) is an error that names matrix and pivot. */
 TG_OP(solve, "nl", none, "x with A x = B, (..., n, n) and (n) or (..., n, k)")
 
 /* Right sides are vectors if there is only one axis. */
@@ -795,6 +802,8 @@ DERIVATIVE(solve)
 
 CASES(solve, SYSTEMS(3))
 
+/* Corner: a 0 on the diagonal is an error; the other half, with .unit the diagonal too, is ignored
+   and gets gradient 0. */
 TG_OP(solve_triangular, "nl", triangular,
       "x with A x = B for a triangle of A, (..., n, n) and (n) or (..., n, k)")
 
@@ -917,6 +926,8 @@ static tg__dense by_columns(batch *b, tg__dense x, const double *s)
 
 /* ---- QR -------------------------------------------------------------------------------------- */
 
+/* Corner: of a matrix whose first columns are dependent there is a value, but the gradient is an
+   error. */
 TG_OP_PACKED(
     qr, "n", none,
     "reduced QR: Q (..., m, k) with orthonormal columns, then R (..., k, n), upper triangular "
@@ -1014,6 +1025,8 @@ CASES(qr, { .n = 1, .x = { MATRICES(-1, 1, 2, 3, 3) } },
 
 /* ---- eigenvalues ----------------------------------------------------------------------------- */
 
+/* Corner: for equal eigenvalues 1 / (w_j - w_i) is taken as 0; of a matrix with NaN or inf all is
+   NaN. */
 TG_OP_PACKED(
     eigh, "n", none,
     "eigenvalues (..., n), rising, then eigenvectors in columns (..., n, n), of (x + x') / 2, "
@@ -1085,6 +1098,8 @@ CASES(eigh, SQUARES(-2, 2, 0))
 
 /* ---- singular values ------------------------------------------------------------------------- */
 
+/* Corner: for equal singular values 1 / (s_j^2 - s_i^2) is taken as 0, and 1 / s for s = 0; of a
+   matrix with NaN or inf all is NaN. */
 TG_OP_PACKED(svd, "n", none,
              "reduced singular value decomposition: U (..., m, k), then singular values (..., k), "
              "falling, then V (..., k, n), packed: x = U diag(s) V")

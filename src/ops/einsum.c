@@ -550,6 +550,8 @@ static tg_code run(const tg__call *c, const equation *e, const tensor *x, int n,
 
 /* ---- einsum ---------------------------------------------------------------------------------- */
 
+/* Corner: a letter of two lengths is an error, also if one of them is 1: only axes of '...'
+   broadcast. */
 TG_OP(einsum, "l*", einsum, "products summed over named axes, in NumPy's notation: ij,jk->ik")
 
 SHAPE(einsum)

@@ -760,13 +760,15 @@ static void write_map_api_inl(void)
     each(map_api);
 }
 
-/* For the reference: code, family, what stands in the comment before the row after "Corner:". */
+/* For the reference: code, family, what stands in the comment before the row after "Corner:",
+   whether it is packed. */
 static void write_notes_inl(void)
 {
     banner();
     for (int i = 0; i < n_rows; i++)
         if (!rows[i].alias_of && !rows[i].part)
-            emit("{ %d, \"%s\", \"%s\" },\n", code_of(&rows[i]), rows[i].family, rows[i].corner);
+            emit("{ %d, \"%s\", \"%s\", %d },\n", code_of(&rows[i]), rows[i].family,
+                 rows[i].corner, rows[i].packed);
 }
 
 /* Writes the file, unless it says that already: what depends on it is not built again then. */
