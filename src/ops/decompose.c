@@ -12,12 +12,21 @@
 
 /* ---- batches --------------------------------------------------------------------------------- */
 
+/* Row-major a = P L U. */
+typedef struct factors {
+    tg__dense lu;
+    int64_t *swap, zero; /* the first pivot that is 0, or -1 */
+} factors;
+
 /* A call, matrix by matrix. */
 typedef struct batch {
     const tg__call *c;
     tg__desk d;
-    tg__shape axes; /* of the batch */
-    int64_t i;      /* which matrix: row-major in axes */
+    tg__shape axes;     /* of the batch */
+    int64_t i;          /* which matrix: row-major in axes */
+    size_t begin, used; /* of the memory: what lies behind used lives for one matrix */
+    factors system;     /* see system_of */
+    const void *system_at;
 } batch;
 
 typedef tg_code item(batch *b);
@@ -35,13 +44,14 @@ static tg_code each(const tg__call *c, int inner, item *f)
 {
     batch b = { .c = c,
                 .d = { .memory = c->scratch, .k = tg__kernels_for(TG_F64) },
-                .axes = leading(c->y.s, inner) };
-    const size_t used = c->scratch->used;
+                .axes = leading(c->y.s, inner),
+                .begin = c->scratch->used,
+                .used = c->scratch->used };
     for (; b.i < b.axes.n; b.i++) {
         const tg_code code = f(&b);
         if (b.d.failed) return TG_ERROR_MEMORY;
         if (code) return code;
-        c->scratch->used = used;
+        c->scratch->used = b.used;
     }
     return TG_OK;
 }
@@ -210,12 +220,6 @@ static void symmetrise(const batch *b, tg__dense x)
             *tg__dense_at(x, i, j) = *tg__dense_at(x, j, i) =
                 *tg__dense_at(x, i, j) / 2 + *tg__dense_at(x, j, i) / 2;
 }
-
-/* Row-major a = P L U. */
-typedef struct factors {
-    tg__dense lu;
-    int64_t *swap, zero; /* the first pivot that is 0, or -1 */
-} factors;
 
 static factors factorise(batch *b, tg__dense a)
 {
@@ -731,9 +735,23 @@ static int side_axes(const tg__call *c)
     return is_vector(c) ? 1 : 2;
 }
 
+/* The factors of the present matrix, or of its transpose: those made last, if it is the same matrix
+   (one matrix for many right sides). */
+static factors system_of(batch *b, bool transpose)
+{
+    const place a = matrix_at(b, b->c->x[0]);
+    if (b->i > 0 && a.p == b->system_at) return b->system;
+    b->c->scratch->used = b->begin;
+    const tg__dense copy = load(b, a);
+    b->system = factorise(b, transpose ? copy_of(b, turned(copy)) : copy);
+    b->system_at = a.p;
+    b->used = b->c->scratch->used;
+    return b->system;
+}
+
 static tg_code solve_item(batch *b)
 {
-    const factors f = factorise(b, operand(b, 0));
+    const factors f = system_of(b, false);
     if (f.zero >= 0) return singular(b, f.zero);
     const tg__dense x = load(b, sides_at(b, b->c->x[1]));
     tg__dense_lu_solve(&b->d, f.lu, f.swap, x);
@@ -759,8 +777,7 @@ static tg__dense matrix_gradient(batch *b, tg__dense dw, bool transpose)
 /* dB = A'^-1 g. */
 static tg_code solve_gradient(batch *b)
 {
-    const tg__dense a = copy_of(b, turned(operand(b, 0)));
-    const factors f = factorise(b, a);
+    const factors f = system_of(b, true);
     const tg__dense dw = load(b, sides_at(b, incoming(b)));
     tg__dense_lu_solve(&b->d, f.lu, f.swap, dw);
     if (b->c->dx[1].p) put(b, sides_at(b, b->c->dx[1]), dw, true);
