@@ -52,9 +52,15 @@ static inline real plain_softplus(real x)
     return (x > 0 ? x : 0) + M(log1p)(M(exp)(-M(fabs)(x)));
 }
 
-#define OPERAND1 const real x = ((const real *)xs[0])[i];
-#define OPERAND2 const real a = ((const real *)xs[0])[i], b = ((const real *)xs[1])[i];
-#define OPERAND3 OPERAND2 const real c = ((const real *)xs[2])[i];
+#define OPERAND1                                                                                   \
+    const real x = ((const real *)xs[0])[i];                                                       \
+    (void)x;
+#define OPERAND2                                                                                   \
+    const real a = ((const real *)xs[0])[i], b = ((const real *)xs[1])[i];                         \
+    (void)a, (void)b;
+#define OPERAND3                                                                                   \
+    OPERAND2 const real c = ((const real *)xs[2])[i];                                              \
+    (void)c;
 #define USED1 (void)x, (void)y;
 #define USED2 (void)a, (void)b, (void)y;
 #define USED3                                                                                      \

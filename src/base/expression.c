@@ -160,12 +160,17 @@ static bool number(parser *r)
     return push(r, &step);
 }
 
-/* One attribute's value: up to the next comma or bracket that is not inside brackets of its own. */
+/* One attribute's value: up to the next comma or bracket that is not inside brackets or quotation marks of its own. */
 static bool attribute_value(parser *r)
 {
     const char *const start = r->p;
     int depth = 0;
     for (; *r->p; r->p++) {
+        if (*r->p == '\'' || *r->p == '"') {
+            const char *const end = strchr(r->p + 1, *r->p);
+            if (!end) return wrong(r, r->p, "the quotation mark is never closed");
+            r->p = end;
+        }
         if (*r->p == '(') depth++;
         if (depth == 0 && (*r->p == ',' || *r->p == ')')) break;
         if (*r->p == ')') depth--;
