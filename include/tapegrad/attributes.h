@@ -153,6 +153,48 @@ typedef struct tg_einsum_attributes {
     char equation[TG_EQUATION]; /* default "": scalars. Without a final 0 it is too long */
 } tg_einsum_attributes;
 #define TG_DEFAULTS_einsum .equation = ""
+typedef struct tg_huber_attributes {
+    tg_reduction reduction; /* default TG_MEAN */
+    double delta;           /* default 1; above 0: errors up to it are squared */
+} tg_huber_attributes;
+#define TG_DEFAULTS_huber .reduction = TG_MEAN, .delta = 1.0
+typedef struct tg_smooth_l1_attributes {
+    tg_reduction reduction; /* default TG_MEAN */
+    double beta;            /* default 1; errors below it are squared; 0: l1 */
+} tg_smooth_l1_attributes;
+#define TG_DEFAULTS_smooth_l1 .reduction = TG_MEAN, .beta = 1.0
+/* No label. */
+#define TG_NO_INDEX INT64_MIN
+/* Losses of labels. The mean is over the rows that are not ignored, each with the weight of its
+   label where there are weights. */
+typedef struct tg_labels_attributes {
+    tg_reduction reduction; /* default TG_MEAN */
+    int64_t ignore_index;   /* default TG_NO_INDEX; rows with this label contribute nothing */
+} tg_labels_attributes;
+#define TG_DEFAULTS_labels .reduction = TG_MEAN, .ignore_index = TG_NO_INDEX
+typedef struct tg_smoothed_attributes {
+    tg_reduction reduction; /* default TG_MEAN */
+    int64_t ignore_index;   /* default TG_NO_INDEX; rows with this label contribute nothing */
+    double label_smoothing; /* default 0; in 0 ... 1: so much of a target is spread evenly over all
+                               classes */
+} tg_smoothed_attributes;
+#define TG_DEFAULTS_smoothed                                                                       \
+    .reduction = TG_MEAN, .ignore_index = TG_NO_INDEX, .label_smoothing = 0.0
+/* Normalizations: divided by sqrt(variance + epsilon). */
+typedef struct tg_normalize_attributes {
+    double epsilon; /* default 1e-5; not negative */
+} tg_normalize_attributes;
+#define TG_DEFAULTS_normalize .epsilon = 1e-5
+typedef struct tg_groups_attributes {
+    int64_t groups; /* required: at least 1, and a divisor of the number of channels */
+    double epsilon; /* default 1e-5; not negative */
+} tg_groups_attributes;
+#define TG_DEFAULTS_groups .groups = 0, .epsilon = 1e-5
+typedef struct tg_attention_attributes {
+    bool causal;  /* default false; true: query i sees keys 0 ... i only */
+    double scale; /* of q k'. Default 0: 1 / sqrt(d) */
+} tg_attention_attributes;
+#define TG_DEFAULTS_attention .causal = false, .scale = 0.0
 
 #ifdef __cplusplus
 }

@@ -22,6 +22,7 @@ typedef double real;
 #include "kernels/formula.h" /* gives names of libm another meaning: no header may follow */
 #include "kernels/map.inl"
 #include "kernels/reduce.inl"
+#include "kernels/norm.inl"
 
 extern const tg__kernels TABLE;
 const tg__kernels TABLE = {
@@ -34,4 +35,5 @@ const tg__kernels TABLE = {
     .index = INDEX_KERNELS,
     .matmul = MATMUL_KERNELS,
     .reduce = REDUCE_KERNELS,
+    .norm = NORM_KERNELS,
 };

@@ -9,6 +9,7 @@
 
 #include "kernels/index.h"
 #include "kernels/matmul.h"
+#include "kernels/norm.h"
 #include "kernels/reduce.h"
 #include "maps_index.h" /* generated: TG__MAPS, the number of elementwise ops */
 
@@ -33,6 +34,7 @@ typedef struct tg__kernels {
     tg__index_kernels index;
     tg__matmul_kernels matmul;
     tg__reduce_kernels reduce;
+    tg__norm_kernels norm;
 } tg__kernels;
 
 /* The kernels for TG_F64 or TG_F32 at the best level this machine has, or at the level that the

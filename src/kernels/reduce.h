@@ -32,21 +32,21 @@ typedef void tg__fold_kernel(const tg__tile *t, double *m);
 typedef void tg__spread_kernel(const tg__tile *t, void *dx, const double *a, const double *b,
                                double p);
 
-/* y[i] = f(a[i], b[i]); y has stride 1. */
-typedef void tg__pair_kernel(int64_t n, void *y, const void *a, ptrdiff_t sa, const void *b,
-                             ptrdiff_t sb);
+/* A row of two operands, and a parameter. */
+typedef struct tg__pair {
+    int64_t n;
+    const void *a, *b;
+    ptrdiff_t sa, sb;
+    double p;
+} tg__pair;
+
+/* y[i] = f(a[i], b[i], p); y has stride 1. */
+typedef void tg__pair_kernel(const tg__pair *x, void *y);
 
 /* A loss of two operands: its value and its derivatives by them. */
 typedef struct tg__pair_loss {
     tg__pair_kernel *value, *derivative[2];
 } tg__pair_loss;
-
-/* A row of two operands. */
-typedef struct tg__pair {
-    int64_t n;
-    const void *a, *b;
-    ptrdiff_t sa, sb;
-} tg__pair;
 
 /* Incoming gradients of rows: scale * g[i * sg]. */
 typedef struct tg__incoming {
@@ -55,12 +55,17 @@ typedef struct tg__incoming {
     double scale;
 } tg__incoming;
 
-/* Rows of n scores for n classes, one after the other, and the label of each. work has room for
+/* Rows of n scores for n classes, one after the other. The target of a row is its label, a negative
+   one if it is ignored; of that the share smoothing belongs to all classes evenly. Every class
+   counts with its weight; NULL: 1. Or the targets are rows of probabilities. work has room for
    TG__WORK(n) elements. */
 typedef struct tg__scores {
     int64_t rows, n;
     const void *x;
     const int64_t *label;
+    const void *weight;
+    double smoothing;
+    const void *probability;
     void *work;
 } tg__scores;
 enum { TG__CHUNK = 1024 };
@@ -90,6 +95,7 @@ typedef struct tg__reduce_kernels {
 
     tg__spread_kernel *spread;              /* a */
     tg__spread_kernel *spread_offsets;      /* a (x - b) */
+    tg__spread_kernel *spread_scaled;       /* a (x b) */
     tg__spread_kernel *spread_signs;        /* a sign(x) */
     tg__spread_kernel *spread_powers;       /* a sign(x) |x b|^p, 0 at x = 0 */
     tg__spread_kernel *spread_exps;         /* a exp(x - b) */
@@ -113,14 +119,23 @@ typedef struct tg__reduce_kernels {
 
     void (*cross_entropy)(const tg__scores *s, void *y);
     void (*cross_entropy_backward)(const tg__scores *s, void *dx, const tg__incoming *g);
+    /* dw += the gradient by the weights, where mean is the weighted mean that y is, else 0. */
+    void (*cross_entropy_weights)(const tg__scores *s, double *dw, const tg__incoming *g,
+                                  double mean);
+    void (*cross_entropy_soft)(const tg__scores *s, void *y);
+    void (*cross_entropy_soft_backward)(const tg__scores *s, void *dx, void *dp,
+                                        const tg__incoming *g); /* dx or dp may be NULL */
 
-    /* y[i] = -x[i * sx + label[i] * step], and its gradient. */
+    /* y[i] = -weight x[i * sx + label[i] * step], and its gradients; 0 where the label is negative.
+       weight NULL: 1. */
     void (*nll)(int64_t n, void *y, const void *x, ptrdiff_t sx, ptrdiff_t step,
-                const int64_t *label);
+                const int64_t *label, const void *weight);
     void (*nll_backward)(int64_t n, void *dx, ptrdiff_t sx, ptrdiff_t step, const int64_t *label,
-                         const tg__incoming *g);
+                         const void *weight, const tg__incoming *g);
+    void (*nll_weights)(int64_t n, double *dw, const void *x, ptrdiff_t sx, ptrdiff_t step,
+                        const int64_t *label, const tg__incoming *g, double mean);
 
-    tg__pair_loss mse, l1, bce, bce_with_logits;
+    tg__pair_loss mse, l1, bce, bce_with_logits, huber, smooth_l1, kl_div, hinge;
     void (*pair_sum)(tg__pair_kernel *f, const tg__pair *p, tg__sums *s); /* s += f(a, b) */
     void (*pair_add)(tg__pair_kernel *f, const tg__pair *p, void *dx, ptrdiff_t sdx,
                      const tg__incoming *g);

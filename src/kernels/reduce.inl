@@ -33,6 +33,13 @@ static void narrow(int64_t w, real *y, const double *x)
     for (int64_t j = 0; j < w; j++) y[j] = x ? (real)x[j] : 0;
 }
 
+/* The same with what rounding takes away. */
+static void split(int64_t w, real *y, real *rest, const double *x)
+{
+    narrow(w, y, x);
+    for (int64_t j = 0; j < w; j++) rest[j] = x ? (real)(x[j] - (double)y[j]) : 0;
+}
+
 static inline void two_sum(double *total, double *rest, double v)
 {
     const double sum = *total + v, part = sum - *total;
@@ -42,13 +49,13 @@ static inline void two_sum(double *total, double *rest, double v)
 
 /* ---- sums of terms --------------------------------------------------------------------------- */
 
-/* TERM speaks of an element v and of the parameters b and p. Steps that are 1 are constants to the
-   inlined body. */
+/* TERM speaks of an element v and of the parameters b, of which rest is what its rounding took away,
+   and p. Steps that are 1 are constants to the inlined body. */
 #define SUM(NAME, TERM)                                                                            \
     INLINE real sum_##NAME##_block(int64_t n, const real *x, ptrdiff_t sx, const real b,           \
-                                   const real p)                                                   \
+                                   const real rest, const real p)                                  \
     {                                                                                              \
-        (void)b, (void)p;                                                                          \
+        (void)b, (void)rest, (void)p;                                                              \
         real s[ROW_LANES] = { 0 };                                                                 \
         int64_t i = 0;                                                                             \
         if (n <= FEW) {                                                                            \
@@ -71,55 +78,63 @@ static inline void two_sum(double *total, double *rest, double v)
             for (int l = 0; l < width; l++) s[l] += s[l + width];                                  \
         return s[0];                                                                               \
     }                                                                                              \
-    static void sum_##NAME##_row(int64_t n, const real *x, ptrdiff_t sx, real b, real p,           \
-                                 double s[2])                                                      \
+    static void sum_##NAME##_row(int64_t n, const real *x, ptrdiff_t sx, real b, real rest,        \
+                                 real p, double s[2])                                              \
     {                                                                                              \
         for (int64_t i = 0; i < n; i += SUM_BLOCK) {                                               \
             const int64_t m = n - i < SUM_BLOCK ? n - i : SUM_BLOCK;                               \
-            const real part = sx == 1 ? sum_##NAME##_block(m, x + i, 1, b, p)                      \
-                                      : sum_##NAME##_block(m, x + i * sx, sx, b, p);               \
+            const real part = sx == 1 ? sum_##NAME##_block(m, x + i, 1, b, rest, p)                \
+                                      : sum_##NAME##_block(m, x + i * sx, sx, b, rest, p);         \
             two_sum(&s[0], &s[1], (double)part);                                                   \
         }                                                                                          \
     }                                                                                              \
     INLINE void sum_##NAME##_rows(int64_t w, int64_t n, const real *x, ptrdiff_t sw, ptrdiff_t sn, \
-                                  const real *bs, const real p, real *restrict s)                  \
+                                  const real *bs, const real *rs, const real p,                    \
+                                  real *restrict s)                                                \
     {                                                                                              \
         (void)p;                                                                                   \
         for (int64_t i = 0; i < n; i++)                                                            \
             for (int64_t j = 0; j < w; j++) {                                                      \
-                const real v = x[i * sn + j * sw], b = bs[j];                                      \
-                (void)b;                                                                           \
+                const real v = x[i * sn + j * sw], b = bs[j], rest = rs[j];                        \
+                (void)b, (void)rest;                                                               \
                 s[j] += TERM;                                                                      \
             }                                                                                      \
     }                                                                                              \
     static void sum_##NAME(const tg__tile *t, const double *b, double p, tg__sums *sums)           \
     {                                                                                              \
+        real bs[TG__TILE], rs[TG__TILE];                                                           \
+        split(t->w, bs, rs, b);                                                                    \
         if (t->w == 1) {                                                                           \
             double s[2] = { sums->total[0], sums->rest[0] };                                       \
-            sum_##NAME##_row(t->n, t->x, t->sn, b ? (real)b[0] : 0, (real)p, s);                   \
+            sum_##NAME##_row(t->n, t->x, t->sn, bs[0], rs[0], (real)p, s);                         \
             sums->total[0] = s[0];                                                                 \
             sums->rest[0] = s[1];                                                                  \
             return;                                                                                \
         }                                                                                          \
-        real bs[TG__TILE];                                                                         \
-        narrow(t->w, bs, b);                                                                       \
         for (int64_t i = 0; i < t->n; i += SUM_ROWS) {                                             \
             const int64_t n = t->n - i < SUM_ROWS ? t->n - i : SUM_ROWS;                           \
             const real *const x = (const real *)t->x + i * t->sn;                                  \
             real s[TG__TILE] = { 0 };                                                              \
-            if (t->sw == 1) sum_##NAME##_rows(t->w, n, x, 1, t->sn, bs, (real)p, s);               \
-            else sum_##NAME##_rows(t->w, n, x, t->sw, t->sn, bs, (real)p, s);                      \
+            if (t->sw == 1) sum_##NAME##_rows(t->w, n, x, 1, t->sn, bs, rs, (real)p, s);           \
+            else sum_##NAME##_rows(t->w, n, x, t->sw, t->sn, bs, rs, (real)p, s);                  \
             for (int64_t j = 0; j < t->w; j++)                                                     \
                 two_sum(&sums->total[j], &sums->rest[j], (double)s[j]);                            \
         }                                                                                          \
     }
 
+/* v - b, for a b of more digits than real has: a double for f32. */
+#ifdef TG_REAL_F32
+#define OFFSET(v) (((v) - b) - rest)
+#else
+#define OFFSET(v) ((v) - b)
+#endif
+
 /* NaN is the same as NaN: where a NaN was picked, its gradient goes to the NaNs. */
 #define SAME(v, b) (((v) == (b)) | (((v) != (v)) & ((b) != (b))))
 
 SUM(plain, v)
-SUM(offsets, v - b)
-SUM(squares, (v - b) * (v - b))
+SUM(offsets, OFFSET(v))
+SUM(squares, OFFSET(v) * OFFSET(v))
 SUM(sizes, abs(v))
 SUM(scaled_squares, (v * b) * (v * b))
 SUM(powers, pow(abs(v) * b, p))
@@ -203,13 +218,13 @@ static void find(const tg__tile *t, const double *bs, int64_t at, int64_t *index
 
 /* ---- gradients ------------------------------------------------------------------------------- */
 
-/* TERM speaks of an element v and of the parameters a, b and p, and is a multiple of a: one element
-   that is seen n times gets n a at once. */
+/* TERM speaks of an element v and of the parameters a, b, rest and p, and is a multiple of a: one
+   element that is seen n times gets n a at once. */
 #define SPREAD(NAME, TERM)                                                                         \
     INLINE void spread_##NAME##_row(int64_t n, const real *x, real *restrict dx, ptrdiff_t sx,     \
-                                    const real a, const real b, const real p)                      \
+                                    const real a, const real b, const real rest, const real p)     \
     {                                                                                              \
-        (void)b, (void)p;                                                                          \
+        (void)b, (void)rest, (void)p;                                                              \
         for (int64_t i = 0; i < n; i++) {                                                          \
             const real v = x[i * sx];                                                              \
             (void)v;                                                                               \
@@ -217,38 +232,39 @@ static void find(const tg__tile *t, const double *bs, int64_t at, int64_t *index
         }                                                                                          \
     }                                                                                              \
     INLINE void spread_##NAME##_rows(const tg__tile *t, ptrdiff_t sw, real *restrict dx,           \
-                                     const real *as, const real *bs, const real p)                 \
+                                     const real *as, const real *bs, const real *rs, const real p) \
     {                                                                                              \
         (void)p;                                                                                   \
         const real *const x = t->x;                                                                \
         for (int64_t i = 0; i < t->n; i++)                                                         \
             for (int64_t j = 0; j < t->w; j++) {                                                   \
-                const real v = x[i * t->sn + j * sw], a = as[j], b = bs[j];                        \
-                (void)v, (void)b;                                                                  \
+                const real v = x[i * t->sn + j * sw], a = as[j], b = bs[j], rest = rs[j];          \
+                (void)v, (void)b, (void)rest;                                                      \
                 dx[i * t->sn + j * sw] += a != 0 ? TERM : 0;                                       \
             }                                                                                      \
     }                                                                                              \
     static void spread_##NAME(const tg__tile *t, void *dx, const double *a, const double *b,       \
                               double p)                                                            \
     {                                                                                              \
+        real as[TG__TILE], bs[TG__TILE], rs[TG__TILE];                                             \
+        narrow(t->w, as, a);                                                                       \
+        split(t->w, bs, rs, b);                                                                    \
         if (t->w == 1) {                                                                           \
-            const real a1 = (real)a[0], b1 = b ? (real)b[0] : 0;                                   \
+            const real a1 = as[0], b1 = bs[0], r1 = rs[0];                                         \
             if (a1 == 0) return;                                                                   \
-            if (t->sn == 1) spread_##NAME##_row(t->n, t->x, dx, 1, a1, b1, (real)p);               \
+            if (t->sn == 1) spread_##NAME##_row(t->n, t->x, dx, 1, a1, b1, r1, (real)p);           \
             else if (t->sn == 0)                                                                   \
-                spread_##NAME##_row(t->n > 0, t->x, dx, 1, a1 * (real)t->n, b1, (real)p);          \
-            else spread_##NAME##_row(t->n, t->x, dx, t->sn, a1, b1, (real)p);                      \
+                spread_##NAME##_row(t->n > 0, t->x, dx, 1, a1 * (real)t->n, b1, r1, (real)p);      \
+            else spread_##NAME##_row(t->n, t->x, dx, t->sn, a1, b1, r1, (real)p);                  \
             return;                                                                                \
         }                                                                                          \
-        real as[TG__TILE], bs[TG__TILE];                                                           \
-        narrow(t->w, as, a);                                                                       \
-        narrow(t->w, bs, b);                                                                       \
-        if (t->sw == 1) spread_##NAME##_rows(t, 1, dx, as, bs, (real)p);                           \
-        else spread_##NAME##_rows(t, t->sw, dx, as, bs, (real)p);                                  \
+        if (t->sw == 1) spread_##NAME##_rows(t, 1, dx, as, bs, rs, (real)p);                       \
+        else spread_##NAME##_rows(t, t->sw, dx, as, bs, rs, (real)p);                              \
     }
 
 SPREAD(plain, a)
-SPREAD(offsets, a *(v - b))
+SPREAD(offsets, a *OFFSET(v))
+SPREAD(scaled, a *(v * b))
 SPREAD(signs, a *sign(v))
 SPREAD(powers, where(v == 0, 0, a *copysign(pow(abs(v) * b, p), v)))
 SPREAD(exps, a *exp(v - b))
@@ -279,9 +295,9 @@ static void spread_products(const tg__tile *t, void *dx, double g, double *m, co
 /* The sum of a row of adjacent elements. */
 static real sum_of(int64_t n, const real *x)
 {
-    if (n <= SUM_BLOCK) return sum_plain_block(n, x, 1, 0, 0);
+    if (n <= SUM_BLOCK) return sum_plain_block(n, x, 1, 0, 0, 0);
     double s[2] = { 0 };
-    sum_plain_row(n, x, 1, 0, 0, s);
+    sum_plain_row(n, x, 1, 0, 0, 0, s);
     const double sum = s[0] + s[1];
     return (real)(sum == sum ? sum : s[0]);
 }
@@ -357,7 +373,7 @@ static void exp_sums(int64_t rows, int64_t n, const real *x, real *s)
 {
     if (n > TG__CHUNK) {
         double sum[2] = { 0 };
-        sum_exps_row(n, x, 1, 0, 0, sum);
+        sum_exps_row(n, x, 1, 0, 0, 0, sum);
         s[0] = (real)(sum[0] + sum[1]); /* finite: no term is above 1 */
         return;
     }
@@ -549,31 +565,52 @@ static void log_softmax_backward(tg__lines l, void *dx_, const void *g_, const v
 
 /* ---- classes --------------------------------------------------------------------------------- */
 
+static inline real incoming(const tg__incoming *g, int64_t i)
+{
+    return ((const real *)g->g)[i * g->sg] * (real)g->scale;
+}
+
+static inline real weight_of(const void *weight, int64_t label)
+{
+    return weight ? ((const real *)weight)[label] : 1;
+}
+
+/* A row's sum of target times weight times (log_sum - t); t is lost. */
+static real row_loss(const tg__scores *c, real *t, int64_t label, real log_sum)
+{
+    const real share = (real)c->smoothing;
+    const real own = TIMES(weight_of(c->weight, label), log_sum - t[label]);
+    if (share == 0) return own;
+    for (int64_t j = 0; j < c->n; j++) t[j] = TIMES(weight_of(c->weight, j), log_sum - t[j]);
+    return TIMES(1 - share, own) + share / (real)c->n * sum_of(c->n, t);
+}
+
 /* With t = x - max x: log(sum exp t) - t[label]. */
 static void cross_entropy(const tg__scores *c, void *y_)
 {
     const real *x = c->x;
     const int64_t *label = c->label, n = c->n;
+    const bool plain = !c->weight && c->smoothing == 0;
     real *y = y_, *const t = c->work, s[TG__TILE];
     for (int64_t i = 0, m; i < c->rows; i += m, x += m * n, label += m, y += m) {
         m = rows_at_once(c->rows - i, n);
         shift_rows(m, n, t, x, 1);
         exp_sums(m, n, t, s);
         log_all(m, y, s);
-        for (int64_t r = 0; r < m; r++) y[r] -= t[r * n + label[r]];
+        for (int64_t r = 0; r < m; r++)
+            y[r] = label[r] < 0 ? 0
+                   : plain      ? y[r] - t[r * n + label[r]]
+                                : row_loss(c, t + r * n, label[r], y[r]);
     }
 }
 
-static inline real incoming(const tg__incoming *g, int64_t i)
-{
-    return ((const real *)g->g)[i * g->sg] * (real)g->scale;
-}
-
-/* dx += g (softargmax x - onehot). */
+/* dx += g (softargmax x times the sum of the weighted targets, less the weighted targets). */
 static void cross_entropy_backward(const tg__scores *c, void *dx_, const tg__incoming *g)
 {
     const real *x = c->x;
     const int64_t *label = c->label, n = c->n;
+    const real share = (real)c->smoothing / (real)n, own = 1 - (real)c->smoothing;
+    const real shared = share * (c->weight ? sum_of(n, c->weight) : (real)n);
     real *dx = dx_, *const e = c->work, s[TG__TILE];
     for (int64_t i = 0, m; i < c->rows; i += m, x += m * n, label += m) {
         m = rows_at_once(c->rows - i, n);
@@ -581,47 +618,128 @@ static void cross_entropy_backward(const tg__scores *c, void *dx_, const tg__inc
         exp_all(m * n, e, e);
         row_sums(m, n, e, s);
         for (int64_t r = 0; r < m; r++, dx += n) {
-            const real gr = incoming(g, i + r), scale = gr / s[r];
+            const real gr = label[r] < 0 ? 0 : incoming(g, i + r);
             if (gr == 0) continue;
+            const real target = own * weight_of(c->weight, label[r]);
+            const real scale = gr * (share == 0 ? target : target + shared) / s[r];
             for (int64_t j = 0; j < n; j++) dx[j] += scale * e[r * n + j];
-            dx[label[r]] -= gr;
+            dx[label[r]] -= gr * target;
+            for (int64_t j = 0; share != 0 && j < n; j++)
+                dx[j] -= gr * (share * weight_of(c->weight, j));
+        }
+    }
+}
+
+static void cross_entropy_weights(const tg__scores *c, double *dw, const tg__incoming *g,
+                                  double mean)
+{
+    const real *x = c->x;
+    const int64_t *label = c->label, n = c->n;
+    const double share = c->smoothing / (double)n, own = 1 - c->smoothing;
+    real *const t = c->work, s[TG__TILE];
+    for (int64_t i = 0, m; i < c->rows; i += m, x += m * n, label += m) {
+        m = rows_at_once(c->rows - i, n);
+        shift_rows(m, n, t, x, 1);
+        exp_sums(m, n, t, s);
+        log_all(m, s, s);
+        for (int64_t r = 0; r < m; r++) {
+            const double gr = label[r] < 0 ? 0 : (double)incoming(g, i + r);
+            if (gr == 0) continue;
+            dw[label[r]] += gr * ((own == 0 ? 0 : own * (double)(s[r] - t[r * n + label[r]])) - mean);
+            for (int64_t j = 0; share != 0 && j < n; j++)
+                dw[j] += gr * (share * (double)(s[r] - t[r * n + j]));
+        }
+    }
+}
+
+/* The sum of p (log(sum exp t) - t). */
+static void cross_entropy_soft(const tg__scores *c, void *y_)
+{
+    const real *x = c->x, *p = c->probability;
+    const int64_t n = c->n;
+    real *y = y_, *const t = c->work, s[TG__TILE];
+    for (int64_t i = 0, m; i < c->rows; i += m, x += m * n, p += m * n, y += m) {
+        m = rows_at_once(c->rows - i, n);
+        shift_rows(m, n, t, x, 1);
+        exp_sums(m, n, t, s);
+        log_all(m, s, s);
+        for (int64_t r = 0; r < m; r++)
+            for (int64_t j = r * n; j < (r + 1) * n; j++) t[j] = TIMES(p[j], s[r] - t[j]);
+        row_sums(m, n, t, y);
+    }
+}
+
+static void cross_entropy_soft_backward(const tg__scores *c, void *dx_, void *dp_,
+                                        const tg__incoming *g)
+{
+    const real *x = c->x, *p = c->probability;
+    const int64_t n = c->n;
+    real *dx = dx_, *dp = dp_, *const t = c->work, s[TG__TILE], log_s[TG__TILE];
+    for (int64_t i = 0, m; i < c->rows; i += m, x += m * n) {
+        m = rows_at_once(c->rows - i, n);
+        shift_rows(m, n, t, x, 1);
+        exp_sums(m, n, t, s);
+        log_all(m, log_s, s);
+        for (int64_t r = 0; r < m; r++, p += n) {
+            const real gr = incoming(g, i + r), *const tr = t + r * n;
+            if (dp && gr != 0)
+                for (int64_t j = 0; j < n; j++) dp[j] += gr * (log_s[r] - tr[j]);
+            if (dx && gr != 0) {
+                const real scale = sum_of(n, p) / s[r];
+                for (int64_t j = 0; j < n; j++) dx[j] += gr * (scale * exp(tr[j]) - p[j]);
+            }
+            if (dp) dp += n;
+            if (dx) dx += n;
         }
     }
 }
 
 static void nll(int64_t n, void *y_, const void *x_, ptrdiff_t sx, ptrdiff_t step,
-                const int64_t *label)
+                const int64_t *label, const void *weight)
 {
     const real *const x = x_;
     real *const y = y_;
-    for (int64_t i = 0; i < n; i++) y[i] = -x[i * sx + label[i] * step];
+    for (int64_t i = 0; i < n; i++)
+        y[i] = label[i] < 0 ? 0 : -TIMES(weight_of(weight, label[i]), x[i * sx + label[i] * step]);
 }
 
 static void nll_backward(int64_t n, void *dx_, ptrdiff_t sx, ptrdiff_t step, const int64_t *label,
-                         const tg__incoming *g)
+                         const void *weight, const tg__incoming *g)
 {
     real *const dx = dx_;
-    for (int64_t i = 0; i < n; i++) dx[i * sx + label[i] * step] -= incoming(g, i);
+    for (int64_t i = 0; i < n; i++)
+        if (label[i] >= 0)
+            dx[i * sx + label[i] * step] -= TIMES(incoming(g, i), weight_of(weight, label[i]));
+}
+
+static void nll_weights(int64_t n, double *dw, const void *x_, ptrdiff_t sx, ptrdiff_t step,
+                        const int64_t *label, const tg__incoming *g, double mean)
+{
+    const real *const x = x_;
+    for (int64_t i = 0; i < n; i++) {
+        const double gi = label[i] < 0 ? 0 : (double)incoming(g, i);
+        if (gi != 0) dw[label[i]] -= gi * ((double)x[i * sx + label[i] * step] + mean);
+    }
 }
 
 /* ---- losses of two operands ------------------------------------------------------------------ */
 
 #define PAIR(NAME, TERM)                                                                           \
-    INLINE void pair_##NAME##_row(int64_t n, real *restrict y, const real *as, ptrdiff_t sa,       \
-                                  const real *bs, ptrdiff_t sb)                                    \
+    INLINE void pair_##NAME##_row(const tg__pair *x, real *restrict y, ptrdiff_t sa, ptrdiff_t sb) \
     {                                                                                              \
-        for (int64_t i = 0; i < n; i++) {                                                          \
+        const real *const as = x->a, *const bs = x->b, p = (real)x->p;                             \
+        (void)p;                                                                                   \
+        for (int64_t i = 0; i < x->n; i++) {                                                       \
             const real a = as[i * sa], b = bs[i * sb];                                             \
             (void)a, (void)b;                                                                      \
             y[i] = TERM;                                                                           \
         }                                                                                          \
     }                                                                                              \
-    static void pair_##NAME(int64_t n, void *y, const void *a, ptrdiff_t sa, const void *b,        \
-                            ptrdiff_t sb)                                                          \
+    static void pair_##NAME(const tg__pair *x, void *y)                                            \
     {                                                                                              \
-        if (sa == 1 && sb == 1) pair_##NAME##_row(n, y, a, 1, b, 1);                               \
-        else if (sa == 1 && sb == 0) pair_##NAME##_row(n, y, a, 1, b, 0);                          \
-        else pair_##NAME##_row(n, y, a, sa, b, sb);                                                \
+        if (x->sa == 1 && x->sb == 1) pair_##NAME##_row(x, y, 1, 1);                               \
+        else if (x->sa == 1 && x->sb == 0) pair_##NAME##_row(x, y, 1, 0);                          \
+        else pair_##NAME##_row(x, y, x->sa, x->sb);                                                \
     }
 #define PAIR_LOSS(NAME, VALUE, DA, DB)                                                             \
     PAIR(NAME, VALUE)                                                                              \
@@ -644,17 +762,49 @@ PAIR_LOSS(l1, abs(a - b), sign(a - b), sign(b - a))
 PAIR_LOSS(bce, -(b *bounded(log(a)) + (1 - b) * bounded(log1p(-a))),
           (1 - b) * bounded_slope(log1p(-a), 1 / (1 - a)) - b * bounded_slope(log(a), 1 / a),
           bounded(log1p(-a)) - bounded(log(a)))
+/* Of an error e, squares up to p, then a line with the slope there. */
+static inline real huber(real e, real p)
+{
+    const real size = abs(e);
+    return size <= p ? R(0.5) * e * e : p * (size - R(0.5) * p);
+}
+
+static inline real smooth_l1(real e, real p)
+{
+    const real size = abs(e);
+    return size < p ? R(0.5) * e * (e / p) : size - R(0.5) * p;
+}
+
+static inline real held(real e, real p)
+{
+    return e > p ? p : e < -p ? -p : e;
+}
+
+PAIR_LOSS(huber, huber(a - b, p), held(a - b, p), held(b - a, p))
+PAIR_LOSS(smooth_l1, smooth_l1(a - b, p), abs(a - b) < p ? (a - b) / p : sign(a - b),
+          abs(a - b) < p ? (b - a) / p : sign(b - a))
+PAIR_LOSS(kl_div, (b == 0) & (a == a) ? 0 : b * (log(b) - a), -b, (b == 0 ? 0 : log(b) + 1) - a)
+PAIR_LOSS(hinge, a * b >= 1 ? 0 : 1 - a * b, a *b >= 1 ? 0 : -b, a *b >= 1 ? 0 : -a)
 /* max(a, 0) - a b + log(1 + exp(-|a|)): softplus holds the first and the last. */
 PAIR_LOSS(bce_with_logits, softplus(a) - a * b, sigmoid(a) - b, -a)
 
+/* The part of a pair from element i on that goes through a kernel at once. */
+static tg__pair pair_part(const tg__pair *p, int64_t i)
+{
+    tg__pair part = *p;
+    part.n = p->n - i < TG__CHUNK ? p->n - i : TG__CHUNK;
+    part.a = (const real *)p->a + i * p->sa;
+    part.b = (const real *)p->b + i * p->sb;
+    return part;
+}
+
 static void pair_sum(tg__pair_kernel *f, const tg__pair *p, tg__sums *s)
 {
-    const real *const a = p->a, *const b = p->b;
     real y[TG__CHUNK];
     for (int64_t i = 0; i < p->n; i += TG__CHUNK) {
-        const int64_t n = p->n - i < TG__CHUNK ? p->n - i : TG__CHUNK;
-        f(n, y, a + i * p->sa, p->sa, b + i * p->sb, p->sb);
-        sum_plain(&(tg__tile){ 1, n, y, 0, 1 }, NULL, 0, s);
+        const tg__pair part = pair_part(p, i);
+        f(&part, y);
+        sum_plain(&(tg__tile){ 1, part.n, y, 0, 1 }, NULL, 0, s);
     }
 }
 
@@ -662,11 +812,11 @@ static void pair_sum(tg__pair_kernel *f, const tg__pair *p, tg__sums *s)
 static void pair_add(tg__pair_kernel *f, const tg__pair *p, void *dx, ptrdiff_t sdx,
                      const tg__incoming *g)
 {
-    const real *const a = p->a, *const b = p->b;
     real *const d = dx, t[TG__CHUNK];
     for (int64_t i = 0; i < p->n; i += TG__CHUNK) {
-        const int64_t n = p->n - i < TG__CHUNK ? p->n - i : TG__CHUNK;
-        f(n, t, a + i * p->sa, p->sa, b + i * p->sb, p->sb);
+        const tg__pair part = pair_part(p, i);
+        const int64_t n = part.n;
+        f(&part, t);
         if (g->sg == 0) {
             const real gi = incoming(g, 0);
             for (int64_t j = 0; j < n; j++) t[j] = TIMES(gi, t[j]);
@@ -692,14 +842,17 @@ static void pair_add(tg__pair_kernel *f, const tg__pair *p, void *dx, ptrdiff_t 
         .powers = sum_powers, .exps = sum_exps, .matches = sum_matches,                            \
         .size_matches = sum_size_matches, .max = fold_max, .min = fold_min,                        \
         .size_max = fold_size_max, .size_min = fold_size_min, .product = fold_product,             \
-        .spread = spread_plain, .spread_offsets = spread_offsets, .spread_signs = spread_signs,    \
+        .spread = spread_plain, .spread_offsets = spread_offsets, .spread_scaled = spread_scaled, .spread_signs = spread_signs,    \
         .spread_powers = spread_powers, .spread_exps = spread_exps,                                \
         .spread_matches = spread_matches, .spread_size_matches = spread_size_matches,              \
         .find = find, .products_before = products_before, .spread_products = spread_products,      \
         .softargmax = softargmax, .log_softmax = log_softmax,                                      \
         .softargmax_backward = softargmax_backward, .log_softmax_backward = log_softmax_backward,  \
         .cross_entropy = cross_entropy, .cross_entropy_backward = cross_entropy_backward,          \
-        .nll = nll, .nll_backward = nll_backward, .mse = PAIR_ROW(mse), .l1 = PAIR_ROW(l1),        \
-        .bce = PAIR_ROW(bce), .bce_with_logits = PAIR_ROW(bce_with_logits), .pair_sum = pair_sum,  \
-        .pair_add = pair_add,                                                                      \
+        .cross_entropy_weights = cross_entropy_weights, .cross_entropy_soft = cross_entropy_soft,  \
+        .cross_entropy_soft_backward = cross_entropy_soft_backward, .nll = nll,                    \
+        .nll_backward = nll_backward, .nll_weights = nll_weights, .mse = PAIR_ROW(mse),            \
+        .l1 = PAIR_ROW(l1), .bce = PAIR_ROW(bce), .bce_with_logits = PAIR_ROW(bce_with_logits),    \
+        .huber = PAIR_ROW(huber), .smooth_l1 = PAIR_ROW(smooth_l1), .kl_div = PAIR_ROW(kl_div),    \
+        .hinge = PAIR_ROW(hinge), .pair_sum = pair_sum, .pair_add = pair_add,                      \
     }

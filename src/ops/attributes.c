@@ -57,6 +57,16 @@ KIND(loss, FIELD(loss, reduction, TG__REDUCTION))
 KIND(triangular, FIELD(triangular, upper, TG__BOOL), FIELD(triangular, transpose, TG__BOOL),
      FIELD(triangular, unit, TG__BOOL))
 KIND(einsum, FIELD(einsum, equation, TG__EQUATION))
+KIND(huber, FIELD(huber, reduction, TG__REDUCTION), FIELD(huber, delta, TG__DOUBLE))
+KIND(smooth_l1, FIELD(smooth_l1, reduction, TG__REDUCTION), FIELD(smooth_l1, beta, TG__DOUBLE))
+KIND(labels, FIELD(labels, reduction, TG__REDUCTION), FIELD(labels, ignore_index, TG__INT64))
+KIND(smoothed, FIELD(smoothed, reduction, TG__REDUCTION), FIELD(smoothed, ignore_index, TG__INT64),
+     FIELD(smoothed, label_smoothing, TG__DOUBLE))
+KIND(targets, FIELD(targets, classes, TG__INT64), FIELD(targets, ignore_index, TG__INT64),
+     FIELD(targets, label_smoothing, TG__DOUBLE))
+KIND(normalize, FIELD(normalize, epsilon, TG__DOUBLE))
+KIND(groups, FIELD(groups, groups, TG__INT64), FIELD(groups, epsilon, TG__DOUBLE))
+KIND(attention, FIELD(attention, causal, TG__BOOL), FIELD(attention, scale, TG__DOUBLE))
 /* clang-format on */
 
 /* The struct is the list: its one field, called item in text, is all of it. */

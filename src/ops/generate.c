@@ -186,6 +186,7 @@ static void read_row(const char *text, const char *macro, const char *open)
         { "TG_PICK2", 8, MAP | PICK, 2 },
         { "TG_PICK3", 10, MAP | PICK, 3 },
         { "TG_PART", 4, PART, 0 },
+        { "TG_PART_ZERO", 4, PART, 0 },
         { "TG_PART_VIEW", 3, PART | VIEW, 0 },
         { "TG_PART1", 6, PART | MAP, 1 },
         { "TG_PART2", 8, PART | MAP, 2 },

@@ -1,6 +1,6 @@
-/* Softargmax, its logarithm, and losses. Losses of classes read rows of scores whose last axis is
-   the class; losses of two tensors broadcast them. */
-#include "ops/op.h"
+/* Softargmax, its logarithm, and losses of two tensors, which broadcast them. Losses of classes are in
+   classes.c. */
+#include "ops/loss.h"
 
 #include <math.h>
 #include <string.h>
@@ -114,15 +114,9 @@ CASES(log_softmax, { .n = 1, .x = { TENSOR(-2, 2, 3, 4) } }, { .n = 1, .x = { TE
 
 /* ---- what all losses share ------------------------------------------------------------------- */
 
-static tg_reduction reduction_of(const tg__call *c)
+tg_code tg__loss_shape(const tg__call *c, const tg__shape *elements, tg__shape *y)
 {
-    return ((const tg_loss_attributes *)c->attributes)->reduction;
-}
-
-/* y from the shape of the loss's elements. */
-static tg_code loss_shape(const tg__call *c, const tg__shape *elements, tg__shape *y)
-{
-    const tg_reduction r = reduction_of(c);
+    const tg_reduction r = tg__reduction(c->attributes);
     if (r != TG_MEAN && r != TG_SUM && r != TG_NONE)
         return tg__fail(c, TG_ERROR_ARGUMENT, "%d is no reduction", (int)r);
     *y = *elements;
@@ -131,235 +125,25 @@ static tg_code loss_shape(const tg__call *c, const tg__shape *elements, tg__shap
     return TG_OK;
 }
 
-/* Writes the mean or sum of n elements whose running sum is s. */
-static void write_sum(const tg__call *c, const tg__sums *s, int64_t n)
+void tg__loss_write(const tg__call *c, const tg__sums *s, double n)
 {
     double y = s->total[0] + s->rest[0];
     if (isnan(y)) y = s->total[0]; /* of an infinite sum the rest is NaN */
-    if (reduction_of(c) == TG_MEAN) y /= (double)n;
+    if (tg__reduction(c->attributes) == TG_MEAN) y /= n;
     c->k->reduce.store(1, c->y.p, &y);
 }
 
-/* The gradients that come in to n elements. */
-static tg__incoming incoming_of(const tg__call *c, int64_t n)
+tg__incoming tg__loss_incoming(const tg__call *c, double n)
 {
-    const tg_reduction r = reduction_of(c);
-    return (tg__incoming){ c->g, r == TG_NONE, r == TG_MEAN ? 1 / (double)n : 1 };
+    const tg_reduction r = tg__reduction(c->attributes);
+    return (tg__incoming){ c->g, r == TG_NONE, r == TG_MEAN ? 1 / n : 1 };
 }
 
-/* ---- classes --------------------------------------------------------------------------------- */
-
-/* Scores (..., c) and labels (...). */
-static tg_code classes_shape(const tg__call *c, tg__shape *y)
+tg_value tg__loss_incoming_value(const tg__derivation *d, double n)
 {
-    const tg__shape *const x = c->x[0].s, *const label = c->x[1].s;
-    bool agree = x->rank == label->rank + 1;
-    for (int i = 0; agree && i < label->rank; i++) agree = x->dim[i] == label->dim[i];
-    if (!agree)
-        return tg__fail(
-            c, TG_ERROR_SHAPE,
-            "scores %s and labels %s do not agree: a label is wanted for each row of scores",
-            TG__SHAPE_TEXT(x), TG__SHAPE_TEXT(label));
-    return loss_shape(c, label, y);
+    const bool mean = tg__reduction(d->attributes) == TG_MEAN;
+    return mean ? d_div(d, d->g, d->to->number(n)) : d->g;
 }
-
-static int64_t class_count(const tg__call *c)
-{
-    return c->x[0].s->dim[c->x[0].s->rank - 1];
-}
-
-/* The labels, row-major, every one of them a class. */
-static tg_code read_labels(const tg__call *c, const int64_t **labels)
-{
-    const tg__shape *const s = c->x[1].s;
-    const int64_t classes = class_count(c);
-    int64_t *const copy = tg__scratch(c, (size_t)s->n * sizeof *copy), at = 0;
-    if (!copy) return TG_ERROR_MEMORY;
-    tg__walk w;
-    tg__walk_begin(&w, 1, &c->x[1]);
-    do {
-        const int64_t *const row = (const int64_t *)w.p[0];
-        for (int64_t i = 0; i < w.n; i++, at++) {
-            copy[at] = row[i * w.stride[0]];
-            if (copy[at] < 0 || copy[at] >= classes)
-                return tg__fail(c, TG_ERROR_INDEX,
-                                "label %lld at position %lld is none of the %lld classes",
-                                (long long)copy[at], (long long)at, (long long)classes);
-        }
-    } while (tg__walk_next(&w));
-    *labels = copy;
-    return TG_OK;
-}
-
-/* Where a loss's elements are written before they are summed: y itself if they stay. */
-static void *elements_begin(const tg__call *c, int64_t n)
-{
-    return reduction_of(c) == TG_NONE ? c->y.p
-                                      : tg__scratch(c, (size_t)n * tg__type_size(c->y.s->type));
-}
-
-static void elements_end(const tg__call *c, const void *p, int64_t n)
-{
-    if (reduction_of(c) == TG_NONE) return;
-    tg__sums s;
-    s.total[0] = s.rest[0] = 0;
-    c->k->reduce.sum(&(const tg__tile){ 1, n, p, 0, 1 }, NULL, 0, &s);
-    write_sum(c, &s, n);
-}
-
-static tg_code no_elements(const tg__call *c)
-{
-    tg__sums s;
-    s.total[0] = s.rest[0] = 0;
-    if (reduction_of(c) != TG_NONE) write_sum(c, &s, 0);
-    return TG_OK;
-}
-
-/* The first score of every row, seen as an array of the labels' shape: x's or dx's. */
-static tg__shape rows_of(const tg__shape *x)
-{
-    tg__shape s = *x;
-    s.rank--;
-    s.n = 1;
-    for (int i = 0; i < s.rank; i++) s.n *= s.dim[i];
-    return s;
-}
-
-TG_OP(nll, "li", loss,
-      "negative log-likelihood: minus the log-probability of each label's class (last axis)")
-
-SHAPE(nll) { return classes_shape(c, y); }
-
-FORWARD(nll)
-{
-    const tg__shape rows = rows_of(c->x[0].s);
-    if (rows.n == 0) return no_elements(c);
-    const int64_t *label;
-    const tg_code code = read_labels(c, &label);
-    if (code != TG_OK) return code;
-    char *const y = elements_begin(c, rows.n);
-    if (!y) return TG_ERROR_MEMORY;
-    const ptrdiff_t step = c->x[0].s->stride[rows.rank];
-    int64_t at = 0;
-    tg__walk w;
-    tg__walk_begin(&w, 1, &(const tg__array){ &rows, c->x[0].p });
-    do {
-        c->k->reduce.nll(w.n, y + (size_t)at * tg__type_size(rows.type), w.p[0], w.stride[0], step,
-                         label + at);
-        at += w.n;
-    } while (tg__walk_next(&w));
-    elements_end(c, y, rows.n);
-    return TG_OK;
-}
-
-BACKWARD(nll)
-{
-    const tg__shape rows = rows_of(c->x[0].s);
-    if (!c->dx[0].p || rows.n == 0) return TG_OK;
-    const int64_t *label;
-    const tg_code code = read_labels(c, &label);
-    if (code != TG_OK) return code;
-    const ptrdiff_t step = c->dx[0].s->stride[rows.rank];
-    tg__incoming g = incoming_of(c, rows.n);
-    tg__walk w;
-    tg__walk_begin(&w, 1, &(const tg__array){ &rows, c->dx[0].p });
-    do {
-        c->k->reduce.nll_backward(w.n, w.p[0], w.stride[0], step, label, &g);
-        label += w.n;
-        g.g = (const char *)g.g + (size_t)(w.n * g.sg) * tg__type_size(rows.type);
-    } while (tg__walk_next(&w));
-    return TG_OK;
-}
-
-/* The gradients that come in to the n elements of a loss, as a value that broadcasts to them. */
-static tg_value incoming(const tg__derivation *d, int64_t n)
-{
-    const tg_loss_attributes *const a = d->attributes;
-    return a->reduction == TG_MEAN ? d_div(d, d->g, d->to->number((double)n)) : d->g;
-}
-
-/* The same for rows of scores: with an axis for the classes where there are several elements. */
-static tg_value incoming_rows(const tg__derivation *d)
-{
-    const tg_loss_attributes *const a = d->attributes;
-    const tg_value g = incoming(d, tg__shape_of(d, d->x[1])->n);
-    return a->reduction == TG_NONE ? d_unsqueeze(d, g, ATTRIBUTES(axis, .axis = -1)) : g;
-}
-
-static tg_value one_hot_labels(const tg__derivation *d)
-{
-    const tg__shape *const x = tg__shape_of(d, d->x[0]);
-    return d_one_hot(d, d->x[1], ATTRIBUTES(classes, .classes = x->dim[x->rank - 1]));
-}
-
-DERIVATIVE(nll)
-{
-    if (!tg__shape_of(d, d->x[0])->n) return;
-    d->dx[0] = d_neg(d, d_mul(d, incoming_rows(d), one_hot_labels(d)));
-}
-
-CASES(nll, { .n = 2, .x = { TENSOR(-2, 0, 3, 4), TENSOR(0, 3, 3) } },
-      { .n = 2, .x = { TENSOR(-2, 0, 4), SCALAR(0, 3) } },
-      LOSS(TG_SUM, TENSOR(-2, 0, 2, 3, 4), TENSOR(0, 3, 2, 3)),
-      LOSS(TG_NONE, TENSOR(-2, 0, 2, 3, 2), TENSOR(0, 1, 2, 3)))
-
-/* Rows of scores as the kernels want them. */
-static tg_code scores_of(const tg__call *c, tg__scores *s)
-{
-    const int64_t n = class_count(c);
-    *s = (tg__scores){ .rows = c->x[1].s->n, .n = n };
-    const tg_code code = read_labels(c, &s->label);
-    if (code != TG_OK) return code;
-    s->x = tg__adjacent(c, c->x[0]);
-    s->work = tg__scratch(c, (size_t)TG__WORK(n) * tg__type_size(c->x[0].s->type));
-    return s->x && s->work ? TG_OK : TG_ERROR_MEMORY;
-}
-
-TG_OP(cross_entropy, "ni", loss,
-      "nll of log_softmax of the scores (last axis: classes) in one step")
-
-SHAPE(cross_entropy) { return classes_shape(c, y); }
-
-FORWARD(cross_entropy)
-{
-    tg__scores s;
-    const int64_t n = c->x[1].s->n;
-    if (n == 0) return no_elements(c);
-    const tg_code code = scores_of(c, &s);
-    if (code != TG_OK) return code;
-    void *const y = elements_begin(c, n);
-    if (!y) return TG_ERROR_MEMORY;
-    c->k->reduce.cross_entropy(&s, y);
-    elements_end(c, y, n);
-    return TG_OK;
-}
-
-BACKWARD(cross_entropy)
-{
-    tg__scores s;
-    const int64_t n = c->x[1].s->n;
-    if (!c->dx[0].p || n == 0) return TG_OK;
-    const tg_code code = scores_of(c, &s);
-    if (code != TG_OK) return code;
-    const tg__incoming g = incoming_of(c, n);
-    void *const dx = tg__gradient_begin(c, 0);
-    if (!dx) return TG_ERROR_MEMORY;
-    c->k->reduce.cross_entropy_backward(&s, dx, &g);
-    tg__gradient_end(c, 0, dx);
-    return TG_OK;
-}
-
-DERIVATIVE(cross_entropy)
-{
-    if (!tg__shape_of(d, d->x[0])->n) return;
-    const tg_value p = d_softargmax(d, d->x[0], ATTRIBUTES(softmax, .axis = -1));
-    d->dx[0] = d_mul(d, incoming_rows(d), d_sub(d, p, one_hot_labels(d)));
-}
-
-CASES(cross_entropy, { .n = 2, .x = { TENSOR(-2, 2, 3, 4), TENSOR(0, 3, 3) } },
-      { .n = 2, .x = { TENSOR(-2, 2, 4), SCALAR(0, 3) } },
-      LOSS(TG_SUM, TENSOR(-2, 2, 2, 3, 4), TENSOR(0, 3, 2, 3)),
-      LOSS(TG_NONE, TENSOR(-2, 2, 2, 3, 20), TENSOR(0, 19, 2, 3)))
 
 /* ---- losses of two tensors ------------------------------------------------------------------- */
 
@@ -369,7 +153,7 @@ static tg_code pair_shape(const tg__call *c, tg__shape *y)
     if (!tg__broadcast(c->x[0].s, c->x[1].s, &s))
         return tg__fail(c, TG_ERROR_SHAPE, "shapes %s and %s do not broadcast",
                         TG__SHAPE_TEXT(c->x[0].s), TG__SHAPE_TEXT(c->x[1].s));
-    return loss_shape(c, &s, y);
+    return tg__loss_shape(c, &s, y);
 }
 
 /* Whether both operands are adjacent and of one shape: then they are one row. */
@@ -387,7 +171,7 @@ static bool pair_plain(const tg__shape *a, const tg__shape *b)
 static int64_t pair_walk(const tg__call *c, tg__walk *w, int i, void *dx, void *elements)
 {
     const tg__array *const x = c->x;
-    if (reduction_of(c) != TG_NONE) elements = NULL;
+    if (tg__reduction(c->attributes) != TG_NONE) elements = NULL;
     if (!dx) dx = x[i].p;
     if (pair_plain(x[0].s, x[1].s)) {
         w->n = x[0].s->n;
@@ -411,48 +195,50 @@ static int64_t pair_walk(const tg__call *c, tg__walk *w, int i, void *dx, void *
     return full.n;
 }
 
-static tg_code pair_forward(const tg__call *c, const tg__pair_loss *loss)
+/* p is the parameter of losses that have one. */
+static tg_code pair_forward(const tg__call *c, const tg__pair_loss *loss, double p)
 {
     tg__walk w;
     tg__sums s;
     s.total[0] = s.rest[0] = 0;
     const int64_t n = pair_walk(c, &w, 0, NULL, c->y.p);
-    const bool none = reduction_of(c) == TG_NONE;
+    const bool none = tg__reduction(c->attributes) == TG_NONE;
     do {
-        const tg__pair row = { w.n, w.p[0], w.p[1], w.stride[0], w.stride[1] };
-        if (none) loss->value(w.n, w.p[3], row.a, row.sa, row.b, row.sb);
+        const tg__pair row = { w.n, w.p[0], w.p[1], w.stride[0], w.stride[1], p };
+        if (none) loss->value(&row, w.p[3]);
         else c->k->reduce.pair_sum(loss->value, &row, &s);
     } while (tg__walk_next(&w));
-    if (!none) write_sum(c, &s, n);
+    if (!none) tg__loss_write(c, &s, (double)n);
     return TG_OK;
 }
 
 /* dx[i] += g times the derivative by operand i. */
-static void pair_gradient(const tg__call *c, const tg__pair_loss *loss, int i)
+static void pair_gradient(const tg__call *c, const tg__pair_loss *loss, double p, int i)
 {
     if (!c->dx[i].p) return;
     tg__walk w;
     const int64_t n = pair_walk(c, &w, i, c->dx[i].p, (void *)c->g);
     if (n == 0) return;
-    tg__incoming in = incoming_of(c, n);
+    tg__incoming in = tg__loss_incoming(c, (double)n);
     do {
-        const tg__pair row = { w.n, w.p[0], w.p[1], w.stride[0], w.stride[1] };
+        const tg__pair row = { w.n, w.p[0], w.p[1], w.stride[0], w.stride[1], p };
         if (in.sg) in.g = w.p[3];
         c->k->reduce.pair_add(loss->derivative[i], &row, w.p[2], w.stride[2], &in);
     } while (tg__walk_next(&w));
 }
 
-static tg_code pair_backward(const tg__call *c, const tg__pair_loss *loss)
+static tg_code pair_backward(const tg__call *c, const tg__pair_loss *loss, double p)
 {
-    pair_gradient(c, loss, 0);
-    pair_gradient(c, loss, 1);
+    pair_gradient(c, loss, p, 0);
+    pair_gradient(c, loss, p, 1);
     return TG_OK;
 }
 
 /* dx[0] = g da and dx[1] = g db, for the derivatives by a and b of a loss's element. */
 static void pair_derive(tg__derivation *d, tg_value da, tg_value db)
 {
-    const tg_value g = incoming(d, tg__shape_of(d, d->wanted[0] ? da : db)->n);
+    const double n = (double)tg__shape_of(d, d->wanted[0] ? da : db)->n;
+    const tg_value g = tg__loss_incoming_value(d, n);
     if (d->wanted[0]) d->dx[0] = d_times(d, g, da);
     if (d->wanted[1]) d->dx[1] = d_times(d, g, db);
 }
@@ -461,9 +247,9 @@ TG_OP(mse, "nn", loss, "squared error (a - b)^2")
 
 SHAPE(mse) { return pair_shape(c, y); }
 
-FORWARD(mse) { return pair_forward(c, &c->k->reduce.mse); }
+FORWARD(mse) { return pair_forward(c, &c->k->reduce.mse, 0); }
 
-BACKWARD(mse) { return pair_backward(c, &c->k->reduce.mse); }
+BACKWARD(mse) { return pair_backward(c, &c->k->reduce.mse, 0); }
 
 DERIVATIVE(mse)
 {
@@ -481,9 +267,9 @@ TG_OP(l1, "nn", loss, "absolute error |a - b|; gradient 0 where they are equal")
 
 SHAPE(l1) { return pair_shape(c, y); }
 
-FORWARD(l1) { return pair_forward(c, &c->k->reduce.l1); }
+FORWARD(l1) { return pair_forward(c, &c->k->reduce.l1, 0); }
 
-BACKWARD(l1) { return pair_backward(c, &c->k->reduce.l1); }
+BACKWARD(l1) { return pair_backward(c, &c->k->reduce.l1, 0); }
 
 DERIVATIVE(l1)
 {
@@ -501,9 +287,9 @@ TG_OP(bce, "nl", loss,
 
 SHAPE(bce) { return pair_shape(c, y); }
 
-FORWARD(bce) { return pair_forward(c, &c->k->reduce.bce); }
+FORWARD(bce) { return pair_forward(c, &c->k->reduce.bce, 0); }
 
-BACKWARD(bce) { return pair_backward(c, &c->k->reduce.bce); }
+BACKWARD(bce) { return pair_backward(c, &c->k->reduce.bce, 0); }
 
 /* 1 / v, or 0 where the logarithm of v has met its bound. */
 static tg_value bounded_slope(const tg__derivation *d, tg_value logarithm, tg_value v)
@@ -532,9 +318,9 @@ TG_OP(bce_with_logits, "nl", loss,
 
 SHAPE(bce_with_logits) { return pair_shape(c, y); }
 
-FORWARD(bce_with_logits) { return pair_forward(c, &c->k->reduce.bce_with_logits); }
+FORWARD(bce_with_logits) { return pair_forward(c, &c->k->reduce.bce_with_logits, 0); }
 
-BACKWARD(bce_with_logits) { return pair_backward(c, &c->k->reduce.bce_with_logits); }
+BACKWARD(bce_with_logits) { return pair_backward(c, &c->k->reduce.bce_with_logits, 0); }
 
 DERIVATIVE(bce_with_logits)
 {
@@ -546,3 +332,121 @@ CASES(bce_with_logits, { .n = 2, .x = { TENSOR(-3, 3, 3, 4), TENSOR(0, 1, 3, 4) 
       { .n = 2, .x = { SCALAR(-3, 3), SCALAR(0, 1) } },
       LOSS(TG_SUM, TENSOR(-3, 3, 3, 4), TENSOR(0, 1, 4)),
       LOSS(TG_NONE, TENSOR(-3, 3, 2, 1, 3), TENSOR(0, 1, 4, 1)))
+
+/* ---- huber, smooth_l1 ------------------------------------------------------------------------ */
+
+static double delta_of(const void *attributes)
+{
+    return ((const tg_huber_attributes *)attributes)->delta;
+}
+
+TG_OP(huber, "nn", huber, "(a - b)^2 / 2 up to |a - b| = delta, from there on a line")
+
+SHAPE(huber)
+{
+    const double delta = delta_of(c->attributes);
+    if (!(delta > 0 && isfinite(delta)))
+        return tg__fail(c, TG_ERROR_ARGUMENT, "delta is %g: it must be above 0 and finite", delta);
+    return pair_shape(c, y);
+}
+
+FORWARD(huber) { return pair_forward(c, &c->k->reduce.huber, delta_of(c->attributes)); }
+
+BACKWARD(huber) { return pair_backward(c, &c->k->reduce.huber, delta_of(c->attributes)); }
+
+DERIVATIVE(huber)
+{
+    const double delta = delta_of(d->attributes);
+    const tg_value slope = d_clamp(d, d_sub(d, d->x[0], d->x[1]), d->to->number(-delta),
+                                   d->to->number(delta));
+    pair_derive(d, slope, d_neg(d, slope));
+}
+
+/* A loss with a parameter. */
+#define LOSS_WITH(KIND, A, B, ...)                                                                 \
+    {                                                                                              \
+        .n = 2, .x = { A, B }, .attributes = ATTRIBUTES(KIND, __VA_ARGS__)                         \
+    }
+
+CASES(huber, { .n = 2, .x = { TENSOR(-2, 2, 3, 4), TENSOR(-2, 2, 3, 4) } },
+      { .n = 2, .x = { SCALAR(0, 1), SCALAR(-2, -1.5) } },
+      LOSS_WITH(huber, TENSOR(-2, 2, 3, 4), TENSOR(-2, 2, 4), .delta = 0.5, .reduction = TG_SUM),
+      LOSS_WITH(huber, TENSOR(-2, 2, 2, 1, 3), TENSOR(-2, 2, 4, 1), .reduction = TG_NONE))
+
+static double beta_of(const void *attributes)
+{
+    return ((const tg_smooth_l1_attributes *)attributes)->beta;
+}
+
+TG_OP(smooth_l1, "nn", smooth_l1, "(a - b)^2 / (2 beta) below |a - b| = beta, else |a - b| - beta / 2")
+
+SHAPE(smooth_l1)
+{
+    const double beta = beta_of(c->attributes);
+    if (!(beta >= 0 && isfinite(beta)))
+        return tg__fail(c, TG_ERROR_ARGUMENT, "beta is %g: it must be finite and not below 0", beta);
+    return pair_shape(c, y);
+}
+
+FORWARD(smooth_l1) { return pair_forward(c, &c->k->reduce.smooth_l1, beta_of(c->attributes)); }
+
+BACKWARD(smooth_l1) { return pair_backward(c, &c->k->reduce.smooth_l1, beta_of(c->attributes)); }
+
+DERIVATIVE(smooth_l1)
+{
+    const double beta = beta_of(d->attributes);
+    const tg_value e = d_sub(d, d->x[0], d->x[1]);
+    const tg_value slope = beta == 0 ? d_sign(d, e)
+                                     : d_clamp(d, d_div(d, e, d->to->number(beta)),
+                                               d->to->number(-1), d->to->number(1));
+    pair_derive(d, slope, d_neg(d, slope));
+}
+
+CASES(smooth_l1, { .n = 2, .x = { TENSOR(-2, 2, 3, 4), TENSOR(-2, 2, 3, 4) } },
+      { .n = 2, .x = { SCALAR(0, 1), SCALAR(-2, -1.5) } },
+      LOSS_WITH(smooth_l1, TENSOR(-2, 2, 3, 4), TENSOR(-2, 2, 4), .beta = 0.5, .reduction = TG_SUM),
+      LOSS_WITH(smooth_l1, TENSOR(0, 2, 2, 1, 3), TENSOR(-2, -1, 4, 1), .beta = 0.0),
+      LOSS_WITH(smooth_l1, TENSOR(-2, 2, 2, 1, 3), TENSOR(-2, 2, 4, 1), .reduction = TG_NONE))
+
+/* ---- kl_div, hinge --------------------------------------------------------------------------- */
+
+TG_OP(kl_div, "ln", loss, "Kullback-Leibler divergence b (log b - a) of log-probabilities a and targets b")
+
+SHAPE(kl_div) { return pair_shape(c, y); }
+
+FORWARD(kl_div) { return pair_forward(c, &c->k->reduce.kl_div, 0); }
+
+BACKWARD(kl_div) { return pair_backward(c, &c->k->reduce.kl_div, 0); }
+
+DERIVATIVE(kl_div)
+{
+    const tg_value a = d->x[0], b = d->x[1], none = d_mul(d, a, d->to->number(0));
+    const tg_value slope = d_add(d, d_log(d, b), d->to->number(1));
+    const tg_value free = d_where(d, b, slope, d->to->number(0));
+    pair_derive(d, d_sub(d, none, b), d_sub(d, free, a));
+}
+
+CASES(kl_div, { .n = 2, .x = { TENSOR(-2, 0, 3, 4), TENSOR(0.1, 0.9, 3, 4) } },
+      { .n = 2, .x = { SCALAR(-2, 0), SCALAR(0.1, 0.9) } },
+      LOSS(TG_SUM, TENSOR(-2, 0, 3, 4), TENSOR(0.1, 0.9, 4)),
+      LOSS(TG_NONE, TENSOR(-2, 0, 2, 1, 3), TENSOR(0.1, 0.9, 4, 1)))
+
+TG_OP(hinge, "nn", loss, "what a b, score times target of -1 or 1, lacks to 1: max(0, 1 - a b)")
+
+SHAPE(hinge) { return pair_shape(c, y); }
+
+FORWARD(hinge) { return pair_forward(c, &c->k->reduce.hinge, 0); }
+
+BACKWARD(hinge) { return pair_backward(c, &c->k->reduce.hinge, 0); }
+
+DERIVATIVE(hinge)
+{
+    const tg_value a = d->x[0], b = d->x[1], zero = d->to->number(0);
+    const tg_value met = d_ge(d, d_mul(d, a, b), d->to->number(1));
+    pair_derive(d, d_where(d, met, zero, d_neg(d, b)), d_where(d, met, zero, d_neg(d, a)));
+}
+
+CASES(hinge, { .n = 2, .x = { TENSOR(-2, 2, 3, 4), TENSOR(-1, 1, 3, 4) } },
+      { .n = 2, .x = { SCALAR(-2, 0), SCALAR(0.5, 1) } },
+      LOSS(TG_SUM, TENSOR(-2, 2, 3, 4), TENSOR(-1, 1, 4)),
+      LOSS(TG_NONE, TENSOR(-2, 2, 2, 1, 3), TENSOR(-1, 1, 4, 1)))

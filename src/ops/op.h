@@ -145,6 +145,9 @@ extern const tg__attributes tg__attributes_none, tg__attributes_reduce, tg__attr
     tg__attributes_select, tg__attributes_offset, tg__attributes_roll, tg__attributes_pad, tg__attributes_list,
     tg__attributes_classes, tg__attributes_loss, tg__attributes_strided, tg__attributes_custom,
     tg__attributes_triangular, tg__attributes_einsum;
+    tg__attributes_classes, tg__attributes_loss, tg__attributes_huber, tg__attributes_smooth_l1,
+    tg__attributes_labels, tg__attributes_smoothed, tg__attributes_targets, tg__attributes_normalize,
+    tg__attributes_groups, tg__attributes_attention, tg__attributes_strided, tg__attributes_custom;
 
 /* A user's operation: see custom.c. */
 typedef struct tg_custom_attributes {
@@ -162,6 +165,13 @@ typedef struct tg_strided_attributes {
     int64_t whole[TG_MAX_RANK]; /* the dimensions of the array */
 } tg_strided_attributes;
 #define TG_DEFAULTS_strided .rank = 0
+
+/* Rows of targets made of labels: see targets in classes.c. No public op takes it. */
+typedef struct tg_targets_attributes {
+    int64_t classes, ignore_index;
+    double label_smoothing;
+} tg_targets_attributes;
+#define TG_DEFAULTS_targets .classes = 0, .ignore_index = TG_NO_INDEX, .label_smoothing = 0.0
 
 struct tg__op {
     const char *name;
@@ -206,6 +216,7 @@ struct tg__op {
 
 /* Ops that are there only because the derivatives of others need them: no public function. */
 #define TG_PART TG_OP
+#define TG_PART_ZERO TG_OP_ZERO
 #define TG_PART_VIEW TG_VIEW
 
 #define TG__ROW(NAME, LETTERS, ATTRIBUTES, DOC, ...)                                                           \

@@ -7,6 +7,7 @@
    outputs; else it holds one output and they work along its elements. */
 #include "ops/op.h"
 
+#include <float.h>
 #include <math.h>
 
 enum { FEW_ELEMENTS = 16 };
@@ -680,18 +681,25 @@ static double unit(double size, tg_type type)
     return size == 0 || !isfinite(size) ? 1 : ldexp(1, -exponent < most ? -exponent : most);
 }
 
-/* (sum |x|^p)^(1/p) of elements divided by about the largest (for p < 0 the smallest), whose power
-   could overflow. */
-static void power_norm(fold *f, double *y)
+/* y = (sum |x b|^p)^(1/p), where b brings about the largest element (for p < 0 the smallest) to 1: its
+   power could overflow. */
+static void scaled_norm(fold *f, double *y, double *b)
 {
     const double p = f->a->p;
-    double size[TG__TILE], b[TG__TILE];
+    double size[TG__TILE];
     if (p < 0) folded(f, f->k->size_min, (double)INFINITY, size);
     else folded(f, f->k->size_max, 0, size);
     for (int64_t j = 0; j < f->w; j++) b[j] = unit(size[j], f->c->x[0].s->type);
     total(f, p == 2 ? f->k->scaled_squares : f->k->powers, b, p, y);
     for (int64_t j = 0; j < f->w; j++)
-        y[j] = f->count == 0 ? 0 : (p == 2 ? sqrt(y[j]) : pow(y[j], 1 / p)) / b[j];
+        y[j] = f->count == 0 ? 0 : p == 2 ? sqrt(y[j]) : pow(y[j], 1 / p);
+}
+
+static void power_norm(fold *f, double *y)
+{
+    double b[TG__TILE];
+    scaled_norm(f, y, b);
+    for (int64_t j = 0; j < f->w; j++) y[j] /= b[j];
 }
 
 static void norm_of(fold *f, double *y, const double *g)
@@ -711,6 +719,26 @@ static void norm_of(fold *f, double *y, const double *g)
     }
 }
 
+/* dx = g sign(x) (|x b| / y)^(p - 1), with y the norm of x b. */
+static void spread_scaled_norm(fold *f, const double *g)
+{
+    const double p = f->a->p;
+    double a[TG__TILE], b[TG__TILE], y[TG__TILE];
+    scaled_norm(f, y, b);
+    for (int64_t j = 0; j < f->w; j++)
+        a[j] = g[j] == 0 || y[j] == 0 ? 0 : g[j] * (p == 2 ? 1 / y[j] : pow(y[j], 1 - p));
+    spread(f, p == 2 ? f->k->spread_scaled : f->k->spread_powers, a, b, p - 1);
+}
+
+/* Whether some norm is so small that its reciprocal is infinite, or that it has lost digits. */
+static bool is_tiny(const fold *f, const double *y)
+{
+    const double least = f->c->x[0].s->type == TG_F32 ? (double)FLT_MIN : DBL_MIN;
+    for (int64_t j = 0; j < f->w; j++)
+        if (y[j] != 0 && fabs(y[j]) < least) return true;
+    return false;
+}
+
 /* dx = g sign(x) (|x| / y)^(p - 1). */
 static void spread_norm(fold *f, double *y, const double *g)
 {
@@ -720,6 +748,10 @@ static void spread_norm(fold *f, double *y, const double *g)
     if (isinf(p)) {
         shares(f, f->k->size_matches, y, g, a);
         spread(f, f->k->spread_size_matches, a, y, 0);
+        return;
+    }
+    if (p != 1 && is_tiny(f, y)) {
+        spread_scaled_norm(f, g);
         return;
     }
     for (int64_t j = 0; j < f->w; j++) {
@@ -783,10 +815,13 @@ static void logsumexp_of(fold *f, double *y, const double *g)
     for (int64_t j = 0; j < f->w; j++) y[j] = log(y[j]) + m[j];
 }
 
+/* The rounding of y, which is large if y is, is found again in the sum of exp(x - y): it is not 1. */
 static void spread_logsumexp(fold *f, double *y, const double *g)
 {
-    double a[TG__TILE];
-    for (int64_t j = 0; j < f->w; j++) a[j] = y[j] < 0 && isinf(y[j]) ? 0 : g[j];
+    double a[TG__TILE], sum[TG__TILE];
+    total(f, f->k->exps, y, 0, sum);
+    for (int64_t j = 0; j < f->w; j++)
+        a[j] = g[j] == 0 || (y[j] < 0 && isinf(y[j])) ? 0 : isinf(y[j]) ? g[j] : g[j] / sum[j];
     spread(f, f->k->spread_exps, a, y, 0);
 }
 

@@ -1,0 +1,475 @@
+/* Normalizations. Included by kernel.c after reduce.inl, whose sums it uses.
+
+   Moments are taken block by block, each about its own mean, so that one pass over memory is enough
+   and nothing cancels, and are joined in doubles (Chan, Golub and LeVeque, Updating formulae and a
+   pairwise algorithm for computing sample variances, 1979). The mean of a set is kept in two parts:
+   in f32, and where the mean is large, its rounding would be seen in x - mean. */
+
+/* Of n elements: their mean is shift + mean, m2 the sum of the squared distances from it. */
+typedef struct moments {
+    double n, mean, m2;
+    real shift;
+} moments;
+
+/* What a set is normalized with: (x - center) - rest, times scale. */
+typedef struct standard {
+    real center, rest, scale;
+    double mean; /* from the moments' shift */
+} standard;
+
+static standard standard_of(const moments *m, double epsilon)
+{
+    const double size = (sqrt)(m->m2 / m->n + epsilon); /* in parentheses: that of doubles */
+    const real center = (real)((double)m->shift + m->mean);
+    return (standard){ .center = center,
+                       .rest = (real)(((double)m->shift - (double)center) + m->mean),
+                       .scale = (real)(1 / size),
+                       .mean = m->mean };
+}
+
+/* The sums of (x - about) and of its square. */
+static void block_moments(int64_t n, const real *x, real about, real s[2])
+{
+    real s1[ROW_LANES] = { 0 }, s2[ROW_LANES] = { 0 };
+    int64_t i = 0;
+    for (; i + ROW_LANES <= n; i += ROW_LANES)
+        for (int64_t l = 0; l < ROW_LANES; l++) {
+            const real v = x[i + l] - about;
+            s1[l] += v;
+            s2[l] += v * v;
+        }
+    for (int64_t l = 0; l < n - i; l++) {
+        const real v = x[i + l] - about;
+        s1[l] += v;
+        s2[l] += v * v;
+    }
+    for (int width = ROW_LANES / 2; width; width /= 2)
+        for (int l = 0; l < width; l++) {
+            s1[l] += s1[l + width];
+            s2[l] += s2[l + width];
+        }
+    s[0] = s1[0];
+    s[1] = s2[0];
+}
+
+/* Joins n more elements, whose sums about a number are s. */
+static void join(moments *m, double n, real about, double s1, double s2)
+{
+    const double offset = s1 / n, own = s2 - s1 * offset, m2 = own < 0 ? 0 : own;
+    if (m->n == 0) {
+        *m = (moments){ n, offset, m2, about };
+        return;
+    }
+    const double all = m->n + n, apart = (((double)about - (double)m->shift) + offset) - m->mean;
+    m->mean += apart * (n / all);
+    m->m2 += m2 + apart * apart * (m->n * (n / all));
+    m->n = all;
+}
+
+/* Up to SUM_BLOCK elements. */
+static void join_block(moments *m, int64_t n, const real *x)
+{
+    const real about = sum_plain_block(n, x, 1, 0, 0, 0) / (real)n;
+    real s[2];
+    block_moments(n, x, about, s);
+    join(m, (double)n, about, (double)s[0], (double)s[1]);
+}
+
+static void join_run(moments *m, int64_t n, const real *x)
+{
+    for (int64_t i = 0; i < n; i += SUM_BLOCK)
+        join_block(m, n - i < SUM_BLOCK ? n - i : SUM_BLOCK, x + i);
+}
+
+/* Adds up to SUM_BLOCK elements of g and g (x - about) to s. gamma NULL: 1. */
+INLINE void block_products(int64_t n, const real *g, const real *gamma, const real *x, real about,
+                           real rest, real s[2])
+{
+    real s1[ROW_LANES] = { 0 }, s2[ROW_LANES] = { 0 };
+    int64_t i = 0;
+    for (; i + ROW_LANES <= n; i += ROW_LANES)
+        for (int64_t l = 0; l < ROW_LANES; l++) {
+            const real h = gamma ? g[i + l] * gamma[i + l] : g[i + l];
+            s1[l] += h;
+            s2[l] += h * ((x[i + l] - about) - rest);
+        }
+    for (int64_t l = 0; l < n - i; l++) {
+        const real h = gamma ? g[i + l] * gamma[i + l] : g[i + l];
+        s1[l] += h;
+        s2[l] += h * ((x[i + l] - about) - rest);
+    }
+    for (int width = ROW_LANES / 2; width; width /= 2)
+        for (int l = 0; l < width; l++) {
+            s1[l] += s1[l + width];
+            s2[l] += s2[l + width];
+        }
+    s[0] = s1[0];
+    s[1] = s2[0];
+}
+
+static void add_to(double *total, int64_t n, int64_t i, double v)
+{
+    two_sum(&total[i], &total[n + i], v);
+}
+
+/* ---- rows ------------------------------------------------------------------------------------ */
+
+static standard row_standard(const tg__norm *p, int64_t n, const real *x)
+{
+    moments m = { .n = 0 };
+    if (p->centered) {
+        join_run(&m, n, x);
+        return standard_of(&m, p->epsilon);
+    }
+    double s[2] = { 0 };
+    sum_squares_row(n, x, 1, 0, 0, 0, s);
+    m.n = (double)n;
+    m.m2 = s[0] + s[1];
+    return standard_of(&m, p->epsilon);
+}
+
+static void norm_rows(const tg__norm *p, void *y_)
+{
+    const int64_t n = p->channels * p->inner;
+    const real *x = p->x;
+    real *restrict y = y_;
+    for (int64_t r = 0; r < p->outer * p->groups; r++, x += n, y += n) {
+        const real *const gamma = (const real *)p->gamma + r % p->groups * n;
+        const real *const beta = (const real *)p->beta + r % p->groups * n;
+        const standard s = row_standard(p, n, x);
+        if (p->centered)
+            for (int64_t i = 0; i < n; i++)
+                y[i] = ((x[i] - s.center) - s.rest) * s.scale * gamma[i] + beta[i];
+        else
+            for (int64_t i = 0; i < n; i++) y[i] = x[i] * s.scale * gamma[i];
+    }
+}
+
+static bool all_zero(int64_t n, const real *g)
+{
+    int other = 0;
+    for (int64_t i = 0; i < n; i++) other |= g[i] != 0;
+    return !other;
+}
+
+/* With h = g gamma, z = x - mean and means over the row:
+   dx += scale (h - mean h - z scale^2 mean (h z)). */
+static void norm_row_backward(const tg__norm *p, int64_t n, const real *x, const real *g,
+                              const real *gamma, real *restrict dx, standard s)
+{
+    double h[2] = { 0 }, hz[2] = { 0 };
+    for (int64_t i = 0; i < n; i += SUM_BLOCK) {
+        real part[2];
+        block_products(n - i < SUM_BLOCK ? n - i : SUM_BLOCK, g + i, gamma + i, x + i, s.center,
+                       s.rest, part);
+        two_sum(&h[0], &h[1], (double)part[0]);
+        two_sum(&hz[0], &hz[1], (double)part[1]);
+    }
+    const double scale = (double)s.scale, count = (double)n;
+    const real mean = p->centered ? (real)((h[0] + h[1]) / count) : 0;
+    const real slope = (real)((hz[0] + hz[1]) / count * scale * scale);
+    for (int64_t i = 0; i < n; i++)
+        dx[i] += s.scale * ((g[i] * gamma[i] - mean) - ((x[i] - s.center) - s.rest) * slope);
+}
+
+/* What a row adds to the gradients by gamma and beta, in blocks of rows. */
+static void row_parts(int64_t n, const real *x, const real *g, standard s, real *restrict gamma,
+                      real *restrict beta)
+{
+    for (int64_t i = 0; i < n; i++) {
+        gamma[i] += g[i] * (((x[i] - s.center) - s.rest) * s.scale);
+        beta[i] += g[i];
+    }
+}
+
+/* SUM_ROWS rows of one group are added before they go to the totals. */
+static void norm_rows_backward(const tg__norm *p, const tg__norm_gradients *d)
+{
+    const int64_t n = p->channels * p->inner, step = p->groups * n;
+    const bool parts = d->gamma || d->beta;
+    real *const gamma = p->work, *const beta = gamma + n;
+    for (int64_t k = 0; k < p->groups; k++)
+        for (int64_t r = 0; r < p->outer; r += SUM_ROWS) {
+            const int64_t end = p->outer - r < SUM_ROWS ? p->outer : r + SUM_ROWS;
+            for (int64_t i = 0; parts && i < n; i++) gamma[i] = beta[i] = 0;
+            for (int64_t q = r; q < end; q++) {
+                const int64_t at = q * step + k * n;
+                const real *const x = (const real *)p->x + at, *const g = (const real *)d->g + at;
+                if (all_zero(n, g)) continue;
+                const standard s = row_standard(p, n, x);
+                if (d->dx)
+                    norm_row_backward(p, n, x, g, (const real *)p->gamma + k * n,
+                                      (real *)d->dx + at, s);
+                if (parts) row_parts(n, x, g, s, gamma, beta);
+            }
+            for (int64_t i = 0; parts && i < n; i++) {
+                if (d->gamma) add_to(d->gamma, d->n, k * n + i, (double)gamma[i]);
+                if (d->beta) add_to(d->beta, d->n, k * n + i, (double)beta[i]);
+            }
+        }
+}
+
+/* ---- runs ------------------------------------------------------------------------------------ */
+
+/* A set of runs of n adjacent elements; run i begins at x + i * step and has gamma[i * channel]. */
+typedef struct set {
+    int64_t at, n, runs, step, first, channel;
+} set;
+
+/* Set i of a group normalization, or of one across. */
+static set set_of(const tg__norm *p, int64_t i, bool across)
+{
+    const int64_t n = p->inner, c = p->channels;
+    if (across) return (set){ i * n, n, p->outer, c * n, i, 0 };
+    return (set){ i * c * n, n, c, n, i % p->groups * c, 1 };
+}
+
+static void norm_sets(const tg__norm *p, void *y_, int64_t sets, bool across)
+{
+    for (int64_t i = 0; i < sets; i++) {
+        const set t = set_of(p, i, across);
+        const real *const x = (const real *)p->x + t.at;
+        real *const y = (real *)y_ + t.at;
+        moments m = { .n = 0 };
+        for (int64_t r = 0; r < t.runs; r++) join_run(&m, t.n, x + r * t.step);
+        const standard s = standard_of(&m, p->epsilon);
+        for (int64_t r = 0; r < t.runs; r++) {
+            const int64_t channel = t.first + r * t.channel;
+            const real a = ((const real *)p->gamma)[channel] * s.scale;
+            const real b = ((const real *)p->beta)[channel];
+            const real *const xr = x + r * t.step;
+            real *restrict const yr = y + r * t.step;
+            for (int64_t j = 0; j < t.n; j++) yr[j] = ((xr[j] - s.center) - s.rest) * a + b;
+        }
+    }
+}
+
+/* The moments of a set, and for each run the sums of g and of g (x - shift) in s. */
+static moments set_sums(const set *t, const real *x, const real *g, double *s)
+{
+    moments m = { .n = 0 };
+    for (int64_t r = 0; r < t->runs; r++, x += t->step, g += t->step) {
+        s[2 * r] = s[2 * r + 1] = 0;
+        for (int64_t i = 0; i < t->n; i += SUM_BLOCK) {
+            const int64_t n = t->n - i < SUM_BLOCK ? t->n - i : SUM_BLOCK;
+            real part[2];
+            join_block(&m, n, x + i);
+            block_products(n, g + i, NULL, x + i, m.shift, 0, part);
+            s[2 * r] += (double)part[0];
+            s[2 * r + 1] += (double)part[1];
+        }
+    }
+    return m;
+}
+
+static void norm_set_backward(const tg__norm *p, const tg__norm_gradients *d, const set *t)
+{
+    const real *x = (const real *)p->x + t->at, *g = (const real *)d->g + t->at;
+    double *const sums = p->work, h[2] = { 0 }, hz[2] = { 0 };
+    const moments m = set_sums(t, x, g, sums);
+    const standard s = standard_of(&m, p->epsilon);
+    for (int64_t r = 0; r < t->runs; r++) {
+        const int64_t channel = t->first + r * t->channel;
+        const double gamma = (double)((const real *)p->gamma)[channel];
+        const double beside = sums[2 * r + 1] - s.mean * sums[2 * r];
+        two_sum(&h[0], &h[1], gamma * sums[2 * r]);
+        two_sum(&hz[0], &hz[1], gamma * beside);
+        if (d->gamma) add_to(d->gamma, d->n, channel, beside * (double)s.scale);
+        if (d->beta) add_to(d->beta, d->n, channel, sums[2 * r]);
+    }
+    if (!d->dx) return;
+    const real mean = (real)((h[0] + h[1]) / m.n);
+    const real slope = (real)((hz[0] + hz[1]) / m.n * (double)s.scale * (double)s.scale);
+    real *restrict dx = (real *)d->dx + t->at;
+    for (int64_t r = 0; r < t->runs; r++, x += t->step, g += t->step, dx += t->step) {
+        const real gamma = ((const real *)p->gamma)[t->first + r * t->channel];
+        for (int64_t j = 0; j < t->n; j++)
+            dx[j] += s.scale * ((g[j] * gamma - mean) - ((x[j] - s.center) - s.rest) * slope);
+    }
+}
+
+static void norm_runs(const tg__norm *p, void *y)
+{
+    norm_sets(p, y, p->outer * p->groups, false);
+}
+
+static void norm_runs_backward(const tg__norm *p, const tg__norm_gradients *d)
+{
+    for (int64_t i = 0; i < p->outer * p->groups; i++) {
+        const set t = set_of(p, i, false);
+        norm_set_backward(p, d, &t);
+    }
+}
+
+/* ---- across ---------------------------------------------------------------------------------- */
+
+/* Short runs are seen as columns of (outer, channels inner): w of them, of whole channels. */
+typedef struct columns {
+    int64_t w, step, at;
+    moments m[TG__TILE];
+    double g[TG__TILE], gz[TG__TILE]; /* sums of g and of g (x - shift) */
+} columns;
+
+enum { SHORT_RUN = 16 };
+
+/* n rows of w columns: their sums about the means of these rows are joined to the moments. */
+static void join_rows(columns *t, int64_t n, const real *x)
+{
+    real about[TG__TILE] = { 0 }, s1[TG__TILE] = { 0 }, s2[TG__TILE] = { 0 };
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < t->w; j++) about[j] += x[i * t->step + j];
+    for (int64_t j = 0; j < t->w; j++) about[j] /= (real)n;
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < t->w; j++) {
+            const real v = x[i * t->step + j] - about[j];
+            s1[j] += v;
+            s2[j] += v * v;
+        }
+    for (int64_t j = 0; j < t->w; j++)
+        join(&t->m[j], (double)n, about[j], (double)s1[j], (double)s2[j]);
+}
+
+static void add_products(columns *t, int64_t n, const real *x, const real *g)
+{
+    real s1[TG__TILE] = { 0 }, s2[TG__TILE] = { 0 }, about[TG__TILE];
+    for (int64_t j = 0; j < t->w; j++) about[j] = t->m[j].shift;
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < t->w; j++) {
+            s1[j] += g[i * t->step + j];
+            s2[j] += g[i * t->step + j] * (x[i * t->step + j] - about[j]);
+        }
+    for (int64_t j = 0; j < t->w; j++) {
+        t->g[j] += (double)s1[j];
+        t->gz[j] += (double)s2[j];
+    }
+}
+
+/* One pass over the columns from at on; g may be NULL. */
+static void read_columns(const tg__norm *p, const real *g, columns *t)
+{
+    const real *const x = (const real *)p->x + t->at;
+    for (int64_t j = 0; j < t->w; j++) {
+        t->m[j] = (moments){ .n = 0 };
+        t->g[j] = t->gz[j] = 0;
+    }
+    for (int64_t i = 0; i < p->outer; i += SUM_ROWS) {
+        const int64_t n = p->outer - i < SUM_ROWS ? p->outer - i : SUM_ROWS;
+        join_rows(t, n, x + i * t->step);
+        if (g) add_products(t, n, x + i * t->step, g + t->at + i * t->step);
+    }
+}
+
+/* The columns of channel c, from column j of the tile on, as one set. */
+static moments channel_moments(const tg__norm *p, const columns *t, int64_t j)
+{
+    moments m = t->m[j];
+    for (int64_t k = 1; k < p->inner; k++) {
+        const moments *const o = &t->m[j + k];
+        join(&m, o->n, o->shift, o->mean * o->n, o->m2 + o->mean * o->mean * o->n);
+    }
+    return m;
+}
+
+/* Tiles of as many whole channels as fit. */
+static int64_t next_columns(const tg__norm *p, columns *t)
+{
+    const int64_t all = p->channels * p->inner, fit = TG__TILE / p->inner * p->inner;
+    t->step = all;
+    t->w = all - t->at < fit ? all - t->at : fit;
+    return t->w;
+}
+
+static void norm_columns(const tg__norm *p, void *y_)
+{
+    columns t = { .at = 0 };
+    for (; next_columns(p, &t) > 0; t.at += t.w) {
+        real center[TG__TILE], rest[TG__TILE], a[TG__TILE], b[TG__TILE];
+        read_columns(p, NULL, &t);
+        for (int64_t j = 0; j < t.w; j++) {
+            const int64_t c = (t.at + j) / p->inner;
+            const moments m = channel_moments(p, &t, j / p->inner * p->inner);
+            const standard s = standard_of(&m, p->epsilon);
+            center[j] = s.center;
+            rest[j] = s.rest;
+            a[j] = ((const real *)p->gamma)[c] * s.scale;
+            b[j] = ((const real *)p->beta)[c];
+        }
+        const real *x = (const real *)p->x + t.at;
+        real *restrict y = (real *)y_ + t.at;
+        for (int64_t i = 0; i < p->outer; i++, x += t.step, y += t.step)
+            for (int64_t j = 0; j < t.w; j++) y[j] = ((x[j] - center[j]) - rest[j]) * a[j] + b[j];
+    }
+}
+
+/* What the columns of a tile are multiplied with in dx += scale (g gamma - mean - z slope). */
+typedef struct slopes {
+    real center[TG__TILE], rest[TG__TILE], gamma[TG__TILE], scale[TG__TILE], mean[TG__TILE],
+        slope[TG__TILE];
+} slopes;
+
+/* Of the channel whose columns begin at j. */
+static void channel_slopes(const tg__norm *p, const tg__norm_gradients *d, const columns *t,
+                           int64_t j, slopes *o)
+{
+    const int64_t c = (t->at + j) / p->inner;
+    const moments m = channel_moments(p, t, j);
+    const standard s = standard_of(&m, p->epsilon);
+    const real gamma = ((const real *)p->gamma)[c];
+    double g = 0, gz = 0;
+    for (int64_t k = j; k < j + p->inner; k++) {
+        g += t->g[k];
+        gz += t->gz[k] + (((double)t->m[k].shift - (double)m.shift) - m.mean) * t->g[k];
+    }
+    if (d->gamma) add_to(d->gamma, d->n, c, gz * (double)s.scale);
+    if (d->beta) add_to(d->beta, d->n, c, g);
+    for (int64_t k = j; k < j + p->inner; k++) {
+        o->center[k] = s.center;
+        o->rest[k] = s.rest;
+        o->gamma[k] = gamma;
+        o->scale[k] = s.scale;
+        o->mean[k] = (real)((double)gamma * g / m.n);
+        o->slope[k] = (real)((double)gamma * gz / m.n * (double)s.scale * (double)s.scale);
+    }
+}
+
+static void norm_columns_backward(const tg__norm *p, const tg__norm_gradients *d)
+{
+    columns t = { .at = 0 };
+    for (; next_columns(p, &t) > 0; t.at += t.w) {
+        slopes o;
+        read_columns(p, d->g, &t);
+        for (int64_t j = 0; j < t.w; j += p->inner) channel_slopes(p, d, &t, j, &o);
+        if (!d->dx) continue;
+        const real *x = (const real *)p->x + t.at, *g = (const real *)d->g + t.at;
+        real *restrict dx = (real *)d->dx + t.at;
+        for (int64_t i = 0; i < p->outer; i++, x += t.step, g += t.step, dx += t.step)
+            for (int64_t j = 0; j < t.w; j++)
+                dx[j] += o.scale[j] * ((g[j] * o.gamma[j] - o.mean[j]) -
+                                       ((x[j] - o.center[j]) - o.rest[j]) * o.slope[j]);
+    }
+}
+
+static void norm_across(const tg__norm *p, void *y)
+{
+    if (p->inner < SHORT_RUN) norm_columns(p, y);
+    else norm_sets(p, y, p->channels, true);
+}
+
+static void norm_across_backward(const tg__norm *p, const tg__norm_gradients *d)
+{
+    if (p->inner < SHORT_RUN) {
+        norm_columns_backward(p, d);
+        return;
+    }
+    for (int64_t i = 0; i < p->channels; i++) {
+        const set t = set_of(p, i, true);
+        norm_set_backward(p, d, &t);
+    }
+}
+
+#define NORM_KERNELS                                                                               \
+    {                                                                                              \
+        .rows = norm_rows, .runs = norm_runs, .across = norm_across,                               \
+        .rows_backward = norm_rows_backward, .runs_backward = norm_runs_backward,                  \
+        .across_backward = norm_across_backward,                                                   \
+    }
