@@ -13,6 +13,8 @@
 
 #include <tapegrad.h>
 
+#include "values_elsewhere.h"
+
 #define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
 #define MOST 16384 /* elements of any tensor here */
 
@@ -186,6 +188,19 @@ static const example examples[] = {
     { "nll", { M(2, 3, -1, -2, -3, -4, -5, -6), V(2, 0) }, "reduction=none", .y = V(3, 4),
       .dx = { M(2, 3, 0, 0, -1, -2, 0, 0) } },
     { "nll", { V(-1, -2), S(1) }, .y = S(2), .dx = { V(0, -1) } },
+    { "nll", { M(2, 3, -1, -2, -3, -4, -5, -6), V(2, 0) }, "ignore_index=0", .y = S(3),
+      .dx = { M(2, 3, 0, 0, -1, 0, 0, 0) } },
+    { "nll", { M(2, 2, -1, NAN, -3, -4), V(-100, 0) }, "ignore_index=-100, reduction=none",
+      .y = V(0, 3), .dx = { M(2, 2, 0, 0, -2, 0) } },
+    { "nll", { M(2, 2, -1, -2, -3, -4), V(1, 1) }, "ignore_index=1", .y = S(NAN),
+      .dx = { M(2, 2, 0, 0, 0, 0) } },
+    { "nll", { M(2, 2, -1, -2, -3, -4), V(1, 1) }, "ignore_index=1, reduction=sum", .y = S(0) },
+    { "nll_weighted", { M(2, 3, -1, -2, -3, -4, -5, -6), V(2, 0), V(1, 2, 3) }, .y = S(3.25),
+      .dx = { M(2, 3, 0, 0, -0.75, -0.25, 0, 0), { 0 }, V(0.1875, 0, -0.0625) } },
+    { "nll_weighted", { M(2, 2, -1, -2, -INF, -4), V(1, 0), V(0, 3) }, "reduction=none",
+      .y = V(6, 0), .dx = { M(2, 2, 0, -3, 0, 0) } },
+    { "nll_weighted", { M(2, 2, -1, -2, -3, -4), V(1, 0), V(2, 3) }, "ignore_index=0",
+      .y = S(2), .dx = { M(2, 2, 0, -1, 0, 0), { 0 }, V(0, 0) } },
     { "cross_entropy", { M(2, 2, 1, 0, 0, 1), V(0, 0) }, .y = S(0.81326168751822284),
       .dx = { M(2, 2, -0.13447071068499756, 0.13447071068499756,
                       -0.36552928931500244, 0.36552928931500244) } },
@@ -194,6 +209,28 @@ static const example examples[] = {
     { "cross_entropy", { V(1000, 0), S(1) }, "reduction=sum", .y = S(1000), .dx = { V(1, -1) } },
     { "cross_entropy", { M(0, 2, NOTHING), EMPTY }, .y = S(NAN) },
     { "cross_entropy", { M(0, 2, NOTHING), EMPTY }, "reduction=sum", .y = S(0) },
+    { "cross_entropy", { M(2, 2, 1, 0, NAN, INF), V(0, -1) }, "ignore_index=-1",
+      .y = S(0.31326168751822284),
+      .dx = { M(2, 2, -0.26894142136999512, 0.26894142136999512, 0, 0) } },
+    { "cross_entropy", { M(1, 2, 1, 0), V(7) }, "ignore_index=7", .y = S(NAN),
+      .dx = { M(1, 2, 0, 0) } },
+    { "cross_entropy", { V(1, 0), S(1) }, "label_smoothing=0.5", .y = S(1.0632616875182228),
+      .dx = { V(0.48105857863000488, -0.48105857863000488) } },
+    { "cross_entropy_weighted", { M(2, 2, 1, 0, 0, 1), V(0, 0), V(2, 5) },
+      .y = S(0.81326168751822284), .dx = { M(2, 2, -0.13447071068499756, 0.13447071068499756,
+        -0.36552928931500244, 0.36552928931500244) } },
+    { "cross_entropy_weighted", { M(2, 2, 1, 0, 0, 1), V(0, 0), V(2, 5) }, "reduction=none",
+      .y = V(0.62652337503644567, 2.6265233750364456),
+      .dx = { M(2, 2, -0.53788284273999024, 0.53788284273999024, -2.9242343145200195,
+        2.9242343145200195), { 0 }, V(2.9397850625546684, 0) } },
+    { "cross_entropy_weighted", { V(1, 0), S(0), V(2, 4) }, "label_smoothing=0.5, reduction=sum",
+      .y = S(1.7831542187955571), .dx = { { 0 }, { 0 }, V(0.23494626563866713, 0.3283154218795557) } },
+    { "cross_entropy_soft", { V(1, 0), V(0.25, 0.75) }, .y = S(1.0632616875182228),
+      .dx = { V(0.48105857863000488, -0.48105857863000488),
+              V(0.31326168751822284, 1.3132616875182228) } },
+    { "cross_entropy_soft", { M(2, 2, 0, 0, 0, -INF), M(2, 2, 2, 0, 1, 0) }, "reduction=none",
+      .y = V(1.3862943611198906, 0), .dx = { M(2, 2, -1, 1, 0, 0) } },
+    { "cross_entropy_soft", { M(0, 2, NOTHING), M(0, 2, NOTHING) }, .y = S(NAN) },
     { "mse", { V(1, 2, 3), V(1, 4, 0) }, .y = S(13.0 / 3),
       .dx = { V(0, -4.0 / 3, 2), V(0, 4.0 / 3, -2) } },
     { "mse", { V(1, 2, 3), V(1, 4, 0) }, "reduction=sum", .y = S(13),
@@ -203,6 +240,21 @@ static const example examples[] = {
     { "l1", { V(1, 2, 3), V(1, 4, 0) }, .y = S(5.0 / 3),
       .dx = { V(0, -1.0 / 3, 1.0 / 3), V(0, 1.0 / 3, -1.0 / 3) } },
     { "l1", { V(1, 2, 3), S(2) }, "reduction=none", .y = V(1, 0, 1), .dx = { V(-1, 0, 3), S(-2) } },
+    { "huber", { V(1, 2, 3), V(1, 4, 0) }, .y = S(4.0 / 3),
+      .dx = { V(0, -1.0 / 3, 1.0 / 3), V(0, 1.0 / 3, -1.0 / 3) } },
+    { "huber", { V(1, 2, 3), V(1, 4, 0) }, "delta=2, reduction=sum", .y = S(6),
+      .dx = { V(0, -2, 2), V(0, 2, -2) } },
+    { "smooth_l1", { V(1, 2, 3), V(2, 4, 0) }, "beta=2, reduction=none", .y = V(0.25, 1, 2),
+      .dx = { V(-0.5, -2, 3), V(0.5, 2, -3) } },
+    { "smooth_l1", { V(1, 2), V(1, 0) }, "beta=0", .y = S(1), .dx = { V(0, 0.5), V(0, -0.5) } },
+    { "kl_div", { V(-1, 0), V(0.5, 0) }, "reduction=none", .y = V(0.15342640972002736, 0),
+      .dx = { V(-0.5, 0), V(1.3068528194400547, 0) } },
+    { "kl_div", { S(-INF), S(0) }, .y = S(0), .dx = { S(0), S(INF) } },
+    { "kl_div", { V(-1, -1), S(1) }, .y = S(1), .dx = { V(-0.5, -0.5), S(2) } },
+    { "hinge", { V(2, 0.5, 1, -1), V(1, 1, 1, 1) }, "reduction=none", .y = V(0, 0.5, 0, 2),
+      .dx = { V(0, -2, 0, -4), V(0, -1, 0, 4) } },
+    { "hinge", { V(-1, -1), V(-1, 1) }, .y = S(1), .dx = { V(0, -0.5), V(0, 0.5) } },
+    { "hinge", { S(NAN), S(1) }, .y = S(NAN) },
     { "bce", { V(0.5, 0.25), V(1, 0) }, "reduction=none",
       .y = V(0.69314718055994531, 0.28768207245178093),
       .dx = { V(-2, 8.0 / 3), V(0, 2.1972245773362194) } },
@@ -412,11 +464,18 @@ static const example examples[] = {
 };
 /* clang-format on */
 
+static bool is_tested_elsewhere(const char *name)
+{
+    for (int i = 0; i < COUNT(nets_operations); i++)
+        if (strcmp(nets_operations[i], name) == 0) return true;
+    return false;
+}
+
 Test(tensors, every_operation_that_is_not_elementwise_has_an_example)
 {
     tg_op_info info;
     for (int i = 0; tg_op_at(i, &info); i++) {
-        if (info.formula) continue;
+        if (info.formula || is_tested_elsewhere(info.name)) continue;
         int row = 0;
         while (row < COUNT(examples) && strcmp(examples[row].op, info.name)) row++;
         cr_expect(row < COUNT(examples), "%s has no example in this file", info.name);
@@ -1020,6 +1079,28 @@ static real binary_of_logit(real a, real b)
     return fmaxl(a, 0) + log1pl(expl(-fabsl(a))) - a * b;
 }
 
+static real huber_of_3(real a, real b)
+{
+    const real e = fabsl(a - b);
+    return e <= 0.3L ? e * e / 2 : 0.3L * (e - 0.15L);
+}
+
+static real smooth_l1_of_3(real a, real b)
+{
+    const real e = fabsl(a - b);
+    return e < 0.3L ? e * e / 0.6L : e - 0.15L;
+}
+
+static real divergence(real a, real b)
+{
+    return b * (logl(b) - a);
+}
+
+static real lacking(real a, real b)
+{
+    return fmaxl(0, 1 - a * b);
+}
+
 static const char *const reductions[] = { "mean", "sum", "none" };
 
 /* Makes a mean or a sum of n losses, and of their scales, in place; returns how many are left. */
@@ -1035,13 +1116,14 @@ static int64_t reduce(int reduction, real *y, real *scale, int64_t n)
 }
 
 /* a (2, 3, 5) and b (3, 1): each b goes with two rows of a. */
-static void check_pair_loss(const char *op, real (*f)(real, real), int reduction, tg_type type)
+static void check_pair_loss(const char *op, const char *more, real (*f)(real, real), int reduction,
+                            tg_type type)
 {
     enum { N = 30 };
     double a[N], b[3];
     real want[N], scale[N];
-    char attributes[32];
-    snprintf(attributes, sizeof attributes, "reduction=%s", reductions[reduction]);
+    char attributes[64];
+    snprintf(attributes, sizeof attributes, "reduction=%s%s", reductions[reduction], more);
     tg_tape *const t = new_tape(type);
     const tg_value x[] = { tg_param(t, draw(a, N, 0.1, 0.9), 2, 3, 5),
                            tg_param(t, draw(b, 3, 0, 1), 3, 1) };
@@ -1076,14 +1158,55 @@ static void check_class_loss(const char *op, bool normalised, int reduction, tg_
     tg_tape_free(t);
 }
 
+/* Scores (3, n), one label ignored. */
+static void check_weighted_entropy(int64_t n, double smoothing, int reduction, tg_type type)
+{
+    enum { ROWS = 3, MOST_CLASSES = 3000 };
+    static double x[ROWS * MOST_CLASSES], w[MOST_CLASSES];
+    static real p[MOST_CLASSES], unused[MOST_CLASSES];
+    const int label[ROWS] = { (int)n - 1, -1, 2 };
+    real want[ROWS] = { 0 }, scale[ROWS] = { 0 }, total = 0;
+    char attributes[96];
+    snprintf(attributes, sizeof attributes,
+             "reduction=%s, ignore_index=-1, label_smoothing=%g", reductions[reduction], smoothing);
+    tg_tape *const t = new_tape(type);
+    const tg_value v[] = { tg_param(t, draw(x, ROWS * n, -2, 2), ROWS, n), tg_index(t, label, ROWS),
+                           tg_param(t, draw(w, n, 0.5, 2), n) };
+    for (int i = 0; i < ROWS; i++) {
+        if (label[i] < 0) continue;
+        soft(x + i * n, 0, n, 1, 1, p, unused);
+        for (int j = 0; j < n; j++)
+            want[i] -= ((j == label[i] ? 1 - smoothing : 0) + smoothing / (real)n) * w[j] * logl(p[j]);
+        scale[i] = fmaxl(want[i], 4);
+        total += w[label[i]];
+    }
+    const int64_t left = reduce(reduction == TG_NONE ? TG_NONE : TG_SUM, want, scale, ROWS);
+    if (reduction == TG_MEAN) want[0] /= total, scale[0] /= total;
+    expect_all(tg_apply(t, "cross_entropy_weighted", v, 3, attributes), left, want, scale,
+               "cross_entropy_weighted(%s) of %lld classes", attributes, (long long)n);
+    tg_tape_free(t);
+}
+
+Test(tensors, cross_entropy_with_weights_and_smoothing_is_that_of_plain_loops)
+{
+    static const int64_t classes[] = { 3, 60, 1500, 3000 };
+    for (int i = 0; i < COUNT(classes); i++)
+        for (int k = 0; k < 12; k++)
+            check_weighted_entropy(classes[i], k / 6 ? 0.3 : 0, k % 3, k / 3 % 2 ? TG_F32 : TG_F64);
+}
+
 Test(tensors, losses_of_every_reduction_are_those_of_plain_loops)
 {
     for (int i = 0; i < 6; i++) {
         const tg_type type = i % 2 ? TG_F32 : TG_F64;
-        check_pair_loss("mse", squared_error, i / 2, type);
-        check_pair_loss("l1", absolute_error, i / 2, type);
-        check_pair_loss("bce", binary, i / 2, type);
-        check_pair_loss("bce_with_logits", binary_of_logit, i / 2, type);
+        check_pair_loss("mse", "", squared_error, i / 2, type);
+        check_pair_loss("l1", "", absolute_error, i / 2, type);
+        check_pair_loss("bce", "", binary, i / 2, type);
+        check_pair_loss("bce_with_logits", "", binary_of_logit, i / 2, type);
+        check_pair_loss("huber", ", delta=0.3", huber_of_3, i / 2, type);
+        check_pair_loss("smooth_l1", ", beta=0.3", smooth_l1_of_3, i / 2, type);
+        check_pair_loss("kl_div", "", divergence, i / 2, type);
+        check_pair_loss("hinge", "", lacking, i / 2, type);
         check_class_loss("nll", true, i / 2, type);
         check_class_loss("cross_entropy", false, i / 2, type);
     }
@@ -1202,4 +1325,67 @@ Test(tensors, views_of_index_tensors_hold_the_indices_of_their_positions)
     cr_expect(holds(tg_take(rows, tg_slice(x, .axis = 1, .step = -2)),
                     (const double[]){ 30, 10, 60, 40 }, 4));
     tg_tape_free(t);
+}
+
+/* ---- digits that f32 must not lose ----------------------------------------------------------- */
+
+/* The results are those of the operands, which f32 holds; a mean of them it does not hold. */
+Test(tensors, f32_keeps_the_digits_of_a_variance_beside_a_large_mean)
+{
+    enum { N = 1000 };
+    static double x[N], g[N];
+    real into[N], sum = 0;
+    draw(x, N, 10000, 10001);
+    for (int i = 0; i < N; i++) into[i] = x[i], sum += x[i];
+    const real want = variance(into, N, 1);
+    tg_tape *const t = new_tape(TG_F32);
+    const tg_value v = tg_param(t, x, N), y = tg_var(v);
+    cr_expect(fabsl(tg_item(y) - want) <= 4 * FLT_EPSILON * want, "%.9g, not %.9Lg", tg_item(y),
+              want);
+    cr_assert(tg_backward(y) && tg_grad_read(v, g, N));
+    for (int i = 0; i < N; i++) {
+        const real slope = 2 * (x[i] - sum / N) / (N - 1);
+        cr_expect(fabsl(g[i] - slope) <= FLT_EPSILON / (N - 1), "%d: %.9g, not %.9Lg", i, g[i],
+                  slope); /* 1 / (N - 1): the largest slope */
+    }
+    tg_tape_free(t);
+}
+
+Test(tensors, f32_keeps_the_digits_of_logsumexps_gradient_where_its_value_is_large)
+{
+    enum { N = 64 };
+    double x[N], g[N];
+    real sum = 0;
+    draw(x, N, 900, 904);
+    for (int i = 0; i < N; i++) sum += expl((real)x[i] - 900);
+    tg_tape *const t = new_tape(TG_F32);
+    const tg_value v = tg_param(t, x, N);
+    cr_assert(tg_backward(tg_logsumexp(v)) && tg_grad_read(v, g, N));
+    for (int i = 0; i < N; i++) {
+        const real want = expl((real)x[i] - 900) / sum;
+        cr_expect(fabsl(g[i] - want) <= 8 * FLT_EPSILON * want, "%d: %.9g, not %.9Lg", i, g[i], want);
+    }
+    tg_tape_free(t);
+}
+
+Test(tensors, the_gradient_of_a_subnormal_norm_is_finite_and_right)
+{
+    static const double sizes[] = { 1e-310, 1e-40 };
+    for (int i = 0; i < 4; i++) {
+        const tg_type type = i % 2 ? TG_F32 : TG_F64;
+        const double unit = sizes[i % 2], p = i / 2 ? 3 : 2;
+        tg_tape *const t = new_tape(type);
+        const double x[] = { 3 * unit, -4 * unit };
+        double g[2], want[2];
+        const tg_value v = tg_param(t, x, 2);
+        for (int k = 0; k < 2; k++) {
+            const double a = k ? -4 : 3, y = pow(pow(3, p) + pow(4, p), 1 / p);
+            want[k] = copysign(pow(fabs(a) / y, p - 1), a);
+        }
+        cr_assert(tg_backward(tg_norm(v, .p = p)) && tg_grad_read(v, g, 2));
+        for (int k = 0; k < 2; k++) /* 1e-40 has 17 bits in f32 */
+            cr_expect(fabs(g[k] - want[k]) <= 1e-4, "p = %g, %g: %.17g, not %.17g", p, unit, g[k],
+                      want[k]);
+        tg_tape_free(t);
+    }
 }
