@@ -267,7 +267,8 @@ static void plain_norm(const norm_case *k, const double *x, const double *gamma,
     memset(s, 0, sizeof s);
     memset(r, 0, sizeof *r);
     for (int64_t i = 0; i < n; i++) s[set_of(k, i)].n++, s[set_of(k, i)].mean += x[i];
-    for (int64_t i = 0; i < MOST_SETS; i++) s[i].mean = centered && s[i].n ? s[i].mean / s[i].n : 0;
+    for (int64_t i = 0; i < MOST_SETS; i++) 
+        s[i].mean = centered && s[i].n > 0 ? s[i].mean / s[i].n : 0;
     for (int64_t i = 0; i < n; i++) {
         statistics *const o = &s[set_of(k, i)];
         o->variance += (x[i] - o->mean) * (x[i] - o->mean) / o->n;

@@ -783,7 +783,7 @@ static inline real held(real e, real p)
 PAIR_LOSS(huber, huber(a - b, p), held(a - b, p), held(b - a, p))
 PAIR_LOSS(smooth_l1, smooth_l1(a - b, p), abs(a - b) < p ? (a - b) / p : sign(a - b),
           abs(a - b) < p ? (b - a) / p : sign(b - a))
-PAIR_LOSS(kl_div, (b == 0) & (a == a) ? 0 : b * (log(b) - a), -b, (b == 0 ? 0 : log(b) + 1) - a)
+PAIR_LOSS(kl_div, ((b == 0) & (a == a)) ? 0 : b * (log(b) - a), -b, (b == 0 ? 0 : log(b) + 1) - a)
 PAIR_LOSS(hinge, a * b >= 1 ? 0 : 1 - a * b, a *b >= 1 ? 0 : -b, a *b >= 1 ? 0 : -a)
 /* max(a, 0) - a b + log(1 + exp(-|a|)): softplus holds the first and the last. */
 PAIR_LOSS(bce_with_logits, softplus(a) - a * b, sigmoid(a) - b, -a)
