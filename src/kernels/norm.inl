@@ -182,6 +182,12 @@ static void row_parts(int64_t n, const real *x, const real *g, standard s, real 
     }
 }
 
+static void add_parts(double *restrict total, double *restrict rest, int64_t n,
+                      const real *restrict v)
+{
+    for (int64_t i = 0; i < n; i++) two_sum(&total[i], &rest[i], (double)v[i]);
+}
+
 /* SUM_ROWS rows of one group are added before they go to the totals. */
 static void norm_rows_backward(const tg__norm *p, const tg__norm_gradients *d)
 {
@@ -202,10 +208,8 @@ static void norm_rows_backward(const tg__norm *p, const tg__norm_gradients *d)
                                       (real *)d->dx + at, s);
                 if (parts) row_parts(n, x, g, s, gamma, beta);
             }
-            for (int64_t i = 0; parts && i < n; i++) {
-                if (d->gamma) add_to(d->gamma, d->n, k * n + i, (double)gamma[i]);
-                if (d->beta) add_to(d->beta, d->n, k * n + i, (double)beta[i]);
-            }
+            if (d->gamma) add_parts(d->gamma + k * n, d->gamma + d->n + k * n, n, gamma);
+            if (d->beta) add_parts(d->beta + k * n, d->beta + d->n + k * n, n, beta);
         }
 }
 
