@@ -468,6 +468,8 @@ static bool is_tested_elsewhere(const char *name)
 {
     for (int i = 0; i < COUNT(nets_operations); i++)
         if (strcmp(nets_operations[i], name) == 0) return true;
+    for (int i = 0; i < COUNT(conv_operations); i++)
+        if (strcmp(conv_operations[i], name) == 0) return true;
     return false;
 }
 

@@ -6,5 +6,8 @@
 /* test_values_nets.c */
 static const char *const nets_operations[] = { "layer_norm", "rms_norm", "group_norm", "batch_norm",
                                                "attention" };
+/* test_values_conv.c */
+static const char *const conv_operations[] = { "conv1d",           "conv2d",     "conv_transpose1d",
+                                               "conv_transpose2d", "max_pool2d", "avg_pool2d" };
 
 #endif

@@ -17,7 +17,7 @@ extern "C" {
 /* The end of an axis in a slice, whatever its length. */
 #define TG_END INT64_MAX
 
-/* A list of axes: sum(x, .axes = TG_AXES(0, 2)). (A bare {0, 2} could not tell {2} from {2, 0}.) */
+/* A list of axes, or of a number for each axis: sum(x, .axes = TG_AXES(0, 2)). (A bare {0, 2} could not tell {2} from {2, 0}.) */
 typedef struct tg_axes {
     int count;
     int axis[TG_MAX_RANK];
@@ -129,6 +129,68 @@ typedef struct tg_classes_attributes {
     int64_t classes; /* required: at least 1 */
 } tg_classes_attributes;
 #define TG_DEFAULTS_classes .classes = 0
+
+/* Convolutions. Each number holds for all axes of the kernel; strides, paddings, dilations, where
+   they are given, stand instead and have one number for each: .strides = TG_AXES(2, 1). */
+typedef struct tg_conv_attributes {
+    int stride;        /* default 1 */
+    tg_axes strides;   /* default none */
+    int padding;       /* default 0: zeros on either side */
+    tg_axes paddings;  /* default none */
+    int dilation;      /* default 1: the distance between the kernel's taps */
+    tg_axes dilations; /* default none */
+    int groups;        /* default 1: so many convolutions side by side, each with its channels */
+} tg_conv_attributes;
+#define TG_DEFAULTS_conv                                                                           \
+    .stride = 1, .strides = { 0, { 0 } }, .padding = 0, .paddings = { 0, { 0 } }, .dilation = 1,   \
+    .dilations = { 0, { 0 } }, .groups = 1
+
+/* Transposed convolutions: those of the convolution that they are the transpose of, and how many
+   positions it did not reach at the end of each axis. */
+typedef struct tg_conv_transpose_attributes {
+    int stride;             /* default 1 */
+    tg_axes strides;        /* default none */
+    int padding;            /* default 0: what is cut off on either side */
+    tg_axes paddings;       /* default none */
+    int output_padding;     /* default 0; less than stride or dilation */
+    tg_axes output_paddings; /* default none */
+    int dilation;           /* default 1 */
+    tg_axes dilations;      /* default none */
+    int groups;             /* default 1 */
+} tg_conv_transpose_attributes;
+#define TG_DEFAULTS_conv_transpose                                                                 \
+    .stride = 1, .strides = { 0, { 0 } }, .padding = 0, .paddings = { 0, { 0 } },                  \
+    .output_padding = 0, .output_paddings = { 0, { 0 } }, .dilation = 1,                           \
+    .dilations = { 0, { 0 } }, .groups = 1
+
+/* Pooling by the largest element of each window. */
+typedef struct tg_max_pool_attributes {
+    int kernel_size;      /* required: at least 1 */
+    tg_axes kernel_sizes; /* or this: one number for each axis */
+    int stride;           /* default 0: the kernel's size */
+    tg_axes strides;      /* default none */
+    int padding;          /* default 0; at most half of the kernel. It is never the largest */
+    tg_axes paddings;     /* default none */
+    int dilation;         /* default 1 */
+    tg_axes dilations;    /* default none */
+} tg_max_pool_attributes;
+#define TG_DEFAULTS_max_pool                                                                       \
+    .kernel_size = 0, .kernel_sizes = { 0, { 0 } }, .stride = 0, .strides = { 0, { 0 } },          \
+    .padding = 0, .paddings = { 0, { 0 } }, .dilation = 1, .dilations = { 0, { 0 } }
+
+/* Pooling by the mean of each window. */
+typedef struct tg_avg_pool_attributes {
+    int kernel_size;        /* required: at least 1 */
+    tg_axes kernel_sizes;   /* or this: one number for each axis */
+    int stride;             /* default 0: the kernel's size */
+    tg_axes strides;        /* default none */
+    int padding;            /* default 0; at most half of the kernel */
+    tg_axes paddings;       /* default none */
+    bool count_include_pad; /* default true: padding counts as zeros; false: it does not count */
+} tg_avg_pool_attributes;
+#define TG_DEFAULTS_avg_pool                                                                       \
+    .kernel_size = 0, .kernel_sizes = { 0, { 0 } }, .stride = 0, .strides = { 0, { 0 } },          \
+    .padding = 0, .paddings = { 0, { 0 } }, .count_include_pad = true
 
 /* What a loss makes of its elements. */
 typedef enum tg_reduction { TG_MEAN, TG_SUM, TG_NONE } tg_reduction;

@@ -19,6 +19,7 @@ typedef double real;
 #include "kernels/copy.inl"
 #include "kernels/index.inl"
 #include "kernels/matmul.inl"
+#include "kernels/window.inl"
 #include "kernels/formula.h" /* gives names of libm another meaning: no header may follow */
 #include "kernels/map.inl"
 #include "kernels/reduce.inl"
@@ -36,4 +37,5 @@ const tg__kernels TABLE = {
     .matmul = MATMUL_KERNELS,
     .reduce = REDUCE_KERNELS,
     .norm = NORM_KERNELS,
+    .window = WINDOW_KERNELS,
 };

@@ -17,6 +17,7 @@
 #NAME, TYPE, offsetof(tg_##KIND##_attributes, NAME)                                        \
     }
 #define KIND(NAME, ...)                                                                            \
+    _Static_assert(sizeof(tg_##NAME##_attributes) <= TG__ATTRIBUTES_BYTES, "too large");           \
     const tg__attributes tg__attributes_##NAME = {                                                 \
         .name = #NAME,                                                                             \
         .size = sizeof(tg_##NAME##_attributes),                                                    \
@@ -34,6 +35,17 @@ const tg__attributes tg__attributes_strided = { .name = "strided",
                                                 .size = sizeof(tg_strided_attributes),
                                                 .defaults = &(const tg_strided_attributes){
                                                     TG_DEFAULTS_strided } };
+
+const tg__attributes tg__attributes_conv_weight = {
+    .name = "conv_weight",
+    .size = sizeof(tg_conv_weight_attributes),
+    .defaults = &(const tg_conv_weight_attributes){ TG_DEFAULTS_conv_weight }
+};
+const tg__attributes tg__attributes_avg_pool_shares = {
+    .name = "avg_pool_shares",
+    .size = sizeof(tg_avg_pool_shares_attributes),
+    .defaults = &(const tg_avg_pool_shares_attributes){ TG_DEFAULTS_avg_pool_shares }
+};
 
 /* clang-format off */
 KIND(reduce, FIELD(reduce, axis, TG__INT), FIELD(reduce, axes, TG__AXES),
@@ -53,6 +65,22 @@ KIND(roll, FIELD(roll, axis, TG__INT), FIELD(roll, shift, TG__INT64))
 KIND(pad, FIELD(pad, axis, TG__INT), FIELD(pad, before, TG__INT64), FIELD(pad, after, TG__INT64),
      FIELD(pad, value, TG__DOUBLE))
 KIND(classes, FIELD(classes, classes, TG__INT64))
+KIND(conv, FIELD(conv, stride, TG__INT), FIELD(conv, strides, TG__AXES),
+     FIELD(conv, padding, TG__INT), FIELD(conv, paddings, TG__AXES), FIELD(conv, dilation, TG__INT),
+     FIELD(conv, dilations, TG__AXES), FIELD(conv, groups, TG__INT))
+KIND(conv_transpose, FIELD(conv_transpose, stride, TG__INT),
+     FIELD(conv_transpose, strides, TG__AXES), FIELD(conv_transpose, padding, TG__INT),
+     FIELD(conv_transpose, paddings, TG__AXES), FIELD(conv_transpose, output_padding, TG__INT),
+     FIELD(conv_transpose, output_paddings, TG__AXES), FIELD(conv_transpose, dilation, TG__INT),
+     FIELD(conv_transpose, dilations, TG__AXES), FIELD(conv_transpose, groups, TG__INT))
+KIND(max_pool, FIELD(max_pool, kernel_size, TG__INT), FIELD(max_pool, kernel_sizes, TG__AXES),
+     FIELD(max_pool, stride, TG__INT), FIELD(max_pool, strides, TG__AXES),
+     FIELD(max_pool, padding, TG__INT), FIELD(max_pool, paddings, TG__AXES),
+     FIELD(max_pool, dilation, TG__INT), FIELD(max_pool, dilations, TG__AXES))
+KIND(avg_pool, FIELD(avg_pool, kernel_size, TG__INT), FIELD(avg_pool, kernel_sizes, TG__AXES),
+     FIELD(avg_pool, stride, TG__INT), FIELD(avg_pool, strides, TG__AXES),
+     FIELD(avg_pool, padding, TG__INT), FIELD(avg_pool, paddings, TG__AXES),
+     FIELD(avg_pool, count_include_pad, TG__BOOL))
 KIND(loss, FIELD(loss, reduction, TG__REDUCTION))
 KIND(triangular, FIELD(triangular, upper, TG__BOOL), FIELD(triangular, transpose, TG__BOOL),
      FIELD(triangular, unit, TG__BOOL))

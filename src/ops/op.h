@@ -139,6 +139,9 @@ typedef struct tg__attributes {
     tg__field field[10];
 } tg__attributes;
 
+/* Room for any that can be given as text. */
+enum { TG__ATTRIBUTES_BYTES = 256 };
+
 /* One per attribute struct of tapegrad/attributes.h, defined in attributes.c. */
 extern const tg__attributes tg__attributes_none, tg__attributes_reduce, tg__attributes_softmax, tg__attributes_axis,
     tg__attributes_every, tg__attributes_last, tg__attributes_swap, tg__attributes_span, tg__attributes_slice,
@@ -147,6 +150,11 @@ extern const tg__attributes tg__attributes_none, tg__attributes_reduce, tg__attr
     tg__attributes_smooth_l1, tg__attributes_labels, tg__attributes_smoothed, tg__attributes_targets,
     tg__attributes_normalize, tg__attributes_groups, tg__attributes_attention, tg__attributes_custom,
     tg__attributes_strided, tg__attributes_list;
+    tg__attributes_last, tg__attributes_every, tg__attributes_swap, tg__attributes_span, tg__attributes_slice,
+    tg__attributes_select, tg__attributes_offset, tg__attributes_roll, tg__attributes_pad, tg__attributes_list,
+    tg__attributes_classes, tg__attributes_loss, tg__attributes_strided, tg__attributes_custom,
+    tg__attributes_conv, tg__attributes_conv_transpose, tg__attributes_conv_weight,
+    tg__attributes_max_pool, tg__attributes_avg_pool, tg__attributes_avg_pool_shares;
 
 /* A user's operation: see custom.c. */
 typedef struct tg_custom_attributes {
@@ -171,6 +179,20 @@ typedef struct tg_targets_attributes {
     double label_smoothing;
 } tg_targets_attributes;
 #define TG_DEFAULTS_targets .classes = 0, .ignore_index = TG_NO_INDEX, .label_smoothing = 0.0
+/* The gradients of conv1d and conv2d by the kernel, and of avg_pool2d: what is not to be seen from
+   their operands. */
+typedef struct tg_conv_weight_attributes {
+    tg_conv_attributes conv;
+    int axes; /* of the kernel */
+    int64_t kernel[2];
+} tg_conv_weight_attributes;
+#define TG_DEFAULTS_conv_weight .conv = { TG_DEFAULTS_conv }, .axes = 2, .kernel = { 1, 1 }
+
+typedef struct tg_avg_pool_shares_attributes {
+    tg_avg_pool_attributes pool;
+    int64_t length[2]; /* of the last axes of what is pooled */
+} tg_avg_pool_shares_attributes;
+#define TG_DEFAULTS_avg_pool_shares .pool = { TG_DEFAULTS_avg_pool }, .length = { 1, 1 }
 
 struct tg__op {
     const char *name;
