@@ -1,0 +1,217 @@
+/* Convolutions: the library against loops by hand, and against the rate of its own matrix product.
+
+   The loops are those that vectorise well: the innermost runs along a row of the result. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <tapegrad.h>
+
+#include "timing.h"
+
+enum { REPEATS = 7 };
+
+/* Square images and kernels, the padding that keeps the size at stride 1. */
+typedef struct layer {
+    int images, in, out, side, kernel, stride;
+} layer;
+
+static const layer layers[] = {
+    { 64, 1, 8, 8, 3, 1 },    { 64, 1, 16, 28, 5, 1 },   { 16, 16, 32, 14, 3, 1 },
+    { 2, 64, 64, 56, 3, 1 },  { 2, 128, 128, 28, 3, 2 }, { 4, 256, 256, 14, 3, 1 },
+    { 8, 256, 256, 7, 3, 1 }, { 2, 256, 64, 56, 1, 1 },  { 1, 3, 64, 224, 7, 2 },
+};
+
+static int padding(const layer *l)
+{
+    return l->kernel / 2;
+}
+
+static int result_side(const layer *l)
+{
+    return (l->side + 2 * padding(l) - l->kernel) / l->stride + 1;
+}
+
+/* ---- by hand --------------------------------------------------------------------------------- */
+
+/* The windows of a row that see an element through tap j: from ... to - 1. */
+static void seen(const layer *l, int j, int *from, int *to)
+{
+    *from = 0, *to = result_side(l);
+    while (*from < *to && *from * l->stride - padding(l) + j < 0) ++*from;
+    while (*to > *from && (*to - 1) * l->stride - padding(l) + j >= l->side) --*to;
+}
+
+/* For each row of the result and each tap of each channel: G, W and X are positions in g, w and x,
+   for windows FROM ... TO - 1, whose elements are STRIDE apart. */
+#define EACH_ROW(L, ...)                                                                           \
+    {                                                                                              \
+        const int n_ = result_side(L), STRIDE = (L)->stride;                                       \
+        for (int b_ = 0; b_ < (L)->images; b_++)                                                   \
+            for (int o_ = 0; o_ < (L)->out; o_++)                                                  \
+                for (int c_ = 0; c_ < (L)->in; c_++)                                               \
+                    for (int i_ = 0; i_ < (L)->kernel; i_++)                                       \
+                        for (int j_ = 0; j_ < (L)->kernel; j_++) {                                 \
+                            int FROM, TO;                                                          \
+                            seen(L, j_, &FROM, &TO);                                               \
+                            const int W =                                                          \
+                                ((o_ * (L)->in + c_) * (L)->kernel + i_) * (L)->kernel + j_;       \
+                            for (int r_ = 0; r_ < n_; r_++) {                                      \
+                                const int s_ = r_ * STRIDE - padding(L) + i_;                      \
+                                if (s_ < 0 || s_ >= (L)->side) continue;                           \
+                                const int G = ((b_ * (L)->out + o_) * n_ + r_) * n_;               \
+                                const int X = ((b_ * (L)->in + c_) * (L)->side + s_) * (L)->side - \
+                                              padding(L) + j_;                                     \
+                                __VA_ARGS__                                                        \
+                            }                                                                      \
+                        }                                                                          \
+    }
+
+#define BY_HAND(TYPE)                                                                              \
+    static void forward_##TYPE(const layer *l, const TYPE *x, const TYPE *w, TYPE *restrict y)     \
+    {                                                                                              \
+        memset(y, 0, sizeof *y *(size_t)(l->images * l->out * result_side(l) * result_side(l)));   \
+        EACH_ROW(l, for (int k = FROM; k < TO; k++) y[G + k] += w[W] * x[X + k * STRIDE];)         \
+    }                                                                                              \
+    static void backward_##TYPE(const layer *l, const TYPE *x, const TYPE *w, const TYPE *g,       \
+                                TYPE *restrict dx, TYPE *restrict dw)                              \
+    {                                                                                              \
+        memset(dx, 0, sizeof *dx *(size_t)(l->images * l->in * l->side * l->side));                \
+        memset(dw, 0, sizeof *dw *(size_t)(l->out * l->in * l->kernel * l->kernel));               \
+        EACH_ROW(                                                                                  \
+            l, TYPE sum = 0; for (int k = FROM; k < TO; k++) {                                     \
+                dx[X + k * STRIDE] += w[W] * g[G + k];                                             \
+                sum += x[X + k * STRIDE] * g[G + k];                                               \
+            } dw[W] += sum;)                                                                       \
+    }
+BY_HAND(float)
+BY_HAND(double)
+
+/* ---- both ------------------------------------------------------------------------------------ */
+
+typedef struct work {
+    const layer *l;
+    tg_type type;
+    tg_tape *tape;
+    tg_mark mark;
+    tg_value x, w;
+    double *ones;                   /* a cotangent */
+    void *px, *pw, *py, *pdx, *pdw; /* by hand */
+} work;
+
+static void do_work(int way, void *user)
+{
+    const work *const k = user;
+    const bool both = way % 2;
+    if (way < 2) {
+        const tg_value y =
+            tg_conv2d(k->x, k->w, 0, .stride = k->l->stride, .padding = padding(k->l));
+        if (both) tg_backward_with(y, &(tg_backward_options){ .cotangent = k->ones });
+        tg_release(k->mark);
+    } else if (k->type == TG_F32) {
+        forward_float(k->l, k->px, k->pw, k->py);
+        if (both) backward_float(k->l, k->px, k->pw, k->py, k->pdx, k->pdw);
+    } else {
+        forward_double(k->l, k->px, k->pw, k->py);
+        if (both) backward_double(k->l, k->px, k->pw, k->py, k->pdx, k->pdw);
+    }
+}
+
+/* The loops take up to a thousand times as long: the shortest of three runs will do. */
+static double shortest(int way, work *k)
+{
+    double best = 0;
+    for (int i = 0; i < 3; i++) {
+        const double start = now_ns();
+        do_work(way, k);
+        const double ns = now_ns() - start;
+        if (i == 0 || ns < best) best = ns;
+    }
+    return best;
+}
+
+static void *elements(tg_type type, int n)
+{
+    void *const p = calloc((size_t)n, type == TG_F32 ? sizeof(float) : sizeof(double));
+    if (!p) exit(1);
+    for (int i = 0; i < n; i++)
+        if (type == TG_F32) ((float *)p)[i] = (float)(i % 7) - 3;
+        else ((double *)p)[i] = i % 7 - 3;
+    return p;
+}
+
+static void measure(const layer *l, tg_type type)
+{
+    const int n = result_side(l), nx = l->images * l->in * l->side * l->side;
+    const int nw = l->out * l->in * l->kernel * l->kernel, ny = l->images * l->out * n * n;
+    work k = { l,
+               type,
+               tg_tape_new(&(tg_tape_options){ .type = type }),
+               { 0 },
+               { 0 },
+               { 0 },
+               malloc(sizeof(double) * (size_t)ny),
+               elements(type, nx),
+               elements(type, nw),
+               elements(type, ny),
+               elements(type, nx),
+               elements(type, nw) };
+    for (int i = 0; i < ny && k.ones; i++) k.ones[i] = 1;
+    const int64_t dim[] = { l->images, l->in, l->side, l->side };
+    const int64_t wdim[] = { l->out, l->in, l->kernel, l->kernel };
+    k.x = tg_leaf_new(k.tape, TG_PARAMETER, type, k.px, 4, dim, NULL);
+    k.w = tg_leaf_new(k.tape, TG_PARAMETER, type, k.pw, 4, wdim, NULL);
+    k.mark = tg_tape_mark(k.tape);
+    timing t[2];
+    time_ways(2, do_work, &k, REPEATS, t);
+    const double loops[] = { shortest(2, &k), shortest(3, &k) };
+    const double flops = 2.0 * ny * l->in * l->kernel * l->kernel;
+    char text[64];
+    snprintf(text, sizeof text, "%d x %d, %d -> %d, %d/%d", l->images, l->side, l->in, l->out,
+             l->kernel, l->stride);
+    printf("  %-26s %9.0f %7.1f %6.1f  %9.0f %7.1f %6.1f\n", text, t[0].median / 1e3,
+           flops / t[0].median, loops[0] / t[0].median, t[1].median / 1e3, 3 * flops / t[1].median,
+           loops[1] / t[1].median);
+    fflush(stdout);
+    if (tg_error_of(k.tape)) exit(1);
+    tg_tape_free(k.tape);
+    free(k.ones), free(k.px), free(k.pw), free(k.py), free(k.pdx), free(k.pdw);
+}
+
+/* ---- the matrix product ---------------------------------------------------------------------- */
+
+enum { SIDE = 768 };
+
+static void multiply(int way, void *user)
+{
+    const tg_value *const x = user;
+    const tg_mark mark = tg_tape_mark(x->tape);
+    (void)way;
+    tg_matmul(*x, *x);
+    tg_release(mark);
+}
+
+static void measure_product(tg_type type)
+{
+    tg_tape *const t = tg_tape_new(&(tg_tape_options){ .type = type });
+    void *const data = elements(type, SIDE * SIDE);
+    tg_value x = tg_leaf_new(t, TG_INPUT, type, data, 2, (const int64_t[]){ SIDE, SIDE }, NULL);
+    timing product;
+    time_ways(1, multiply, &x, REPEATS, &product);
+    printf("\n%s: a matrix product of side %d has %.1f GFLOP/s\n"
+           "  images x side, channels,         value GFLOP/s x loops   gradient GFLOP/s x loops\n"
+           "  kernel/stride                       us                 too, us\n",
+           type == TG_F32 ? "f32" : "f64", SIDE, 2.0 * SIDE * SIDE * SIDE / product.median);
+    tg_tape_free(t);
+    free(data);
+}
+
+int main(void)
+{
+    print_machine();
+    for (int i = 0; i < 2; i++) {
+        const tg_type type = i ? TG_F64 : TG_F32;
+        measure_product(type);
+        for (size_t j = 0; j < sizeof layers / sizeof *layers; j++) measure(&layers[j], type);
+    }
+    return 0;
+}
