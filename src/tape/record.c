@@ -427,7 +427,6 @@ tg_value tg_apply(tg_tape *t, const char *name, const tg_value *x, int n, const 
     if (!x || n < 1) return tg__error(t, TG_ERROR_ARGUMENT, op->name, NULL, "no operands given");
     union {
         max_align_t align;
-        char byte[sizeof(tg_list_attributes) + sizeof(tg_reduce_attributes) + sizeof(tg_einsum_attributes)];
         char byte[TG__ATTRIBUTES_BYTES];
     } room;
     char message[MESSAGE];
