@@ -81,7 +81,7 @@ static bool measure(int code, double *ones)
         r.x[i] = operand(r.tape, tg__letter(op->letters, i), &s);
     }
     r.mark = tg_tape_mark(r.tape);
-    const bool gradient = op->kind == TG__VIEW || strpbrk(op->letters, "ln") != NULL;
+    const bool gradient = op->kind == TG__VIEW || strpbrk(op->letters, "lnc") != NULL;
     timing t[2];
     time_ways(gradient ? 2 : 1, work, &r, REPEATS, t);
     printf("  %-16s %10.0f", op->name, t[0].median);

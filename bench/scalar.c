@@ -26,7 +26,7 @@ typedef struct task {
     int sample[WAYS];
 } task;
 
-static double uniform(unsigned *seed)
+static double random_number(unsigned *seed)
 {
     *seed = *seed * 1664525u + 1013904223u;
     return (double)(*seed >> 8) / (1 << 24) * 2 - 1;
@@ -38,9 +38,9 @@ static task *new_task(void)
     if (!k) exit(1);
     unsigned seed = 1;
     for (size_t i = 0; i < sizeof k->parameters / sizeof(double); i++)
-        ((double *)&k->parameters)[i] = uniform(&seed);
+        ((double *)&k->parameters)[i] = random_number(&seed);
     for (int s = 0; s < SAMPLES; s++) {
-        for (int i = 0; i < INPUTS; i++) k->x[s][i] = uniform(&seed);
+        for (int i = 0; i < INPUTS; i++) k->x[s][i] = random_number(&seed);
         k->label[s] = s % OUTPUTS;
     }
     for (int w = 0; w < WAYS; w++)

@@ -34,7 +34,7 @@ TestSuite(derivatives, .init = quiet, .fini = count);
 
 static bool is_differentiable(const trial *t)
 {
-    return strpbrk(tg__ops[t->op]->letters, "ln");
+    return strpbrk(tg__ops[t->op]->letters, "lnc");
 }
 
 /* ---- first order ----------------------------------------------------------------------------- */
@@ -167,7 +167,7 @@ static void corners_agree(int op)
 Test(derivatives, elementwise_ops_at_every_combination_of_corners)
 {
     for (int op = FIRST_OP; op < tg__op_count; op++)
-        if (tg__ops[op]->kind == TG__MAP && strpbrk(tg__ops[op]->letters, "ln")) corners_agree(op);
+        if (tg__ops[op]->kind == TG__MAP && strpbrk(tg__ops[op]->letters, "lnc")) corners_agree(op);
 }
 
 /* ---- forward mode ----------------------------------------------------------------------------- */

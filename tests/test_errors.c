@@ -170,6 +170,80 @@ Test(errors, axes_that_are_not_there_are_told)
     FAILS_PLAIN(TG_ERROR_SHAPE, "dim: there is no axis -3 in shape (2, 3)", tg_dim(A, -3));
 }
 
+Test(errors, orders_and_parts_that_there_are_not_are_told)
+{
+    FAILS(TG_ERROR_SHAPE, "sort: there is no axis 2 in shape (2, 3)", tg_sort(A, .axis = 2));
+    FAILS(TG_ERROR_SHAPE, "argsort: there is no axis -1 in shape ()", tg_argsort(x));
+    FAILS(TG_ERROR_SHAPE, "topk: there is no axis 2 in shape (2, 3)", tg_topk(A, .axis = 2));
+    FAILS(TG_ERROR_ARGUMENT, "topk: k is 4, axis 1 of shape (2, 3) has 3 elements",
+          tg_topk(A, .k = 4));
+    FAILS(TG_ERROR_ARGUMENT, "argtopk: k is -1, axis 0 of shape (2, 3) has 2 elements",
+          tg_argtopk(A, .k = -1, .axis = 0));
+    FAILS(TG_ERROR_SHAPE, "median: there is no axis 5 in a tensor of rank 2",
+          tg_median(A, .axis = 5));
+    FAILS(TG_ERROR_SHAPE, "cumprod: there is no axis 2 in shape (2, 3)", tg_cumprod(A, .axis = 2));
+    FAILS(TG_ERROR_SHAPE, "logcumsumexp: there is no axis -3 in shape (2, 3)",
+          tg_logcumsumexp(A, .axis = -3));
+    FAILS(TG_ERROR_SHAPE, "split: there is no axis 2 in shape (2, 3)", tg_split(A, .axis = 2));
+    FAILS(TG_ERROR_SHAPE, "split: axis 1 of length 3 has no 2 equal parts",
+          tg_split(A, .axis = 1, .parts = 2));
+    FAILS(TG_ERROR_SHAPE, "split: axis 0 of length 2 has no 0 equal parts",
+          tg_split(A, .parts = 0));
+    FAILS(TG_ERROR_INDEX, "split: part 2 of 2", tg_split(A, .parts = 2, .index = 2));
+    FAILS(TG_ERROR_INDEX, "split: part -3 of 2", tg_split(A, .parts = 2, .index = -3));
+    tg_value part[2] = { x, x };
+    FAILS(TG_ERROR_SHAPE, "split: axis 1 of length 3 has no 2 equal parts",
+          EXPECT(!tg_split_all(A, 1, 2, part)));
+    EXPECT(part[0].generation == 0 && part[1].generation == 0);
+    FAILS(TG_ERROR_SHAPE, "split: axis 1 of length 3 has no 0 equal parts",
+          EXPECT(!tg_split_all(A, 1, 0, part)));
+}
+
+Test(errors, ranges_and_draws_that_make_no_sense_are_told)
+{
+    FAILS(TG_ERROR_ARGUMENT,
+          "arange: from 0 to 1 in steps of 0: numbers must be finite, the step not 0, and no more "
+          "than 2147483647 fit into a tensor",
+          tg_arange(t, 0, 1, 0));
+    FAILS(TG_ERROR_ARGUMENT,
+          "arange: from 0 to 1e+10 in steps of 1: numbers must be finite, the step not 0, and no "
+          "more than 2147483647 fit into a tensor",
+          tg_arange(t, 0, 1e10, 1));
+    FAILS(TG_ERROR_ARGUMENT,
+          "arange: from 0 to inf in steps of inf: numbers must be finite, the step not 0, and no "
+          "more than 2147483647 fit into a tensor",
+          tg_arange(t, 0, (double)INFINITY, (double)INFINITY));
+    FAILS(TG_ERROR_ARGUMENT, "linspace: from 0 to nan: both and their distance must be finite",
+          tg_linspace(t, 0, (double)NAN, 3));
+    FAILS(TG_ERROR_SHAPE,
+          "leaf: shape (-1) has a negative axis or too many elements (more than 2147483647)",
+          tg_linspace(t, 0, 1, -1));
+    FAILS(TG_ERROR_SHAPE,
+          "leaf: shape (-2, 3) has a negative axis or too many elements (more than 2147483647)",
+          tg_eye(t, -2, 3));
+    FAILS(TG_ERROR_ARGUMENT,
+          "uniform: from 1 to 0: both and their distance must be finite, in this order",
+          tg_uniform(t, 1, 1, 0, 3));
+    FAILS(TG_ERROR_ARGUMENT,
+          "uniform: from -1e+308 to 1e+308: both and their distance must be finite, in this order",
+          tg_uniform(t, 1, -1e308, 1e308, 3));
+    FAILS(TG_ERROR_ARGUMENT,
+          "normal: mean 0, standard deviation -1: both must be finite, the latter not negative",
+          tg_normal(t, 1, 0, -1, 3));
+    FAILS(TG_ERROR_ARGUMENT, "bernoulli: p is 1.5, which is no probability",
+          tg_bernoulli(t, 1, 1.5, 3));
+    FAILS(TG_ERROR_SHAPE,
+          "index: shape (-1) has a negative axis or too many elements (more than 2147483647)",
+          tg_permutation(t, 1, -1));
+    FAILS(TG_ERROR_ARGUMENT, "dropout: p is -0.1, which is no probability",
+          tg_dropout(A, .p = -0.1));
+    FAILS(TG_ERROR_ARGUMENT, "dropout: p is nan, which is no probability",
+          tg_dropout(A, .p = (double)NAN));
+    EXPECT(tg_uniform(NULL, 1, 0, 1, 3).generation == 0 && reports == 1);
+    EXPECT(strstr(told, "leaf: the tape is NULL"));
+    reports = 0;
+}
+
 Test(errors, the_largest_of_nothing_is_an_error)
 {
     const tg_value none = tg_param(t, NULL, 0, 3);
@@ -327,6 +401,15 @@ Test(errors, types_that_do_not_fit_are_told)
     FAILS(TG_ERROR_TYPE,
           "index_select: operand 2 has elements of type f64, where an index tensor (i64) is wanted",
           tg_index_select(A, x));
+    FAILS(TG_ERROR_TYPE,
+          "cast: operand 1 has elements of type f64, where an index tensor (i64) is wanted",
+          tg_cast(A));
+    FAILS(TG_ERROR_TYPE, "cat: operand 2 has elements of type i64, where f64 is wanted",
+          tg_cat(TG_VALUES(A, rows)));
+    FAILS(TG_ERROR_TYPE, "stack: operand 2 has elements of type f64, where i64 is wanted",
+          tg_stack(TG_VALUES(rows, A)));
+    FAILS(TG_ERROR_TYPE, "sort: operand 1 has elements of type i64, where f64 is wanted",
+          tg_sort(rows));
     FAILS_PLAIN(TG_ERROR_TYPE, "data: the elements are of type f64, not f32", tg_data_f32(A));
     FAILS_PLAIN(TG_ERROR_TYPE, "data: the elements are of type i64, not f64", tg_data(rows));
     FAILS_PLAIN(TG_ERROR_TYPE, "data: the elements are of type f64, not i64", tg_data_i64(A));
@@ -338,8 +421,8 @@ Test(errors, types_that_do_not_fit_are_told)
     const int i[6] = { 0, 0, 0, 0, 0, 0 };
     FAILS(TG_ERROR_TYPE, "set: floats given for a leaf of type i64", tg_set(rows, d, 3));
     FAILS(TG_ERROR_TYPE, "set: integers given for a leaf of type f64", tg_set(A, i, 6));
-    FAILS(TG_ERROR_TYPE, "index: integers have 4 or 8 bytes, not 2",
-          tg_index_new(t, 2, d, 0, NULL, TG_HERE));
+    FAILS(TG_ERROR_TYPE, "index: integers have 1, 2, 4 or 8 bytes, not 3",
+          tg_index_new(t, 3, d, 0, NULL, TG_HERE));
     FAILS(TG_ERROR_TYPE, "leaf: data must be double or float",
           tg_leaf_new(t, TG_PARAMETER, TG_I64, i, 0, NULL, TG_HERE));
     const float f[1] = { 1 };

@@ -191,6 +191,33 @@ typedef struct tg_avg_pool_attributes {
 #define TG_DEFAULTS_avg_pool                                                                       \
     .kernel_size = 0, .kernel_sizes = { 0, { 0 } }, .stride = 0, .strides = { 0, { 0 } },          \
     .padding = 0, .paddings = { 0, { 0 } }, .count_include_pad = true
+/* An order along one axis. */
+typedef struct tg_order_attributes {
+    int axis;        /* default -1 */
+    bool descending; /* default false: the smallest first */
+} tg_order_attributes;
+#define TG_DEFAULTS_order .axis = -1, .descending = false
+/* The first k along one axis. */
+typedef struct tg_topk_attributes {
+    int64_t k;    /* default 1; at most the axis' length */
+    int axis;     /* default -1 */
+    bool largest; /* default true: the largest first; false: the smallest first */
+} tg_topk_attributes;
+#define TG_DEFAULTS_topk .k = 1, .axis = -1, .largest = true
+/* One of several equal parts of an axis. */
+typedef struct tg_split_attributes {
+    int axis;      /* default 0 */
+    int64_t parts; /* default 1; must divide the axis' length */
+    int64_t index; /* default 0, which part; negative counts from the back */
+} tg_split_attributes;
+#define TG_DEFAULTS_split .axis = 0, .parts = 1, .index = 0
+/* Which elements are dropped: whether one is follows from seed, run and its position alone. */
+typedef struct tg_dropout_attributes {
+    double p;     /* default 0.5: the probability of being dropped, 0 ... 1 */
+    int64_t seed; /* default 0 */
+    int64_t run;  /* default 0; another run drops others */
+} tg_dropout_attributes;
+#define TG_DEFAULTS_dropout .p = 0.5, .seed = 0, .run = 0
 
 /* What a loss makes of its elements. */
 typedef enum tg_reduction { TG_MEAN, TG_SUM, TG_NONE } tg_reduction;

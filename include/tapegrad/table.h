@@ -10,7 +10,7 @@ extern "C" {
 #endif
 
 /* One operation. letters has one per operand: l the result is linear in it, n it is not, 0 no
-   gradient, i an index tensor; a last * repeats the letter before it. attributes names the struct
+   gradient, i an index tensor, c copied (linear, and integers give integers); a last * repeats the letter before it. attributes names the struct
    tg_NAME_attributes, or is "none". formula and derivative are those of an elementwise operation,
    else NULL. All static. */
 typedef struct tg_op_info {

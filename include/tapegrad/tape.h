@@ -61,8 +61,9 @@ TG_API tg_value tg_leaf_new(tg_tape *tape, tg_leaf kind, tg_type data_type, cons
 TG_API tg_value tg_leaf_view(tg_tape *tape, tg_leaf kind, tg_type data_type, const void *data,
                              int rank, const int64_t *shape, const tg_site *site);
 
-/* A leaf of integers (TG_I64): labels, rows, positions. bytes is the size of one element of data: 4
-   or 8, signed. */
+/* A leaf of integers (TG_I64): labels, rows, positions. bytes is the size of one element of data: 1,
+   2, 4 or 8, and TG_UNSIGNED added to it if those are unsigned. */
+enum { TG_UNSIGNED = 16 };
 TG_API tg_value tg_index_new(tg_tape *tape, size_t bytes, const void *data, int rank,
                              const int64_t *shape, const tg_site *site);
 
@@ -74,6 +75,28 @@ TG_API tg_value tg_number_new(tg_tape *tape, double value, const tg_site *site);
 /* A constant of the given shape with every element the same. */
 TG_API tg_value tg_full_new(tg_tape *tape, double value, int rank, const int64_t *shape,
                             const tg_site *site);
+
+/* Constants: start, start + step, ... without stop, as NumPy's arange; n numbers from start to stop,
+   both included; ones on the main diagonal of zeros (n, m). */
+TG_API tg_value tg_arange_new(tg_tape *tape, double start, double stop, double step,
+                              const tg_site *site);
+TG_API tg_value tg_linspace_new(tg_tape *tape, double start, double stop, int64_t n,
+                                const tg_site *site);
+TG_API tg_value tg_eye_new(tg_tape *tape, int64_t n, int64_t m, const tg_site *site);
+
+/* Inputs with random elements: uniform in lo ... hi without hi; normal; 1 with probability p, else 0.
+   The same seed gives the same elements, in any program and on any tape (f32: the f64 ones, rounded);
+   another seed, or another of these functions, gives others that have nothing to do with them. To
+   learn such a leaf, ask for its gradient: tg_want_gradient. */
+TG_API tg_value tg_uniform_new(tg_tape *tape, uint64_t seed, double lo, double hi, int rank,
+                               const int64_t *shape, const tg_site *site);
+TG_API tg_value tg_normal_new(tg_tape *tape, uint64_t seed, double mean, double std, int rank,
+                              const int64_t *shape, const tg_site *site);
+TG_API tg_value tg_bernoulli_new(tg_tape *tape, uint64_t seed, double p, int rank,
+                                 const int64_t *shape, const tg_site *site);
+
+/* An index tensor with 0 ... n - 1 in random order. */
+TG_API tg_value tg_permutation_new(tg_tape *tape, uint64_t seed, int64_t n, const tg_site *site);
 
 /* Overwrites a leaf with n elements, row-major; n must be its size. Values recorded from the old
    contents are then out of date: tg_backward refuses them until tg_forward or a new recording. Only
@@ -122,6 +145,10 @@ TG_API void tg_no_grad_end(tg_tape *tape);
 
 /* The same value without its history: no gradient flows through it. A view, not a copy. */
 TG_API tg_value tg_detach_at(tg_value value, const tg_site *site);
+
+/* Fills part[0] ... part[parts - 1] with equal parts of an axis of x, which are views. False, and
+   null values, if there are no such parts. */
+TG_API bool tg_split_all_at(tg_value x, int axis, int parts, tg_value *part, const tg_site *site);
 
 /* ---- forward and backward -------------------------------------------------------------------- */
 

@@ -20,7 +20,19 @@ extern "C" {
 #define TG_MAX_RANK 8
 
 /* What a value's elements are. Index tensors (labels, rows) are TG_I64 and have no gradient. */
-typedef enum tg_type { TG_F64, TG_F32, TG_I64, TG__I32 /* of data passed in only */ } tg_type;
+typedef enum tg_type {
+    TG_F64,
+    TG_F32,
+    TG_I64,
+    /* of data passed in only: */
+    TG__I8,
+    TG__I16,
+    TG__I32,
+    TG__U8,
+    TG__U16,
+    TG__U32,
+    TG__U64
+} tg_type;
 
 /* A tape: an append-only list of recorded operations with the values that they made (tape.h). */
 typedef struct tg_tape tg_tape;

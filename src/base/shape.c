@@ -69,6 +69,18 @@ tg__shape tg__broadcast_to(const tg__shape *x, const tg__shape *y)
     return out;
 }
 
+tg__shape tg__shape_part(const tg__shape *s, unsigned axes)
+{
+    tg__shape out = { .type = s->type, .n = 1 };
+    for (int i = 0; i < s->rank; i++) {
+        if (!(axes & 1u << i)) continue;
+        out.dim[out.rank] = s->dim[i];
+        out.stride[out.rank++] = s->stride[i];
+        out.n *= s->dim[i];
+    }
+    return out;
+}
+
 char *tg__shape_text(const tg__shape *s, char *text, size_t size)
 {
     size_t used = 0;

@@ -56,6 +56,9 @@ bool tg__broadcast(const tg__shape *a, const tg__shape *b, tg__shape *y);
 /* x seen with y's dimensions: strides of repeated axes are 0. x must broadcast to y. */
 tg__shape tg__broadcast_to(const tg__shape *x, const tg__shape *y);
 
+/* s's axes among the given ones (bits), with their strides. */
+tg__shape tg__shape_part(const tg__shape *s, unsigned axes);
+
 /* Writes "(2, 3)" into text, which has room for size characters. Returns text. */
 char *tg__shape_text(const tg__shape *s, char *text, size_t size);
 #define TG__SHAPE_TEXT(s)                                                                          \

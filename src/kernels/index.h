@@ -1,4 +1,4 @@
-/* Kernels of index ops and of running sums: see index.inl. */
+/* Kernels of index ops: see index.inl. */
 #ifndef TG_KERNELS_INDEX_H
 #define TG_KERNELS_INDEX_H
 
@@ -15,8 +15,6 @@ typedef struct tg__index_kernels {
     tg__pick_kernel *gather;      /* y = picked x */
     tg__pick_kernel *gather_add;  /* y += picked x */
     tg__pick_kernel *scatter_add; /* picked x += y */
-    void (*cumsum)(int64_t n, void *y, ptrdiff_t sy, const void *x,
-                   ptrdiff_t sx); /* y[j] += x[0] + ... + x[j] */
 } tg__index_kernels;
 
 #endif

@@ -3,6 +3,8 @@
    it. */
 #include "kernels/kernels.h"
 
+#include <math.h>
+
 #define JOIN_(a, b, c) a##b##_##c
 #define JOIN(a, b, c) JOIN_(a, b, c)
 #define TEXT_(x) #x
@@ -20,6 +22,7 @@ typedef double real;
 #include "kernels/index.inl"
 #include "kernels/matmul.inl"
 #include "kernels/window.inl"
+#include "kernels/scan.inl"
 #include "kernels/formula.h" /* gives names of libm another meaning: no header may follow */
 #include "kernels/map.inl"
 #include "kernels/reduce.inl"
@@ -38,4 +41,5 @@ const tg__kernels TABLE = {
     .reduce = REDUCE_KERNELS,
     .norm = NORM_KERNELS,
     .window = WINDOW_KERNELS,
+    .scan = SCAN_KERNELS,
 };

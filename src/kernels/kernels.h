@@ -12,6 +12,7 @@
 #include "kernels/norm.h"
 #include "kernels/reduce.h"
 #include "kernels/window.h"
+#include "kernels/scan.h"
 #include "maps_index.h" /* generated: TG__MAPS, the number of elementwise ops */
 
 /* y[i] = f(x0[i], x1[i], x2[i]); y has stride 1 and overlaps no operand. */
@@ -37,6 +38,7 @@ typedef struct tg__kernels {
     tg__reduce_kernels reduce;
     tg__norm_kernels norm;
     tg__window_kernels window;
+    tg__scan_kernels scan;
 } tg__kernels;
 
 /* The kernels for TG_F64 or TG_F32 at the best level this machine has, or at the level that the

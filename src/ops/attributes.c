@@ -95,6 +95,12 @@ KIND(targets, FIELD(targets, classes, TG__INT64), FIELD(targets, ignore_index, T
 KIND(normalize, FIELD(normalize, epsilon, TG__DOUBLE))
 KIND(groups, FIELD(groups, groups, TG__INT64), FIELD(groups, epsilon, TG__DOUBLE))
 KIND(attention, FIELD(attention, causal, TG__BOOL), FIELD(attention, scale, TG__DOUBLE))
+KIND(order, FIELD(order, axis, TG__INT), FIELD(order, descending, TG__BOOL))
+KIND(topk, FIELD(topk, k, TG__INT64), FIELD(topk, axis, TG__INT), FIELD(topk, largest, TG__BOOL))
+KIND(split, FIELD(split, axis, TG__INT), FIELD(split, parts, TG__INT64),
+     FIELD(split, index, TG__INT64))
+KIND(dropout, FIELD(dropout, p, TG__DOUBLE), FIELD(dropout, seed, TG__INT64),
+     FIELD(dropout, run, TG__INT64))
 /* clang-format on */
 
 /* The struct is the list: its one field, called item in text, is all of it. */

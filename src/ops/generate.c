@@ -223,8 +223,8 @@ static void read_row(const char *text, const char *macro, const char *open)
     r->attributes = r->map ? "none" : r->view ? a[1] : a[2];
     r->doc = r->map ? a[2] : r->view ? a[2] : a[3];
     r->operands = count_operands(r->letters);
-    if (r->operands != -1 && strspn(r->letters, "ln0i") != strlen(r->letters))
-        die(text, open, "letters are l, n, 0 and i, not \"%s\"", r->letters);
+    if (r->operands != -1 && strspn(r->letters, "ln0ic") != strlen(r->letters))
+        die(text, open, "letters are l, n, 0, i and c, not \"%s\"", r->letters);
     if (!r->map) return;
     if (r->operands != forms[f].operands)
         die(text, open, "%s needs %d letters", a[0], forms[f].operands);
@@ -478,7 +478,12 @@ static void write_short_h(void)
         "#define constant(...) tg_constant(__VA_ARGS__)\n#define index(...) tg_index(__VA_ARGS__)\n"
         "#define scalar(...) tg_scalar(__VA_ARGS__)\n#define number(...) tg_number(__VA_ARGS__)\n"
         "#define zeros(...) tg_zeros(__VA_ARGS__)\n#define ones(...) tg_ones(__VA_ARGS__)\n"
-        "#define full(...) tg_full(__VA_ARGS__)\n#define detach(x) tg_detach(x)\n\n");
+        "#define full(...) tg_full(__VA_ARGS__)\n#define arange(...) tg_arange(__VA_ARGS__)\n"
+        "#define linspace(...) tg_linspace(__VA_ARGS__)\n#define eye(...) tg_eye(__VA_ARGS__)\n"
+        "#define uniform(...) tg_uniform(__VA_ARGS__)\n#define normal(...) tg_normal(__VA_ARGS__)\n"
+        "#define bernoulli(...) tg_bernoulli(__VA_ARGS__)\n"
+        "#define permutation(...) tg_permutation(__VA_ARGS__)\n"
+        "#define detach(x) tg_detach(x)\n\n");
     each(short_macro);
     for (int i = 0; i < n_rows; i++)
         if (rows[i].packed)

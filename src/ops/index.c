@@ -392,6 +392,32 @@ CASES(take, { .n = 2, .x = { TENSOR(-2, 2, 3, 4), TENSOR(0, 11, 2, 5) } },
       { .n = 2, .x = { SCALAR(-2, 2), TENSOR(0, 0, 3) } },
       { .n = 2, .x = { TENSOR(-2, 2, 0), TENSOR(0, 0, 2, 0) } })
 
+TG_OP_ZERO(cast, "i", none, "integers as numbers of the tape's type, which have no gradient")
+SHAPE(cast)
+{
+    *y = *c->x[0].s;
+    y->type = TG_F64; /* of the tape's floating type */
+    return TG_OK;
+}
+
+FORWARD(cast)
+{
+    const bool single = c->y.s->type == TG_F32;
+    int64_t at = 0;
+    tg__walk w;
+    tg__walk_begin(&w, 1, c->x);
+    do {
+        const int64_t *x = (const int64_t *)(void *)w.p[0];
+        for (int64_t j = 0; j < w.n; j++, at++) {
+            if (single) ((float *)c->y.p)[at] = (float)x[j * w.stride[0]];
+            else ((double *)c->y.p)[at] = (double)x[j * w.stride[0]];
+        }
+    } while (tg__walk_next(&w));
+    return TG_OK;
+}
+CASES(cast, { .n = 1, .x = { TENSOR(-3, 3, 2, 3) } }, { .n = 1, .x = { SCALAR(0, 9) } },
+      { .n = 1, .x = { TENSOR(0, 0, 0) } })
+
 TG_OP_ZERO(one_hot, "i", classes,
            "1 where the index points along a new last axis of that many classes, 0 elsewhere")
 SHAPE(one_hot)

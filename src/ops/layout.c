@@ -1,7 +1,6 @@
 /* Shape ops. The views come first: they change how an array is looked at and move nothing. Then
    the copies: ops that move elements to other places, where the gradient is the same movement
-   backwards, so each is described once and run in both directions (see flow). Last, running
-   sums. */
+   backwards, so each is described once and run in both directions (see flow). */
 #include "ops/op.h"
 
 /* Where a new axis goes, in 0 ... rank; -1 if there is no such place, or no room for one more
@@ -330,6 +329,35 @@ static tg_code enter_axis(const tg__call *c, int axis, int64_t *index)
     return TG_OK;
 }
 
+TG_VIEW(split, split, "one of several equal parts of an axis")
+VIEW(split)
+{
+    const tg_split_attributes *a = c->attributes;
+    const tg__shape *x = c->x[0].s;
+    const int axis = tg__axis(a->axis, x->rank);
+    if (axis < 0) return tg__no_axis(c, a->axis, x);
+    if (a->parts < 1 || x->dim[axis] % a->parts)
+        return tg__fail(c, TG_ERROR_SHAPE, "axis %d of length %lld has no %lld equal parts", axis,
+                        (long long)x->dim[axis], (long long)a->parts);
+    if (a->index < -a->parts || a->index >= a->parts)
+        return tg__fail(c, TG_ERROR_INDEX, "part %lld of %lld", (long long)a->index,
+                        (long long)a->parts);
+    const int64_t index = a->index + (a->index < 0 ? a->parts : 0);
+    *y = *x;
+    y->dim[axis] /= a->parts;
+    *offset = x->n ? index * y->dim[axis] * x->stride[axis] : 0;
+    return TG_OK;
+}
+CASES(split,
+      { .n = 1,
+        .x = { TENSOR(-2, 2, 6, 2) },
+        .attributes = ATTRIBUTES(split, .parts = 3, .index = 1) },
+      { .n = 1,
+        .x = { TENSOR(-2, 2, 2, 4) },
+        .attributes = ATTRIBUTES(split, .axis = -1, .parts = 2, .index = -1) },
+      { .n = 1, .x = { TENSOR(-2, 2, 3) } },
+      { .n = 1, .x = { TENSOR(-2, 2, 0, 2) }, .attributes = ATTRIBUTES(split, .parts = 2) })
+
 TG_VIEW(select, select, "one position of one axis, which vanishes")
 VIEW(select)
 {
@@ -471,7 +499,7 @@ static tg__array part(tg__array a, int axis, range r, tg__shape *s)
     return (tg__array){ s, s->n ? (char *)a.p + skip : a.p };
 }
 
-TG_OP(contiguous, "l", none, "the same with elements adjacent in row-major order: a copy")
+TG_OP(contiguous, "c", none, "the same with elements adjacent in row-major order: a copy")
 SHAPE(contiguous)
 {
     *y = *c->x[0].s;
@@ -498,7 +526,7 @@ DERIVATIVE(contiguous) { d->dx[0] = d->g; }
 CASES(contiguous, { .n = 1, .x = { TENSOR(-2, 2, 2, 3) } }, { .n = 1, .x = { SCALAR(-2, 2) } },
       { .n = 1, .x = { TENSOR(-2, 2, 2, 0) } })
 
-TG_OP(cat, "l*", axis, "operands one behind the other along an axis that they have")
+TG_OP(cat, "c*", axis, "operands one behind the other along an axis that they have")
 SHAPE(cat)
 {
     const tg_axis_attributes *a = c->attributes;
@@ -561,7 +589,7 @@ CASES(cat, { .n = 3, .x = { TENSOR(-2, 2, 2, 3), TENSOR(-2, 2, 1, 3), TENSOR(-2,
         .attributes = ATTRIBUTES(axis, .axis = -2) },
       { .n = 1, .x = { TENSOR(-2, 2, 3) } })
 
-TG_OP(stack, "l*", axis, "operands of one shape side by side along a new axis")
+TG_OP(stack, "c*", axis, "operands of one shape side by side along a new axis")
 SHAPE(stack)
 {
     const tg_axis_attributes *a = c->attributes;
@@ -918,71 +946,6 @@ CASES(triu, { .n = 1, .x = { TENSOR(-2, 2, 2, 3, 3) } },
       { .n = 1, .x = { TENSOR(-2, 2, 4, 3) }, .attributes = ATTRIBUTES(offset, .offset = -2) },
       { .n = 1, .x = { TENSOR(-2, 2, 3, 4) }, .attributes = ATTRIBUTES(offset, .offset = 1) },
       { .n = 1, .x = { TENSOR(-2, 2, 0, 3) } })
-
-/* ---- running sums ---------------------------------------------------------------------------- */
-
-TG_OP(cumsum, "l", last, "running sums along one axis")
-SHAPE(cumsum)
-{
-    const tg_last_attributes *a = c->attributes;
-    *y = *c->x[0].s;
-    return tg__axis(a->axis, y->rank) < 0 ? tg__no_axis(c, a->axis, y) : TG_OK;
-}
-
-/* y += running sums of x along an axis. */
-static void cumsum_lines(const tg__kernels *k, tg__array y, tg__array x, int axis)
-{
-    const int64_t n = x.s->dim[axis];
-    const ptrdiff_t sy = y.s->stride[axis], sx = x.s->stride[axis];
-    const ptrdiff_t size = (ptrdiff_t)tg__type_size(x.s->type);
-    if (x.s->n == 0) return;
-    tg__shape s[2];
-    tg__walk w;
-    tg__walk_begin(&w, 2,
-                   (const tg__array[]){ part(y, axis, (range){ 0, 1 }, &s[0]),
-                                        part(x, axis, (range){ 0, 1 }, &s[1]) });
-    do {
-        for (int64_t j = 0; j < w.n; j++)
-            k->index.cumsum(n, w.p[0] + j * w.stride[0] * size, sy, w.p[1] + j * w.stride[1] * size,
-                            sx);
-    } while (tg__walk_next(&w));
-}
-
-FORWARD(cumsum)
-{
-    fill(c->k, c->y, 0.0);
-    cumsum_lines(c->k, c->y, c->x[0],
-                 tg__axis(((const tg_last_attributes *)c->attributes)->axis, c->y.s->rank));
-    return TG_OK;
-}
-
-/* a seen backwards along an axis. s becomes its shape. */
-static tg__array reversed(tg__array a, int axis, tg__shape *s)
-{
-    const ptrdiff_t last = (a.s->dim[axis] - 1) * a.s->stride[axis];
-    *s = *a.s;
-    s->stride[axis] = -s->stride[axis];
-    return (tg__array){ s, s->n ? (char *)a.p + last * (ptrdiff_t)tg__type_size(s->type) : a.p };
-}
-
-/* Each element is in its own sum and in all later ones: sums of g from the back. */
-BACKWARD(cumsum)
-{
-    const int axis = tg__axis(((const tg_last_attributes *)c->attributes)->axis, c->y.s->rank);
-    const flow f = backward_of(c, 0);
-    tg__shape s[2];
-    cumsum_lines(c->k, reversed(f.x, axis, &s[0]), reversed(f.y, axis, &s[1]), axis);
-    return TG_OK;
-}
-DERIVATIVE(cumsum)
-{
-    const tg_last_attributes *const a = d->attributes;
-    const tg_every_attributes *const along = ATTRIBUTES(every, .axis = a->axis);
-    d->dx[0] = d_flip(d, d_cumsum(d, d_flip(d, d->g, along), a), along);
-}
-
-CASES(cumsum, { .n = 1, .x = { TENSOR(-2, 2, 2, 5) } }, { .n = 1, .x = { TENSOR(-2, 2, 3, 0) } },
-      { .n = 1, .x = { TENSOR(-2, 2, 3, 2, 2) }, .attributes = ATTRIBUTES(last, .axis = 0) })
 
 /* ---- parts of derivatives -------------------------------------------------------------------- */
 

@@ -2,7 +2,7 @@
    family's file, as CONTRIBUTING.md shows. The generator (generate.c) reads those files and makes everything else of them.
 
    Letters, one per operand: l the result is linear (or affine) in it, n it is not, 0 its gradient is zero, i it is an index
-   tensor, a it may be either (n, or i for integers); a last '*' repeats the letter before it (any number of operands).
+   tensor, a it may be either (n, or i for integers), c its elements are copied (l, and integers give integers); a last '*' repeats the letter before it (any number of operands).
 
    Rules know no tape: they get arrays, and report what is wrong with tg__fail. */
 #ifndef TG_OPS_OP_H
@@ -39,6 +39,10 @@ __attribute__((format(printf, 3, 4))) tg_code tg__fail(const tg__call *c, tg_cod
 
 /* The same for an axis that s does not have. */
 tg_code tg__no_axis(const tg__call *c, int axis, const tg__shape *s);
+
+/* Of ops with tg_reduce_attributes: the axes that a call reduces, as bits; the shape of its result. */
+tg_code tg__reduced_axes(const tg__call *c, unsigned *axes);
+tg_code tg__reduced_shape(const tg__call *c, tg__shape *y);
 
 /* Memory for the duration of one rule, aligned to 64 bytes; NULL when there is none (return TG_ERROR_MEMORY then). */
 void *tg__scratch(const tg__call *c, size_t bytes);
@@ -96,6 +100,9 @@ tg_value tg__zeros(const tg__derivation *d, const tg__shape *s);
 tg_value tg__reshaped(const tg__derivation *d, tg_value x, int rank, const int64_t *dim);
 tg_value tg__broadcasted(const tg__derivation *d, tg_value x, const tg__shape *s);
 
+/* Of ops with tg_reduce_attributes: v, of y's shape, with the reduced axes as axes of length 1. */
+tg_value tg__kept(const tg__derivation *d, tg_value v);
+
 /* ---- rows ------------------------------------------------------------------------------------------------------------- */
 
 /* Operands for the generated checks: for each operand its range (indices: whole numbers lo ... hi) and shape; and what
@@ -151,6 +158,10 @@ extern const tg__attributes tg__attributes_none, tg__attributes_reduce, tg__attr
     tg__attributes_smooth_l1, tg__attributes_labels, tg__attributes_smoothed, tg__attributes_targets,
     tg__attributes_normalize, tg__attributes_groups, tg__attributes_attention, tg__attributes_custom,
     tg__attributes_strided, tg__attributes_conv_weight, tg__attributes_avg_pool_shares, tg__attributes_list;
+    tg__attributes_last, tg__attributes_every, tg__attributes_swap, tg__attributes_span, tg__attributes_slice,
+    tg__attributes_select, tg__attributes_offset, tg__attributes_roll, tg__attributes_pad, tg__attributes_list,
+    tg__attributes_classes, tg__attributes_loss, tg__attributes_strided, tg__attributes_custom,
+    tg__attributes_order, tg__attributes_topk, tg__attributes_split, tg__attributes_dropout;
 
 /* A user's operation: see custom.c. */
 typedef struct tg_custom_attributes {

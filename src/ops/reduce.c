@@ -37,8 +37,7 @@ struct fold {
 
 /* ---- axes and shapes ------------------------------------------------------------------------- */
 
-/* The axes that a call reduces, as bits. */
-static tg_code reduced_axes(const tg__call *c, unsigned *axes)
+tg_code tg__reduced_axes(const tg__call *c, unsigned *axes)
 {
     const tg_reduce_attributes *const a = c->attributes;
     const int rank = c->x[0].s->rank, count = a->axes.count;
@@ -61,12 +60,12 @@ static tg_code reduced_axes(const tg__call *c, unsigned *axes)
     return TG_OK;
 }
 
-static tg_code reduced_shape(const tg__call *c, tg__shape *y)
+tg_code tg__reduced_shape(const tg__call *c, tg__shape *y)
 {
     const tg_reduce_attributes *const a = c->attributes;
     const tg__shape *const x = c->x[0].s;
     unsigned axes;
-    const tg_code code = reduced_axes(c, &axes);
+    const tg_code code = tg__reduced_axes(c, &axes);
     if (code != TG_OK) return code;
     y->type = x->type;
     y->rank = 0;
@@ -80,25 +79,12 @@ static tg_code reduced_shape(const tg__call *c, tg__shape *y)
 /* The same for ops that have no result without elements. */
 static tg_code reduced_shape_of_some(const tg__call *c, tg__shape *y)
 {
-    const tg_code code = reduced_shape(c, y);
+    const tg_code code = tg__reduced_shape(c, y);
     if (code != TG_OK || c->x[0].s->n > 0) return code;
     for (int i = 0; i < y->rank; i++)
         if (y->dim[i] == 0) return TG_OK;
     return tg__fail(c, TG_ERROR_SHAPE, "no elements to choose from in shape %s",
                     TG__SHAPE_TEXT(c->x[0].s));
-}
-
-/* x's axes among the given ones. */
-static tg__shape part_of(const tg__shape *x, unsigned axes)
-{
-    tg__shape s = { .type = x->type, .n = 1 };
-    for (int i = 0; i < x->rank; i++) {
-        if (!(axes & 1u << i)) continue;
-        s.dim[s.rank] = x->dim[i];
-        s.stride[s.rank++] = x->stride[i];
-        s.n *= x->dim[i];
-    }
-    return s;
 }
 
 /* ---- from tile to tile ----------------------------------------------------------------------- */
@@ -119,7 +105,7 @@ static void walk_row(tg__walk *w, int64_t n, void *x, void *dx)
 static void fold_begin(fold *f, const tg__call *c, bool backward)
 {
     unsigned axes;
-    (void)reduced_axes(c, &axes); /* the shape rule has seen them */
+    (void)tg__reduced_axes(c, &axes); /* the shape rule has seen them */
     const tg__shape *const x = c->x[0].s;
     void *const dx = backward ? c->dx[0].p : c->x[0].p;
     f->c = c;
@@ -132,7 +118,7 @@ static void fold_begin(fold *f, const tg__call *c, bool backward)
         walk_row(&f->elements, x->n, c->x[0].p, dx);
         return;
     }
-    const tg__shape kept = part_of(x, ~axes), reduced = part_of(x, axes);
+    const tg__shape kept = tg__shape_part(x, ~axes), reduced = tg__shape_part(x, axes);
     f->count = reduced.n;
     tg__walk_begin(&f->outputs, 2, (const tg__array[]){ { &kept, c->x[0].p }, { &kept, dx } });
     tg__walk_begin(&f->elements, 2,
@@ -258,8 +244,7 @@ static tg_reduce_attributes keeping(const tg__derivation *d)
     return a;
 }
 
-/* v, of y's shape, with the reduced axes as axes of length 1. */
-static tg_value kept(const tg__derivation *d, tg_value v)
+tg_value tg__kept(const tg__derivation *d, tg_value v)
 {
     const tg__shape *const x = tg__shape_of(d, d->x[0]);
     const tg_reduce_attributes *const a = d->attributes;
@@ -293,13 +278,13 @@ static tg_value centered(const tg__derivation *d)
 static tg_value shared(const tg__derivation *d, tg_value v)
 {
     const tg_reduce_attributes a = keeping(d);
-    const tg_value match = d_eq(d, v, kept(d, d->y));
-    return d_pick(d, d_div(d, kept(d, d->g), d_sum(d, match, &a)), match);
+    const tg_value match = d_eq(d, v, tg__kept(d, d->y));
+    return d_pick(d, d_div(d, tg__kept(d, d->g), d_sum(d, match, &a)), match);
 }
 
 TG_OP(sum, "l", reduce, "sum of the elements over axes")
 
-SHAPE(sum) { return reduced_shape(c, y); }
+SHAPE(sum) { return tg__reduced_shape(c, y); }
 
 FORWARD(sum) { return fold_forward(c, sum_of); }
 
@@ -307,7 +292,7 @@ BACKWARD(sum) { return fold_backward(c, spread_sum); }
 
 DERIVATIVE(sum)
 {
-    d->dx[0] = tg__broadcasted(d, kept(d, d->g), tg__shape_of(d, d->x[0]));
+    d->dx[0] = tg__broadcasted(d, tg__kept(d, d->g), tg__shape_of(d, d->x[0]));
 }
 
 CASES(sum, { .n = 1, .x = { TENSOR(-2, 2, 3, 4) } }, { .n = 1, .x = { SCALAR(-2, 2) } },
@@ -333,7 +318,7 @@ static void spread_mean(fold *f, double *y, const double *g)
 
 TG_OP(mean, "l", reduce, "mean of the elements over axes")
 
-SHAPE(mean) { return reduced_shape(c, y); }
+SHAPE(mean) { return tg__reduced_shape(c, y); }
 
 FORWARD(mean) { return fold_forward(c, mean_of); }
 
@@ -341,7 +326,7 @@ BACKWARD(mean) { return fold_backward(c, spread_mean); }
 
 DERIVATIVE(mean)
 {
-    const tg_value g = d_div(d, kept(d, d->g), d->to->number(elements_of(d)));
+    const tg_value g = d_div(d, tg__kept(d, d->g), d->to->number(elements_of(d)));
     d->dx[0] = tg__broadcasted(d, g, tg__shape_of(d, d->x[0]));
 }
 
@@ -399,7 +384,7 @@ static void spread_product(fold *f, double *y, const double *g)
 
 TG_OP(prod, "n", reduce, "product of the elements over axes")
 
-SHAPE(prod) { return reduced_shape(c, y); }
+SHAPE(prod) { return tg__reduced_shape(c, y); }
 
 FORWARD(prod) { return fold_forward(c, product_of); }
 
@@ -444,7 +429,7 @@ static tg_value products_derivative(const tg__derivation *d, tg_value x, tg_valu
 
 DERIVATIVE(prod)
 {
-    const tg__shape x = *tg__shape_of(d, d->x[0]), y = *tg__shape_of(d, kept(d, d->y));
+    const tg__shape x = *tg__shape_of(d, d->x[0]), y = *tg__shape_of(d, tg__kept(d, d->y));
     const int64_t n = (int64_t)elements_of(d);
     if (n == 0) return;
     tg_list_attributes there = { .count = 0 }, back = { .count = x.rank };
@@ -507,7 +492,7 @@ static void spread_variance(fold *f, double *y, const double *g)
 
 TG_OP(var, "n", reduce, "variance of the elements over axes: divided by n - correction")
 
-SHAPE(var) { return reduced_shape(c, y); }
+SHAPE(var) { return tg__reduced_shape(c, y); }
 
 FORWARD(var) { return fold_forward(c, variance_of); }
 
@@ -517,7 +502,7 @@ DERIVATIVE(var)
 {
     const double n = elements_of(d) - ((const tg_reduce_attributes *)d->attributes)->correction;
     const tg_value scale = d->to->number(n > 0 ? 2 / n : (double)NAN);
-    d->dx[0] = d_times(d, kept(d, d_times(d, d->g, scale)), centered(d));
+    d->dx[0] = d_times(d, tg__kept(d, d_times(d, d->g, scale)), centered(d));
 }
 
 CASES(var, { .n = 1, .x = { TENSOR(-2, 2, 3, 4) } },
@@ -543,7 +528,7 @@ static void spread_deviation(fold *f, double *y, const double *g)
 
 TG_OP(std, "n", reduce, "standard deviation of the elements over axes: the square root of var")
 
-SHAPE(std) { return reduced_shape(c, y); }
+SHAPE(std) { return tg__reduced_shape(c, y); }
 
 FORWARD(std) { return fold_forward(c, deviation_of); }
 
@@ -554,7 +539,7 @@ DERIVATIVE(std)
     const double n = elements_of(d) - ((const tg_reduce_attributes *)d->attributes)->correction;
     const tg_value size = d_mul(d, d->y, d->to->number(n > 0 ? n : (double)NAN));
     const tg_value g = d_where(d, d->y, d_div(d, d->g, size), d->to->number(0));
-    d->dx[0] = d_times(d, kept(d, g), centered(d));
+    d->dx[0] = d_times(d, tg__kept(d, g), centered(d));
 }
 
 CASES(std, { .n = 1, .x = { TENSOR(-2, 2, 3, 4) } },
@@ -770,7 +755,7 @@ TG_OP(norm, "n", reduce, "p-norm of the elements over axes; p = 0 counts those t
 SHAPE(norm)
 {
     const double p = ((const tg_reduce_attributes *)c->attributes)->p;
-    return isnan(p) ? tg__fail(c, TG_ERROR_ARGUMENT, "p is NaN") : reduced_shape(c, y);
+    return isnan(p) ? tg__fail(c, TG_ERROR_ARGUMENT, "p is NaN") : tg__reduced_shape(c, y);
 }
 
 FORWARD(norm) { return fold_forward(c, norm_of); }
@@ -780,7 +765,7 @@ BACKWARD(norm) { return fold_backward(c, spread_norm); }
 DERIVATIVE(norm)
 {
     const double p = ((const tg_reduce_attributes *)d->attributes)->p;
-    const tg_value x = d->x[0], y = kept(d, d->y), g = kept(d, d->g), zero = d->to->number(0);
+    const tg_value x = d->x[0], y = tg__kept(d, d->y), g = tg__kept(d, d->g), zero = d->to->number(0);
     if (p == 0) return;
     if (isinf(p)) {
         d->dx[0] = d_times(d, shared(d, d_abs(d, x)), d_sign(d, x));
@@ -827,7 +812,7 @@ static void spread_logsumexp(fold *f, double *y, const double *g)
 
 TG_OP(logsumexp, "n", reduce, "logarithm of the sum of the exponentials over axes")
 
-SHAPE(logsumexp) { return reduced_shape(c, y); }
+SHAPE(logsumexp) { return tg__reduced_shape(c, y); }
 
 FORWARD(logsumexp) { return fold_forward(c, logsumexp_of); }
 
@@ -835,9 +820,9 @@ BACKWARD(logsumexp) { return fold_backward(c, spread_logsumexp); }
 
 DERIVATIVE(logsumexp)
 {
-    const tg_value y = kept(d, d->y), none = d_eq(d, y, d->to->number(-(double)INFINITY));
+    const tg_value y = tg__kept(d, d->y), none = d_eq(d, y, d->to->number(-(double)INFINITY));
     const tg_value share = d_exp(d, d_sub(d, d->x[0], y));
-    d->dx[0] = d_times(d, kept(d, d->g), d_where(d, none, d->to->number(0), share));
+    d->dx[0] = d_times(d, tg__kept(d, d->g), d_where(d, none, d->to->number(0), share));
 }
 
 CASES(logsumexp, { .n = 1, .x = { TENSOR(-2, 2, 3, 4) } }, { .n = 1, .x = { SCALAR(-2, 2) } },

@@ -60,11 +60,17 @@ void tg__gradient_end(const tg__call *c, int i, void *p)
     tg__add(c->k, c->dx[i], (tg__array){ &s, p });
 }
 
+static void copy_integers(int64_t n, void *y, ptrdiff_t sy, const void *x, ptrdiff_t sx)
+{
+    for (int64_t i = 0; i < n; i++) ((int64_t *)y)[i * sy] = ((const int64_t *)x)[i * sx];
+}
+
 void tg__copy(const tg__kernels *k, tg__array y, tg__array x)
 {
     tg__walk w;
     tg__walk_begin(&w, 2, (const tg__array[]){ y, x });
-    do k->copy(w.n, w.p[0], w.stride[0], w.p[1], w.stride[1]);
+    do (y.s->type == TG_I64 ? copy_integers : k->copy)(w.n, w.p[0], w.stride[0], w.p[1],
+                                                       w.stride[1]);
     while (tg__walk_next(&w));
 }
 

@@ -3,6 +3,24 @@
 
 #include "tape/tape.h"
 
+static int64_t integer_at(const void *p, tg_type type, size_t i)
+{
+    switch (type) {
+    case TG__I8: return ((const int8_t *)p)[i];
+    case TG__I16: return ((const int16_t *)p)[i];
+    case TG__I32: return ((const int32_t *)p)[i];
+    case TG__U8: return ((const uint8_t *)p)[i];
+    case TG__U16: return ((const uint16_t *)p)[i];
+    case TG__U32: return ((const uint32_t *)p)[i];
+    default: return ((const int64_t *)p)[i]; /* the upper half of U64 becomes negative: no index */
+    }
+}
+
+static bool is_integer(tg_type type)
+{
+    return type >= TG_I64 && type <= TG__U64;
+}
+
 /* Copies n elements of one type to another, both adjacent. */
 static void convert(void *to, tg_type to_type, const void *from, tg_type from_type, size_t n)
 {
@@ -11,7 +29,7 @@ static void convert(void *to, tg_type to_type, const void *from, tg_type from_ty
         return;
     }
     for (size_t i = 0; i < n; i++) {
-        if (to_type == TG_I64) ((int64_t *)to)[i] = ((const int32_t *)from)[i];
+        if (to_type == TG_I64) ((int64_t *)to)[i] = integer_at(from, from_type, i);
         else if (to_type == TG_F64) ((double *)to)[i] = (double)((const float *)from)[i];
         else ((float *)to)[i] = (float)((const double *)from)[i];
     }
@@ -111,20 +129,36 @@ tg_value tg_leaf_view(tg_tape *t, tg_leaf kind, tg_type data_type, const void *d
     return new_leaf(t, what, kind, &s, data, site);
 }
 
+/* The type of integers with so many bytes; of a type that no integers have if there is none. */
+static tg_type integer_type(size_t bytes)
+{
+    switch (bytes) {
+    case 1: return TG__I8;
+    case 2: return TG__I16;
+    case 4: return TG__I32;
+    case 8: return TG_I64;
+    case 1 + TG_UNSIGNED: return TG__U8;
+    case 2 + TG_UNSIGNED: return TG__U16;
+    case 4 + TG_UNSIGNED: return TG__U32;
+    case 8 + TG_UNSIGNED: return TG__U64;
+    default: return TG_F64;
+    }
+}
+
 tg_value tg_index_new(tg_tape *t, size_t bytes, const void *data, int rank, const int64_t *shape,
                       const tg_site *site)
 {
     static const char *const what = "index";
     tg__shape s;
     if (!check_tape(t, what, site)) return (tg_value){ t, 0, 0 };
-    if (bytes != sizeof(int32_t) && bytes != sizeof(int64_t))
-        return tg__error(t, TG_ERROR_TYPE, what, site, "integers have 4 or 8 bytes, not %zu",
+    if (!is_integer(integer_type(bytes)))
+        return tg__error(t, TG_ERROR_TYPE, what, site, "integers have 1, 2, 4 or 8 bytes, not %zu",
                          bytes);
     if (!leaf_shape(t, what, TG_I64, rank, shape, site, &s)) return (tg_value){ t, 0, 0 };
     const tg_value v = new_leaf(t, what, TG_INPUT, &s, NULL, site);
     if (!v.generation) return v;
     void *to = tg__value_array(t, v.id).p;
-    if (data) convert(to, TG_I64, data, bytes == sizeof(int64_t) ? TG_I64 : TG__I32, (size_t)s.n);
+    if (data) convert(to, TG_I64, data, integer_type(bytes), (size_t)s.n);
     else memset(to, 0, (size_t)s.n * sizeof(int64_t));
     return v;
 }
@@ -177,7 +211,7 @@ bool tg_set_data(tg_value v, tg_type data_type, const void *data, size_t n, cons
     const uint32_t leaf = leaf_of(v, what, site, &t);
     if (leaf == TG__NO_INSTRUCTION) return false;
     const tg__array a = tg__value_array(t, v.id);
-    const bool integers = data_type == TG_I64 || data_type == TG__I32;
+    const bool integers = is_integer(data_type);
     if (!data) {
         tg__error(t, TG_ERROR_ARGUMENT, what, site, "data is NULL");
     } else if (integers != (a.s->type == TG_I64)) {

@@ -110,16 +110,18 @@ static bool find_tape(application *a, const tg_value *x)
     return a->tape && !a->tape->failed;
 }
 
+/* Copied elements (letter c) are all of the first operand's type. */
 static bool check_type(const application *a, int i)
 {
     const char letter = tg__letter(a->op->letters, i);
-    const bool index = letter == 'i';
     const tg_type type = a->x[i].s->type;
-    if (a->op->kind == TG__VIEW || letter == 'a') return true;
-    if (index ? type == TG_I64 : type == a->tape->type) return true;
+    const tg_type wanted = letter == 'i'   ? TG_I64
+                           : letter == 'c' ? a->x[0].s->type
+                                           : a->tape->type;
+    if (a->op->kind == TG__VIEW || letter == 'a' || type == wanted) return true;
     tg__error(a->tape, TG_ERROR_TYPE, name_of(a), a->site,
               "operand %d has elements of type %s, where %s is wanted", i + 1, tg__type_name(type),
-              index ? "an index tensor (i64)" : tg__type_name(a->tape->type));
+              letter == 'i' ? "an index tensor (i64)" : tg__type_name(wanted));
     return false;
 }
 
@@ -415,6 +417,19 @@ tg_value tg_custom_apply_at(const tg_custom *op, const tg_value *x, int n, const
         return tg__error(t, TG_ERROR_ARGUMENT, op->name, site, "%d operands given, %d wanted", n,
                          op->operands);
     return tg__record(TG__CODE_custom, x, n, &(tg_custom_attributes){ .op = op }, site);
+}
+
+bool tg_split_all_at(tg_value x, int axis, int parts, tg_value *part, const tg_site *site)
+{
+    bool whole = true;
+    int i = 0;
+    do { /* also for 0 parts, which are an error */
+        const tg_split_attributes a = { .axis = axis, .parts = parts, .index = i };
+        const tg_value v = tg__record(TG__CODE_split, &x, 1, &a, site);
+        if (parts > 0) part[i] = v;
+        whole = whole && v.generation;
+    } while (++i < parts);
+    return whole;
 }
 
 tg_value tg_apply(tg_tape *t, const char *name, const tg_value *x, int n, const char *attributes)
