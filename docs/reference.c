@@ -144,7 +144,7 @@ static void write_example(int code)
         int64_t longest = tg_size(y);
         for (int i = 0; i < c.n; i++)
             if (tg_size(x[i]) > longest) longest = tg_size(x[i]);
-        const bool floating = tg_type_of(y) != TG_I64 && strpbrk(op->letters, "ln");
+        const bool floating = tg_type_of(y) != TG_I64 && strpbrk(op->letters, "lnc");
         if (longest > 0 && longest <= 12 && tg_size(y) > 0) {
             fprintf(out, "- example: ");
             for (int i = 0; i < c.n; i++) {
@@ -231,7 +231,7 @@ static void write_op(const char *name, int code, const char *accuracy)
     for (int i = 0; op->value && i < n; i++)
         if (op->letters[i] != '0')
             fprintf(out, "- derivative by %s: `%s`\n", operand_name(n, i), op->derivative[i]);
-    if (!strpbrk(op->letters, "ln")) fprintf(out, "- no gradient\n");
+    if (!strpbrk(op->letters, "lnc")) fprintf(out, "- no gradient\n");
     write_attributes(op);
     for (size_t i = 0; i < sizeof notes / sizeof *notes; i++)
         if (notes[i].code == code && *notes[i].corner)

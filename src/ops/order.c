@@ -219,6 +219,7 @@ static tg_code each_sorted(const tg__call *c, tg__array y, tg__array dx, line_ru
     return each_line(c, &l, rule);
 }
 
+/* Corner: stable, -0 equals 0; NaN counts as the largest. */
 TG_OP(sort, "n", order, "the elements along one axis in order; equal ones stay as they stand")
 
 SHAPE(sort)
@@ -249,6 +250,7 @@ CASES(sort, { .n = 1, .x = { TENSOR(-2, 2, 3, 5) } }, { .n = 1, .x = { TENSOR(-2
         .attributes = ATTRIBUTES(order, .axis = 0, .descending = true) },
       { .n = 1, .x = { TENSOR(-2, 2, 3, 0) } })
 
+/* Corner: stable, -0 equals 0; NaN counts as the largest. */
 TG_OP_ZERO(argsort, "0", order, "the positions along one axis that bring the elements into order")
 
 SHAPE(argsort)
@@ -294,6 +296,7 @@ static tg_code each_topk(const tg__call *c, tg__array y, tg__array dx, line_rule
     return each_line(c, &l, rule);
 }
 
+/* Corner: of equal ones the first; NaN counts as the largest. */
 TG_OP(topk, "n", topk, "the k largest or smallest elements along one axis, in order")
 
 SHAPE(topk)
@@ -326,6 +329,7 @@ CASES(topk, { .n = 1, .x = { TENSOR(-2, 2, 3, 5) }, .attributes = ATTRIBUTES(top
       { .n = 1, .x = { TENSOR(-2, 2, 3) }, .attributes = ATTRIBUTES(topk, .k = 0) },
       { .n = 1, .x = { TENSOR(-2, 2, 0, 3) } })
 
+/* Corner: of equal ones the first; NaN counts as the largest. */
 TG_OP_ZERO(argtopk, "0", topk, "the positions of the k largest or smallest along one axis")
 
 SHAPE(argtopk)
@@ -422,6 +426,7 @@ static tg_code each_median(const tg__call *c, void *y, bool single, tg__array dx
     return each_line(c, &l, rule);
 }
 
+/* Corner: with a NaN it is NaN, and the first one gets the gradient; of nothing it is NaN. */
 TG_OP(median, "n", reduce, "middle element over axes; of an even number the mean of the middle two")
 
 SHAPE(median)

@@ -4,6 +4,7 @@
 
 #include "base/random.h"
 
+/* Corner: what is dropped is 0, whatever stands there, and so is its gradient; p = 1 drops all. */
 TG_OP(dropout, "l", dropout, "0 with probability p, else x / (1 - p); which follows from the seed")
 
 SHAPE(dropout)

@@ -110,6 +110,7 @@ CASES(cumsum, { .n = 1, .x = { TENSOR(-2, 2, 2, 5) } }, { .n = 1, .x = { TENSOR(
 
 /* ---- products -------------------------------------------------------------------------------- */
 
+/* Corner: with zeros the gradient is made of products of the others, without division. */
 TG_OP(cumprod, "n", last, "running products along one axis")
 
 SHAPE(cumprod)
@@ -140,6 +141,7 @@ CASES(cumprod, { .n = 1, .x = { TENSOR(-2, 2, 2, 5) } }, { .n = 1, .x = { TENSOR
 
 /* ---- logarithms of sums of exponentials ------------------------------------------------------ */
 
+/* Corner: -inf as long as all are -inf, with gradient 0. */
 TG_OP(logcumsumexp, "n", last, "logarithms of running sums of exponentials along one axis")
 
 SHAPE(logcumsumexp)
