@@ -3,27 +3,46 @@
 
 #include <math.h>
 
-void tg__philox(const uint32_t counter[4], const uint32_t key[2], uint32_t block[4])
+/* Blocks are made so many at a time, in which the compiler finds vectors. */
+enum { LANES = 8 };
+
+static void rounds(uint32_t x[4][LANES], const uint32_t key[2])
 {
-    uint32_t x0 = counter[0], x1 = counter[1], x2 = counter[2], x3 = counter[3];
     uint32_t k0 = key[0], k1 = key[1];
     for (int round = 0; round < 10; round++) {
-        const uint64_t a = UINT64_C(0xD2511F53) * x0, b = UINT64_C(0xCD9E8D57) * x2;
-        x0 = (uint32_t)(b >> 32) ^ x1 ^ k0;
-        x1 = (uint32_t)b;
-        x2 = (uint32_t)(a >> 32) ^ x3 ^ k1;
-        x3 = (uint32_t)a;
+        for (int i = 0; i < LANES; i++) {
+            const uint64_t a = UINT64_C(0xD2511F53) * x[0][i], b = UINT64_C(0xCD9E8D57) * x[2][i];
+            x[0][i] = (uint32_t)(b >> 32) ^ x[1][i] ^ k0;
+            x[1][i] = (uint32_t)b;
+            x[2][i] = (uint32_t)(a >> 32) ^ x[3][i] ^ k1;
+            x[3][i] = (uint32_t)a;
+        }
         k0 += 0x9E3779B9u;
         k1 += 0xBB67AE85u;
     }
-    block[0] = x0;
-    block[1] = x1;
-    block[2] = x2;
-    block[3] = x3;
 }
 
-/* The counter: the number of the block; what is drawn and, where a draw is repeated, how often; the
-   run. */
+void tg__philox(const uint32_t counter[4], const uint32_t key[2], uint32_t block[4])
+{
+    uint32_t x[4][LANES] = { { counter[0] }, { counter[1] }, { counter[2] }, { counter[3] } };
+    rounds(x, key);
+    for (int i = 0; i < 4; i++) block[i] = x[i][0];
+}
+
+/* LANES blocks from that number on. The counter: the number of the block; what is drawn; the run. */
+static void blocks_from(const tg__random *r, uint32_t number, uint32_t x[4][LANES])
+{
+    const uint32_t key[2] = { (uint32_t)r->seed, (uint32_t)(r->seed >> 32) };
+    for (uint32_t i = 0; i < LANES; i++) {
+        x[0][i] = number + i;
+        x[1][i] = (uint32_t)r->draw;
+        x[2][i] = (uint32_t)r->run;
+        x[3][i] = (uint32_t)(r->run >> 32);
+    }
+    rounds(x, key);
+}
+
+/* One block; again tells how often this one was drawn before. */
 static void block_of(const tg__random *r, uint32_t number, uint32_t again, uint32_t block[4])
 {
     const uint32_t key[2] = { (uint32_t)r->seed, (uint32_t)(r->seed >> 32) };
@@ -32,13 +51,20 @@ static void block_of(const tg__random *r, uint32_t number, uint32_t again, uint3
     tg__philox(counter, key, block);
 }
 
+/* The lane of element i, of which each block has so many; at the first of LANES blocks, and at the
+   start, these are drawn. */
+static inline int lane_of(const tg__random *r, int64_t i, int64_t first, int each,
+                          uint32_t x[4][LANES])
+{
+    const int64_t block = i / each;
+    if (i == first || i % (each * LANES) == 0) blocks_from(r, (uint32_t)(block / LANES * LANES), x);
+    return (int)(block % LANES);
+}
+
 void tg__random_words(const tg__random *r, int64_t first, int64_t n, uint32_t *out)
 {
-    uint32_t block[4];
-    for (int64_t i = first; i < first + n; i++) {
-        if (i == first || i % 4 == 0) block_of(r, (uint32_t)(i / 4), 0, block);
-        *out++ = block[i % 4];
-    }
+    uint32_t x[4][LANES];
+    for (int64_t i = first; i < first + n; i++) *out++ = x[i % 4][lane_of(r, i, first, 4, x)];
 }
 
 uint64_t tg__random_threshold(double p)
@@ -53,11 +79,11 @@ static uint64_t joined(uint32_t high, uint32_t low)
 
 void tg__random_uniform(const tg__random *r, int64_t first, int64_t n, double *out)
 {
-    uint32_t block[4];
+    uint32_t x[4][LANES];
     for (int64_t i = first; i < first + n; i++) {
-        const uint32_t *const word = &block[i % 2 * 2];
-        if (i == first || i % 2 == 0) block_of(r, (uint32_t)(i / 2), 0, block);
-        *out++ = (double)(joined(word[0], word[1]) >> 11) * 0x1p-53;
+        const int lane = lane_of(r, i, first, 2, x);
+        const uint64_t bits = joined(x[i % 2 * 2][lane], x[i % 2 * 2 + 1][lane]);
+        *out++ = (double)(bits >> 11) * 0x1p-53;
     }
 }
 
@@ -65,13 +91,14 @@ void tg__random_uniform(const tg__random *r, int64_t first, int64_t n, double *o
    tails reach past 9; its argument is never 0. */
 void tg__random_normal(const tg__random *r, int64_t first, int64_t n, double *out)
 {
-    uint32_t block[4];
+    uint32_t x[4][LANES];
     double pair[2] = { 0, 0 };
     for (int64_t i = first; i < first + n; i++) {
+        const int lane = lane_of(r, i, first, 2, x);
         if (i == first || i % 2 == 0) {
-            block_of(r, (uint32_t)(i / 2), 0, block);
-            const double u = ((double)joined(block[0], block[1]) + 0.5) * 0x1p-64;
-            const double angle = (double)joined(block[2], block[3]) * 0x1p-64 * 6.283185307179586;
+            const double u = ((double)joined(x[0][lane], x[1][lane]) + 0.5) * 0x1p-64;
+            const double angle =
+                (double)joined(x[2][lane], x[3][lane]) * 0x1p-64 * 6.283185307179586;
             const double radius = sqrt(-2 * log(u));
             pair[0] = radius * cos(angle);
             pair[1] = radius * sin(angle);
@@ -81,24 +108,27 @@ void tg__random_normal(const tg__random *r, int64_t first, int64_t n, double *ou
 }
 
 /* A whole number below n, without the bias of a remainder (D. Lemire, Fast random integer
-   generation in an interval, 2019). */
-static uint32_t below(const tg__random *r, uint32_t position, uint32_t n)
+   generation in an interval, 2019): from the words of a block, or those of the next ones for this
+   position. */
+static uint32_t below(const tg__random *r, uint32_t position, uint32_t n, uint32_t block[4])
 {
     const uint32_t uneven = (0u - n) % n; /* 2^32 mod n */
-    for (uint32_t again = 0;; again++) {
-        uint32_t block[4];
-        block_of(r, position, again, block);
+    for (uint32_t again = 1;; again++) {
         for (int i = 0; i < 4; i++) {
             const uint64_t product = (uint64_t)block[i] * n;
             if ((uint32_t)product >= uneven) return (uint32_t)(product >> 32);
         }
+        block_of(r, position, again, block);
     }
 }
 
 void tg__random_permutation(const tg__random *r, int64_t n, int64_t *out)
 {
-    for (int64_t i = 0; i < n; i++) { /* built up from the front: out[i] goes anywhere in 0 ... i */
-        const uint32_t j = below(r, (uint32_t)i, (uint32_t)i + 1);
+    uint32_t x[4][LANES];
+    for (int64_t i = 0; i < n; i++) { /* built up from the front: i goes anywhere in 0 ... i */
+        const int lane = lane_of(r, i, 0, 1, x);
+        uint32_t block[4] = { x[0][lane], x[1][lane], x[2][lane], x[3][lane] };
+        const uint32_t j = below(r, (uint32_t)i, (uint32_t)i + 1, block);
         if (j != i) out[i] = out[j];
         out[j] = i;
     }
