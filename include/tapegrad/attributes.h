@@ -191,12 +191,14 @@ typedef struct tg_avg_pool_attributes {
 #define TG_DEFAULTS_avg_pool                                                                       \
     .kernel_size = 0, .kernel_sizes = { 0, { 0 } }, .stride = 0, .strides = { 0, { 0 } },          \
     .padding = 0, .paddings = { 0, { 0 } }, .count_include_pad = true
+
 /* An order along one axis. */
 typedef struct tg_order_attributes {
     int axis;        /* default -1 */
     bool descending; /* default false: the smallest first */
 } tg_order_attributes;
 #define TG_DEFAULTS_order .axis = -1, .descending = false
+
 /* The first k along one axis. */
 typedef struct tg_topk_attributes {
     int64_t k;    /* default 1; at most the axis' length */
@@ -204,6 +206,7 @@ typedef struct tg_topk_attributes {
     bool largest; /* default true: the largest first; false: the smallest first */
 } tg_topk_attributes;
 #define TG_DEFAULTS_topk .k = 1, .axis = -1, .largest = true
+
 /* One of several equal parts of an axis. */
 typedef struct tg_split_attributes {
     int axis;      /* default 0 */
@@ -211,6 +214,7 @@ typedef struct tg_split_attributes {
     int64_t index; /* default 0, which part; negative counts from the back */
 } tg_split_attributes;
 #define TG_DEFAULTS_split .axis = 0, .parts = 1, .index = 0
+
 /* Which elements are dropped: whether one is follows from seed, run and its position alone. */
 typedef struct tg_dropout_attributes {
     double p;     /* default 0.5: the probability of being dropped, 0 ... 1 */
@@ -238,22 +242,27 @@ typedef struct tg_triangular_attributes {
 
 /* An equation of einsum, "ij,jk->ik"; the macro takes it as its first argument. */
 #define TG_EQUATION 128
+
 typedef struct tg_einsum_attributes {
     char equation[TG_EQUATION]; /* default "": scalars. Without a final 0 it is too long */
 } tg_einsum_attributes;
 #define TG_DEFAULTS_einsum .equation = ""
+
 typedef struct tg_huber_attributes {
     tg_reduction reduction; /* default TG_MEAN */
     double delta;           /* default 1; above 0: errors up to it are squared */
 } tg_huber_attributes;
 #define TG_DEFAULTS_huber .reduction = TG_MEAN, .delta = 1.0
+
 typedef struct tg_smooth_l1_attributes {
     tg_reduction reduction; /* default TG_MEAN */
     double beta;            /* default 1; errors below it are squared; 0: l1 */
 } tg_smooth_l1_attributes;
 #define TG_DEFAULTS_smooth_l1 .reduction = TG_MEAN, .beta = 1.0
+
 /* No label. */
 #define TG_NO_INDEX INT64_MIN
+
 /* Losses of labels. The mean is over the rows that are not ignored, each with the weight of its
    label where there are weights. */
 typedef struct tg_labels_attributes {
@@ -261,6 +270,7 @@ typedef struct tg_labels_attributes {
     int64_t ignore_index;   /* default TG_NO_INDEX; rows with this label contribute nothing */
 } tg_labels_attributes;
 #define TG_DEFAULTS_labels .reduction = TG_MEAN, .ignore_index = TG_NO_INDEX
+
 typedef struct tg_smoothed_attributes {
     tg_reduction reduction; /* default TG_MEAN */
     int64_t ignore_index;   /* default TG_NO_INDEX; rows with this label contribute nothing */
@@ -269,16 +279,19 @@ typedef struct tg_smoothed_attributes {
 } tg_smoothed_attributes;
 #define TG_DEFAULTS_smoothed                                                                       \
     .reduction = TG_MEAN, .ignore_index = TG_NO_INDEX, .label_smoothing = 0.0
+
 /* Normalizations: divided by sqrt(variance + epsilon). */
 typedef struct tg_normalize_attributes {
     double epsilon; /* default 1e-5; not negative */
 } tg_normalize_attributes;
 #define TG_DEFAULTS_normalize .epsilon = 1e-5
+
 typedef struct tg_groups_attributes {
     int64_t groups; /* required: at least 1, and a divisor of the number of channels */
     double epsilon; /* default 1e-5; not negative */
 } tg_groups_attributes;
 #define TG_DEFAULTS_groups .groups = 0, .epsilon = 1e-5
+
 typedef struct tg_attention_attributes {
     bool causal;  /* default false; true: query i sees keys 0 ... i only */
     double scale; /* of q k'. Default 0: 1 / sqrt(d) */

@@ -156,12 +156,9 @@ extern const tg__attributes tg__attributes_none, tg__attributes_reduce, tg__attr
     tg__attributes_conv, tg__attributes_conv_transpose, tg__attributes_max_pool, tg__attributes_avg_pool,
     tg__attributes_loss, tg__attributes_triangular, tg__attributes_einsum, tg__attributes_huber,
     tg__attributes_smooth_l1, tg__attributes_labels, tg__attributes_smoothed, tg__attributes_targets,
-    tg__attributes_normalize, tg__attributes_groups, tg__attributes_attention, tg__attributes_custom,
-    tg__attributes_strided, tg__attributes_conv_weight, tg__attributes_avg_pool_shares, tg__attributes_list;
-    tg__attributes_last, tg__attributes_every, tg__attributes_swap, tg__attributes_span, tg__attributes_slice,
-    tg__attributes_select, tg__attributes_offset, tg__attributes_roll, tg__attributes_pad, tg__attributes_list,
-    tg__attributes_classes, tg__attributes_loss, tg__attributes_strided, tg__attributes_custom,
-    tg__attributes_order, tg__attributes_topk, tg__attributes_split, tg__attributes_dropout;
+    tg__attributes_normalize, tg__attributes_groups, tg__attributes_attention, tg__attributes_order,
+    tg__attributes_topk, tg__attributes_split, tg__attributes_dropout, tg__attributes_custom, tg__attributes_strided,
+    tg__attributes_conv_weight, tg__attributes_avg_pool_shares, tg__attributes_list;
 
 /* A user's operation: see custom.c. */
 typedef struct tg_custom_attributes {

@@ -141,7 +141,6 @@ static bool operand_room(walk *w, int n, size_t *at)
 {
     tg__arena *const a = &w->t->walk;
     *at = (a->used + _Alignof(tg_value) - 1) / _Alignof(tg_value) * _Alignof(tg_value);
-    *at = (a->used + sizeof(max_align_t) - 1) / sizeof(max_align_t) * sizeof(max_align_t);
     const size_t bytes = (size_t)n * (2 * sizeof(tg_value) + sizeof(uint32_t) + sizeof(bool));
     return tg__arena_grow(a, *at + bytes);
 }
