@@ -64,6 +64,8 @@ typedef enum tg_code {
     TG_ERROR_HISTORY,  /* a gradient asked for where nothing was recorded, or after a leaf was
                           changed */
     TG_ERROR_ARGUMENT, /* any other argument that makes no sense */
+    TG_ERROR_FILE,     /* the system refuses: a file that is not there, a full disk */
+    TG_ERROR_FORMAT,   /* a file's contents are not what they should be */
 } tg_code;
 
 /* The first error of a tape. message is the whole line, "model.c:31: matmul: shapes ... do not
@@ -77,10 +79,12 @@ typedef struct tg_error {
     const char *op;
 } tg_error;
 
-/* What went wrong with something that is no tape: a file, an optimiser. */
+/* What went wrong with something that is no tape: a file, an optimiser. Where a call takes a pointer
+   to one, its last argument, it writes there when it fails and otherwise leaves it alone; NULL:
+   nobody wants to know. */
 typedef struct tg_status {
-    tg_code code; /* TG_OK: nothing */
-    char message[512];
+    tg_code code;      /* TG_OK: nothing */
+    char message[512]; /* one line, without a line end */
 } tg_status;
 
 /* Called once for the first error of a tape (of the first one, where values of two tapes give the

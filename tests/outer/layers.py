@@ -38,6 +38,7 @@ OUTPUT = (r"\b(?:exit|_Exit|quick_exit|abort|assert|printf|vprintf|puts|putchar|
           r"|\bstdout\b")
 ERRORS = r"\b(?:fprintf|vfprintf|fputs|fputc|fwrite|write)\s*\(|\bstderr\b"
 UNFINISHED = rf"\b(?:{'TO'}{'DO'}|{'FIX'}{'ME'}|{'X' * 3})\b"
+WRITES_FILES = "src/data/write.c"  # to descriptors that it has opened itself
 LONGEST = 60
 
 # All that is neither constant nor on a tape.
@@ -147,9 +148,12 @@ def check_includes(place):
 def check_calls(place):
     library = engine(place) + modules(place)
     above = [path for path in engine(place) if not place.name(path).startswith("src/base/")]
-    silent = [path for path in library if place.name(path) != "src/tape/error.c"]
+    silent = [path for path in library
+              if place.name(path) not in {"src/tape/error.c", WRITES_FILES}]
     refuse(place, above, ALLOCATION, "only src/base allocates")
     refuse(place, library, OUTPUT, "the library neither ends the program nor prints")
+    refuse(place, [place.source / WRITES_FILES], r"\bstderr\b|STDERR_FILENO",
+           "only src/tape/error.c writes to standard error")
     refuse(place, silent, ERRORS, "only src/tape/error.c writes to standard error")
     say("of the engine only src/base allocates, only src/tape/error.c prints, nothing ends the program")
 
@@ -197,7 +201,7 @@ def check_state(place):
     if option(place.build, "b_lto"):
         say("state outside tapes: not looked for, these objects are no machine code yet")
         return
-    archives = [path for path in (place.build / "src").glob("*.a") if path.name != "libtapegrad.a"]
+    archives = [path for path in (place.build / "src").rglob("*.a") if path.name != "libtapegrad.a"]
     found = {entry for archive in archives for entry in writable(archive)
              if not entry[1].startswith("__gcov")}
     expect(("tape_error.c", "process") in found, f"no library is to be found in {place.build}/src")

@@ -1,0 +1,157 @@
+/* Elements as files hold them, and their conversion: see inner.h. */
+#include "inner.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct {
+    size_t size;
+    tg_type type;
+} kinds[TG__KINDS] = {
+    [TG__F64] = { 8, TG_F64 },  [TG__F32] = { 4, TG_F32 }, [TG__F16] = { 2, TG_F32 },
+    [TG__BF16] = { 2, TG_F32 }, [TG__S64] = { 8, TG_I64 }, [TG__S32] = { 4, TG_I64 },
+    [TG__S16] = { 2, TG_I64 },  [TG__S8] = { 1, TG_I64 },  [TG__U64] = { 8, TG_I64 },
+    [TG__U32] = { 4, TG_I64 },  [TG__U16] = { 2, TG_I64 }, [TG__U8] = { 1, TG_I64 },
+    [TG__BOOL] = { 1, TG_I64 },
+};
+
+size_t tg__kind_size(tg__kind kind)
+{
+    return kinds[kind].size;
+}
+
+bool tg__elements_count(const tg__elements *e, size_t *count, size_t *bytes)
+{
+    /* The product without its zeros must be a number too: strides are made of it. */
+    size_t product = 1;
+    bool none = false;
+    for (int i = 0; i < e->rank; i++) {
+        none |= e->shape[i] == 0;
+        if (e->shape[i] && !tg__data_times(product, (size_t)e->shape[i], &product)) return false;
+    }
+    *count = none ? 0 : product;
+    return product <= INT64_MAX / 8 && tg__data_times(*count, kinds[e->kind].size, bytes);
+}
+
+uint64_t tg__bits(const uint8_t *p, size_t n, bool big_endian)
+{
+    uint64_t bits = 0;
+    for (size_t i = 0; i < n; i++) bits |= (uint64_t)p[big_endian ? n - 1 - i : i] << 8 * i;
+    return bits;
+}
+
+static float single_of(uint32_t bits)
+{
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* binary16 of IEEE 754: 1 bit of sign, 5 of exponent, 10 of fraction. A NaN keeps its fraction. */
+static float half_of(uint32_t bits)
+{
+    const uint32_t sign = (bits & 0x8000) << 16, fraction = bits & 0x3ff;
+    const uint32_t exponent = bits >> 10 & 0x1f;
+    if (exponent == 31) return single_of(sign | 0x7f800000 | fraction << 13);
+    if (exponent > 0) return single_of(sign | (exponent + 112) << 23 | fraction << 13);
+    const float tiny = (float)fraction * 0x1p-24f;
+    return sign ? -tiny : tiny;
+}
+
+static float single_element(tg__kind kind, uint64_t bits)
+{
+    if (kind == TG__F16) return half_of((uint32_t)bits);
+    return single_of(kind == TG__BF16 ? (uint32_t)bits << 16 : (uint32_t)bits);
+}
+
+/* Two's complement, whatever the machine thinks of shifts; unsigned ones above INT64_MAX are the
+   caller's to look for. */
+static int64_t integer_element(tg__kind kind, uint64_t bits)
+{
+    switch (kind) {
+    case TG__S32: return (int64_t)(bits ^ 0x80000000u) - INT64_C(0x80000000);
+    case TG__S16: return (int64_t)(bits ^ 0x8000u) - 0x8000;
+    case TG__S8: return (int64_t)(bits ^ 0x80u) - 0x80;
+    case TG__BOOL: return bits != 0;
+    default: return (int64_t)bits;
+    }
+}
+
+static double double_element(tg__kind kind, uint64_t bits)
+{
+    double x;
+    switch (kinds[kind].type) {
+    case TG_F32: return single_element(kind, bits);
+    case TG_F64: memcpy(&x, &bits, sizeof x); return x;
+    default: return (double)integer_element(kind, bits);
+    }
+}
+
+void tg__elements_read_f64(const tg__file *file, const tg__elements *e, double *out)
+{
+    size_t n, bytes;
+    const size_t size = kinds[e->kind].size;
+    if (!tg__elements_count(e, &n, &bytes)) return;
+    const uint8_t *const p = file->data + e->from;
+    for (size_t i = 0; i < n; i++)
+        out[i] = double_element(e->kind, tg__bits(p + i * size, size, e->big_endian));
+}
+
+static bool store(const tg__elements *e, const uint8_t *p, void *out, size_t i)
+{
+    const uint64_t bits = tg__bits(p, kinds[e->kind].size, e->big_endian);
+    switch (kinds[e->kind].type) {
+    case TG_F64: ((double *)out)[i] = double_element(e->kind, bits); return true;
+    case TG_F32: ((float *)out)[i] = single_element(e->kind, bits); return true;
+    default:
+        ((int64_t *)out)[i] = integer_element(e->kind, bits);
+        return e->kind != TG__U64 || bits <= INT64_MAX;
+    }
+}
+
+/* Goes through a column-first array in row-major order: at is where the next element lies. Returns
+   the place of an element that does not fit its type, or n. */
+static size_t store_columns(const tg__elements *e, const uint8_t *p, void *out, size_t n)
+{
+    int64_t index[TG_MAX_RANK] = { 0 }, stride[TG_MAX_RANK + 1] = { 1 };
+    for (int k = 0; k < e->rank; k++) stride[k + 1] = stride[k] * e->shape[k];
+    size_t at = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!store(e, p + at * kinds[e->kind].size, out, i)) return at;
+        for (int k = e->rank - 1; k >= 0; k--) {
+            at += (size_t)stride[k];
+            if (++index[k] < e->shape[k]) break;
+            at -= (size_t)stride[k + 1];
+            index[k] = 0;
+        }
+    }
+    return n;
+}
+
+static size_t store_rows(const tg__elements *e, const uint8_t *p, void *out, size_t n)
+{
+    const size_t size = kinds[e->kind].size;
+    for (size_t i = 0; i < n; i++)
+        if (!store(e, p + i * size, out, i)) return i;
+    return n;
+}
+
+tg_array *tg__elements_read(const tg__file *file, const tg__elements *e, tg_status *status)
+{
+    size_t n, bytes;
+    if (!tg__elements_count(e, &n, &bytes)) return NULL;
+    const tg_type type = kinds[e->kind].type;
+    const size_t wide = type == TG_F32 ? sizeof(float) : sizeof(double);
+    tg_array *const array = malloc(sizeof *array + n * wide); /* n was counted in the file */
+    if (!array) return tg__data_no_memory(status, file->name, n * wide), NULL;
+    void *const out = array + 1;
+    *array = (tg_array){ .type = type, .rank = e->rank, .data = out };
+    memcpy(array->shape, e->shape, sizeof array->shape);
+    const uint8_t *const p = file->data + e->from;
+    const size_t bad = e->columns_first ? store_columns(e, p, out, n) : store_rows(e, p, out, n);
+    if (bad == n) return array;
+    tg__file_wrong(file, e->from + 8 * bad, status, "a number above 2^63 - 1");
+    free(array);
+    return NULL;
+}
