@@ -146,7 +146,7 @@ static bool next_record(reader *r, bool *more)
     end_line(r);
     if (r->columns == 0) r->columns = r->n;
     return r->n == r->columns ||
-           wrong(r, SIZE_MAX, "%zu fields, %zu in the first line", r->n, r->columns);
+           wrong(r, SIZE_MAX, "fields: %zu, but %zu in the first line", r->n, r->columns);
 }
 
 static const char *field_of(const reader *r, size_t column)

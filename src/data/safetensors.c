@@ -125,9 +125,11 @@ static char *take_string(text *t)
     size_t n = 0;
     bool good = tg__utf8_valid((const char *)t->file->data + t->at, end - t->at);
     while (good && t->at < end) {
-        const char c = (char)t->file->data[t->at++];
+        const char c = (char)t->file->data[t->at];
+        good = c < 0 || c >= ' ';
+        if (good) t->at++;
         if (c == '\\') good = take_escape(t, out, &n);
-        else out[n++] = c, good = c < 0 || c >= ' ';
+        else out[n++] = c;
     }
     out[n] = 0;
     if (good) {
@@ -237,10 +239,11 @@ static bool read_notes(text *t, tg_archive *archive)
     do {
         char *const key = take_string(t);
         if (!key) return false;
-        char *const note = take(t, ':') ? take_string(t) : NULL;
+        const bool colon = take(t, ':');
+        char *const note = colon ? take_string(t) : NULL;
         if (!note) {
             free(key);
-            return wrong(t, "__metadata__: a key without a string");
+            return colon ? false : wrong(t, "__metadata__: a key without a string");
         }
         if (!tg__archive_append_note(archive, key, note, t->status)) return false;
     } while (another(t, '}', &good));
