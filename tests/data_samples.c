@@ -173,15 +173,15 @@ void *parse_bytes(data_form form, const char *bytes, size_t size, tg_status *sta
 
 void drop_parsed(data_form form, void *parsed)
 {
-    if (form == ARRAY) tg_array_free(parsed);
+    if (form == ARRAY) tg_ndarray_free(parsed);
     else if (form == ARCHIVE) tg_archive_free(parsed);
     else tg_dataset_free(parsed);
 }
 
-static double look_at_array(const tg_array *array)
+static double look_at_array(const tg_ndarray *array)
 {
     double sum = 0;
-    const int64_t n = tg_array_size(array);
+    const int64_t n = tg_ndarray_size(array);
     if (n < 0 || array->rank < 0 || array->rank > TG_MAX_RANK) abort();
     for (int64_t i = 0; i < n; i++)
         sum += array->type == TG_F64   ? ((const double *)array->data)[i]

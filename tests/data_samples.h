@@ -21,7 +21,7 @@ extern const int data_sample_count;
 const data_sample *sample_named(const char *name);
 
 /* Parses bytes, in memory of exactly their size and a zero byte. A file without zlib that is
-   compressed is an error. The result is a tg_array, a tg_archive or a tg_dataset; free it with
+   compressed is an error. The result is a tg_ndarray, a tg_archive or a tg_dataset; free it with
    drop_parsed. */
 void *parse_bytes(data_form form, const char *bytes, size_t size, tg_status *status);
 void drop_parsed(data_form form, void *parsed);

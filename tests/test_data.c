@@ -129,8 +129,9 @@ Test(data, labels_become_rows_with_a_single_1)
 static void expect_split(int64_t n, int classes, double share, bool stratified)
 {
     tg_dataset *const data = counted(n, classes), *train, *test;
-    cr_assert(tg_split(data, &(tg_split_options){ share, 3, stratified }, &train, &test, &status),
-              "%s", status.message);
+    cr_assert(
+        tg_dataset_split(data, &(tg_split_options){ share, 3, stratified }, &train, &test, &status),
+        "%s", status.message);
     cr_expect(test->n == (int64_t)round(share * (double)n) && train->n + test->n == n);
     bool *const seen = calloc((size_t)n, sizeof *seen);
     int *const count = calloc((size_t)classes, sizeof *count);
@@ -174,8 +175,8 @@ Test(data, a_split_depends_on_its_seed)
 {
     tg_dataset *const data = counted(100, 2), *train[3], *test[3];
     for (int i = 0; i < 3; i++)
-        cr_assert(tg_split(data, &(tg_split_options){ .test = 0.3, .seed = i == 2 }, train + i,
-                           test + i, NULL));
+        cr_assert(tg_dataset_split(data, &(tg_split_options){ .test = 0.3, .seed = i == 2 },
+                                   train + i, test + i, NULL));
     cr_expect(same_rows(test[0], test[1]) && same_rows(train[0], train[1]));
     cr_expect(!same_rows(test[0], test[2]));
     for (int i = 0; i < 3; i++) {
@@ -188,18 +189,20 @@ Test(data, a_split_depends_on_its_seed)
 Test(data, a_split_that_makes_no_sense_is_an_error)
 {
     tg_dataset *const data = counted(3, 2), *train = data, *test = data;
-    expect_message(!tg_split(data, NULL, &train, &test, &status) && !train && !test,
+    expect_message(!tg_dataset_split(data, NULL, &train, &test, &status) && !train && !test,
                    TG_ERROR_ARGUMENT,
                    "a split with 0 of the rows for testing: above 0 and below 1 is wanted");
-    expect_message(!tg_split(data, &(tg_split_options){ .test = NAN }, &train, &test, &status),
-                   TG_ERROR_ARGUMENT,
-                   "a split with nan of the rows for testing: above 0 and below 1 is wanted");
-    expect_message(!tg_split(data, &(tg_split_options){ .test = 0.1 }, &train, &test, &status),
-                   TG_ERROR_ARGUMENT, "a split of 3 rows leaves 3 for training, 0 for testing");
+    expect_message(
+        !tg_dataset_split(data, &(tg_split_options){ .test = NAN }, &train, &test, &status),
+        TG_ERROR_ARGUMENT,
+        "a split with nan of the rows for testing: above 0 and below 1 is wanted");
+    expect_message(
+        !tg_dataset_split(data, &(tg_split_options){ .test = 0.1 }, &train, &test, &status),
+        TG_ERROR_ARGUMENT, "a split of 3 rows leaves 3 for training, 0 for testing");
     free(data->label);
     data->label = NULL;
-    expect_message(!tg_split(data, &(tg_split_options){ .test = 0.5, .stratified = true }, &train,
-                             &test, &status),
+    expect_message(!tg_dataset_split(data, &(tg_split_options){ .test = 0.5, .stratified = true },
+                                     &train, &test, &status),
                    TG_ERROR_ARGUMENT, "the data set has no labels");
     tg_dataset_free(data);
 }
@@ -287,10 +290,10 @@ Test(data, an_epoch_has_every_row_once_in_an_order_of_its_own)
     cr_expect(memcmp(first, second, sizeof first) != 0, "epochs differ");
     tg_batches_start(b, 0, 0);
     walk(b, data, SIZE, again);
-    tg_shuffle(wanted, N, 5, 0);
+    tg_batches_order(wanted, N, 5, 0);
     cr_expect(memcmp(first, again, sizeof first) == 0 && memcmp(first, wanted, sizeof first) == 0,
               "an epoch is the same each time");
-    tg_shuffle(wanted, N, 6, 0);
+    tg_batches_order(wanted, N, 6, 0);
     cr_expect(memcmp(first, wanted, sizeof first) != 0, "seeds differ");
     tg_batches_free(b);
     tg_dataset_free(data);
@@ -405,11 +408,11 @@ static const struct {
     tg_dataset *(*make)(const tg_points *points, tg_status *status);
     is_point *is;
     int classes;
-} kinds[] = { { "spirals", tg_spirals, on_spiral, 3 },
-              { "circle", tg_circle, on_circle, 2 },
-              { "blobs", tg_blobs, on_blob, 2 },
-              { "xor", tg_xor, on_xor, 2 },
-              { "moons", tg_moons, on_moon, 2 } };
+} kinds[] = { { "spirals", tg_points_spirals, on_spiral, 3 },
+              { "circle", tg_points_circle, on_circle, 2 },
+              { "blobs", tg_points_blobs, on_blob, 2 },
+              { "xor", tg_points_xor, on_xor, 2 },
+              { "moons", tg_points_moons, on_moon, 2 } };
 
 Test(data, points_lie_where_their_formulas_say)
 {
@@ -464,17 +467,17 @@ Test(data, points_depend_on_their_seed)
 
 Test(data, points_may_have_more_classes)
 {
-    tg_dataset *const data = tg_spirals(&(tg_points){ .classes = 5, .each = 7 }, &status);
+    tg_dataset *const data = tg_points_spirals(&(tg_points){ .classes = 5, .each = 7 }, &status);
     cr_assert(data && data->n == 35 && data->classes == 5);
     for (int p = 0; p < 35; p++) cr_expect(on_spiral(data->x + 2 * p, p / 7, 5));
     tg_dataset_free(data);
-    expect_message(!tg_moons(&(tg_points){ .classes = 3 }, &status), TG_ERROR_ARGUMENT,
+    expect_message(!tg_points_moons(&(tg_points){ .classes = 3 }, &status), TG_ERROR_ARGUMENT,
                    "points of 3 classes: 2 to 2 are possible");
-    expect_message(!tg_blobs(&(tg_points){ .classes = -1 }, &status), TG_ERROR_ARGUMENT,
+    expect_message(!tg_points_blobs(&(tg_points){ .classes = -1 }, &status), TG_ERROR_ARGUMENT,
                    "points of -1 classes: 1 to 1048576 are possible");
-    expect_message(!tg_blobs(&(tg_points){ .each = -1 }, &status), TG_ERROR_ARGUMENT,
+    expect_message(!tg_points_blobs(&(tg_points){ .each = -1 }, &status), TG_ERROR_ARGUMENT,
                    "-1 points of each class");
-    expect_message(!tg_xor(&(tg_points){ .noise = NAN }, &status), TG_ERROR_ARGUMENT,
+    expect_message(!tg_points_xor(&(tg_points){ .noise = NAN }, &status), TG_ERROR_ARGUMENT,
                    "points with noise nan");
 }
 

@@ -81,7 +81,8 @@ static bool write_and_read(void)
 static bool split(void)
 {
     tg_dataset *train, *test;
-    const bool done = tg_split(data, &(tg_split_options){ 0.25, 1, true }, &train, &test, &status);
+    const bool done =
+        tg_dataset_split(data, &(tg_split_options){ 0.25, 1, true }, &train, &test, &status);
     if (!done && (train || test)) abort();
     tg_dataset_free(train);
     tg_dataset_free(test);
@@ -109,7 +110,7 @@ static bool one_hot(void)
 
 static bool make_points(void)
 {
-    tg_dataset *const d = tg_spirals(NULL, &status);
+    tg_dataset *const d = tg_points_spirals(NULL, &status);
     tg_dataset_free(d);
     return d;
 }
@@ -145,11 +146,11 @@ int main(void)
 {
     char folder[] = "/tmp/tapegrad-memory-XXXXXX";
     static const double x[3] = { 1, 2, 3 };
-    data = tg_blobs(&(tg_points){ .each = 6 }, &status);
+    data = tg_points_blobs(&(tg_points){ .each = 6 }, &status);
     archive = tg_archive_new();
     if (!data || !archive || !mkdtemp(folder)) return EXIT_FAILURE;
-    if (!tg_archive_add(archive, "x", &(tg_array){ TG_F64, 1, { 3 }, x }, &status) ||
-        !tg_archive_add(archive, "y", &(tg_array){ TG_F32, 0, { 0 }, x }, &status))
+    if (!tg_archive_add(archive, "x", &(tg_ndarray){ TG_F64, 1, { 3 }, x }, &status) ||
+        !tg_archive_add(archive, "y", &(tg_ndarray){ TG_F32, 0, { 0 }, x }, &status))
         return EXIT_FAILURE;
     long allocations = 0;
     for (sample = 0; sample < data_sample_count; sample++) {

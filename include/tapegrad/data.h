@@ -2,7 +2,7 @@
 
        tg_status status;
        tg_dataset *all = tg_digits("examples/data/digits.csv.gz", &status), *train, *test;
-       if (!all || !tg_split(all, &(tg_split_options){ .test = 0.2, .seed = 1 }, &train, &test,
+       if (!all || !tg_dataset_split(all, &(tg_split_options){ .test = 0.2, .seed = 1 }, &train, &test,
                              &status))
            fprintf(stderr, "%s\n", status.message);
 
@@ -62,7 +62,7 @@ TG_API tg_dataset *tg_dataset_rows(const tg_dataset *data, const int64_t *row, i
    was there before is freed. */
 TG_API bool tg_dataset_one_hot(tg_dataset *data, tg_status *status);
 
-/* How tg_split divides a data set. */
+/* How tg_dataset_split divides a data set. */
 typedef struct tg_split_options {
     double test;     /* the share of rows to test on, above 0 and below 1 */
     uint64_t seed;   /* which rows */
@@ -72,8 +72,8 @@ typedef struct tg_split_options {
 /* Divides rows at random into copies, *train and *test, which keep the order of the rows. Of n rows,
    test * n to the nearest whole number are for testing; that both get a row is demanded. After a
    failure both are NULL. */
-TG_API bool tg_split(const tg_dataset *data, const tg_split_options *options, tg_dataset **train,
-                     tg_dataset **test, tg_status *status);
+TG_API bool tg_dataset_split(const tg_dataset *data, const tg_split_options *options,
+                             tg_dataset **train, tg_dataset **test, tg_status *status);
 
 /* What brings features to mean 0 and variance 1: x becomes (x - mean) / scale, column by column. */
 typedef struct tg_scaling {
@@ -146,11 +146,11 @@ typedef struct tg_points {
    xor      uniform in the four squares 0.1 < |x|, |y| < 1; class 0 where x and y have the same
             sign, class 1 where they differ.
    moons    for a uniform in [0, pi], class 0 at (cos a, sin a), class 1 at (1 - cos a, 0.5 - sin a). */
-TG_API tg_dataset *tg_spirals(const tg_points *points, tg_status *status);
-TG_API tg_dataset *tg_circle(const tg_points *points, tg_status *status);
-TG_API tg_dataset *tg_blobs(const tg_points *points, tg_status *status);
-TG_API tg_dataset *tg_xor(const tg_points *points, tg_status *status);
-TG_API tg_dataset *tg_moons(const tg_points *points, tg_status *status);
+TG_API tg_dataset *tg_points_spirals(const tg_points *points, tg_status *status);
+TG_API tg_dataset *tg_points_circle(const tg_points *points, tg_status *status);
+TG_API tg_dataset *tg_points_blobs(const tg_points *points, tg_status *status);
+TG_API tg_dataset *tg_points_xor(const tg_points *points, tg_status *status);
+TG_API tg_dataset *tg_points_moons(const tg_points *points, tg_status *status);
 
 /* ---- minibatches ----------------------------------------------------------------------------- */
 
@@ -207,35 +207,35 @@ TG_API void tg_batches_start(tg_batches *batches, int64_t epoch, int64_t batch);
 TG_API const tg_batch *tg_batches_next(tg_batches *batches);
 
 /* Puts 0 ... n - 1 into order in the order that tg_batches goes through n rows in. */
-TG_API void tg_shuffle(int64_t *order, int64_t n, uint64_t seed, int64_t epoch);
+TG_API void tg_batches_order(int64_t *order, int64_t n, uint64_t seed, int64_t epoch);
 
 /* ---- arrays ---------------------------------------------------------------------------------- */
 
 /* An array of numbers in memory. To put it on a tape:
    tg_leaf_new(tape, TG_PARAMETER, a->type, a->data, a->rank, a->shape, NULL). */
-typedef struct tg_array {
+typedef struct tg_ndarray {
     tg_type type; /* TG_F64, TG_F32 or TG_I64 */
     int rank;     /* 0 to TG_MAX_RANK */
     int64_t shape[TG_MAX_RANK];
     const void *data; /* row-major; may be NULL if there are no elements */
-} tg_array;
+} tg_ndarray;
 
 /* How many elements shape has room for. */
-TG_API int64_t tg_array_size(const tg_array *array);
+TG_API int64_t tg_ndarray_size(const tg_ndarray *array);
 
 /* Reads an array from a file of one of these formats, told by its first bytes:
    .npy  NumPy's, versions 1 to 3, in C or Fortran order, of either byte order
    IDX   that of MNIST
    Elements f8 become TG_F64; f4 and f2 TG_F32; integers and booleans of any size TG_I64 (unsigned ones
-   above 2^63 - 1 are an error). The array is freed with tg_array_free, elements and all. */
-TG_API tg_array *tg_array_read(const char *path, tg_status *status);
+   above 2^63 - 1 are an error). The array is freed with tg_ndarray_free, elements and all. */
+TG_API tg_ndarray *tg_ndarray_read(const char *path, tg_status *status);
 
-TG_API void tg_array_free(tg_array *array);
+TG_API void tg_ndarray_free(tg_ndarray *array);
 
-/* Writes an array as .npy: tg_array_write(&(tg_array){ TG_F64, 2, { 3, 2 }, w }, "w.npy", &status).
+/* Writes an array as .npy: tg_ndarray_write(&(tg_ndarray){ TG_F64, 2, { 3, 2 }, w }, "w.npy", &status).
    The file is complete or as it was before: a new one is written beside it, brought to disk and put
    in its place. What stands at path must be a file, or nothing. */
-TG_API bool tg_array_write(const tg_array *array, const char *path, tg_status *status);
+TG_API bool tg_ndarray_write(const tg_ndarray *array, const char *path, tg_status *status);
 
 /* ---- archives: named arrays ------------------------------------------------------------------ */
 
@@ -243,8 +243,8 @@ TG_API bool tg_array_write(const tg_array *array, const char *path, tg_status *s
    reading. */
 typedef struct tg_archive {
     size_t n;
-    char **name;      /* (n), each once */
-    tg_array **array; /* (n) */
+    char **name;        /* (n), each once */
+    tg_ndarray **array; /* (n) */
     size_t notes;
     char **key;  /* (notes), each once */
     char **note; /* (notes) */
@@ -256,7 +256,7 @@ TG_API tg_archive *tg_archive_new(void);
 TG_API void tg_archive_free(tg_archive *archive);
 
 /* Adds a copy of an array. Names are UTF-8; one that is there already is an error. */
-TG_API bool tg_archive_add(tg_archive *archive, const char *name, const tg_array *array,
+TG_API bool tg_archive_add(tg_archive *archive, const char *name, const tg_ndarray *array,
                            tg_status *status);
 
 /* Adds a note, a text with a key, both UTF-8. A key that is there already is an error. */
@@ -264,7 +264,7 @@ TG_API bool tg_archive_note(tg_archive *archive, const char *key, const char *no
                             tg_status *status);
 
 /* The array of this name, which the archive keeps, or NULL. */
-TG_API const tg_array *tg_archive_find(const tg_archive *archive, const char *name);
+TG_API const tg_ndarray *tg_archive_find(const tg_archive *archive, const char *name);
 
 /* The note of this key, which the archive keeps, or NULL. */
 TG_API const char *tg_archive_find_note(const tg_archive *archive, const char *key);
@@ -273,11 +273,11 @@ TG_API const char *tg_archive_find_note(const tg_archive *archive, const char *k
    .safetensors  F64, F32, F16, BF16, all integers, BOOL; held against the rules of the reference
                  implementation: byte ranges that fit type and shape, without overlap and without hole
    .npz          NumPy's zip of .npy files, stored or deflated; checksums are verified
-   Types are converted as by tg_array_read, and BF16 to TG_F32. */
+   Types are converted as by tg_ndarray_read, and BF16 to TG_F32. */
 TG_API tg_archive *tg_archive_read(const char *path, tg_status *status);
 
 /* Writes an archive as .npz if path ends so, otherwise as .safetensors, in the same way as
-   tg_array_write. The same archive gives the same bytes. An .npz has no notes, and no more than
+   tg_ndarray_write. The same archive gives the same bytes. An .npz has no notes, and no more than
    4 GiB or 65535 arrays: more is an error. */
 TG_API bool tg_archive_write(const tg_archive *archive, const char *path, tg_status *status);
 

@@ -14,7 +14,7 @@ void tg_archive_free(tg_archive *archive)
     if (!archive) return;
     for (size_t i = 0; i < archive->n; i++) {
         free(archive->name[i]);
-        tg_array_free(archive->array[i]);
+        tg_ndarray_free(archive->array[i]);
     }
     for (size_t i = 0; i < archive->notes; i++) {
         free(archive->key[i]);
@@ -68,7 +68,7 @@ static bool make_room(void **a, void **b, size_t n, tg_status *status)
     return more_b || tg__data_no_memory(status, "an archive", bytes);
 }
 
-bool tg__archive_append(tg_archive *archive, char *name, tg_array *array, tg_status *status)
+bool tg__archive_append(tg_archive *archive, char *name, tg_ndarray *array, tg_status *status)
 {
     void *names = archive->name, *arrays = archive->array;
     const bool room = make_room(&names, &arrays, archive->n, status);
@@ -76,7 +76,7 @@ bool tg__archive_append(tg_archive *archive, char *name, tg_array *array, tg_sta
     archive->array = arrays;
     if (!room) {
         free(name);
-        tg_array_free(array);
+        tg_ndarray_free(array);
         return false;
     }
     archive->name[archive->n] = name;
@@ -112,10 +112,10 @@ static char *copy_text(const char *text, const char *what, tg_status *status)
     return memcpy(copy, text, n + 1);
 }
 
-static tg_array *copy_array(const tg_array *array, tg_status *status)
+static tg_ndarray *copy_array(const tg_ndarray *array, tg_status *status)
 {
-    const size_t bytes = (size_t)tg_array_size(array) * (array->type == TG_F32 ? 4 : 8);
-    tg_array *const copy = malloc(sizeof *copy + bytes);
+    const size_t bytes = (size_t)tg_ndarray_size(array) * (array->type == TG_F32 ? 4 : 8);
+    tg_ndarray *const copy = malloc(sizeof *copy + bytes);
     if (!copy) return tg__data_no_memory(status, "an array", bytes), NULL;
     *copy = *array;
     if (bytes > 0) memcpy(copy + 1, array->data, bytes);
@@ -123,7 +123,8 @@ static tg_array *copy_array(const tg_array *array, tg_status *status)
     return copy;
 }
 
-bool tg_archive_add(tg_archive *archive, const char *name, const tg_array *array, tg_status *status)
+bool tg_archive_add(tg_archive *archive, const char *name, const tg_ndarray *array,
+                    tg_status *status)
 {
     if (!archive) return tg__data_fail(status, TG_ERROR_ARGUMENT, "the archive is NULL");
     char *const own_name = copy_text(name, "the name of an array", status);
@@ -133,7 +134,7 @@ bool tg_archive_add(tg_archive *archive, const char *name, const tg_array *array
     else if (tg_archive_find(archive, name))
         tg__data_fail(status, TG_ERROR_ARGUMENT, "the archive has an array \"%s\" already", name);
     else if (tg__array_valid(array, name, status)) {
-        tg_array *const own = copy_array(array, status);
+        tg_ndarray *const own = copy_array(array, status);
         if (own) return tg__archive_append(archive, own_name, own, status);
     }
     free(own_name);
@@ -155,7 +156,7 @@ bool tg_archive_note(tg_archive *archive, const char *key, const char *note, tg_
 
 /* ---- finding --------------------------------------------------------------------------------- */
 
-const tg_array *tg_archive_find(const tg_archive *archive, const char *name)
+const tg_ndarray *tg_archive_find(const tg_archive *archive, const char *name)
 {
     for (size_t i = 0; i < archive->n; i++)
         if (strcmp(archive->name[i], name) == 0) return archive->array[i];

@@ -4,14 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-int64_t tg_array_size(const tg_array *array)
+int64_t tg_ndarray_size(const tg_ndarray *array)
 {
     int64_t n = 1;
     for (int i = 0; i < array->rank; i++) n *= array->shape[i];
     return n;
 }
 
-bool tg__array_valid(const tg_array *array, const char *what, tg_status *status)
+bool tg__array_valid(const tg_ndarray *array, const char *what, tg_status *status)
 {
     if (!array) return tg__data_fail(status, TG_ERROR_ARGUMENT, "%s: the array is NULL", what);
     if (array->type != TG_F64 && array->type != TG_F32 && array->type != TG_I64)
@@ -35,7 +35,7 @@ bool tg__array_valid(const tg_array *array, const char *what, tg_status *status)
     return true;
 }
 
-tg_array *tg__array_parse(const tg__file *file, tg_status *status)
+tg_ndarray *tg__array_parse(const tg__file *file, tg_status *status)
 {
     tg__elements e;
     const uint8_t *const p = file->data;
@@ -48,24 +48,24 @@ tg_array *tg__array_parse(const tg__file *file, tg_status *status)
     return good ? tg__elements_read(file, &e, status) : NULL;
 }
 
-tg_array *tg_array_read(const char *path, tg_status *status)
+tg_ndarray *tg_ndarray_read(const char *path, tg_status *status)
 {
     tg__file file;
     if (!tg__file_open(path, &file, status)) return NULL;
-    tg_array *const array = tg__array_parse(&file, status);
+    tg_ndarray *const array = tg__array_parse(&file, status);
     tg__file_close(&file);
     return array;
 }
 
-void tg_array_free(tg_array *array)
+void tg_ndarray_free(tg_ndarray *array)
 {
     free(array);
 }
 
-bool tg_array_write(const tg_array *array, const char *path, tg_status *status)
+bool tg_ndarray_write(const tg_ndarray *array, const char *path, tg_status *status)
 {
     tg__writer w;
-    if (!tg__array_valid(array, path ? path : "tg_array_write", status) ||
+    if (!tg__array_valid(array, path ? path : "tg_ndarray_write", status) ||
         !tg__writer_open(&w, path, status))
         return false;
     tg__npy_put(array, tg__writer_put, &w);

@@ -17,7 +17,7 @@ struct tg_batches {
     tg_batch batch;
 };
 
-void tg_shuffle(int64_t *order, int64_t n, uint64_t seed, int64_t epoch)
+void tg_batches_order(int64_t *order, int64_t n, uint64_t seed, int64_t epoch)
 {
     tg__random r = tg__random_new(seed, TG__FOR_ORDER, (uint32_t)epoch);
     tg__random_order(&r, order, n);
@@ -84,7 +84,7 @@ void tg_batches_start(tg_batches *batches, int64_t epoch, int64_t batch)
 {
     tg_batches *const b = batches;
     if (!b->options.in_order && (epoch != b->epoch))
-        tg_shuffle(b->order, b->data->n, b->options.seed, epoch);
+        tg_batches_order(b->order, b->data->n, b->options.seed, epoch);
     b->epoch = epoch;
     b->next = batch < 0 ? 0 : batch;
 }

@@ -165,8 +165,8 @@ static bool choose(int64_t *row, const int64_t *order, int64_t n, int64_t chosen
     return true;
 }
 
-bool tg_split(const tg_dataset *data, const tg_split_options *options, tg_dataset **train,
-              tg_dataset **test, tg_status *status)
+bool tg_dataset_split(const tg_dataset *data, const tg_split_options *options, tg_dataset **train,
+                      tg_dataset **test, tg_status *status)
 {
     *train = *test = NULL;
     if (!sizes_valid(data, status)) return false;

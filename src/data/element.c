@@ -34,11 +34,16 @@ bool tg__elements_count(const tg__elements *e, size_t *count, size_t *bytes)
     return product <= INT64_MAX / 8 && tg__data_times(*count, kinds[e->kind].size, bytes);
 }
 
-uint64_t tg__bits(const uint8_t *p, size_t n, bool big_endian)
+static inline uint64_t bits_of(const uint8_t *p, size_t n, bool big_endian)
 {
     uint64_t bits = 0;
     for (size_t i = 0; i < n; i++) bits |= (uint64_t)p[big_endian ? n - 1 - i : i] << 8 * i;
     return bits;
+}
+
+uint64_t tg__bits(const uint8_t *p, size_t n, bool big_endian)
+{
+    return bits_of(p, n, big_endian);
 }
 
 static float single_of(uint32_t bits)
@@ -88,25 +93,60 @@ static double double_element(tg__kind kind, uint64_t bits)
     }
 }
 
+/* ---- many elements --------------------------------------------------------------------------- */
+
+enum { STRETCH = 256 };
+
+/* The bits of n elements. Inlined with a constant size, so that loading one is one instruction. */
+static inline void load_sized(const uint8_t *p, size_t n, size_t size, bool big_endian,
+                              uint64_t *bits)
+{
+    if (big_endian)
+        for (size_t i = 0; i < n; i++) bits[i] = bits_of(p + i * size, size, true);
+    else
+        for (size_t i = 0; i < n; i++) bits[i] = bits_of(p + i * size, size, false);
+}
+
+static void load(const uint8_t *p, size_t n, size_t size, bool big_endian, uint64_t *bits)
+{
+    switch (size) {
+    case 8: load_sized(p, n, 8, big_endian, bits); return;
+    case 4: load_sized(p, n, 4, big_endian, bits); return;
+    case 2: load_sized(p, n, 2, big_endian, bits); return;
+    default: load_sized(p, n, 1, big_endian, bits); return;
+    }
+}
+
 void tg__elements_read_f64(const tg__file *file, const tg__elements *e, double *out)
 {
     size_t n, bytes;
+    uint64_t bits[STRETCH];
     const size_t size = kinds[e->kind].size;
     if (!tg__elements_count(e, &n, &bytes)) return;
-    const uint8_t *const p = file->data + e->from;
-    for (size_t i = 0; i < n; i++)
-        out[i] = double_element(e->kind, tg__bits(p + i * size, size, e->big_endian));
+    for (size_t i = 0; i < n; i += STRETCH) {
+        const size_t some = n - i < STRETCH ? n - i : STRETCH;
+        load(file->data + e->from + i * size, some, size, e->big_endian, bits);
+        for (size_t k = 0; k < some; k++) out[i + k] = double_element(e->kind, bits[k]);
+    }
 }
 
-static bool store(const tg__elements *e, const uint8_t *p, void *out, size_t i)
+/* Stores n <= STRETCH elements from the i-th on. Returns how many of them fit their type. */
+static size_t store(const tg__elements *e, const uint64_t *bits, size_t n, void *out, size_t i)
 {
-    const uint64_t bits = tg__bits(p, kinds[e->kind].size, e->big_endian);
+    double *const f64 = out;
+    float *const f32 = out;
+    int64_t *const i64 = out;
     switch (kinds[e->kind].type) {
-    case TG_F64: ((double *)out)[i] = double_element(e->kind, bits); return true;
-    case TG_F32: ((float *)out)[i] = single_element(e->kind, bits); return true;
+    case TG_F64: memcpy(f64 + i, bits, n * sizeof *f64); return n;
+    case TG_F32:
+        for (size_t k = 0; k < n; k++) f32[i + k] = single_element(e->kind, bits[k]);
+        return n;
     default:
-        ((int64_t *)out)[i] = integer_element(e->kind, bits);
-        return e->kind != TG__U64 || bits <= INT64_MAX;
+        for (size_t k = 0; k < n; k++) {
+            i64[i + k] = integer_element(e->kind, bits[k]);
+            if (e->kind == TG__U64 && bits[k] > INT64_MAX) return k;
+        }
+        return n;
     }
 }
 
@@ -114,11 +154,13 @@ static bool store(const tg__elements *e, const uint8_t *p, void *out, size_t i)
    the place of an element that does not fit its type, or n. */
 static size_t store_columns(const tg__elements *e, const uint8_t *p, void *out, size_t n)
 {
+    const size_t size = kinds[e->kind].size;
     int64_t index[TG_MAX_RANK] = { 0 }, stride[TG_MAX_RANK + 1] = { 1 };
     for (int k = 0; k < e->rank; k++) stride[k + 1] = stride[k] * e->shape[k];
     size_t at = 0;
     for (size_t i = 0; i < n; i++) {
-        if (!store(e, p + at * kinds[e->kind].size, out, i)) return at;
+        const uint64_t bits = tg__bits(p + at * size, size, e->big_endian);
+        if (store(e, &bits, 1, out, i) == 0) return at;
         for (int k = e->rank - 1; k >= 0; k--) {
             at += (size_t)stride[k];
             if (++index[k] < e->shape[k]) break;
@@ -131,22 +173,27 @@ static size_t store_columns(const tg__elements *e, const uint8_t *p, void *out, 
 
 static size_t store_rows(const tg__elements *e, const uint8_t *p, void *out, size_t n)
 {
+    uint64_t bits[STRETCH];
     const size_t size = kinds[e->kind].size;
-    for (size_t i = 0; i < n; i++)
-        if (!store(e, p + i * size, out, i)) return i;
+    for (size_t i = 0; i < n; i += STRETCH) {
+        const size_t some = n - i < STRETCH ? n - i : STRETCH;
+        load(p + i * size, some, size, e->big_endian, bits);
+        const size_t fit = store(e, bits, some, out, i);
+        if (fit < some) return i + fit;
+    }
     return n;
 }
 
-tg_array *tg__elements_read(const tg__file *file, const tg__elements *e, tg_status *status)
+tg_ndarray *tg__elements_read(const tg__file *file, const tg__elements *e, tg_status *status)
 {
     size_t n, bytes;
     if (!tg__elements_count(e, &n, &bytes)) return NULL;
     const tg_type type = kinds[e->kind].type;
     const size_t wide = type == TG_F32 ? sizeof(float) : sizeof(double);
-    tg_array *const array = malloc(sizeof *array + n * wide); /* n was counted in the file */
+    tg_ndarray *const array = malloc(sizeof *array + n * wide); /* n was counted in the file */
     if (!array) return tg__data_no_memory(status, file->name, n * wide), NULL;
     void *const out = array + 1;
-    *array = (tg_array){ .type = type, .rank = e->rank, .data = out };
+    *array = (tg_ndarray){ .type = type, .rank = e->rank, .data = out };
     memcpy(array->shape, e->shape, sizeof array->shape);
     const uint8_t *const p = file->data + e->from;
     const size_t bad = e->columns_first ? store_columns(e, p, out, n) : store_rows(e, p, out, n);

@@ -101,7 +101,7 @@ bool tg__elements_count(const tg__elements *e, size_t *count, size_t *bytes);
 void tg__elements_read_f64(const tg__file *file, const tg__elements *e, double *out);
 
 /* The same to an array of its own, of the type that fits the kind. */
-tg_array *tg__elements_read(const tg__file *file, const tg__elements *e, tg_status *status);
+tg_ndarray *tg__elements_read(const tg__file *file, const tg__elements *e, tg_status *status);
 
 /* The bits of n <= 8 bytes. */
 uint64_t tg__bits(const uint8_t *p, size_t n, bool big_endian);
@@ -130,18 +130,18 @@ bool tg__writer_put(void *writer, const void *data, size_t n); /* a tg__sink */
 bool tg__writer_close(tg__writer *w, bool good, tg_status *status);
 
 /* The elements of an array as little-endian bytes. */
-bool tg__put_elements(const tg_array *array, tg__sink *sink, void *user);
+bool tg__put_elements(const tg_ndarray *array, tg__sink *sink, void *user);
 
 /* Whether an array is one: type, rank, sizes, data. what names it in the message. */
-bool tg__array_valid(const tg_array *array, const char *what, tg_status *status);
+bool tg__array_valid(const tg_ndarray *array, const char *what, tg_status *status);
 
 /* ---- formats --------------------------------------------------------------------------------- */
 
 bool tg__npy_header(const tg__file *file, tg__elements *e, tg_status *status);
-bool tg__npy_put(const tg_array *array, tg__sink *sink, void *user);
-size_t tg__npy_size(const tg_array *array); /* bytes that tg__npy_put puts */
+bool tg__npy_put(const tg_ndarray *array, tg__sink *sink, void *user);
+size_t tg__npy_size(const tg_ndarray *array); /* bytes that tg__npy_put puts */
 bool tg__idx_header(const tg__file *file, tg__elements *e, tg_status *status);
-tg_array *tg__array_parse(const tg__file *file, tg_status *status);
+tg_ndarray *tg__array_parse(const tg__file *file, tg_status *status);
 
 bool tg__npz_parse(const tg__file *file, tg_archive *archive, tg_status *status);
 bool tg__npz_put(const tg_archive *archive, const char *path, tg__writer *w, tg_status *status);
@@ -153,7 +153,7 @@ tg_dataset *tg__csv_parse(const tg__file *file, const tg_csv_options *options, t
 
 /* Appends to an archive without a look for doubles; takes name (from malloc) and array over, also
    when it fails. */
-bool tg__archive_append(tg_archive *archive, char *name, tg_array *array, tg_status *status);
+bool tg__archive_append(tg_archive *archive, char *name, tg_ndarray *array, tg_status *status);
 bool tg__archive_append_note(tg_archive *archive, char *key, char *note, tg_status *status);
 
 /* A name or key that comes twice, or NULL. */

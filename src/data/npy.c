@@ -179,7 +179,7 @@ bool tg__npy_header(const tg__file *file, tg__elements *e, tg_status *status)
 enum { START = 10, ALIGNMENT = 64, HEADER = 320 };
 
 /* The whole of version 1.0 up to the elements, which begin at a multiple of 64. Returns its length. */
-static size_t header_of(const tg_array *array, char header[HEADER])
+static size_t header_of(const tg_ndarray *array, char header[HEADER])
 {
     static const char *const type[] = { [TG_F64] = "<f8", [TG_F32] = "<f4", [TG_I64] = "<i8" };
     memset(header, ' ', HEADER);
@@ -199,16 +199,16 @@ static size_t header_of(const tg_array *array, char header[HEADER])
     return end;
 }
 
-bool tg__npy_put(const tg_array *array, tg__sink *sink, void *user)
+bool tg__npy_put(const tg_ndarray *array, tg__sink *sink, void *user)
 {
     char header[HEADER];
     const size_t n = header_of(array, header);
     return sink(user, header, n) && tg__put_elements(array, sink, user);
 }
 
-size_t tg__npy_size(const tg_array *array)
+size_t tg__npy_size(const tg_ndarray *array)
 {
     char header[HEADER];
     return header_of(array, header) +
-           (size_t)tg_array_size(array) * (array->type == TG_F32 ? 4 : 8);
+           (size_t)tg_ndarray_size(array) * (array->type == TG_F32 ? 4 : 8);
 }

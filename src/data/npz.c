@@ -11,26 +11,40 @@ enum { STORED = 0, DEFLATED = 8, ENCRYPTED = 1, UTF8 = 1 << 11 };
 
 /* ---- checksums ------------------------------------------------------------------------------- */
 
-/* CRC-32 of zip, polynomial 0xedb88320. */
+/* CRC-32 of zip, polynomial 0xedb88320. table[k][b] is what the byte b does to the sum k bytes later:
+   with it eight bytes are one step. */
 typedef struct crc {
-    uint32_t table[256], value;
+    uint32_t table[8][256], value;
 } crc;
 
 static void crc_begin(crc *c)
 {
     for (uint32_t i = 0; i < 256; i++) {
         uint32_t x = i;
-        for (int k = 0; k < 8; k++) x = x >> 1 ^ (x & 1 ? 0xedb88320u : 0);
-        c->table[i] = x;
+        for (int bit = 0; bit < 8; bit++) x = x >> 1 ^ (x & 1 ? 0xedb88320u : 0);
+        c->table[0][i] = x;
     }
+    for (int k = 1; k < 8; k++)
+        for (int i = 0; i < 256; i++) {
+            const uint32_t x = c->table[k - 1][i];
+            c->table[k][i] = x >> 8 ^ c->table[0][x & 0xff];
+        }
     c->value = 0xffffffffu;
 }
 
 static bool crc_put(void *sum, const void *data, size_t n) /* a tg__sink */
 {
     crc *const c = sum;
-    const uint8_t *const p = data;
-    for (size_t i = 0; i < n; i++) c->value = c->value >> 8 ^ c->table[(c->value ^ p[i]) & 0xff];
+    const uint8_t *p = data;
+    uint32_t x = c->value;
+    for (; n >= 8; n -= 8, p += 8) {
+        x ^= p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+        x = c->table[7][x & 0xff] ^ c->table[6][x >> 8 & 0xff] ^ c->table[5][x >> 16 & 0xff] ^
+            c->table[4][x >> 24] ^ c->table[3][p[4]] ^ c->table[2][p[5]] ^ c->table[1][p[6]] ^
+            c->table[0][p[7]];
+    }
+    for (; n > 0; n--, p++) x = x >> 8 ^ c->table[0][(x ^ *p) & 0xff];
+    c->value = x;
     return true;
 }
 
@@ -225,9 +239,9 @@ static bool read_array(const tg__file *file, const entry *e, tg_archive *archive
     }
     snprintf(where, sizeof where, "%.100s: %.40s.npy", file->name, name);
     inner.name = where;
-    tg_array *const array = tg__npy_header(&inner, &elements, status)
-                                ? tg__elements_read(&inner, &elements, status)
-                                : NULL;
+    tg_ndarray *const array = tg__npy_header(&inner, &elements, status)
+                                  ? tg__elements_read(&inner, &elements, status)
+                                  : NULL;
     if (own) tg__file_close(&inner);
     if (array) return tg__archive_append(archive, name, array, status);
     free(name);
@@ -283,7 +297,7 @@ static void put_common(uint8_t *p, const char *name, uint32_t sum, uint64_t size
     put_number(p + 24, 0, 2);
 }
 
-static void put_local(tg__writer *w, const char *name, const tg_array *array, uint32_t sum)
+static void put_local(tg__writer *w, const char *name, const tg_ndarray *array, uint32_t sum)
 {
     uint8_t local[LOCAL] = { 'P', 'K', 3, 4 };
     put_common(local + 4, name, sum, tg__npy_size(array));
@@ -291,7 +305,7 @@ static void put_local(tg__writer *w, const char *name, const tg_array *array, ui
            tg__writer_put(w, ".npy", 4) && tg__npy_put(array, tg__writer_put, w));
 }
 
-static void put_entry(tg__writer *w, const char *name, const tg_array *array, uint32_t sum,
+static void put_entry(tg__writer *w, const char *name, const tg_ndarray *array, uint32_t sum,
                       uint64_t begin)
 {
     uint8_t e[ENTRY] = { 'P', 'K', 1, 2, 20, 3 }; /* made by version 2.0, on Unix */

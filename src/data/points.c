@@ -88,27 +88,27 @@ static void moons(tg__random *r, int k, int classes, double x[2])
     x[1] = k == 0 ? sin(angle) : 0.5 - sin(angle);
 }
 
-tg_dataset *tg_spirals(const tg_points *points, tg_status *status)
+tg_dataset *tg_points_spirals(const tg_points *points, tg_status *status)
 {
     return make(spirals, points, 3, MOST_CLASSES, status);
 }
 
-tg_dataset *tg_circle(const tg_points *points, tg_status *status)
+tg_dataset *tg_points_circle(const tg_points *points, tg_status *status)
 {
     return make(circle, points, 2, 2, status);
 }
 
-tg_dataset *tg_blobs(const tg_points *points, tg_status *status)
+tg_dataset *tg_points_blobs(const tg_points *points, tg_status *status)
 {
     return make(blobs, points, 2, MOST_CLASSES, status);
 }
 
-tg_dataset *tg_xor(const tg_points *points, tg_status *status)
+tg_dataset *tg_points_xor(const tg_points *points, tg_status *status)
 {
     return make(exclusive_or, points, 2, 2, status);
 }
 
-tg_dataset *tg_moons(const tg_points *points, tg_status *status)
+tg_dataset *tg_points_moons(const tg_points *points, tg_status *status)
 {
     return make(moons, points, 2, 2, status);
 }

@@ -333,7 +333,7 @@ static bool read_arrays(text *t, entries *list, tg_archive *archive)
     for (size_t i = 0; i < list->n; i++) {
         entry *const e = list->entry + i;
         e->e.from = t->end + e->begin;
-        tg_array *const array = tg__elements_read(t->file, &e->e, t->status);
+        tg_ndarray *const array = tg__elements_read(t->file, &e->e, t->status);
         char *const name = e->name;
         if (!array) return false;
         e->name = NULL; /* the archive's, from here on */
@@ -413,12 +413,12 @@ static void put_notes(header *h, const tg_archive *archive)
     put_text(h, "}");
 }
 
-static size_t bytes_of(const tg_array *array)
+static size_t bytes_of(const tg_ndarray *array)
 {
-    return (size_t)tg_array_size(array) * (array->type == TG_F32 ? 4 : 8);
+    return (size_t)tg_ndarray_size(array) * (array->type == TG_F32 ? 4 : 8);
 }
 
-static void put_array(header *h, const char *name, const tg_array *array, size_t begin)
+static void put_array(header *h, const char *name, const tg_ndarray *array, size_t begin)
 {
     static const char *const type[] = { [TG_F64] = "F64", [TG_F32] = "F32", [TG_I64] = "I64" };
     char number[80];
@@ -438,7 +438,7 @@ static void put_array(header *h, const char *name, const tg_array *array, size_t
    element is aligned, then by name. */
 typedef struct named {
     const char *name;
-    const tg_array *array;
+    const tg_ndarray *array;
 } named;
 
 static int by_type_and_name(const void *a, const void *b)

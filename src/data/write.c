@@ -136,20 +136,30 @@ bool tg__writer_close(tg__writer *w, bool good, tg_status *status)
     return durable;
 }
 
-bool tg__put_elements(const tg_array *array, tg__sink *sink, void *user)
+/* Little-endian bytes of n elements; inlined with a constant size, so that storing one is one
+   instruction. */
+static inline void store(const uint8_t *p, size_t n, size_t size, uint8_t *out)
 {
-    const size_t n = (size_t)tg_array_size(array), size = array->type == TG_F32 ? 4 : 8;
-    const uint8_t *const p = array->data;
-    uint8_t part[4096];
-    for (size_t i = 0, used = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++) {
         uint64_t bits = 0;
         uint32_t single;
-        if (size == 4) memcpy(&single, p + i * size, size), bits = single;
-        else memcpy(&bits, p + i * size, size);
-        for (size_t k = 0; k < size; k++) part[used++] = (uint8_t)(bits >> 8 * k);
-        if (used < sizeof part && i + 1 < n) continue;
-        if (!sink(user, part, used)) return false;
-        used = 0;
+        if (size == 4) memcpy(&single, p + i * 4, 4), bits = single;
+        else memcpy(&bits, p + i * 8, 8);
+        for (size_t k = 0; k < size; k++) out[i * size + k] = (uint8_t)(bits >> 8 * k);
+    }
+}
+
+bool tg__put_elements(const tg_ndarray *array, tg__sink *sink, void *user)
+{
+    enum { STRETCH = 512 };
+    const size_t n = (size_t)tg_ndarray_size(array), size = array->type == TG_F32 ? 4 : 8;
+    uint8_t part[8 * STRETCH];
+    for (size_t i = 0; i < n; i += STRETCH) {
+        const uint8_t *const p = (const uint8_t *)array->data + i * size;
+        const size_t some = n - i < STRETCH ? n - i : STRETCH;
+        if (size == 4) store(p, some, 4, part);
+        else store(p, some, 8, part);
+        if (!sink(user, part, some * size)) return false;
     }
     return true;
 }

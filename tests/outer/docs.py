@@ -111,6 +111,7 @@ def compiles(place, source, arguments, where):
 
 
 def program(place, block, where):
+    (where / "examples").symlink_to(place.source / "examples")  # some read its data
     (where / "by_line.c").write_text(BY_LINE)
     arguments = ["by_line.c", "-o", "model", *library_arguments(place.source, place.build)]
     status, output = compiles(place, block.text, arguments, where)
