@@ -105,6 +105,21 @@ Test(data, rows_are_copied_in_the_order_asked_for)
     tg_dataset_free(NULL);
 }
 
+Test(data, names_are_copied_too)
+{
+    static const char text[] = "w,k,l\n1,b,2\n3,a,4\n";
+    const tg__file file = { .name = "t.csv", .data = (const uint8_t *)text, .size = strlen(text) };
+    tg_dataset *const data =
+        tg__csv_parse(&file, &(tg_csv_options){ .header = true, .label = "k" }, &status);
+    cr_assert(data, "%s", status.message);
+    tg_dataset *const some = tg_dataset_rows(data, (const int64_t[]){ 1 }, 1, &status);
+    tg_dataset_free(data);
+    cr_assert(some && some->label[0] == 0);
+    cr_expect(strcmp(some->feature[0], "w") == 0 && strcmp(some->feature[1], "l") == 0);
+    cr_expect(strcmp(some->class_name[0], "a") == 0 && strcmp(some->class_name[1], "b") == 0);
+    tg_dataset_free(some);
+}
+
 Test(data, a_data_set_too_large_for_memory_is_an_error)
 {
     const tg_dataset form = { .n = INT64_MAX / 2, .d = INT64_MAX / 2 };
@@ -501,6 +516,27 @@ Test(data, the_digits_are_all_there)
     tg_dataset_free(data);
 }
 #endif
+
+/* Writes a row of pixels, the last of them given, and a label; reads it as digits. */
+static void expect_no_digits(int pixels, int last, int label, const char *message)
+{
+    char path[] = "/tmp/tapegrad-digits-XXXXXX", wanted[200];
+    FILE *const f = fdopen(mkstemp(path), "w");
+    cr_assert(f);
+    for (int i = 1; i < pixels; i++) fputs("3,", f);
+    fprintf(f, "%d,%d\n", last, label);
+    fclose(f);
+    snprintf(wanted, sizeof wanted, "%s: %s", path, message);
+    expect_message(!tg_digits(path, &status), TG_ERROR_FORMAT, wanted);
+    remove(path);
+}
+
+Test(data, what_is_not_the_digits_is_refused)
+{
+    expect_no_digits(63, 3, 9, "63 pixels, 10 classes: the digits have 64, 10");
+    expect_no_digits(64, 3, 10, "64 pixels, 11 classes: the digits have 64, 10");
+    expect_no_digits(64, 17, 9, "row 0: pixel 17: the digits have 0 to 16");
+}
 
 /* ---- MNIST ----------------------------------------------------------------------------------- */
 

@@ -197,6 +197,30 @@ Test(data_files, compressed_files_are_refused_without_zlib)
 }
 #endif
 
+/* ---- arrays to write ------------------------------------------------------------------------- */
+
+static double numbers[48];
+static float singles[48];
+static int64_t integers[48];
+
+static const tg_ndarray there[] = {
+    { TG_F64, 0, { 0 }, numbers },       { TG_F64, 1, { 48 }, numbers },
+    { TG_F64, 2, { 0, 7 }, NULL },       { TG_F32, 2, { 6, 8 }, singles },
+    { TG_F32, 3, { 2, 3, 1 }, singles }, { TG_I64, 8, { 1, 2, 1, 3, 1, 2, 2, 2 }, integers },
+    { TG_I64, 1, { 3 }, integers },      { TG_F32, 1, { 1 }, singles },
+};
+
+static void fill(void)
+{
+    for (int i = 0; i < 48; i++) {
+        numbers[i] = ldexp(1.1, i * 40 - 1000) * (i % 2 ? -1 : 1);
+        singles[i] = (float)numbers[i];
+        integers[i] = (int64_t)((uint64_t)i * UINT64_C(0x0123456789abcdef));
+    }
+    numbers[3] = INFINITY;
+    integers[5] = INT64_MIN;
+}
+
 /* ---- every element of the small types -------------------------------------------------------- */
 
 /* The value of binary16 by the formula of the standard. */
@@ -255,6 +279,21 @@ Test(data_files, every_word_of_16_bits_is_what_its_type_says)
     each_word(TG__S16, signed_by_formula);
 }
 
+Test(data_files, doubles_stay_as_they_are)
+{
+    fill();
+    const tg__file file = { .name = "f8",
+                            .data = (const uint8_t *)numbers,
+                            .size = sizeof numbers };
+    const tg__elements e = { .kind = TG__F64,
+                             .big_endian = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__,
+                             .rank = 1,
+                             .shape = { 48 } };
+    double out[48];
+    tg__elements_read_f64(&file, &e, out);
+    cr_expect(memcmp(out, numbers, sizeof out) == 0);
+}
+
 Test(data_files, integers_of_every_width_are_read)
 {
     static const struct {
@@ -286,28 +325,6 @@ Test(data_files, integers_of_every_width_are_read)
 }
 
 /* ---- there and back -------------------------------------------------------------------------- */
-
-static double numbers[48];
-static float singles[48];
-static int64_t integers[48];
-
-static const tg_ndarray there[] = {
-    { TG_F64, 0, { 0 }, numbers },       { TG_F64, 1, { 48 }, numbers },
-    { TG_F64, 2, { 0, 7 }, NULL },       { TG_F32, 2, { 6, 8 }, singles },
-    { TG_F32, 3, { 2, 3, 1 }, singles }, { TG_I64, 8, { 1, 2, 1, 3, 1, 2, 2, 2 }, integers },
-    { TG_I64, 1, { 3 }, integers },      { TG_F32, 1, { 1 }, singles },
-};
-
-static void fill(void)
-{
-    for (int i = 0; i < 48; i++) {
-        numbers[i] = ldexp(1.1, i * 40 - 1000) * (i % 2 ? -1 : 1);
-        singles[i] = (float)numbers[i];
-        integers[i] = (int64_t)((uint64_t)i * UINT64_C(0x0123456789abcdef));
-    }
-    numbers[3] = INFINITY;
-    integers[5] = INT64_MIN;
-}
 
 static void expect_same(const char *what, const tg_ndarray *a, const tg_ndarray *b)
 {
@@ -468,7 +485,7 @@ Test(data_files, numbers_have_a_point_in_every_locale)
              (const char *const[]){ "de_DE.UTF-8", "de_DE.utf8", "fr_FR.UTF-8", NULL };
          *l; l++)
         found = found || setlocale(LC_ALL, *l);
-    tg_dataset *const d = table_of("1.5,2\n", NULL);
+    tg_dataset *const d = table_of("15e-1,2\n", NULL);
     expect_table(d, 1, 2, ELEMENTS(1.5, 2));
     tg_dataset_free(d);
     if (!found) cr_log_info("no locale with a decimal comma is installed");
@@ -589,6 +606,8 @@ static const spoiled wrong_files[] = {
     { "columns_first", 60, "9", "byte 176: the file ends here, with 48 bytes of elements of 216" },
     { "columns_first", 60, "1", "byte 152: 24 bytes after the last element" },
     { "columns_first", 126, "x", "byte 126: the header: more after its dictionary" },
+    { "columns_first", 59, "(9223372036854775807,9),}",
+      "byte 10: this shape is too large for any file" },
     { "idx", 1, "\1", "byte 0: an IDX file begins with two zero bytes, type, rank" },
     { "idx", 2, "\7", "byte 2: type 0x07 is none of IDX" },
     { "idx", 3, "\11", "byte 3: rank 9 is above 8" },
@@ -632,6 +651,63 @@ Test(data_files, a_mistake_in_a_file_is_named_with_its_byte)
                   parsed ? "accepted" : status.message, wanted);
         if (parsed) drop_parsed(s->form, parsed);
     }
+}
+
+/* What the directory and an entry say alike: local header and directory are spoiled together. */
+Test(data_files, an_entry_that_cannot_be_read_is_named)
+{
+    static const struct {
+        int at, in_directory;
+        const char *bytes, *message;
+    } both[] = {
+        { 8, 396, "\14",
+          "sample: byte 386: compressed by method 12: only stored and deflated are read" },
+        { 34, 436, "z", "sample: byte 386: this entry is no .npy file" },
+        { 30, 432, "\377", "sample: byte 386: this entry's name is not UTF-8" },
+    };
+    const data_sample *const s = sample_named("stored");
+    char bytes[1024];
+    for (int i = 0; i < COUNT(both); i++) {
+        memcpy(bytes, s->bytes, s->size);
+        bytes[both[i].at] = bytes[both[i].in_directory] = both[i].bytes[0];
+        void *const parsed = parse_bytes(ARCHIVE, bytes, s->size, &status);
+        cr_expect(!parsed && strcmp(status.message, both[i].message) == 0, "%s", status.message);
+        if (parsed) drop_parsed(ARCHIVE, parsed);
+    }
+    /* Both entries of the directory lead to the first one's bytes. */
+    memcpy(bytes, s->bytes, s->size);
+    memcpy(bytes + 437, s->bytes + 386, 51);
+    cr_expect(!parse_bytes(ARCHIVE, bytes, s->size, &status));
+    cr_expect(strcmp(status.message, "sample: byte 0: two entries of the zip share these bytes") ==
+                  0,
+              "%s", status.message);
+}
+
+Test(data_files, what_npz_cannot_hold_is_refused)
+{
+    static char name[70000];
+    memset(name, 'n', sizeof name - 1);
+    tg_archive *const a = tg_archive_new();
+    cr_assert(tg_archive_add(a, name, there + 2, &status));
+    cr_expect(!tg_archive_write(a, in_folder("a.npz"), &status) &&
+              status.code == TG_ERROR_ARGUMENT);
+    cr_expect(strstr(status.message, "a.npz: a name of 70003 bytes is too long"), "%s",
+              status.message);
+    cr_expect(tg_archive_write(a, in_folder("a.safetensors"), &status), "%s", status.message);
+    tg_archive_free(a);
+    tg_archive many = { .n = 65535 };
+    many.name = calloc(many.n, sizeof *many.name);
+    many.array = calloc(many.n, sizeof *many.array);
+    for (size_t i = 0; i < many.n; i++) {
+        many.name[i] = name + sizeof name - 2;
+        many.array[i] = (tg_ndarray *)(uintptr_t)(there + 2);
+    }
+    cr_expect(!tg_archive_write(&many, in_folder("a.npz"), &status) &&
+              status.code == TG_ERROR_ARGUMENT);
+    cr_expect(strstr(status.message, "65535 arrays of 10682205 bytes are too much for .npz"), "%s",
+              status.message);
+    free(many.name);
+    free(many.array);
 }
 
 /* Texts after the length of the header, and the message behind "sample: ". */

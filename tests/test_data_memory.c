@@ -41,7 +41,7 @@ void *__wrap_realloc(void *p, size_t n)
 }
 
 static tg_status status;
-static tg_dataset *data; /* of 12 rows */
+static tg_dataset *data; /* of 3 rows, with names */
 static tg_archive *archive;
 static char path[64];
 
@@ -68,6 +68,12 @@ static bool parse(void)
     tg__file_close(&copy);
     if (parsed) drop_parsed(s->form, parsed);
     return parsed;
+}
+
+static tg_dataset *read_flowers(void)
+{
+    const data_sample *const s = sample_named("flowers");
+    return parse_bytes(TABLE, s->bytes, s->size, &status);
 }
 
 static bool write_and_read(void)
@@ -146,7 +152,7 @@ int main(void)
 {
     char folder[] = "/tmp/tapegrad-memory-XXXXXX";
     static const double x[3] = { 1, 2, 3 };
-    data = tg_points_blobs(&(tg_points){ .each = 6 }, &status);
+    data = read_flowers();
     archive = tg_archive_new();
     if (!data || !archive || !mkdtemp(folder)) return EXIT_FAILURE;
     if (!tg_archive_add(archive, "x", &(tg_ndarray){ TG_F64, 1, { 3 }, x }, &status) ||

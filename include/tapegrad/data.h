@@ -52,6 +52,7 @@ typedef struct tg_dataset {
    not looked at: tg_dataset_new(&(tg_dataset){ .n = 100, .d = 2, .classes = 3 }, &status). */
 TG_API tg_dataset *tg_dataset_new(const tg_dataset *form, tg_status *status);
 
+/* Frees a data set and all that it points to. NULL is fine. */
 TG_API void tg_dataset_free(tg_dataset *data);
 
 /* A copy of some rows, row[0] ... row[n - 1], in this order; a row may come more than once. */
@@ -86,6 +87,7 @@ typedef struct tg_scaling {
    is left out of both. */
 TG_API tg_scaling *tg_scaling_new(const tg_dataset *train, tg_status *status);
 
+/* Frees a scaling. NULL is fine. */
 TG_API void tg_scaling_free(tg_scaling *scaling);
 
 /* Scales data in place: the training set by its own scaling, and the test set by the same. */
@@ -195,6 +197,7 @@ typedef struct tg_batches tg_batches;
 TG_API tg_batches *tg_batches_new(const tg_dataset *data, const tg_batch_options *options,
                                   tg_status *status);
 
+/* Frees a walk; the data set stays. NULL is fine. */
 TG_API void tg_batches_free(tg_batches *batches);
 
 /* Batches in an epoch. */
@@ -230,6 +233,7 @@ TG_API int64_t tg_ndarray_size(const tg_ndarray *array);
    above 2^63 - 1 are an error). The array is freed with tg_ndarray_free, elements and all. */
 TG_API tg_ndarray *tg_ndarray_read(const char *path, tg_status *status);
 
+/* Frees an array that came from tg_ndarray_read. NULL is fine. */
 TG_API void tg_ndarray_free(tg_ndarray *array);
 
 /* Writes an array as .npy: tg_ndarray_write(&(tg_ndarray){ TG_F64, 2, { 3, 2 }, w }, "w.npy", &status).
@@ -253,6 +257,7 @@ typedef struct tg_archive {
 /* An empty archive, or NULL when there is no memory. */
 TG_API tg_archive *tg_archive_new(void);
 
+/* Frees an archive with its arrays and notes. NULL is fine. */
 TG_API void tg_archive_free(tg_archive *archive);
 
 /* Adds a copy of an array. Names are UTF-8; one that is there already is an error. */

@@ -11,7 +11,9 @@
 static bool sizes_valid(const tg_dataset *form, tg_status *status)
 {
     if (!form) return tg__data_fail(status, TG_ERROR_ARGUMENT, "the data set is NULL");
-    if (form->n >= 0 && form->d >= 0 && form->targets >= 0 && form->classes >= 0) return true;
+    if (form->n >= 0 && form->d >= 0 && form->targets >= 0 && form->classes >= 0 &&
+        form->n <= PTRDIFF_MAX && form->d <= PTRDIFF_MAX && form->targets <= PTRDIFF_MAX)
+        return true;
     return tg__data_fail(
         status, TG_ERROR_SHAPE, "a data set of %lld rows, %lld features, %lld targets, %d classes",
         (long long)form->n, (long long)form->d, (long long)form->targets, form->classes);

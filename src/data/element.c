@@ -27,6 +27,7 @@ bool tg__elements_count(const tg__elements *e, size_t *count, size_t *bytes)
     size_t product = 1;
     bool none = false;
     for (int i = 0; i < e->rank; i++) {
+        if ((int64_t)(size_t)e->shape[i] != e->shape[i]) return false; /* size_t may be 32 bits */
         none |= e->shape[i] == 0;
         if (e->shape[i] && !tg__data_times(product, (size_t)e->shape[i], &product)) return false;
     }
