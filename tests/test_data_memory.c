@@ -182,5 +182,6 @@ int main(void)
     tg_dataset_free(data);
     tg_archive_free(archive);
     printf("%ld allocations failed, one at a time\n", allocations);
+    if (allocations == 0) return 77; /* link-time optimisation has kept the linker from it: skipped */
     return access(folder, F_OK) == 0;
 }
