@@ -608,6 +608,7 @@ static const spoiled wrong_files[] = {
     { "columns_first", 126, "x", "byte 126: the header: more after its dictionary" },
     { "columns_first", 59, "(9223372036854775807,9),}",
       "byte 10: this shape is too large for any file" },
+    { "columns_first", 59, "(1,1,1,1,1,1,1,1,1),}", "byte 77: shape: more axes than TG_MAX_RANK" },
     { "idx", 1, "\1", "byte 0: an IDX file begins with two zero bytes, type, rank" },
     { "idx", 2, "\7", "byte 2: type 0x07 is none of IDX" },
     { "idx", 3, "\11", "byte 3: rank 9 is above 8" },
@@ -888,16 +889,17 @@ Test(data_files, an_archive_that_cannot_be_written_leaves_the_old_file)
 
 Test(data_files, only_files_are_replaced)
 {
-    cr_expect(!tg_ndarray_write(&old_array, "/dev/null", &status) &&
-              strstr(status.message, "it is no file"));
+    struct stat about;
+    cr_assert(mkfifo(in_folder("pipe"), 0600) == 0);
+    cr_expect(!tg_ndarray_write(&old_array, in_folder("pipe"), &status) &&
+              strstr(status.message, "/pipe: cannot be written: it is no file"));
+    cr_expect(stat(in_folder("pipe"), &about) == 0 && S_ISFIFO(about.st_mode));
     cr_expect(!tg_ndarray_write(&old_array, folder, &status) &&
               strstr(status.message, "it is no file"));
     cr_expect(!tg_ndarray_write(&old_array, in_folder("none/x.npy"), &status) &&
               strstr(status.message, "none/x.npy: cannot be written: No such file or directory"));
     cr_expect(!tg_ndarray_write(&old_array, "", &status) && status.code == TG_ERROR_FILE);
     cr_expect(!tg_ndarray_write(&old_array, NULL, &status) && status.code == TG_ERROR_ARGUMENT);
-    struct stat about;
-    cr_expect(stat("/dev/null", &about) == 0 && S_ISCHR(about.st_mode));
 }
 
 Test(data_files, a_link_stays_and_what_it_leads_to_is_replaced)
