@@ -117,6 +117,9 @@ def program(place, block, where):
     status, output = compiles(place, block.text, arguments, where)
     expect(status == 0, f"{block.where}: this program does not compile\n{head(output)}")
     status, output = attempt([where / "model"], cwd=where, timeout=60)
+    if "this tapegrad was built without zlib" in output:
+        say(f"{block.where}: not compared, it reads a compressed file")
+        return
     expect(status == 0, f"{block.where}: this program ends with status {status}\n{tail(output)}")
     compare(block, output)
 
