@@ -21,7 +21,7 @@ typedef struct victim {
 
 static size_t below(tg__random *r, size_t n)
 {
-    return (size_t)tg__random_below(r, n ? n : 1);
+    return (size_t)tg__data_random_below(r, n ? n : 1);
 }
 
 /* Numbers on which headers stumble. */
@@ -74,7 +74,7 @@ int main(int count, char **argument)
 {
     const long rounds = count > 1 ? strtol(argument[1], NULL, 10) : SHORT_RUN;
     const uint64_t seed = count > 2 ? strtoull(argument[2], NULL, 10) : 1;
-    tg__random r = tg__random_new(seed, TG__FOR_POINTS, 0);
+    tg__random r = tg__data_random_new(seed, TG__FOR_POINTS, 0);
     long accepted = 0;
     double sum = 0;
     for (long i = 0; i < rounds; i++) {

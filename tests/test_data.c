@@ -54,7 +54,7 @@ Test(data_random, the_generator_gives_its_known_answers)
     };
     for (int i = 0; i < 2; i++) {
         uint32_t out[4];
-        tg__philox(answer[i][0], answer[i][1], out);
+        tg__data_philox(answer[i][0], answer[i][1], out);
         cr_expect(memcmp(out, answer[i][2], sizeof out) == 0, "%x", out[0]);
     }
 }
@@ -63,21 +63,21 @@ Test(data_random, numbers_below_are_uniform)
 {
     enum { N = 7, DRAWS = 70000 };
     int count[N] = { 0 };
-    tg__random r = tg__random_new(1, TG__FOR_ORDER, 0);
-    for (int i = 0; i < DRAWS; i++) count[tg__random_below(&r, N)]++;
+    tg__random r = tg__data_random_new(1, TG__FOR_ORDER, 0);
+    for (int i = 0; i < DRAWS; i++) count[tg__data_random_below(&r, N)]++;
     double chi = 0;
     for (int i = 0; i < N; i++) chi += pow(count[i] - DRAWS / N, 2) / (DRAWS / N);
     cr_expect(chi < 22.5, "chi squared %g: above 22.5 once in 1000 seeds", chi);
-    cr_expect(tg__random_below(&r, UINT64_MAX) < UINT64_MAX && tg__random_below(&r, 1) == 0);
+    cr_expect(tg__data_random_below(&r, UINT64_MAX) < UINT64_MAX && tg__data_random_below(&r, 1) == 0);
 }
 
 Test(data_random, normal_numbers_have_mean_0_and_variance_1)
 {
     enum { N = 100000 };
     double sum = 0, squares = 0;
-    tg__random r = tg__random_new(2, TG__FOR_POINTS, 0);
+    tg__random r = tg__data_random_new(2, TG__FOR_POINTS, 0);
     for (int i = 0; i < N; i++) {
-        const double x = tg__random_normal(&r);
+        const double x = tg__data_random_normal(&r);
         sum += x;
         squares += x * x;
     }

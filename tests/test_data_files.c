@@ -274,9 +274,9 @@ static void each_word(tg__kind kind, double formula(unsigned bits))
 
 Test(data_files, every_word_of_16_bits_is_what_its_type_says)
 {
-    each_word(TG__F16, half_by_formula);
-    each_word(TG__BF16, brain_by_formula);
-    each_word(TG__S16, signed_by_formula);
+    each_word(TG__FILE_F16, half_by_formula);
+    each_word(TG__FILE_BF16, brain_by_formula);
+    each_word(TG__FILE_S16, signed_by_formula);
 }
 
 Test(data_files, doubles_stay_as_they_are)
@@ -285,7 +285,7 @@ Test(data_files, doubles_stay_as_they_are)
     const tg__file file = { .name = "f8",
                             .data = (const uint8_t *)numbers,
                             .size = sizeof numbers };
-    const tg__elements e = { .kind = TG__F64,
+    const tg__elements e = { .kind = TG__FILE_F64,
                              .big_endian = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__,
                              .rank = 1,
                              .shape = { 48 } };
@@ -301,16 +301,16 @@ Test(data_files, integers_of_every_width_are_read)
         const char *bytes;
         double x;
     } one[] = {
-        { TG__S8, "\x80", -128 },
-        { TG__S8, "\x7f", 127 },
-        { TG__U8, "\xff", 255 },
-        { TG__U16, "\xff\xfe", 65535 - 256 },
-        { TG__S32, "\x00\x00\x00\x80", -2147483648.0 },
-        { TG__S32, "\xff\xff\xff\x7f", 2147483647 },
-        { TG__U32, "\xff\xff\xff\xff", 4294967295.0 },
-        { TG__S64, "\xff\xff\xff\xff\xff\xff\xff\xff", -1 },
-        { TG__U64, "\x00\x00\x00\x00\x00\x00\x00\x40", 0x1p62 },
-        { TG__BOOL, "\x02", 1 },
+        { TG__FILE_S8, "\x80", -128 },
+        { TG__FILE_S8, "\x7f", 127 },
+        { TG__FILE_U8, "\xff", 255 },
+        { TG__FILE_U16, "\xff\xfe", 65535 - 256 },
+        { TG__FILE_S32, "\x00\x00\x00\x80", -2147483648.0 },
+        { TG__FILE_S32, "\xff\xff\xff\x7f", 2147483647 },
+        { TG__FILE_U32, "\xff\xff\xff\xff", 4294967295.0 },
+        { TG__FILE_S64, "\xff\xff\xff\xff\xff\xff\xff\xff", -1 },
+        { TG__FILE_U64, "\x00\x00\x00\x00\x00\x00\x00\x40", 0x1p62 },
+        { TG__FILE_BOOL, "\x02", 1 },
     };
     for (int i = 0; i < COUNT(one); i++) {
         const tg__file file = { .name = "one",

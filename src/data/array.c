@@ -25,7 +25,7 @@ bool tg__array_valid(const tg_ndarray *array, const char *what, tg_status *statu
         if (array->shape[i] < 0)
             return tg__data_fail(status, TG_ERROR_SHAPE, "%s: axis %d of the array has size %lld",
                                  what, i, (long long)array->shape[i]);
-    tg__elements e = { .kind = TG__F64, .rank = array->rank };
+    tg__elements e = { .kind = TG__FILE_F64, .rank = array->rank };
     size_t count, bytes;
     memcpy(e.shape, array->shape, sizeof e.shape);
     if (!tg__elements_count(&e, &count, &bytes))

@@ -19,8 +19,8 @@ struct tg_batches {
 
 void tg_batches_order(int64_t *order, int64_t n, uint64_t seed, int64_t epoch)
 {
-    tg__random r = tg__random_new(seed, TG__FOR_ORDER, (uint32_t)epoch);
-    tg__random_order(&r, order, n);
+    tg__random r = tg__data_random_new(seed, TG__FOR_ORDER, (uint32_t)epoch);
+    tg__data_random_order(&r, order, n);
 }
 
 /* Room for the order and for one batch. */

@@ -186,8 +186,8 @@ bool tg_dataset_split(const tg_dataset *data, const tg_split_options *options, t
     int64_t *const order = tg__data_allocate((size_t)n, 2 * sizeof *order, "a split", status);
     if (!order) return false;
     int64_t *const row = order + n;
-    tg__random r = tg__random_new(options->seed, TG__FOR_SPLIT, 0);
-    tg__random_order(&r, order, n);
+    tg__random r = tg__data_random_new(options->seed, TG__FOR_SPLIT, 0);
+    tg__data_random_order(&r, order, n);
     if ((!options->stratified || order_by_class(data, order, status)) &&
         choose(row, order, n, chosen, status) &&
         (*train = tg_dataset_rows(data, row, n - chosen, status)))

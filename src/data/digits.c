@@ -47,7 +47,7 @@ static bool open_part(const char *folder, const char *part, int rank, tg__file *
         if (access(*path, F_OK) != 0) continue;
         if (!tg__file_open(*path, file, status)) return false;
         if (tg__idx_header(file, e, status)) {
-            if (e->kind == TG__U8 && e->rank == rank) return true;
+            if (e->kind == TG__FILE_U8 && e->rank == rank) return true;
             tg__file_wrong(file, 2, status, "not bytes of rank %d", rank);
         }
         tg__file_close(file);

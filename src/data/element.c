@@ -8,12 +8,12 @@
 static const struct {
     size_t size;
     tg_type type;
-} kinds[TG__KINDS] = {
-    [TG__F64] = { 8, TG_F64 },  [TG__F32] = { 4, TG_F32 }, [TG__F16] = { 2, TG_F32 },
-    [TG__BF16] = { 2, TG_F32 }, [TG__S64] = { 8, TG_I64 }, [TG__S32] = { 4, TG_I64 },
-    [TG__S16] = { 2, TG_I64 },  [TG__S8] = { 1, TG_I64 },  [TG__U64] = { 8, TG_I64 },
-    [TG__U32] = { 4, TG_I64 },  [TG__U16] = { 2, TG_I64 }, [TG__U8] = { 1, TG_I64 },
-    [TG__BOOL] = { 1, TG_I64 },
+} kinds[TG__FILE_KINDS] = {
+    [TG__FILE_F64] = { 8, TG_F64 },  [TG__FILE_F32] = { 4, TG_F32 }, [TG__FILE_F16] = { 2, TG_F32 },
+    [TG__FILE_BF16] = { 2, TG_F32 }, [TG__FILE_S64] = { 8, TG_I64 }, [TG__FILE_S32] = { 4, TG_I64 },
+    [TG__FILE_S16] = { 2, TG_I64 },  [TG__FILE_S8] = { 1, TG_I64 },  [TG__FILE_U64] = { 8, TG_I64 },
+    [TG__FILE_U32] = { 4, TG_I64 },  [TG__FILE_U16] = { 2, TG_I64 }, [TG__FILE_U8] = { 1, TG_I64 },
+    [TG__FILE_BOOL] = { 1, TG_I64 },
 };
 
 size_t tg__kind_size(tg__kind kind)
@@ -67,8 +67,8 @@ static float half_of(uint32_t bits)
 
 static float single_element(tg__kind kind, uint64_t bits)
 {
-    if (kind == TG__F16) return half_of((uint32_t)bits);
-    return single_of(kind == TG__BF16 ? (uint32_t)bits << 16 : (uint32_t)bits);
+    if (kind == TG__FILE_F16) return half_of((uint32_t)bits);
+    return single_of(kind == TG__FILE_BF16 ? (uint32_t)bits << 16 : (uint32_t)bits);
 }
 
 /* Two's complement, whatever the machine thinks of shifts; unsigned ones above INT64_MAX are the
@@ -76,10 +76,10 @@ static float single_element(tg__kind kind, uint64_t bits)
 static int64_t integer_element(tg__kind kind, uint64_t bits)
 {
     switch (kind) {
-    case TG__S32: return (int64_t)(bits ^ 0x80000000u) - INT64_C(0x80000000);
-    case TG__S16: return (int64_t)(bits ^ 0x8000u) - 0x8000;
-    case TG__S8: return (int64_t)(bits ^ 0x80u) - 0x80;
-    case TG__BOOL: return bits != 0;
+    case TG__FILE_S32: return (int64_t)(bits ^ 0x80000000u) - INT64_C(0x80000000);
+    case TG__FILE_S16: return (int64_t)(bits ^ 0x8000u) - 0x8000;
+    case TG__FILE_S8: return (int64_t)(bits ^ 0x80u) - 0x80;
+    case TG__FILE_BOOL: return bits != 0;
     default: return (int64_t)bits;
     }
 }
@@ -145,7 +145,7 @@ static size_t store(const tg__elements *e, const uint64_t *bits, size_t n, void 
     default:
         for (size_t k = 0; k < n; k++) {
             i64[i + k] = integer_element(e->kind, bits[k]);
-            if (e->kind == TG__U64 && bits[k] > INT64_MAX) return k;
+            if (e->kind == TG__FILE_U64 && bits[k] > INT64_MAX) return k;
         }
         return n;
     }

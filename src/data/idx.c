@@ -5,12 +5,12 @@
 static bool kind_of(uint8_t code, tg__kind *kind)
 {
     switch (code) {
-    case 0x08: *kind = TG__U8; return true;
-    case 0x09: *kind = TG__S8; return true;
-    case 0x0b: *kind = TG__S16; return true;
-    case 0x0c: *kind = TG__S32; return true;
-    case 0x0d: *kind = TG__F32; return true;
-    case 0x0e: *kind = TG__F64; return true;
+    case 0x08: *kind = TG__FILE_U8; return true;
+    case 0x09: *kind = TG__FILE_S8; return true;
+    case 0x0b: *kind = TG__FILE_S16; return true;
+    case 0x0c: *kind = TG__FILE_S32; return true;
+    case 0x0d: *kind = TG__FILE_F32; return true;
+    case 0x0e: *kind = TG__FILE_F64; return true;
     default: return false;
     }
 }

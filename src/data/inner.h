@@ -66,20 +66,20 @@ bool tg__inflate(const tg__file *file, size_t from, size_t length, bool gzip, si
 
 /* What a file's elements are. */
 typedef enum tg__kind {
-    TG__F64,
-    TG__F32,
-    TG__F16,
-    TG__BF16,
-    TG__S64,
-    TG__S32,
-    TG__S16,
-    TG__S8,
-    TG__U64,
-    TG__U32,
-    TG__U16,
-    TG__U8,
-    TG__BOOL,
-    TG__KINDS
+    TG__FILE_F64,
+    TG__FILE_F32,
+    TG__FILE_F16,
+    TG__FILE_BF16,
+    TG__FILE_S64,
+    TG__FILE_S32,
+    TG__FILE_S16,
+    TG__FILE_S8,
+    TG__FILE_U64,
+    TG__FILE_U32,
+    TG__FILE_U16,
+    TG__FILE_U8,
+    TG__FILE_BOOL,
+    TG__FILE_KINDS
 } tg__kind;
 
 /* An array where it lies in a file. */

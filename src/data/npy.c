@@ -74,15 +74,15 @@ static bool take_size(text *t, int64_t *size)
 /* "<f8": byte order, kind, bytes. */
 static bool read_type(text *t, tg__elements *e)
 {
-    static const char *const names[TG__KINDS] = {
-        [TG__F64] = "f8", [TG__F32] = "f4", [TG__F16] = "f2", [TG__S64] = "i8",
-        [TG__S32] = "i4", [TG__S16] = "i2", [TG__S8] = "i1",  [TG__U64] = "u8",
-        [TG__U32] = "u4", [TG__U16] = "u2", [TG__U8] = "u1",  [TG__BOOL] = "b1"
+    static const char *const names[TG__FILE_KINDS] = {
+        [TG__FILE_F64] = "f8", [TG__FILE_F32] = "f4", [TG__FILE_F16] = "f2", [TG__FILE_S64] = "i8",
+        [TG__FILE_S32] = "i4", [TG__FILE_S16] = "i2", [TG__FILE_S8] = "i1",  [TG__FILE_U64] = "u8",
+        [TG__FILE_U32] = "u4", [TG__FILE_U16] = "u2", [TG__FILE_U8] = "u1",  [TG__FILE_BOOL] = "b1"
     };
     char name[8];
     if (!take_string(t, name, sizeof name))
         return wrong(t, "descr: not a type such as '<f8' (structured types are not read)");
-    for (int k = 0; k < TG__KINDS; k++) {
+    for (int k = 0; k < TG__FILE_KINDS; k++) {
         if (!name[0] || !names[k] || strcmp(name + 1, names[k]) != 0) continue;
         const bool order =
             strchr("<>", name[0]) || (name[0] == '|' && tg__kind_size((tg__kind)k) == 1);

@@ -33,13 +33,13 @@ static tg_dataset *make(point *one, const tg_points *points, int classes, int mo
     tg_dataset *const data = tg_dataset_new(
         &(tg_dataset){ .n = p.each * p.classes, .d = 2, .classes = p.classes }, status);
     if (!data) return NULL;
-    tg__random r = tg__random_new(p.seed, TG__FOR_POINTS, 0);
+    tg__random r = tg__data_random_new(p.seed, TG__FOR_POINTS, 0);
     for (int64_t i = 0; i < data->n; i++) {
         double *const x = data->x + 2 * i;
         data->label[i] = (int)(i / p.each);
         one(&r, data->label[i], p.classes, x);
-        x[0] += p.noise * tg__random_normal(&r);
-        x[1] += p.noise * tg__random_normal(&r);
+        x[0] += p.noise * tg__data_random_normal(&r);
+        x[1] += p.noise * tg__data_random_normal(&r);
     }
     return data;
 }
@@ -48,7 +48,7 @@ enum { MOST_CLASSES = 1 << 20 };
 
 static void spirals(tg__random *r, int k, int classes, double x[2])
 {
-    const double t = tg__random_uniform(r), angle = 2 * pi / classes * (2 * t + k);
+    const double t = tg__data_random_uniform(r), angle = 2 * pi / classes * (2 * t + k);
     x[0] = t * sin(angle);
     x[1] = t * cos(angle);
 }
@@ -57,9 +57,9 @@ static void circle(tg__random *r, int k, int classes, double x[2])
 {
     (void)classes;
     /* Uniform in area: the square of the radius is uniform. */
-    const double inner = k == 0 ? 0 : 0.7, outer = k == 0 ? 0.5 : 1, u = tg__random_uniform(r);
+    const double inner = k == 0 ? 0 : 0.7, outer = k == 0 ? 0.5 : 1, u = tg__data_random_uniform(r);
     const double radius = sqrt(inner * inner + u * (outer * outer - inner * inner));
-    const double angle = 2 * pi * tg__random_uniform(r);
+    const double angle = 2 * pi * tg__data_random_uniform(r);
     x[0] = radius * cos(angle);
     x[1] = radius * sin(angle);
 }
@@ -75,15 +75,15 @@ static void blobs(tg__random *r, int k, int classes, double x[2])
 static void exclusive_or(tg__random *r, int k, int classes, double x[2])
 {
     (void)classes;
-    const double sign = tg__random_below(r, 2) ? 1 : -1;
-    x[0] = sign * (0.1 + 0.9 * tg__random_uniform(r));
-    x[1] = (k == 0 ? sign : -sign) * (0.1 + 0.9 * tg__random_uniform(r));
+    const double sign = tg__data_random_below(r, 2) ? 1 : -1;
+    x[0] = sign * (0.1 + 0.9 * tg__data_random_uniform(r));
+    x[1] = (k == 0 ? sign : -sign) * (0.1 + 0.9 * tg__data_random_uniform(r));
 }
 
 static void moons(tg__random *r, int k, int classes, double x[2])
 {
     (void)classes;
-    const double angle = pi * tg__random_uniform(r);
+    const double angle = pi * tg__data_random_uniform(r);
     x[0] = k == 0 ? cos(angle) : 1 - cos(angle);
     x[1] = k == 0 ? sin(angle) : 0.5 - sin(angle);
 }

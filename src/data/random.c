@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-void tg__philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4])
+void tg__data_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4])
 {
     uint32_t x0 = counter[0], x1 = counter[1], x2 = counter[2], x3 = counter[3];
     uint32_t k0 = key[0], k1 = key[1];
@@ -22,7 +22,7 @@ void tg__philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4
     out[3] = x3;
 }
 
-tg__random tg__random_new(uint64_t seed, tg__use use, uint32_t epoch)
+tg__random tg__data_random_new(uint64_t seed, tg__use use, uint32_t epoch)
 {
     return (tg__random){ .key = { (uint32_t)seed, (uint32_t)(seed >> 32) },
                          .counter = { 0, 0, (uint32_t)use, epoch } };
@@ -31,27 +31,27 @@ tg__random tg__random_new(uint64_t seed, tg__use use, uint32_t epoch)
 static uint32_t next(tg__random *r)
 {
     if (r->left == 0) {
-        tg__philox(r->counter, r->key, r->word);
+        tg__data_philox(r->counter, r->key, r->word);
         if (++r->counter[0] == 0) r->counter[1]++;
         r->left = 4;
     }
     return r->word[4 - r->left--];
 }
 
-double tg__random_uniform(tg__random *r)
+double tg__data_random_uniform(tg__random *r)
 {
     const uint64_t high = next(r) >> 5, low = next(r) >> 6; /* 27 and 26 bits */
     return (double)(high << 26 | low) * 0x1p-53;
 }
 
-double tg__random_normal(tg__random *r)
+double tg__data_random_normal(tg__random *r)
 {
     /* Box and Muller; 1 - u is never 0. */
-    const double u = tg__random_uniform(r), v = tg__random_uniform(r);
+    const double u = tg__data_random_uniform(r), v = tg__data_random_uniform(r);
     return sqrt(-2 * log(1 - u)) * cos(6.283185307179586 * v);
 }
 
-uint64_t tg__random_below(tg__random *r, uint64_t n)
+uint64_t tg__data_random_below(tg__random *r, uint64_t n)
 {
     /* Without the bias of a remainder: words above the last multiple of n are drawn again. */
     const uint64_t most = UINT64_MAX - UINT64_MAX % n;
@@ -61,11 +61,11 @@ uint64_t tg__random_below(tg__random *r, uint64_t n)
     }
 }
 
-void tg__random_order(tg__random *r, int64_t *order, int64_t n)
+void tg__data_random_order(tg__random *r, int64_t *order, int64_t n)
 {
     /* Fisher and Yates, inside out: each of the n! orders is equally likely. */
     for (int64_t i = 0; i < n; i++) {
-        const int64_t j = (int64_t)tg__random_below(r, (uint64_t)i + 1);
+        const int64_t j = (int64_t)tg__data_random_below(r, (uint64_t)i + 1);
         order[i] = order[j];
         order[j] = i;
     }

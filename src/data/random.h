@@ -15,12 +15,12 @@ typedef struct tg__random {
 } tg__random;
 
 /* One block: four random words for each counter and key. */
-void tg__philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
+void tg__data_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
 
-tg__random tg__random_new(uint64_t seed, tg__use use, uint32_t epoch);
-double tg__random_uniform(tg__random *r);                        /* in [0, 1), 53 random bits */
-double tg__random_normal(tg__random *r);                         /* mean 0, variance 1 */
-uint64_t tg__random_below(tg__random *r, uint64_t n);            /* 0 ... n - 1, n > 0 */
-void tg__random_order(tg__random *r, int64_t *order, int64_t n); /* 0 ... n - 1, shuffled */
+tg__random tg__data_random_new(uint64_t seed, tg__use use, uint32_t epoch);
+double tg__data_random_uniform(tg__random *r);                        /* in [0, 1), 53 random bits */
+double tg__data_random_normal(tg__random *r);                         /* mean 0, variance 1 */
+uint64_t tg__data_random_below(tg__random *r, uint64_t n);            /* 0 ... n - 1, n > 0 */
+void tg__data_random_order(tg__random *r, int64_t *order, int64_t n); /* 0 ... n - 1, shuffled */
 
 #endif

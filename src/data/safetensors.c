@@ -157,16 +157,17 @@ typedef struct entries {
 
 static bool kind_of(const char *name, tg__kind *kind)
 {
-    static const char *const names[TG__KINDS] = {
-        [TG__F64] = "F64",  [TG__F32] = "F32", [TG__F16] = "F16", [TG__BF16] = "BF16",
-        [TG__S64] = "I64",  [TG__S32] = "I32", [TG__S16] = "I16", [TG__S8] = "I8",
-        [TG__U64] = "U64",  [TG__U32] = "U32", [TG__U16] = "U16", [TG__U8] = "U8",
-        [TG__BOOL] = "BOOL"
+    static const char *const names[TG__FILE_KINDS] = {
+        [TG__FILE_F64] = "F64",   [TG__FILE_F32] = "F32", [TG__FILE_F16] = "F16",
+        [TG__FILE_BF16] = "BF16", [TG__FILE_S64] = "I64", [TG__FILE_S32] = "I32",
+        [TG__FILE_S16] = "I16",   [TG__FILE_S8] = "I8",   [TG__FILE_U64] = "U64",
+        [TG__FILE_U32] = "U32",   [TG__FILE_U16] = "U16", [TG__FILE_U8] = "U8",
+        [TG__FILE_BOOL] = "BOOL"
     };
     int k = 0;
-    while (k < TG__KINDS && strcmp(names[k], name) != 0) k++;
+    while (k < TG__FILE_KINDS && strcmp(names[k], name) != 0) k++;
     *kind = (tg__kind)k;
-    return k < TG__KINDS;
+    return k < TG__FILE_KINDS;
 }
 
 static bool read_type(text *t, entry *e)
