@@ -42,7 +42,8 @@ static tg__lines lines_of(const tg__call *c)
 typedef void lines_forward(tg__lines l, void *y, const void *x, double beta);
 typedef void lines_backward(tg__lines l, void *dx, const void *g, const void *y, double beta);
 
-static tg_code each_line(const tg__call *c, lines_forward *kernel)
+/* sign times beta is the kernel's. */
+static tg_code each_line(const tg__call *c, lines_forward *kernel, double sign)
 {
     const tg_softmax_attributes *const a = c->attributes;
     if (c->y.s->n == 0) return TG_OK;
@@ -51,17 +52,17 @@ static tg_code each_line(const tg__call *c, lines_forward *kernel)
         tg__copy(c->k, c->y, c->x[0]);
         x = c->y.p;
     }
-    kernel(lines_of(c), c->y.p, x, a->beta);
+    kernel(lines_of(c), c->y.p, x, sign * a->beta);
     return TG_OK;
 }
 
-static tg_code each_line_backward(const tg__call *c, lines_backward *kernel)
+static tg_code each_line_backward(const tg__call *c, lines_backward *kernel, double sign)
 {
     const tg_softmax_attributes *const a = c->attributes;
     if (!c->dx[0].p || c->y.s->n == 0) return TG_OK;
     void *const dx = tg__gradient_begin(c, 0);
     if (!dx) return TG_ERROR_MEMORY;
-    kernel(lines_of(c), dx, c->g, c->y.p, a->beta);
+    kernel(lines_of(c), dx, c->g, c->y.p, sign * a->beta);
     tg__gradient_end(c, 0, dx);
     return TG_OK;
 }
@@ -72,32 +73,48 @@ TG_ALIAS(softmax, softargmax)
 
 SHAPE(softargmax) { return softmax_shape(c, y); }
 
-FORWARD(softargmax) { return each_line(c, c->k->reduce.softargmax); }
+FORWARD(softargmax) { return each_line(c, c->k->reduce.softargmax, 1); }
 
 /* beta y (g - sum g y) */
-BACKWARD(softargmax) { return each_line_backward(c, c->k->reduce.softargmax_backward); }
+BACKWARD(softargmax) { return each_line_backward(c, c->k->reduce.softargmax_backward, 1); }
 
-DERIVATIVE(softargmax)
+static void softargmax_derivative(tg__derivation *d, double sign)
 {
     const tg_softmax_attributes *const a = d->attributes;
     const tg_reduce_attributes *const over = ATTRIBUTES(reduce, .axis = a->axis, .keep = true);
-    const tg_value g = d_mul(d, d->g, d->to->number(a->beta));
+    const tg_value g = d_mul(d, d->g, d->to->number(sign * a->beta));
     d->dx[0] = d_mul(d, d->y, d_sub(d, g, d_sum(d, d_mul(d, g, d->y), over)));
 }
+
+DERIVATIVE(softargmax) { softargmax_derivative(d, 1); }
 
 CASES(softargmax, { .n = 1, .x = { TENSOR(-2, 2, 3, 4) } }, { .n = 1, .x = { TENSOR(-2, 2, 5) } },
       ALONG(TENSOR(-2, 2, 4, 3), .axis = 0, .beta = 1.5),
       ALONG(TENSOR(-2, 2, 2, 3, 2, 2), .axis = -3, .beta = -0.5),
       ALONG(TENSOR(-2, 2, 2, 20), .beta = 2.0), { .n = 1, .x = { TENSOR(-2, 2, 0, 3) } })
 
+TG_OP(softargmin, "n", softmax,
+      "exp(-beta x) over its sum along an axis: a soft one-hot of the argmin")
+
+SHAPE(softargmin) { return softmax_shape(c, y); }
+
+FORWARD(softargmin) { return each_line(c, c->k->reduce.softargmax, -1); }
+
+BACKWARD(softargmin) { return each_line_backward(c, c->k->reduce.softargmax_backward, -1); }
+
+DERIVATIVE(softargmin) { softargmax_derivative(d, -1); }
+
+CASES(softargmin, { .n = 1, .x = { TENSOR(-2, 2, 3, 4) } },
+      ALONG(TENSOR(-2, 2, 4, 3), .axis = 0, .beta = 1.5), { .n = 1, .x = { TENSOR(-2, 2, 0, 3) } })
+
 TG_OP(log_softmax, "n", softmax, "logarithm of softargmax, without ever forming it")
 
 SHAPE(log_softmax) { return softmax_shape(c, y); }
 
-FORWARD(log_softmax) { return each_line(c, c->k->reduce.log_softmax); }
+FORWARD(log_softmax) { return each_line(c, c->k->reduce.log_softmax, 1); }
 
 /* beta (g - exp(y) sum g) */
-BACKWARD(log_softmax) { return each_line_backward(c, c->k->reduce.log_softmax_backward); }
+BACKWARD(log_softmax) { return each_line_backward(c, c->k->reduce.log_softmax_backward, 1); }
 
 DERIVATIVE(log_softmax)
 {
