@@ -17,7 +17,7 @@ say() { printf '%s\n' "$*" >&2; }
 # The C compiler: $CC, or any.
 compiler() {
     if [ -n "${CC:-}" ]; then
-        command -v "$CC"
+        command -v "${CC##* }" # "ccache gcc" is two words
     else
         command -v cc || command -v gcc || command -v clang
     fi
