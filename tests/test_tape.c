@@ -541,6 +541,24 @@ Test(tape, released_handles_are_stale_even_where_new_values_lie_in_their_place)
     EXPECT_ITEM(fresh, exp(2.0));
 }
 
+Test(tape, a_mark_in_every_step_is_one_mark)
+{
+    const tg_value x = tg_scalar(t, 2);
+    uint32_t segment = 0;
+    for (int i = 0; i < 1000; i++) {
+        const tg_mark mark = tg_tape_mark(t);
+        if (i == 0) segment = mark.segment;
+        ASSERT(mark.segment == segment);
+        const tg_value y = tg_square(x);
+        ASSERT(tg_item(y) == 4 && tg_release(mark));
+        EXPECT_REFUSED(!isnan(tg_item(y)), TG_ERROR_HANDLE);
+    }
+    const tg_mark outer = tg_tape_mark(t), inner = tg_tape_mark(t);
+    const tg_value gone = tg_square(x);
+    ASSERT(tg_release(inner) && tg_release(outer));
+    EXPECT_REFUSED(!isnan(tg_item(gone)), TG_ERROR_HANDLE);
+}
+
 Test(tape, marks_nest)
 {
     const Value a = scalar(t, 1);

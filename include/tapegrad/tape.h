@@ -128,7 +128,7 @@ typedef struct tg_mark {
 } tg_mark;
 
 /* Marks the present end of the tape. Parameters live below the mark, each training step's values
-   above it. */
+   above it. Marks with nothing recorded between them are one and the same. */
 TG_API tg_mark tg_tape_mark(tg_tape *tape);
 
 /* Takes back everything recorded since the mark. Its memory is kept for the next step, its handles

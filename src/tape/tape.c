@@ -225,6 +225,14 @@ static void truncate_to(tg_tape *t, uint32_t segment)
     tg__set_limit(t);
 }
 
+/* Whether nothing was put on the tape since the newest mark. */
+static bool nothing_since(const tg_tape *t, const tg__segment *s)
+{
+    return t->head.n_values == s->values && t->head.n_code == s->code &&
+           t->integers.used == s->integers && t->descriptors.used == s->descriptors &&
+           t->pool.used == s->pool && t->names.used == s->names;
+}
+
 tg_mark tg_tape_mark(tg_tape *t)
 {
     const tg_mark none = { t, 0, 0 };
@@ -233,6 +241,9 @@ tg_mark tg_tape_mark(tg_tape *t)
         return none;
     }
     if (t->failed) return none;
+    /* A loop that sets a mark and releases it in each step comes here again and again. */
+    const uint32_t newest = tg__segment_count(t) - 1;
+    if (newest > 0 && nothing_since(t, t->top)) return (tg_mark){ t, newest, t->top->mark };
     const uint32_t mark = t->generations == UINT32_MAX ? UINT32_MAX : t->generations + 1;
     if (!open_segment(t, mark)) {
         tg__error(t, TG_ERROR_MEMORY, "tape_mark", NULL, "no memory for a mark");
