@@ -178,16 +178,18 @@ static void write_attributes(const tg__op *op)
     fprintf(out, " (`tg_%s_attributes`)\n", op->attributes->name);
 }
 
-/* Lines of the accuracy tool's table: "name part ulp ...". */
+/* Lines of the accuracy tool's table: "name value f64 ulp" or "name by x f64 ulp". */
 static void write_accuracy(const char *table, const char *name)
 {
     const size_t n = strlen(name);
     bool first = true;
     for (const char *line = table; line && *line; line = strchr(line, '\n') + 1) {
-        char part[32], ulp[32];
-        if (strncmp(line, name, n) == 0 && line[n] == ' ' &&
-            sscanf(line + n, "%31s %31s", part, ulp) == 2) {
-            fprintf(out, "%s %s %s", first ? "- worst error, ulp:" : ",", part, ulp);
+        char operand[8] = "", type[8], ulp[16];
+        const bool of_name = strncmp(line, name, n) == 0 && line[n] == ' ';
+        if (of_name && (sscanf(line + n, " value %7s %15s", type, ulp) == 2 ||
+                        sscanf(line + n, " by %7s %7s %15s", operand, type, ulp) == 3)) {
+            fprintf(out, "%s %s%s %s %s", first ? "- worst error seen, ulp:" : ",",
+                    *operand ? "by " : "value", operand, type, ulp);
             first = false;
         }
         if (!strchr(line, '\n')) break;
