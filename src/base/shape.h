@@ -46,6 +46,15 @@ bool tg__shape_finish(tg__shape *s);
 /* Whether the elements lie adjacent in row-major order. */
 bool tg__shape_contiguous(const tg__shape *s);
 
+/* Whether both have the same axes. */
+static inline bool tg__shape_same_dims(const tg__shape *a, const tg__shape *b)
+{
+    if (a->rank != b->rank) return false;
+    for (int i = 0; i < a->rank; i++)
+        if (a->dim[i] != b->dim[i]) return false;
+    return true;
+}
+
 /* Makes axis (negative: from the back) a position in 0 ... rank - 1; -1 if there is none such. */
 int tg__axis(int axis, int rank);
 

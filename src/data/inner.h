@@ -62,6 +62,24 @@ bool tg__file_wrong(const tg__file *file, size_t position, tg_status *status, co
 bool tg__inflate(const tg__file *file, size_t from, size_t length, bool gzip, size_t limit,
                  tg__file *out, tg_status *status);
 
+/* ---- text of a header (text.c) --------------------------------------------------------------- */
+
+/* As far as it is read. */
+typedef struct tg__text {
+    const tg__file *file;
+    size_t at, end;
+    tg_status *status;
+} tg__text;
+
+/* Says what is wrong at this position; false. */
+bool tg__text_wrong(const tg__text *t, const char *what);
+
+/* Passes blanks. */
+void tg__text_skip(tg__text *t);
+
+/* Takes a character and the blanks before it, if it comes next. */
+bool tg__text_take(tg__text *t, char c);
+
 /* ---- elements (element.c) -------------------------------------------------------------------- */
 
 /* What a file's elements are. */

@@ -7,37 +7,10 @@
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-/* The header's text, as far as it is read. */
-typedef struct text {
-    const tg__file *file;
-    size_t at, end;
-    tg_status *status;
-} text;
-
-static bool wrong(const text *t, const char *what)
-{
-    return tg__file_wrong(t->file, t->at, t->status, "%s", what);
-}
-
-static void skip_blanks(text *t)
-{
-    while (t->at < t->end && strchr(" \t\r\n", t->file->data[t->at]) && t->file->data[t->at])
-        t->at++;
-}
-
-/* Takes a character, if it comes next. */
-static bool take(text *t, char c)
-{
-    skip_blanks(t);
-    if (t->at == t->end || t->file->data[t->at] != (uint8_t)c) return false;
-    t->at++;
-    return true;
-}
-
 /* Takes a string in quotes of either kind, of fewer than room characters and without escapes. */
-static bool take_string(text *t, char *string, size_t room)
+static bool take_string(tg__text *t, char *string, size_t room)
 {
-    const char quote = take(t, '\'') ? '\'' : take(t, '"') ? '"' : 0;
+    const char quote = tg__text_take(t, '\'') ? '\'' : tg__text_take(t, '"') ? '"' : 0;
     if (!quote) return false;
     for (size_t n = 0; t->at < t->end && n < room; n++) {
         const char c = (char)t->file->data[t->at++];
@@ -48,18 +21,18 @@ static bool take_string(text *t, char *string, size_t room)
     return false;
 }
 
-static bool take_word(text *t, const char *word)
+static bool take_word(tg__text *t, const char *word)
 {
-    skip_blanks(t);
+    tg__text_skip(t);
     const size_t n = strlen(word);
     if (t->end - t->at < n || memcmp(t->file->data + t->at, word, n) != 0) return false;
     t->at += n;
     return true;
 }
 
-static bool take_size(text *t, int64_t *size)
+static bool take_size(tg__text *t, int64_t *size)
 {
-    skip_blanks(t);
+    tg__text_skip(t);
     const size_t first = t->at;
     *size = 0;
     for (; t->at < t->end; t->at++) {
@@ -72,7 +45,7 @@ static bool take_size(text *t, int64_t *size)
 }
 
 /* "<f8": byte order, kind, bytes. */
-static bool read_type(text *t, tg__elements *e)
+static bool read_type(tg__text *t, tg__elements *e)
 {
     static const char *const names[TG__FILE_KINDS] = {
         [TG__FILE_F64] = "f8", [TG__FILE_F32] = "f4", [TG__FILE_F16] = "f2", [TG__FILE_S64] = "i8",
@@ -81,7 +54,7 @@ static bool read_type(text *t, tg__elements *e)
     };
     char name[8];
     if (!take_string(t, name, sizeof name))
-        return wrong(t, "descr: not a type such as '<f8' (structured types are not read)");
+        return tg__text_wrong(t, "descr: not a type such as '<f8' (structured types are not read)");
     for (int k = 0; k < TG__FILE_KINDS; k++) {
         if (!name[0] || !names[k] || strcmp(name + 1, names[k]) != 0) continue;
         const bool order =
@@ -91,57 +64,60 @@ static bool read_type(text *t, tg__elements *e)
         e->big_endian = name[0] == '>';
         return true;
     }
-    return wrong(t, "descr: this type is not read; f8, f4, f2, integers and b1 are");
+    return tg__text_wrong(t, "descr: this type is not read; f8, f4, f2, integers and b1 are");
 }
 
-static bool read_shape(text *t, tg__elements *e)
+static bool read_shape(tg__text *t, tg__elements *e)
 {
-    if (!take(t, '(')) return wrong(t, "shape: not a tuple such as (3, 2)");
+    if (!tg__text_take(t, '(')) return tg__text_wrong(t, "shape: not a tuple such as (3, 2)");
     bool comma = true;
-    while (!take(t, ')')) {
+    while (!tg__text_take(t, ')')) {
         int64_t size;
-        if (!comma || !take_size(t, &size)) return wrong(t, "shape: not a tuple such as (3, 2)");
-        if (e->rank == TG_MAX_RANK) return wrong(t, "shape: more axes than TG_MAX_RANK");
+        if (!comma || !take_size(t, &size))
+            return tg__text_wrong(t, "shape: not a tuple such as (3, 2)");
+        if (e->rank == TG_MAX_RANK) return tg__text_wrong(t, "shape: more axes than TG_MAX_RANK");
         e->shape[e->rank++] = size;
-        comma = take(t, ',');
+        comma = tg__text_take(t, ',');
     }
-    if (e->rank == 1 && !comma) return wrong(t, "shape: (n) is no tuple, (n,) is");
+    if (e->rank == 1 && !comma) return tg__text_wrong(t, "shape: (n) is no tuple, (n,) is");
     return true;
 }
 
-static bool read_order(text *t, tg__elements *e)
+static bool read_order(tg__text *t, tg__elements *e)
 {
     e->columns_first = take_word(t, "True");
     return e->columns_first || take_word(t, "False") ||
-           wrong(t, "fortran_order: not True or False");
+           tg__text_wrong(t, "fortran_order: not True or False");
 }
 
 /* The dictionary: each of the three keys once, in any order. */
-static bool read_dictionary(text *t, tg__elements *e)
+static bool read_dictionary(tg__text *t, tg__elements *e)
 {
     static const struct {
         const char *key;
-        bool (*read)(text *t, tg__elements *e);
+        bool (*read)(tg__text *t, tg__elements *e);
     } entry[3] = { { "descr", read_type },
                    { "fortran_order", read_order },
                    { "shape", read_shape } };
     bool seen[3] = { false }, comma = true;
-    if (!take(t, '{')) return wrong(t, "the header is not a dictionary: no {");
-    while (!take(t, '}')) {
+    if (!tg__text_take(t, '{')) return tg__text_wrong(t, "the header is not a dictionary: no {");
+    while (!tg__text_take(t, '}')) {
         char key[16];
         int k = 0;
-        if (!comma || !take_string(t, key, sizeof key)) return wrong(t, "the header: no key here");
+        if (!comma || !take_string(t, key, sizeof key))
+            return tg__text_wrong(t, "the header: no key here");
         while (k < 3 && strcmp(key, entry[k].key) != 0) k++;
-        if (k == 3 || seen[k]) return wrong(t, "the header: a key that should not be here");
-        if (!take(t, ':')) return wrong(t, "the header: no : after a key");
+        if (k == 3 || seen[k])
+            return tg__text_wrong(t, "the header: a key that should not be here");
+        if (!tg__text_take(t, ':')) return tg__text_wrong(t, "the header: no : after a key");
         if (!entry[k].read(t, e)) return false;
         seen[k] = true;
-        comma = take(t, ',');
+        comma = tg__text_take(t, ',');
     }
     if (!seen[0] || !seen[1] || !seen[2])
-        return wrong(t, "the header lacks descr, fortran_order or shape");
-    skip_blanks(t);
-    return t->at == t->end || wrong(t, "the header: more after its dictionary");
+        return tg__text_wrong(t, "the header lacks descr, fortran_order or shape");
+    tg__text_skip(t);
+    return t->at == t->end || tg__text_wrong(t, "the header: more after its dictionary");
 }
 
 bool tg__npy_header(const tg__file *file, tg__elements *e, tg_status *status)
@@ -157,7 +133,7 @@ bool tg__npy_header(const tg__file *file, tg__elements *e, tg_status *status)
     const size_t length = file->size < start ? 0 : (size_t)tg__bits(p + 8, wide, false);
     if (file->size < start || length > file->size - start)
         return tg__file_wrong(file, 8, status, "the file ends within its header");
-    text t = { file, start, start + length, status };
+    tg__text t = { file, start, start + length, status };
     if (!read_dictionary(&t, e)) return false;
     e->from = start + length;
     size_t count, bytes;

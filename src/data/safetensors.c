@@ -11,63 +11,35 @@ enum { LONGEST_HEADER = 100000000 };
 
 /* ---- JSON ------------------------------------------------------------------------------------ */
 
-/* The header's text, as far as it is read. */
-typedef struct text {
-    const tg__file *file;
-    size_t at, end;
-    tg_status *status;
-} text;
-
-static bool wrong(const text *t, const char *what)
-{
-    return tg__file_wrong(t->file, t->at, t->status, "%s", what);
-}
-
-static void skip_blanks(text *t)
-{
-    while (t->at < t->end) {
-        const uint8_t c = t->file->data[t->at];
-        if (c != ' ' && c != '\t' && c != '\r' && c != '\n') return;
-        t->at++;
-    }
-}
-
-/* Takes a character, if it comes next. */
-static bool take(text *t, char c)
-{
-    skip_blanks(t);
-    if (t->at == t->end || t->file->data[t->at] != (uint8_t)c) return false;
-    t->at++;
-    return true;
-}
-
 /* After an item of a list: true if another follows, false after the closing bracket; *good is false
    if neither is there. */
-static bool another(text *t, char closing, bool *good)
+static bool another(tg__text *t, char closing, bool *good)
 {
-    if (take(t, ',')) return true;
-    if (!take(t, closing)) *good = wrong(t, "the header: no comma here, and no closing bracket");
+    if (tg__text_take(t, ',')) return true;
+    if (!tg__text_take(t, closing))
+        *good = tg__text_wrong(t, "the header: no comma here, and no closing bracket");
     return false;
 }
 
-static bool take_size(text *t, uint64_t *size)
+static bool take_size(tg__text *t, uint64_t *size)
 {
-    skip_blanks(t);
+    tg__text_skip(t);
     const size_t first = t->at;
     *size = 0;
     for (; t->at < t->end; t->at++) {
         const int digit = t->file->data[t->at] - '0';
         if (digit < 0 || digit > 9) break;
-        if (*size > (uint64_t)(INT64_MAX - digit) / 10) return wrong(t, "this number is too large");
+        if (*size > (uint64_t)(INT64_MAX - digit) / 10)
+            return tg__text_wrong(t, "this number is too large");
         *size = 10 * *size + (uint64_t)digit;
     }
     if (t->at == first || (t->file->data[first] == '0' && t->at > first + 1))
-        return wrong(t, "the header: no whole number here");
+        return tg__text_wrong(t, "the header: no whole number here");
     return true;
 }
 
 /* Four hexadecimal digits at a position. */
-static bool hexadecimal(const text *t, size_t at, uint32_t *code)
+static bool hexadecimal(const tg__text *t, size_t at, uint32_t *code)
 {
     if (t->end - at < 4) return false;
     *code = 0;
@@ -90,7 +62,7 @@ static size_t encode(uint32_t code, char *out)
 }
 
 /* What follows a backslash; adds it to out. A character beyond 16 bits is written as two. */
-static bool take_escape(text *t, char *out, size_t *n)
+static bool take_escape(tg__text *t, char *out, size_t *n)
 {
     static const char plain[] = "\"\\/bfnrt", meant[] = "\"\\/\b\f\n\r\t";
     const char c = t->at < t->end ? (char)t->file->data[t->at++] : 0;
@@ -114,12 +86,12 @@ static bool take_escape(text *t, char *out, size_t *n)
 }
 
 /* Takes a string; the caller frees it. What is escaped is never shorter than what it means. */
-static char *take_string(text *t)
+static char *take_string(tg__text *t)
 {
-    if (!take(t, '"')) return wrong(t, "the header: no string here"), NULL;
+    if (!tg__text_take(t, '"')) return tg__text_wrong(t, "the header: no string here"), NULL;
     size_t end = t->at;
     while (end < t->end && t->file->data[end] != '"') end += t->file->data[end] == '\\' ? 2 : 1;
-    if (end >= t->end) return wrong(t, "the header: a string without an end"), NULL;
+    if (end >= t->end) return tg__text_wrong(t, "the header: a string without an end"), NULL;
     char *const out = malloc(end - t->at + 1);
     if (!out) return tg__data_no_memory(t->status, "a name", end - t->at + 1), NULL;
     size_t n = 0;
@@ -137,7 +109,7 @@ static char *take_string(text *t)
         return out;
     }
     free(out);
-    return wrong(t, "the header: a string with a character that cannot stand in it"), NULL;
+    return tg__text_wrong(t, "the header: a string with a character that cannot stand in it"), NULL;
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
@@ -170,7 +142,7 @@ static bool kind_of(const char *name, tg__kind *kind)
     return k < TG__FILE_KINDS;
 }
 
-static bool read_type(text *t, entry *e)
+static bool read_type(tg__text *t, entry *e)
 {
     char *const name = take_string(t);
     if (!name) return false;
@@ -182,84 +154,86 @@ static bool read_type(text *t, entry *e)
     return known;
 }
 
-static bool read_shape(text *t, entry *e)
+static bool read_shape(tg__text *t, entry *e)
 {
     bool good = true;
-    if (!take(t, '[')) return wrong(t, "shape: no [ here");
-    if (take(t, ']')) return true;
+    if (!tg__text_take(t, '[')) return tg__text_wrong(t, "shape: no [ here");
+    if (tg__text_take(t, ']')) return true;
     do {
         uint64_t size;
-        if (e->e.rank == TG_MAX_RANK) return wrong(t, "shape: more axes than TG_MAX_RANK");
+        if (e->e.rank == TG_MAX_RANK) return tg__text_wrong(t, "shape: more axes than TG_MAX_RANK");
         if (!take_size(t, &size)) return false;
         e->e.shape[e->e.rank++] = (int64_t)size;
     } while (another(t, ']', &good));
     return good;
 }
 
-static bool read_range(text *t, entry *e)
+static bool read_range(tg__text *t, entry *e)
 {
-    if (!take(t, '[')) return wrong(t, "data_offsets: no [ here");
+    if (!tg__text_take(t, '[')) return tg__text_wrong(t, "data_offsets: no [ here");
     if (!take_size(t, &e->begin)) return false;
-    if (!take(t, ',')) return wrong(t, "data_offsets: not two numbers");
+    if (!tg__text_take(t, ',')) return tg__text_wrong(t, "data_offsets: not two numbers");
     if (!take_size(t, &e->end)) return false;
-    return take(t, ']') || wrong(t, "data_offsets: not two numbers");
+    return tg__text_take(t, ']') || tg__text_wrong(t, "data_offsets: not two numbers");
 }
 
 /* The object that describes one array: each of the three keys once, in any order. */
-static bool read_entry(text *t, entry *e)
+static bool read_entry(tg__text *t, entry *e)
 {
     static const struct {
         const char *key;
-        bool (*read)(text *t, entry *e);
+        bool (*read)(tg__text *t, entry *e);
     } field[3] = { { "dtype", read_type },
                    { "shape", read_shape },
                    { "data_offsets", read_range } };
     bool seen[3] = { false }, good = true;
-    if (!take(t, '{')) return wrong(t, "the header: an array is described by an object: no {");
+    if (!tg__text_take(t, '{'))
+        return tg__text_wrong(t, "the header: an array is described by an object: no {");
     do {
         char *const key = take_string(t);
         if (!key) return false;
         int k = 0;
         while (k < 3 && strcmp(key, field[k].key) != 0) k++;
         free(key);
-        if (k == 3 || seen[k]) return wrong(t, "the header: a key that should not be here");
-        if (!take(t, ':')) return wrong(t, "the header: no : after a key");
+        if (k == 3 || seen[k])
+            return tg__text_wrong(t, "the header: a key that should not be here");
+        if (!tg__text_take(t, ':')) return tg__text_wrong(t, "the header: no : after a key");
         if (!field[k].read(t, e)) return false;
         seen[k] = true;
     } while (another(t, '}', &good));
     if (good && !(seen[0] && seen[1] && seen[2]))
-        good = wrong(t, "the header: an array lacks dtype, shape or data_offsets");
+        good = tg__text_wrong(t, "the header: an array lacks dtype, shape or data_offsets");
     return good;
 }
 
-static bool read_notes(text *t, tg_archive *archive)
+static bool read_notes(tg__text *t, tg_archive *archive)
 {
     bool good = true;
-    if (!take(t, '{')) return wrong(t, "__metadata__ is not an object: no {");
-    if (take(t, '}')) return true;
+    if (!tg__text_take(t, '{')) return tg__text_wrong(t, "__metadata__ is not an object: no {");
+    if (tg__text_take(t, '}')) return true;
     do {
         char *const key = take_string(t);
         if (!key) return false;
-        const bool colon = take(t, ':');
+        const bool colon = tg__text_take(t, ':');
         char *const note = colon ? take_string(t) : NULL;
         if (!note) {
             free(key);
-            return colon ? false : wrong(t, "__metadata__: a key without a string");
+            return colon ? false : tg__text_wrong(t, "__metadata__: a key without a string");
         }
         if (!tg__archive_append_note(archive, key, note, t->status)) return false;
     } while (another(t, '}', &good));
     return good;
 }
 
-static bool read_item(text *t, entries *list, tg_archive *archive)
+static bool read_item(tg__text *t, entries *list, tg_archive *archive)
 {
-    skip_blanks(t);
+    tg__text_skip(t);
     const size_t at = t->at;
     char *const name = take_string(t);
     if (!name) return false;
-    if (!take(t, ':')) {
+    if (!tg__text_take(t, ':')) {
         free(name);
-        return wrong(t, "the header: no : after a key");
+        return tg__text_wrong(t, "the header: no : after a key");
     }
     if (strcmp(name, "__metadata__") == 0) {
         free(name);
@@ -277,17 +251,17 @@ static bool read_item(text *t, entries *list, tg_archive *archive)
     return read_entry(t, e);
 }
 
-static bool read_header(text *t, entries *list, tg_archive *archive)
+static bool read_header(tg__text *t, entries *list, tg_archive *archive)
 {
     bool good = true;
     if (t->at == t->end || t->file->data[t->at] != '{')
-        return wrong(t, "the header does not begin with {");
+        return tg__text_wrong(t, "the header does not begin with {");
     t->at++;
-    if (!take(t, '}')) do {
+    if (!tg__text_take(t, '}')) do {
             if (!read_item(t, list, archive)) return false;
         } while (another(t, '}', &good));
-    skip_blanks(t);
-    if (good && t->at != t->end) good = wrong(t, "the header: more after its object");
+    tg__text_skip(t);
+    if (good && t->at != t->end) good = tg__text_wrong(t, "the header: more after its object");
     return good;
 }
 
@@ -300,7 +274,7 @@ static int by_range(const void *a, const void *b)
 }
 
 /* The ranges of sorted entries cover size bytes, each once. */
-static bool ranges_fit(const text *t, const entries *list, uint64_t size)
+static bool ranges_fit(const tg__text *t, const entries *list, uint64_t size)
 {
     uint64_t covered = 0;
     for (size_t i = 0; i < list->n; i++) {
@@ -327,7 +301,7 @@ static bool ranges_fit(const text *t, const entries *list, uint64_t size)
                                              (unsigned long long)(size - covered));
 }
 
-static bool read_arrays(text *t, entries *list, tg_archive *archive)
+static bool read_arrays(tg__text *t, entries *list, tg_archive *archive)
 {
     if (list->n > 1) qsort(list->entry, list->n, sizeof *list->entry, by_range);
     if (!ranges_fit(t, list, t->file->size - t->end)) return false;
@@ -354,7 +328,7 @@ bool tg__safetensors_parse(const tg__file *file, tg_archive *archive, tg_status 
             file, 0, status,
             "neither .safetensors nor .npz: a header of %llu bytes in a file of %zu",
             (unsigned long long)length, file->size);
-    text t = { file, 8, 8 + (size_t)length, status };
+    tg__text t = { file, 8, 8 + (size_t)length, status };
     entries list = { NULL, 0, 0 };
     const bool good = read_header(&t, &list, archive) && read_arrays(&t, &list, archive);
     for (size_t i = 0; i < list.n; i++) free(list.entry[i].name);

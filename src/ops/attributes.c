@@ -27,6 +27,8 @@
     };
 
 const tg__attributes tg__attributes_none = { .name = "none" };
+_Static_assert(sizeof(tg_strided_attributes) <= TG__ATTRIBUTES_BYTES, "room for attributes");
+_Static_assert(sizeof(tg_custom_attributes) <= TG__ATTRIBUTES_BYTES, "room for attributes");
 const tg__attributes tg__attributes_custom = { .name = "custom",
                                                .size = sizeof(tg_custom_attributes),
                                                .defaults = &(const tg_custom_attributes){

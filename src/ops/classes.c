@@ -476,9 +476,7 @@ TG_OP(cross_entropy_soft, "nl", loss,
 SHAPE(cross_entropy_soft)
 {
     const tg__shape *const x = c->x[0].s, *const p = c->x[1].s;
-    bool same = x->rank == p->rank && x->rank > 0;
-    for (int i = 0; same && i < x->rank; i++) same = x->dim[i] == p->dim[i];
-    if (!same)
+    if (x->rank == 0 || !tg__shape_same_dims(x, p))
         return tg__fail(c, TG_ERROR_SHAPE,
                         "scores %s and probabilities %s do not agree: both are (..., c)",
                         TG__SHAPE_TEXT(x), TG__SHAPE_TEXT(p));

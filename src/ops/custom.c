@@ -155,16 +155,23 @@ static tg__call inner_call(const tg__call *c)
     return inner;
 }
 
+/* An array of this shape, adjacent, in scratch memory; false when there is none. */
+static bool make_like(const tg__call *c, const tg__shape *like, tg__array *a)
+{
+    tg__shape *const s = tg__scratch(c, sizeof *s);
+    if (!s) return false;
+    tg__shape_copy(s, like);
+    tg__shape_finish(s);
+    *a = (tg__array){ s, tg__scratch(c, ((size_t)s->n + 1) * tg__type_size(s->type)) };
+    return a->p;
+}
+
 /* The operation's result, which backward and tangent may read. */
 static tg_code result_again(const tg__call *c, tg_custom_call *u)
 {
-    tg__shape *const s = tg__scratch(c, sizeof *s);
-    if (!s) return TG_ERROR_MEMORY;
-    tg__shape_copy(s, c->x[0].s);
-    tg__shape_finish(s);
-    void *const p = tg__scratch(c, ((size_t)s->n + 1) * tg__type_size(s->type));
-    if (!p) return TG_ERROR_MEMORY;
-    u->y = as_public(s, p);
+    tg__array y;
+    if (!make_like(c, c->x[0].s, &y)) return TG_ERROR_MEMORY;
+    u->y = as_public(y.s, y.p);
     return result_of(custom_of(c->attributes)->forward(u));
 }
 
@@ -201,15 +208,12 @@ BACKWARD(custom_gradient)
     if (!code) code = result_again(c, &u);
     if (code) return code;
     ((tg_array *)(uintptr_t)u.dx)[a->operand].data = (void *)(uintptr_t)c->g;
-    tg__shape s;
-    tg__shape_copy(&s, c->x[0].s);
-    tg__shape_finish(&s);
-    void *const p = tg__scratch(c, ((size_t)s.n + 1) * tg__type_size(s.type));
-    if (!p) return TG_ERROR_MEMORY;
-    const tg_array dy = as_public(&s, p);
+    tg__array made;
+    if (!make_like(c, c->x[0].s, &made)) return TG_ERROR_MEMORY;
+    const tg_array dy = as_public(made.s, made.p);
     u.dy = &dy;
     if (!a->op->tangent(&u)) return TG_ERROR_ARGUMENT;
-    tg__add(c->k, c->dx[0], (tg__array){ &s, p });
+    tg__add(c->k, c->dx[0], made);
     return TG_OK;
 }
 

@@ -176,10 +176,7 @@ static tg_code pair_shape(const tg__call *c, tg__shape *y)
 /* Whether both operands are adjacent and of one shape: then they are one row. */
 static bool pair_plain(const tg__shape *a, const tg__shape *b)
 {
-    if (a->rank != b->rank) return false;
-    for (int i = 0; i < a->rank; i++)
-        if (a->dim[i] != b->dim[i]) return false;
-    return tg__shape_contiguous(a) && tg__shape_contiguous(b);
+    return tg__shape_same_dims(a, b) && tg__shape_contiguous(a) && tg__shape_contiguous(b);
 }
 
 /* A walk over both operands as they are broadcast, dx[i] in the third place and y or g in the

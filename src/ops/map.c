@@ -10,17 +10,9 @@ typedef struct operands {
     tg__array array[1 + 3 + 1];
 } operands;
 
-static bool same_dims(const tg__shape *a, const tg__shape *b)
-{
-    if (a->rank != b->rank) return false;
-    for (int i = 0; i < a->rank; i++)
-        if (a->dim[i] != b->dim[i]) return false;
-    return true;
-}
-
 static tg__array seen_as(tg__array x, const tg__shape *y, tg__shape *room)
 {
-    if (same_dims(x.s, y)) return x;
+    if (tg__shape_same_dims(x.s, y)) return x;
     *room = tg__broadcast_to(x.s, y);
     return (tg__array){ room, x.p };
 }
@@ -29,7 +21,7 @@ tg_code tg__map_shape(const tg__call *c, tg__shape *y)
 {
     tg__shape_copy(y, c->x[0].s);
     for (int i = 1; i < c->n; i++) {
-        if (same_dims(y, c->x[i].s)) continue;
+        if (tg__shape_same_dims(y, c->x[i].s)) continue;
         if (!tg__broadcast(y, c->x[i].s, y))
             return tg__fail(c, TG_ERROR_SHAPE, "shapes %s and %s do not broadcast",
                             TG__SHAPE_TEXT(c->x[0].s), TG__SHAPE_TEXT(c->x[i].s));
@@ -41,7 +33,8 @@ tg_code tg__map_shape(const tg__call *c, tg__shape *y)
 static bool plain(const tg__call *c)
 {
     for (int i = 0; i < c->n; i++)
-        if (!same_dims(c->x[i].s, c->y.s) || !tg__shape_contiguous(c->x[i].s)) return false;
+        if (!tg__shape_same_dims(c->x[i].s, c->y.s) || !tg__shape_contiguous(c->x[i].s))
+            return false;
     return true;
 }
 

@@ -47,6 +47,13 @@ tg_code tg__reduced_shape(const tg__call *c, tg__shape *y);
 /* Memory for the duration of one rule, aligned to 64 bytes; NULL when there is none (return TG_ERROR_MEMORY then). */
 void *tg__scratch(const tg__call *c, size_t bytes);
 
+/* Makes a an array with the same elements, adjacent: itself or a copy, whose shape s becomes. */
+tg_code tg__make_adjacent(const tg__call *c, tg__array *a, tg__shape *s);
+
+/* a: an adjacent array to add a gradient to, dx itself or zeros that tg__target_end adds to dx. */
+tg_code tg__target_begin(const tg__call *c, tg__array dx, tg__array *a, tg__shape *s);
+void tg__target_end(const tg__call *c, tg__array dx, tg__array a);
+
 /* x with adjacent elements: its own, or a copy of them in scratch memory. NULL when there is none. */
 void *tg__adjacent(const tg__call *c, tg__array x);
 

@@ -218,9 +218,7 @@ SHAPE(max_pool_put)
     tg__shape windows = *x;
     const tg_code code = pool_shape(c, &a, &windows);
     if (code != TG_OK) return code;
-    bool same = g->rank == windows.rank;
-    for (int i = 0; i < g->rank && same; i++) same = g->dim[i] == windows.dim[i];
-    if (!same)
+    if (!tg__shape_same_dims(g, &windows))
         return tg__fail(c, TG_ERROR_SHAPE, "windows of shape %s, gradients of shape %s",
                         TG__SHAPE_TEXT(&windows), TG__SHAPE_TEXT(g));
     *y = *x;

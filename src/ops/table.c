@@ -33,31 +33,53 @@ void *tg__scratch(const tg__call *c, size_t bytes)
     return tg__arena_push(c->scratch, bytes);
 }
 
+tg_code tg__make_adjacent(const tg__call *c, tg__array *a, tg__shape *s)
+{
+    if (tg__shape_contiguous(a->s)) return TG_OK;
+    *s = *a->s;
+    tg__shape_finish(s);
+    const tg__array copy = { s, tg__scratch(c, (size_t)s->n * tg__type_size(s->type)) };
+    if (!copy.p) return TG_ERROR_MEMORY;
+    tg__copy(c->k, copy, *a);
+    *a = copy;
+    return TG_OK;
+}
+
+tg_code tg__target_begin(const tg__call *c, tg__array dx, tg__array *a, tg__shape *s)
+{
+    *a = dx;
+    if (tg__shape_contiguous(dx.s)) return TG_OK;
+    *s = *dx.s;
+    tg__shape_finish(s);
+    *a = (tg__array){ s, tg__scratch(c, (size_t)s->n * tg__type_size(s->type)) };
+    if (!a->p) return TG_ERROR_MEMORY;
+    c->k->fill(s->n, a->p, 1, 0);
+    return TG_OK;
+}
+
+void tg__target_end(const tg__call *c, tg__array dx, tg__array a)
+{
+    if (a.p != dx.p) tg__add(c->k, dx, a);
+}
+
 void *tg__adjacent(const tg__call *c, tg__array x)
 {
-    if (tg__shape_contiguous(x.s)) return x.p;
-    tg__shape s = *x.s;
-    tg__shape_finish(&s);
-    const tg__array copy = { &s, tg__scratch(c, (size_t)s.n * tg__type_size(s.type)) };
-    if (copy.p) tg__copy(c->k, copy, x);
-    return copy.p;
+    tg__shape s;
+    return tg__make_adjacent(c, &x, &s) == TG_OK ? x.p : NULL;
 }
 
 void *tg__gradient_begin(const tg__call *c, int i)
 {
-    const tg__array dx = c->dx[i];
-    if (tg__shape_contiguous(dx.s)) return dx.p;
-    const size_t bytes = (size_t)dx.s->n * tg__type_size(dx.s->type);
-    void *const p = tg__scratch(c, bytes);
-    return p ? memset(p, 0, bytes) : NULL;
+    tg__shape s;
+    tg__array a;
+    return tg__target_begin(c, c->dx[i], &a, &s) == TG_OK ? a.p : NULL;
 }
 
 void tg__gradient_end(const tg__call *c, int i, void *p)
 {
-    if (p == c->dx[i].p) return;
     tg__shape s = *c->dx[i].s;
     tg__shape_finish(&s);
-    tg__add(c->k, c->dx[i], (tg__array){ &s, p });
+    tg__target_end(c, c->dx[i], (tg__array){ &s, p });
 }
 
 static void copy_integers(int64_t n, void *y, ptrdiff_t sy, const void *x, ptrdiff_t sx)
@@ -69,8 +91,9 @@ void tg__copy(const tg__kernels *k, tg__array y, tg__array x)
 {
     tg__walk w;
     tg__walk_begin(&w, 2, (const tg__array[]){ y, x });
-    do (y.s->type == TG_I64 ? copy_integers : k->copy)(w.n, w.p[0], w.stride[0], w.p[1],
-                                                       w.stride[1]);
+    do
+        (y.s->type == TG_I64 ? copy_integers : k->copy)(w.n, w.p[0], w.stride[0], w.p[1],
+                                                        w.stride[1]);
     while (tg__walk_next(&w));
 }
 

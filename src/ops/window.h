@@ -1,4 +1,4 @@
-/* What convolutions and pooling share: windows over the last axes, and adjacent arrays. Called from
+/* What convolutions and pooling share: windows over the last axes. Called from
    conv.c and pool.c. */
 #ifndef TG_OPS_WINDOW_H
 #define TG_OPS_WINDOW_H
@@ -29,13 +29,6 @@ int64_t tg__extent(const tg__windows *w);
 /* The number of windows on an axis; 0 if none fits, and the error for that. */
 int64_t tg__windows_on(const tg__windows *w);
 tg_code tg__too_large(const tg__call *c, const tg__windows *w);
-
-/* Makes a an array with the same elements, adjacent: itself or a copy, whose shape s becomes. */
-tg_code tg__make_adjacent(const tg__call *c, tg__array *a, tg__shape *s);
-
-/* a: an adjacent array to add a gradient to, dx itself or zeros that tg__target_end adds to dx. */
-tg_code tg__target_begin(const tg__call *c, tg__array dx, tg__array *a, tg__shape *s);
-void tg__target_end(const tg__call *c, tg__array dx, tg__array a);
 
 /* dL/dy as an array. */
 tg__array tg__cotangent(const tg__call *c);

@@ -169,7 +169,7 @@ static bool step(walk *w, uint32_t i)
     }
     union {
         max_align_t align;
-        char byte[512];
+        char byte[TG__ATTRIBUTES_BYTES];
     } attributes;
     const void *const given = tg__attributes_of(t, &in);
     if (given) memcpy(&attributes, given, op->attributes->size); /* the pool may move */
@@ -248,9 +248,7 @@ static bool check_output(tg_tape *t, const tg_value *output, const tg_value *cot
                   TG__SHAPE_TEXT(s));
     } else if (cotangent) {
         const tg__shape *const c = tg__value_array(t, cotangent->id).s;
-        bool same = c->type == s->type && c->rank == s->rank;
-        for (int i = 0; same && i < s->rank; i++) same = c->dim[i] == s->dim[i];
-        if (same) return true;
+        if (c->type == s->type && tg__shape_same_dims(c, s)) return true;
         tg__error(t, TG_ERROR_SHAPE, what, site,
                   "an output of shape %s has a cotangent of shape %s", TG__SHAPE_TEXT(s),
                   TG__SHAPE_TEXT(c));

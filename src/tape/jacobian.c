@@ -58,11 +58,6 @@ static tg_value none(tg_tape *t)
     return (tg_value){ t, 0, 0 };
 }
 
-static bool depends_on_anything(const tg_tape *t, tg_value v)
-{
-    return tg__has_gradient(t, v.id);
-}
-
 /* A list of handles on top of the arena t->walk, until the caller sets its end back. */
 static tg_value *list(tg_tape *t, int n, const char *what, const tg_site *site)
 {
@@ -114,7 +109,7 @@ static bool sweep(tg_tape *t, tg_value y, const tg_value *wrt, int m, size_t n, 
                   const void *given, size_t k, double *out)
 {
     const size_t size = (size_t)tg__value_array(t, y.id).s->n;
-    if (!depends_on_anything(t, y)) {
+    if (!tg__has_gradient(t, y.id)) {
         memset(out, 0, k * n * sizeof *out);
         return true;
     }
@@ -291,7 +286,7 @@ bool tg_jvp_values_at(const tg_value *outputs, int n, const tg_value *wrt, const
     /* What does not depend on u has no history, and is left out. */
     int kept = 0;
     for (int j = 0; ok && j < m; j++) {
-        if (!depends_on_anything(t, g[j])) continue;
+        if (!tg__has_gradient(t, g[j].id)) continue;
         g[kept] = g[j];
         along[kept++] = tangents[j];
     }
