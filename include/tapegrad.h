@@ -4,7 +4,8 @@
    Read on in: value.h (values, errors), tape.h (tapes, leaves, backward, reading), ops.h (every
    operation with one result), factors.h (those with several), expr.h (infix expressions),
    derivatives.h (higher orders, Jacobians, Hessians), custom.h (operations of your own), check.h
-   (gradient checking). */
+   (gradient checking), program.h
+   (compiled computations on batches). */
 #ifndef TAPEGRAD_H
 #define TAPEGRAD_H
 
@@ -16,6 +17,7 @@
 #include <tapegrad/factors.h>
 #include <tapegrad/macros.h>
 #include <tapegrad/ops.h>
+#include <tapegrad/program.h>
 #include <tapegrad/table.h>
 #include <tapegrad/tape.h>
 #include <tapegrad/value.h>

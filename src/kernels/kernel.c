@@ -21,6 +21,7 @@ typedef double real;
 #include "kernels/copy.inl"
 #include "kernels/index.inl"
 #include "kernels/matmul.inl"
+#include "kernels/lanes.inl"
 #include "kernels/window.inl"
 #include "kernels/scan.inl"
 #include "kernels/formula.h" /* gives names of libm another meaning: no header may follow */
@@ -42,4 +43,5 @@ const tg__kernels TABLE = {
     .norm = NORM_KERNELS,
     .window = WINDOW_KERNELS,
     .scan = SCAN_KERNELS,
+    .lanes = LANES_KERNELS,
 };

@@ -8,6 +8,7 @@
 #include <tapegrad/value.h>
 
 #include "kernels/index.h"
+#include "kernels/lanes.h"
 #include "kernels/matmul.h"
 #include "kernels/norm.h"
 #include "kernels/reduce.h"
@@ -39,6 +40,7 @@ typedef struct tg__kernels {
     tg__norm_kernels norm;
     tg__window_kernels window;
     tg__scan_kernels scan;
+    tg__lanes_kernels lanes;
 } tg__kernels;
 
 /* The kernels for TG_F64 or TG_F32 at the best level this machine has, or at the level that the

@@ -14,6 +14,7 @@ PUBLIC = {"base": {"value.h"},
           "ops": {"value.h", "attributes.h", "table.h", "custom.h"},
           "tape": {"value.h", "attributes.h", "table.h", "tape.h", "inline.h", "ops.h",
                    "derivatives.h", "custom.h", "factors.h"},
+          "program": {"value.h", "attributes.h", "table.h", "tape.h", "inline.h", "ops.h", "program.h"},
           "expr": {"value.h", "attributes.h", "table.h", "tape.h", "inline.h", "ops.h", "expr.h"},
           "check": {"value.h", "attributes.h", "table.h", "tape.h", "inline.h", "ops.h", "check.h"}}
 ROOMS = list(PUBLIC)
@@ -24,7 +25,8 @@ MODULES = ("nn", "optim", "data", "plot")
 # Headers that the generator makes.
 GENERATED = {"kernels": {"maps_index.h", "maps.inl"},
              "ops": {"codes.h", "table.inl", "derive.h", "map_derive.inl"},
-             "tape": {"codes.h", "maps.inl", "api.inl", "map_api.inl"}}
+             "tape": {"codes.h", "maps.inl", "api.inl", "map_api.inl"},
+             "program": {"codes.h"}}
 
 # Below, but not to be entered: check needs memory, and for the rest the public functions.
 CLOSED = {"check": {"kernels", "ops", "tape"}}

@@ -1,0 +1,97 @@
+/* Programs: a recorded computation, compiled once and replayed on other data.
+
+       tg_value loss = model(t, x, y, W, b);               // recorded for one instance
+       tg_program *p = tg_compile(TG_VALUES(loss), TG_VALUES(x, y), TG_VALUES(W, b), NULL, &status);
+       tg_program *g = tg_gradient_program(p, NULL, &status);
+       tg_workspace *w = tg_workspace_new(g, &status);
+       tg_run(g, w, 4096, (const void *[]){ X, Y, W0, b0 }, (void *[]){ &total, dW, db }, NULL, &status);
+
+   What is recorded is one instance; a run computes any number of them, in blocks, with the batch
+   inputs taken from row after row of the caller's arrays and the shared inputs the same for all.
+   Leaves of the tape that are no inputs become constants. Control flow in C happened while
+   recording: what is to depend on the data must be where, maximum, clamp ...
+
+   A program never changes and may be run by any number of threads, each with a workspace of its own.
+   It does not need the tape any more. Functions fail with a tg_status; the tape is left alone. */
+#ifndef TAPEGRAD_PROGRAM_H
+#define TAPEGRAD_PROGRAM_H
+
+#include <stdio.h>
+
+#include <tapegrad/value.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct tg_program tg_program;
+typedef struct tg_workspace tg_workspace;
+
+/* What the compiler does, each of which can be switched off. */
+enum {
+    TG_FOLD = 1,                  /* operations on constants become constants */
+    TG_SIMPLIFY = 2,              /* x * 1, x / 1, - - x ... become x: never changes a bit */
+    TG_COMMON_SUBEXPRESSIONS = 4, /* the same operation on the same operands is done once */
+    TG_DOTS = 8,                  /* sums of products become dot products, those over the same
+                                     operands one product of a matrix; sums over the batch too */
+    TG_RANGES = 16,               /* the same operation on neighbouring scalars is one on a range */
+    TG_REUSE = 32,                /* memory of values no longer needed is used again */
+};
+
+typedef struct tg_compile_options {
+    unsigned without; /* passes to leave out: TG_FOLD | ... */
+    bool strict;      /* round as the tape does: without what reorders sums or fuses products */
+    int block;        /* instances at a time; 0: chosen so that the values stay in the cache */
+} tg_compile_options;
+
+/* Compiles outputs (values of one tape) as a function of inputs (leaves of it): n_batch that vary
+   over the batch, n_shared that do not. At a run inputs are numbered in this order. options NULL: the
+   defaults. NULL after an error. */
+TG_API tg_program *tg_compile(const tg_value *outputs, int n_outputs, const tg_value *batch,
+                              int n_batch, const tg_value *shared, int n_shared,
+                              const tg_compile_options *options, tg_status *status);
+
+/* NULL is fine. */
+TG_API void tg_program_free(tg_program *p);
+
+typedef enum tg_over_batch {
+    TG_BATCH_SUM, /* of the sum over the batch */
+    TG_BATCH_MEAN /* of the mean */
+} tg_over_batch;
+
+typedef struct tg_gradient_options {
+    const int *wrt; /* numbers of inputs; NULL: all shared ones that are no integers */
+    int n_wrt;
+    tg_over_batch over;
+} tg_gradient_options;
+
+/* The program whose outputs are the sum or mean over the batch of p's first output, which must have
+   one element, and its gradients: by a shared input one of its shape, by a batch input one for every
+   instance. NULL after an error. */
+TG_API tg_program *tg_gradient_program(const tg_program *p, const tg_gradient_options *options,
+                                       tg_status *status);
+
+/* Memory for runs of p, one run at a time. NULL after an error. */
+TG_API tg_workspace *tg_workspace_new(const tg_program *p, tg_status *status);
+TG_API void tg_workspace_free(tg_workspace *w);
+
+/* How many there are; the elements of one, and whether there is one for every instance. */
+TG_API int tg_program_inputs(const tg_program *p);
+TG_API int tg_program_outputs(const tg_program *p);
+TG_API int64_t tg_program_output_size(const tg_program *p, int output, bool *each);
+
+/* Computes count instances. inputs[i]: row-major elements of the input's type, adjacent; of a batch
+   input count times as many, an instance behind the other. outputs[i]: room for the output, count
+   times that if there is one for every instance; NULL: not wanted. Inputs and outputs do not overlap.
+   False after an error (indices out of range, say), and then outputs are undefined. Bit-equal for
+   equal inputs. */
+TG_API bool tg_run(const tg_program *p, tg_workspace *w, int64_t count, const void *const *inputs,
+                   void *const *outputs, tg_status *status);
+
+/* Writes the program's steps to file, one a line, and what the compiler chose. */
+TG_API void tg_program_print(const tg_program *p, FILE *file);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

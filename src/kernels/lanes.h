@@ -1,0 +1,25 @@
+/* Kernels of programs: sums of products of rows of lanes, one lane an instance. */
+#ifndef TG_KERNELS_LANES_H
+#define TG_KERNELS_LANES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* A sum over lanes is kept in so many parts, at every level. */
+enum { TG__LANE_SUMS = 16 };
+
+typedef struct tg__lanes_kernels {
+    /* y = sum of a[i] * b[i], i < terms; operands are rows of n lanes, or with stride 0 one number. x
+       holds a[0], b[0], a[1] ... */
+    void (*dot)(int64_t n, void *y, int64_t terms, const void *const *x, const ptrdiff_t *stride);
+    /* y[i] = sum of weight[i * terms + j] * x[j], i < rows: weights are numbers, the others rows of
+       n lanes. */
+    void (*dots)(int64_t n, int64_t rows, int64_t terms, void *const *y, const void *const *x,
+                 const void *const *weight);
+    /* sum[(i * columns + j) * TG__LANE_SUMS + l] += the sum of a[i] * b[j] over the lanes l, l +
+       TG__LANE_SUMS, ... of n. */
+    void (*outer)(int64_t n, int64_t rows, int64_t columns, void *sum, const void *const *a,
+                  const void *const *b);
+} tg__lanes_kernels;
+
+#endif

@@ -1,0 +1,145 @@
+/* Rows of lanes: see lanes.h. Included by kernel.c, behind wide.inl.
+
+   Four vectors of lanes at a time, then one, of which the last may be short. */
+#define LANES_VECTORS 4
+#define LANES_STEP (LANES_VECTORS * LANES)
+
+WIDE_INLINE wide lanes_load(const real *x, bool short_, wide_mask first)
+{
+    return short_ ? wide_load_first(x, first) : wide_load(x);
+}
+
+WIDE_INLINE void lanes_store(real *y, bool short_, wide_mask first, wide v)
+{
+    if (short_) wide_store_first(y, first, v);
+    else wide_store(y, v);
+}
+
+/* ---- dot products ---------------------------------------------------------------------------- */
+
+WIDE_INLINE void dot_part(int64_t l, const int vectors, bool short_, wide_mask first, real *y,
+                          int64_t terms, const void *const *x, const ptrdiff_t *stride)
+{
+    wide sum[LANES_VECTORS];
+    for (int v = 0; v < vectors; v++) sum[v] = wide_splat(0);
+    for (int64_t t = 0; t < terms; t++) {
+        const real *const a = x[2 * t], *const b = x[2 * t + 1];
+        const bool one_a = stride[2 * t] == 0, one_b = stride[2 * t + 1] == 0;
+        for (int v = 0; v < vectors; v++) {
+            const wide p = one_a ? wide_splat(*a) : lanes_load(a + l + v * LANES, short_, first);
+            const wide q = one_b ? wide_splat(*b) : lanes_load(b + l + v * LANES, short_, first);
+            sum[v] = wide_fma(p, q, sum[v]);
+        }
+    }
+    for (int v = 0; v < vectors; v++) lanes_store(y + l + v * LANES, short_, first, sum[v]);
+}
+
+static void lanes_dot(int64_t n, void *y, int64_t terms, const void *const *x,
+                      const ptrdiff_t *stride)
+{
+    int64_t l = 0;
+    for (; l + LANES_STEP <= n; l += LANES_STEP)
+        dot_part(l, LANES_VECTORS, false, wide_first(LANES), y, terms, x, stride);
+    for (; l < n; l += LANES) dot_part(l, 1, true, wide_first(n - l), y, terms, x, stride);
+}
+
+/* Up to four rows of weights at a time: their sums stay in registers. */
+WIDE_INLINE void dots_part(int64_t l, const int rows, const int vectors, bool short_, wide_mask first,
+                           int64_t terms, void *const *y, const void *const *x,
+                           const void *const *weight)
+{
+    wide sum[4][LANES_VECTORS];
+    _Pragma("GCC unroll 4") for (int i = 0; i < rows; i++)
+        _Pragma("GCC unroll 4") for (int v = 0; v < vectors; v++) sum[i][v] = wide_splat(0);
+    for (int64_t t = 0; t < terms; t++) {
+        const real *const at = (const real *)x[t] + l;
+        wide b[LANES_VECTORS];
+        _Pragma("GCC unroll 4") for (int v = 0; v < vectors; v++)
+            b[v] = lanes_load(at + v * LANES, short_, first);
+        _Pragma("GCC unroll 4") for (int i = 0; i < rows; i++) {
+            const wide w = wide_splat(*(const real *)weight[i * terms + t]);
+            _Pragma("GCC unroll 4") for (int v = 0; v < vectors; v++)
+                sum[i][v] = wide_fma(w, b[v], sum[i][v]);
+        }
+    }
+    _Pragma("GCC unroll 4") for (int i = 0; i < rows; i++)
+        _Pragma("GCC unroll 4") for (int v = 0; v < vectors; v++)
+            lanes_store((real *)y[i] + l + v * LANES, short_, first, sum[i][v]);
+}
+
+WIDE_INLINE void dots_rows(int64_t n, const int rows, int64_t terms, void *const *y,
+                           const void *const *x, const void *const *weight)
+{
+    int64_t l = 0;
+    for (; l + LANES_STEP <= n; l += LANES_STEP)
+        dots_part(l, rows, LANES_VECTORS, false, wide_first(LANES), terms, y, x, weight);
+    for (; l < n; l += LANES) dots_part(l, rows, 1, true, wide_first(n - l), terms, y, x, weight);
+}
+
+static void lanes_dots(int64_t n, int64_t rows, int64_t terms, void *const *y, const void *const *x,
+                       const void *const *weight)
+{
+    int64_t i = 0;
+    for (; i + 4 <= rows; i += 4) dots_rows(n, 4, terms, y + i, x, weight + i * terms);
+    if (rows - i == 3) dots_rows(n, 3, terms, y + i, x, weight + i * terms);
+    if (rows - i == 2) dots_rows(n, 2, terms, y + i, x, weight + i * terms);
+    if (rows - i == 1) dots_rows(n, 1, terms, y + i, x, weight + i * terms);
+}
+
+/* ---- sums over lanes ------------------------------------------------------------------------- */
+
+#define SUM_VECTORS (TG__LANE_SUMS / LANES)
+#define OUTER_ROWS 2
+#define OUTER_COLUMNS (SUM_VECTORS > 2 ? 1 : 4)
+
+WIDE_INLINE void outer_part(int64_t n, const int rows, const int columns, int64_t row, real *sum,
+                            const void *const *a, const void *const *b)
+{
+    wide part[OUTER_ROWS][4][SUM_VECTORS];
+    _Pragma("GCC unroll 4") for (int i = 0; i < rows; i++)
+        _Pragma("GCC unroll 4") for (int j = 0; j < columns; j++)
+            _Pragma("GCC unroll 8") for (int v = 0; v < SUM_VECTORS; v++)
+                part[i][j][v] = wide_splat(0);
+    for (int64_t l = 0; l < n; l += TG__LANE_SUMS) {
+        const bool short_ = n - l < TG__LANE_SUMS;
+        _Pragma("GCC unroll 8") for (int v = 0; v < SUM_VECTORS; v++) {
+            const int64_t at = l + v * LANES;
+            const wide_mask first = wide_first(n - at > 0 ? n - at : 0);
+            wide q[4];
+            _Pragma("GCC unroll 4") for (int j = 0; j < columns; j++)
+                q[j] = lanes_load((const real *)b[j] + at, short_, first);
+            _Pragma("GCC unroll 4") for (int i = 0; i < rows; i++) {
+                const wide p = lanes_load((const real *)a[i] + at, short_, first);
+                _Pragma("GCC unroll 4") for (int j = 0; j < columns; j++)
+                    part[i][j][v] = wide_fma(p, q[j], part[i][j][v]);
+            }
+        }
+    }
+    _Pragma("GCC unroll 4") for (int i = 0; i < rows; i++)
+        _Pragma("GCC unroll 4") for (int j = 0; j < columns; j++)
+            _Pragma("GCC unroll 8") for (int v = 0; v < SUM_VECTORS; v++) {
+                real *const s = sum + (i * row + j) * TG__LANE_SUMS + v * LANES;
+                wide_store(s, wide_load(s) + part[i][j][v]);
+            }
+}
+
+WIDE_INLINE void outer_rows(int64_t n, const int rows, int64_t columns, real *sum, const void *const *a,
+                            const void *const *b)
+{
+    int64_t j = 0;
+    for (; j + OUTER_COLUMNS <= columns; j += OUTER_COLUMNS)
+        outer_part(n, rows, OUTER_COLUMNS, columns, sum + j * TG__LANE_SUMS, a, b + j);
+    for (; j < columns; j++) outer_part(n, rows, 1, columns, sum + j * TG__LANE_SUMS, a, b + j);
+}
+
+static void lanes_outer(int64_t n, int64_t rows, int64_t columns, void *sum, const void *const *a,
+                        const void *const *b)
+{
+    int64_t i = 0;
+    for (; i + OUTER_ROWS <= rows; i += OUTER_ROWS)
+        outer_rows(n, OUTER_ROWS, columns, (real *)sum + i * columns * TG__LANE_SUMS, a + i, b);
+    for (; i < rows; i++)
+        outer_rows(n, 1, columns, (real *)sum + i * columns * TG__LANE_SUMS, a + i, b);
+}
+
+#define LANES_KERNELS { .dot = lanes_dot, .dots = lanes_dots, .outer = lanes_outer }

@@ -1,0 +1,308 @@
+/* The gradient of a graph, as nodes of the same graph: the walk of tape/derivative.c over nodes. What
+   is differentiated is any owner of elements; views contribute to parts of it. */
+#include <string.h>
+
+#include <tapegrad/inline.h>
+
+#include "codes.h" /* generated */
+#include "program/graph.h"
+
+/* What has been added to an owner so far. */
+typedef struct adjoint {
+    uint32_t whole; /* a node of its shape; 0: none */
+    uint32_t parts; /* the newest contribution through a view, a place in the list; 0: none */
+    bool wanted;    /* an asked-for node is among what it is made of */
+} adjoint;
+
+typedef struct part {
+    uint32_t node, look, next;
+} part;
+
+typedef struct walk {
+    tg__recorder recorder; /* first: rules get its address */
+    tg__graph *g;
+    uint32_t n; /* nodes that there were at the beginning */
+    bool again;
+    bool summing; /* what is being differentiated does not vary: its gradient is summed already */
+    uint32_t at;
+    tg__arena adjoints, parts, operands;
+} walk;
+
+static adjoint *adjoint_of(const walk *w, uint32_t owner)
+{
+    return (adjoint *)(void *)w->adjoints.data + owner;
+}
+
+static uint32_t out_of_memory(walk *w)
+{
+    return tg__graph_fail(w->g, TG_ERROR_MEMORY, "no memory");
+}
+
+/* ---- the recorder that rules see: values are nodes -------------------------------------------- */
+
+static tg_value value_of(const walk *w, uint32_t node)
+{
+    return (tg_value){ (tg_tape *)(void *)w->g, node, node != 0 };
+}
+
+static uint32_t node_of(walk *w, tg_value v)
+{
+    return v.tape == TG__NUMBER ? tg__graph_number(w->g, tg__number_of(v)) : v.id;
+}
+
+static tg_value apply(tg__recorder *r, int code, const tg_value *x, int n, const void *attributes)
+{
+    walk *const w = (walk *)(void *)r;
+    tg__arena *const a = &w->operands;
+    const size_t used = a->used;
+    uint32_t few[4], *const id = n <= 4 ? few : tg__arena_push(a, (size_t)n * sizeof *id);
+    if (!id) return out_of_memory(w), value_of(w, 0);
+    for (int i = 0; i < n; i++) id[i] = node_of(w, x[i]);
+    const uint32_t node = tg__graph_apply(w->g, code, id, n, attributes);
+    a->used = used;
+    return value_of(w, node);
+}
+
+static void fail(tg__recorder *r, const char *why)
+{
+    walk *const w = (walk *)(void *)r;
+    const tg__node *const node = tg__node_at(w->g, w->at);
+    tg__graph_fail(w->g, TG_ERROR_HISTORY, "%s: %s",
+                   tg__op_name(tg__node_op(node), tg__node_data(w->g, node->data)), why);
+}
+
+static tg_value filled(walk *w, double x, const tg__shape *s)
+{
+    const uint32_t number = tg__graph_number(w->g, x);
+    if (s->rank == 0) return value_of(w, number);
+    tg_list_attributes list = { .count = s->rank };
+    for (int i = 0; i < s->rank; i++) list.item[i] = s->dim[i];
+    return value_of(w, tg__graph_apply(w->g, TG__CODE_broadcast_to, &number, 1, &list));
+}
+
+static tg_value zeros(tg__recorder *r, const tg__shape *s)
+{
+    return filled((walk *)(void *)r, 0, s);
+}
+
+static const tg__shape *shape(const tg__recorder *r, tg_value v)
+{
+    const tg__graph *const g = ((const walk *)(const void *)r)->g;
+    return tg__node_shape(g, v.tape == TG__NUMBER ? 0 : v.id);
+}
+
+/* ---- contributions ----------------------------------------------------------------------------- */
+
+/* v summed over the axes along which s was repeated, in s's shape. */
+static uint32_t summed_to(walk *w, uint32_t v, const tg__shape *s)
+{
+    const tg__shape *const is = tg__node_shape(w->g, v);
+    if (tg__shape_same_dims(is, s)) return v;
+    const tg__shape from = *is;
+    tg_reduce_attributes over = { TG_DEFAULTS_reduce };
+    over.keep = true;
+    for (int i = 0; i < from.rank; i++) {
+        const int j = i - (from.rank - s->rank);
+        if (j < 0 || s->dim[j] != from.dim[i]) over.axes.axis[over.axes.count++] = i;
+    }
+    if (over.axes.count) v = tg__graph_apply(w->g, TG__CODE_sum, &v, 1, &over);
+    if (from.rank == s->rank) return v;
+    tg_list_attributes list = { .count = s->rank };
+    for (int i = 0; i < s->rank; i++) list.item[i] = s->dim[i];
+    return tg__graph_apply(w->g, TG__CODE_reshape, &v, 1, &list);
+}
+
+/* What an instance contributes to something that does not vary, summed over the batch. */
+static uint32_t over_the_batch(walk *w, uint32_t v)
+{
+    if (tg__node_at(w->g, v)->stage == TG__BODY) return tg__graph_sum(w->g, v);
+    const uint32_t x[] = { v, tg__graph_count(w->g) };
+    return w->summing ? v : tg__graph_apply(w->g, TG__CODE_mul, x, 2, NULL);
+}
+
+static void contribute(walk *w, uint32_t to, uint32_t v)
+{
+    tg__graph *const g = w->g;
+    const tg__shape s = *tg__node_shape(g, to);
+    v = summed_to(w, v, &s);
+    const uint32_t owner = tg__node_owner(g, to);
+    if (!w->again && tg__node_at(g, owner)->stage != TG__BODY) v = over_the_batch(w, v);
+    adjoint *const a = adjoint_of(w, owner);
+    if (owner == to) {
+        const uint32_t sum[] = { a->whole, v };
+        a->whole = a->whole ? tg__graph_apply(g, TG__CODE_add, sum, 2, NULL) : v;
+        return;
+    }
+    const part p = { v, to, a->parts };
+    if (!tg__arena_grow(&w->parts, w->parts.used + sizeof p)) {
+        out_of_memory(w);
+        return;
+    }
+    memcpy(w->parts.data + w->parts.used, &p, sizeof p);
+    a->parts = (uint32_t)(w->parts.used / sizeof p);
+    w->parts.used += sizeof p;
+}
+
+/* The gradient by an owner, of all that contributed; 0: nothing did. */
+static uint32_t gradient_of(walk *w, uint32_t owner)
+{
+    adjoint *const a = adjoint_of(w, owner);
+    if (!a->parts) return a->whole;
+    const part *const list = (const part *)(void *)w->parts.data;
+    uint32_t n = a->whole ? 1 : 0;
+    for (uint32_t p = a->parts; p; p = list[p].next) n++;
+    const size_t used = w->operands.used;
+    uint32_t *const x = tg__arena_push(&w->operands, 2 * (size_t)n * sizeof *x);
+    if (!x) return out_of_memory(w);
+    uint32_t i = n; /* the oldest first */
+    for (uint32_t p = a->parts; p; p = list[p].next) {
+        x[--i] = list[p].node;
+        x[n + i] = list[p].look;
+    }
+    if (a->whole) x[0] = a->whole, x[n] = 0;
+    const tg__shape s = *tg__node_shape(w->g, owner);
+    a->whole = tg__graph_assemble(w->g, &s, x, x + n, n);
+    a->parts = 0;
+    w->operands.used = used;
+    return a->whole;
+}
+
+/* ---- the walk ---------------------------------------------------------------------------------- */
+
+static bool wants(const walk *w, uint32_t x, char letter)
+{
+    return letter != '0' && letter != 'i' && adjoint_of(w, tg__node_owner(w->g, x))->wanted &&
+           tg__node_shape(w->g, x)->type != TG_I64;
+}
+
+static void mark(const walk *w, uint32_t from)
+{
+    const tg__graph *const g = w->g;
+    for (uint32_t i = from; i < w->n; i++) {
+        const tg__node *const node = tg__node_at(g, i);
+        const tg__op *const op = tg__node_op(node);
+        adjoint *const a = adjoint_of(w, i);
+        const uint32_t *const x = tg__node_operands(g, node);
+        for (uint32_t j = 0; op && j < node->n && !a->wanted; j++)
+            a->wanted = wants(w, x[j], tg__letter(op->letters, (int)j));
+    }
+}
+
+/* By the op's numeric rule: one node an operand, which cannot be differentiated again. */
+static void step_by_rule(walk *w, uint32_t i, uint32_t gradient)
+{
+    const tg__node node = *tg__node_at(w->g, i);
+    const tg__op *const op = tg__node_op(&node);
+    for (uint32_t j = 0; j < node.n && !tg__graph_failed(w->g); j++) {
+        const uint32_t x = tg__node_operands(w->g, &node)[j];
+        if (wants(w, x, tg__letter(op->letters, (int)j)))
+            contribute(w, x, tg__graph_backward(w->g, i, (int)j, gradient));
+    }
+}
+
+/* By the op's recorded derivative. */
+static void step_by_ops(walk *w, uint32_t i, uint32_t gradient)
+{
+    tg__graph *const g = w->g;
+    const tg__node node = *tg__node_at(g, i);
+    const tg__op *const op = tg__node_op(&node);
+    const size_t used = w->operands.used, n = node.n;
+    union {
+        max_align_t align;
+        char byte[TG__ATTRIBUTES_BYTES];
+    } attributes;
+    memcpy(&attributes, tg__node_data(g, node.data), op->attributes->size);
+    tg_value few[8];
+    bool few_wanted[4];
+    tg_value *const x =
+        n <= 4 ? few : tg__arena_push(&w->operands, n * (2 * sizeof *x + sizeof(bool)));
+    if (!x) {
+        out_of_memory(w);
+        return;
+    }
+    tg_value *const dx = x + n;
+    bool *const wanted = n <= 4 ? few_wanted : (bool *)(void *)(dx + n);
+    for (size_t j = 0; j < n; j++) {
+        const uint32_t id = tg__node_operands(g, &node)[j];
+        x[j] = value_of(w, id);
+        dx[j] = (tg_value){ NULL, 0, 0 };
+        wanted[j] = wants(w, id, tg__letter(op->letters, (int)j));
+    }
+    tg__derivation d = { .to = &w->recorder, .code = node.op, .attributes = &attributes,
+                         .n = (int)n, .x = x, .y = value_of(w, i), .g = value_of(w, gradient),
+                         .wanted = wanted, .dx = dx };
+    op->derive(&d);
+    for (size_t j = 0; j < n && !tg__graph_failed(g); j++) {
+        const bool given = dx[j].generation || dx[j].tape == TG__NUMBER;
+        if (wanted[j] && given) contribute(w, x[j].id, node_of(w, dx[j]));
+    }
+    w->operands.used = used;
+}
+
+static void step(walk *w, uint32_t i)
+{
+    tg__graph *const g = w->g;
+    const tg__node *const node = tg__node_at(g, i);
+    const tg__op *const op = tg__node_op(node);
+    if (!op || !adjoint_of(w, i)->wanted) return;
+    const uint32_t gradient = gradient_of(w, i);
+    if (!gradient) return;
+    w->at = i;
+    w->summing = node->stage != TG__BODY;
+    g->site = node->site;
+    if (op->kind == TG__OP && node->op == TG__CODE_custom && w->again)
+        fail(&w->recorder, "a program cannot differentiate a user's operation twice");
+    else if (op->kind == TG__OP && !w->again) step_by_rule(w, i, gradient);
+    else step_by_ops(w, i, gradient);
+}
+
+/* ---- the whole --------------------------------------------------------------------------------- */
+
+static bool begin(walk *w, const uint32_t *wrt, int m)
+{
+    const size_t bytes = w->n * sizeof(adjoint);
+    if (!tg__arena_push(&w->adjoints, bytes) || !tg__arena_push(&w->parts, sizeof(part))) {
+        out_of_memory(w);
+        return false;
+    }
+    memset(w->adjoints.data, 0, bytes);
+    w->parts.used = sizeof(part); /* place 0 is none */
+    uint32_t first = w->n;
+    for (int i = 0; i < m; i++) {
+        const uint32_t owner = tg__node_owner(w->g, wrt[i]);
+        adjoint_of(w, owner)->wanted = true;
+        if (owner < first) first = owner;
+    }
+    mark(w, first);
+    return true;
+}
+
+bool tg__graph_gradient(tg__graph *g, const uint32_t *output, const uint32_t *cotangent, int n,
+                        const uint32_t *wrt, int m, bool again, uint32_t *gradient)
+{
+    walk w = { .recorder = { .apply = apply, .fail = fail, .number = tg__of_number, .zeros = zeros,
+                             .shape = shape },
+               .g = g, .n = g->n, .again = again };
+    tg__arena_init(&w.adjoints, g->memory);
+    tg__arena_init(&w.parts, g->memory);
+    tg__arena_init(&w.operands, g->memory);
+    bool ok = begin(&w, wrt, m);
+    for (int i = 0; ok && i < n; i++) {
+        if (!wants(&w, output[i], 'n')) continue;
+        const tg__shape s = *tg__node_shape(g, output[i]);
+        w.summing = false;
+        contribute(&w, output[i],
+                   cotangent && cotangent[i] ? cotangent[i] : filled(&w, 1, &s).id);
+    }
+    for (uint32_t i = w.n; ok && i-- > 1 && !tg__graph_failed(g);) step(&w, i);
+    for (int i = 0; ok && i < m; i++) {
+        const tg__shape s = *tg__node_shape(g, wrt[i]);
+        gradient[i] = gradient_of(&w, wrt[i]);
+        if (!gradient[i]) gradient[i] = filled(&w, 0, &s).id;
+    }
+    g->site = 0;
+    tg__arena_free(&w.adjoints);
+    tg__arena_free(&w.parts);
+    tg__arena_free(&w.operands);
+    return ok && !tg__graph_failed(g);
+}

@@ -1,0 +1,155 @@
+/* The graph of a program: what was recorded for one instance, as nodes without values.
+
+   A node is one operation, or an input, a constant, a view of another node's elements. Operands come
+   before what is made of them. A node is made once: the same operation on the same operands is the
+   same node, operations on constants are constants, and what is an operand again is that operand.
+
+   Stages say how often a node is computed: TG__EARLY once a run (it depends on shared inputs only),
+   TG__BODY for every instance, TG__LATE once a run, after sums over the batch. */
+#ifndef TG_PROGRAM_GRAPH_H
+#define TG_PROGRAM_GRAPH_H
+
+#include <tapegrad/program.h>
+
+#include "base/arena.h"
+#include "base/shape.h"
+#include "ops/op.h"
+
+/* Nodes that are no operation of the table; the others have its codes. */
+enum {
+    TG__NODE_INPUT = 0x8000, /* data: which */
+    TG__NODE_COUNT,          /* the number of instances of the run */
+    TG__NODE_CONSTANT,       /* data: place in the arena of constants */
+    TG__NODE_VIEW,           /* of operand 0, which is none; data: place of a tg__look */
+    TG__NODE_ASSEMBLE,       /* zeros, and operand i added where the view operand n / 2 + i looks (0: everywhere) */
+    TG__NODE_BACKWARD,       /* data: place of a tg__back; operands: those of the op, its result, the gradient of it */
+    TG__NODE_SUM,            /* operand 0 summed over the batch */
+};
+
+typedef enum tg__stage { TG__EARLY, TG__BODY, TG__LATE } tg__stage;
+
+typedef struct tg__node {
+    uint16_t op;
+    uint8_t stage;
+    uint32_t n, first; /* operands, and where they begin in the pool */
+    uint32_t shape;    /* 0: a floating scalar, else a place in the arena of shapes */
+    uint32_t data;     /* place in the arena of attributes, or what the kind of node says */
+    uint32_t site;     /* number of its source position */
+} tg__node;
+
+/* Where a view begins, in elements behind its base's first. */
+typedef struct tg__look {
+    int64_t offset;
+} tg__look;
+
+/* What an op's backward rule adds to operand by. */
+typedef struct tg__back {
+    int op, by;
+    uint32_t attributes; /* place */
+} tg__back;
+
+typedef struct tg__graph {
+    tg_type type;
+    const tg__kernels *k;
+    tg__memory *memory;
+    tg__arena nodes, pool, shapes, attributes, constants, table, scratch, sites;
+    uint32_t n; /* nodes; number 0 is none */
+    uint32_t buckets;
+    uint32_t site; /* of the nodes being made */
+    uint32_t numbers[8], next_number; /* the numbers made last */
+    uint32_t count;                   /* the node of it; 0: none */
+    unsigned without; /* passes that are off */
+    bool strict;
+    tg_status *status; /* of the first error; never NULL */
+    tg_status room;
+} tg__graph;
+
+bool tg__graph_init(tg__graph *g, tg__memory *m, tg_type type, const tg_compile_options *options);
+void tg__graph_free(tg__graph *g);
+
+/* Keeps the first error: code, the source position of the node being made, the text. Returns 0. */
+__attribute__((format(printf, 3, 4))) uint32_t tg__graph_fail(tg__graph *g, tg_code code,
+                                                              const char *format, ...);
+
+static inline bool tg__graph_failed(const tg__graph *g)
+{
+    return g->room.code != TG_OK;
+}
+
+static inline tg__node *tg__node_at(const tg__graph *g, uint32_t id)
+{
+    return (tg__node *)(void *)g->nodes.data + id;
+}
+
+static inline const uint32_t *tg__node_operands(const tg__graph *g, const tg__node *node)
+{
+    return (const uint32_t *)(void *)g->pool.data + node->first;
+}
+
+static inline const tg__shape *tg__node_shape(const tg__graph *g, uint32_t id)
+{
+    return (const tg__shape *)(void *)g->shapes.data + tg__node_at(g, id)->shape;
+}
+
+static inline const void *tg__node_data(const tg__graph *g, uint32_t place)
+{
+    return g->attributes.data + place;
+}
+
+/* What a constant's elements are; NULL if the node is none. */
+static inline const void *tg__node_constant(const tg__graph *g, uint32_t id)
+{
+    const tg__node *const node = tg__node_at(g, id);
+    return node->op == TG__NODE_CONSTANT ? g->constants.data + (size_t)node->data * 8 : NULL;
+}
+
+/* The node that owns the elements a view looks at; any other node owns its own. */
+static inline uint32_t tg__node_owner(const tg__graph *g, uint32_t id)
+{
+    const tg__node *const node = tg__node_at(g, id);
+    return node->op == TG__NODE_VIEW ? tg__node_operands(g, node)[0] : id;
+}
+
+/* Where a node looks at its owner, in elements. */
+static inline int64_t tg__node_offset(const tg__graph *g, uint32_t id)
+{
+    const tg__node *const node = tg__node_at(g, id);
+    return node->op == TG__NODE_VIEW ? ((const tg__look *)tg__node_data(g, node->data))->offset : 0;
+}
+
+/* The op that a node computes, or whose gradient; NULL for others. */
+static inline const tg__op *tg__node_op(const tg__node *node)
+{
+    return node->op < TG__NODE_INPUT ? tg__ops[node->op] : NULL;
+}
+
+/* Makers of nodes. All give 0 after an error, and take 0 for operands then. */
+uint32_t tg__graph_input(tg__graph *g, uint32_t which, const tg__shape *s, bool varies);
+uint32_t tg__graph_count(tg__graph *g);
+uint32_t tg__graph_number(tg__graph *g, double x);
+uint32_t tg__graph_constant(tg__graph *g, tg__array a); /* copies the elements */
+uint32_t tg__graph_apply(tg__graph *g, int code, const uint32_t *x, int n, const void *attributes);
+
+/* base's elements from the one at offset on, seen with the dimensions and strides of s. */
+uint32_t tg__graph_view(tg__graph *g, uint32_t base, const tg__shape *s, int64_t offset);
+uint32_t tg__graph_assemble(tg__graph *g, const tg__shape *s, const uint32_t *x, const uint32_t *look,
+                            uint32_t n);
+uint32_t tg__graph_backward(tg__graph *g, uint32_t y, int by, uint32_t gradient);
+uint32_t tg__graph_sum(tg__graph *g, uint32_t x);
+
+/* ---- import.c -------------------------------------------------------------------------------- */
+
+/* Nodes for n values of a tape: node[i] for value[i]. The leaves among inputs become inputs, by
+   their place, of which the first n_batch vary; all others constants. */
+bool tg__graph_import(tg__graph *g, const tg_value *value, int n, const tg_value *inputs, int n_inputs,
+                      int n_batch, uint32_t *node);
+
+/* ---- gradient.c ------------------------------------------------------------------------------ */
+
+/* The gradients of sum(cotangent * output) by the nodes wrt, as nodes; cotangent 0: ones. With
+   again they will be differentiated again: nothing is summed over the batch, and all is made of ops.
+   Otherwise what does not vary gets the sum over the batch. */
+bool tg__graph_gradient(tg__graph *g, const uint32_t *output, const uint32_t *cotangent, int n,
+                        const uint32_t *wrt, int m, bool again, uint32_t *gradient);
+
+#endif

@@ -1,0 +1,162 @@
+/* From a tape to a graph: the instructions that the outputs depend on, in their order. */
+#include <string.h>
+
+#include "codes.h" /* generated */
+#include "program/graph.h"
+#include "tape/tape.h"
+
+/* One import. Instructions are numbers on the tape; node[i] becomes the node of what i made. */
+typedef struct import {
+    tg__graph *g;
+    const tg_tape *t;
+    uint32_t *node;     /* by instruction; while marking: 1 if needed */
+    uint32_t *maker;    /* by place in the value arena: the instruction, for scalars; NULL: too many */
+    const uint32_t *leaf; /* the instructions of the inputs, by their place */
+    int n_inputs, n_batch;
+    uint32_t run; /* of the source positions */
+} import;
+
+static uint32_t maker_of(const import *m, uint32_t id)
+{
+    if (m->maker && !(id & TG__DESCRIPTOR) && m->maker[id] != TG__NO_INSTRUCTION)
+        return m->maker[id];
+    return tg__maker(m->t, id);
+}
+
+static void mark(const import *m, uint32_t last)
+{
+    for (uint32_t i = last + 1; i-- > 0;) {
+        const tg__instruction *const in = &m->t->head.code[i];
+        if (!m->node[i] || in->op == TG__LEAF) continue;
+        uint32_t room[2];
+        int n;
+        const uint32_t *const id = tg__operand_ids(m->t, in, room, &n);
+        for (int j = 0; j < n; j++) m->node[maker_of(m, id[j])] = 1;
+    }
+}
+
+/* The node of a value, given that of its instruction: this or a view of it. */
+static uint32_t node_of(const import *m, uint32_t id)
+{
+    const tg_tape *const t = m->t;
+    const uint32_t maker = maker_of(m, id), whole = t->head.code[maker].y;
+    if (id == whole) return m->node[maker];
+    const tg__shape *const s = tg__value_array(t, id).s;
+    const uint32_t start = whole & TG__DESCRIPTOR ? tg__descriptor_of(t, whole)->offset : whole;
+    const uint32_t at = id & TG__DESCRIPTOR ? tg__descriptor_of(t, id)->offset : id;
+    int64_t offset = (int64_t)at - (int64_t)start;
+    const tg__descriptor *const d = id & TG__DESCRIPTOR ? tg__descriptor_of(t, id) : NULL;
+    if (d && d->external) {
+        const tg__descriptor *const base = tg__descriptor_of(t, whole);
+        offset = ((const char *)d->external - (const char *)base->external) /
+                 (ptrdiff_t)tg__type_size(s->type);
+    }
+    return tg__graph_view(m->g, m->node[maker], s, offset);
+}
+
+static uint32_t leaf_node(const import *m, uint32_t i)
+{
+    const uint32_t id = m->t->head.code[i].y;
+    for (int j = 0; j < m->n_inputs; j++)
+        if (m->leaf[j] == i)
+            return tg__graph_input(m->g, (uint32_t)j, tg__value_array(m->t, id).s, j < m->n_batch);
+    return tg__graph_constant(m->g, tg__value_array(m->t, id));
+}
+
+/* From now on nodes come from where the instruction was recorded. */
+static bool set_site(import *m, uint32_t i)
+{
+    const tg__head *const h = &m->t->head;
+    uint32_t run = m->run;
+    while (run < h->n_runs && h->runs[run].first <= i) run++;
+    if (run == m->run) return true;
+    m->run = run;
+    tg__graph *const g = m->g;
+    const tg_site site = tg__site_of(m->t, i);
+    if (!tg__arena_grow(&g->sites, g->sites.used + sizeof site)) {
+        tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
+        return false;
+    }
+    memcpy(g->sites.data + g->sites.used, &site, sizeof site);
+    g->site = (uint32_t)(g->sites.used / sizeof site);
+    g->sites.used += sizeof site;
+    return true;
+}
+
+static bool instruction(import *m, uint32_t i)
+{
+    const tg__instruction *const in = &m->t->head.code[i];
+    if (!set_site(m, i)) return false;
+    if (in->op == TG__LEAF) {
+        m->node[i] = leaf_node(m, i);
+        return !tg__graph_failed(m->g);
+    }
+    uint32_t room[2], few[8], *x = few;
+    int n;
+    const uint32_t *const id = tg__operand_ids(m->t, in, room, &n);
+    tg__arena many = { 0 };
+    tg__arena_init(&many, m->g->memory);
+    if (n > 8 && !(x = tg__arena_push(&many, (size_t)n * sizeof *x))) {
+        tg__graph_fail(m->g, TG_ERROR_MEMORY, "no memory");
+        return false;
+    }
+    for (int j = 0; j < n; j++) x[j] = node_of(m, id[j]);
+    m->node[i] = tg__graph_apply(m->g, in->op, x, n, tg__attributes_of(m->t, in));
+    tg__arena_free(&many);
+    return !tg__graph_failed(m->g);
+}
+
+/* Which instruction made each scalar, for tapes that are mostly scalars. */
+static void map_scalars(import *m, uint32_t last, tg__arena *room)
+{
+    const tg__head *const h = &m->t->head;
+    if (h->n_values / 8 > last) return;
+    m->maker = tg__arena_push(room, h->n_values * sizeof *m->maker);
+    if (!m->maker) return;
+    memset(m->maker, 0xff, h->n_values * sizeof *m->maker);
+    for (uint32_t i = 0; i <= last; i++)
+        if (!(h->code[i].y & TG__DESCRIPTOR)) m->maker[h->code[i].y] = i;
+}
+
+static bool import_all(import *m, const tg_value *value, int n, uint32_t last, uint32_t *node)
+{
+    for (int i = 0; i < n; i++) m->node[maker_of(m, value[i].id)] = 1;
+    for (int i = 0; i < m->n_inputs; i++) m->node[m->leaf[i]] = 1;
+    mark(m, last);
+    for (uint32_t i = 0; i <= last; i++)
+        if (m->node[i] && !instruction(m, i)) return false;
+    for (int i = 0; i < n; i++) node[i] = node_of(m, value[i].id);
+    return !tg__graph_failed(m->g);
+}
+
+bool tg__graph_import(tg__graph *g, const tg_value *value, int n, const tg_value *inputs, int n_inputs,
+                      int n_batch, uint32_t *node)
+{
+    const tg_tape *const t = value[0].tape;
+    tg__arena leaves, nodes, makers;
+    tg__arena_init(&leaves, g->memory);
+    tg__arena_init(&nodes, g->memory);
+    tg__arena_init(&makers, g->memory);
+    uint32_t last = 0;
+    for (int i = 0; i < n + n_inputs; i++) {
+        const uint32_t maker = tg__maker(t, i < n ? value[i].id : inputs[i - n].id);
+        if (maker > last) last = maker;
+    }
+    uint32_t *const leaf = tg__arena_push(&leaves, ((size_t)n_inputs + 1) * sizeof *leaf);
+    import m = { .g = g, .t = t, .leaf = leaf, .n_inputs = n_inputs, .n_batch = n_batch };
+    m.node = tg__arena_push(&nodes, ((size_t)last + 1) * sizeof *m.node);
+    bool ok = leaf && m.node;
+    if (ok) {
+        for (int i = 0; i < n_inputs; i++) leaf[i] = tg__maker(t, inputs[i].id);
+        memset(m.node, 0, ((size_t)last + 1) * sizeof *m.node);
+        map_scalars(&m, last, &makers);
+        ok = import_all(&m, value, n, last, node);
+    } else {
+        tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
+    }
+    tg__arena_free(&makers);
+    tg__arena_free(&nodes);
+    tg__arena_free(&leaves);
+    g->site = 0;
+    return ok;
+}

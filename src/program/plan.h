@@ -1,0 +1,100 @@
+/* A plan: the order in which a graph's nodes are computed, and where their values lie. Made once
+   (plan.c, dots.c), followed by run.c.
+
+   A block holds the values of up to `block` instances: of a node with n elements those of one instance
+   behind those of the other. So a scalar is a row of lanes, and a step on it is one loop. */
+#ifndef TG_PROGRAM_PLAN_H
+#define TG_PROGRAM_PLAN_H
+
+#include "program/graph.h"
+
+/* Where operands lie. Inputs follow, one area each. */
+enum { TG__AREA_BODY, TG__AREA_SHARED, TG__AREA_CONSTANTS, TG__AREA_PARTIALS, TG__AREA_INPUTS };
+
+typedef struct tg__operand {
+    uint32_t area;
+    uint32_t lane;   /* elements from one instance to the next */
+    uint64_t offset; /* bytes; in the body's area of one instance: times the block */
+    int64_t view;    /* bytes behind it */
+} tg__operand;
+
+typedef enum tg__step_kind {
+    TG__STEP_MAP,      /* y, x ...: an elementwise op on rows of lanes */
+    TG__STEP_WALK,     /* the same on arrays of different shapes */
+    TG__STEP_RULE,     /* y, x ...: any op, one instance after the other */
+    TG__STEP_BACKWARD, /* dx, x ..., y, g */
+    TG__STEP_ASSEMBLE, /* y, x ... */
+    TG__STEP_COPY,     /* y, x: lanes side by side */
+    TG__STEP_DOT,      /* y, then pairs a, b: their products' sum */
+    TG__STEP_DOTS,     /* width results, columns x, width * columns weights: a matrix on lanes */
+    TG__STEP_SUM,      /* partial, x: added up over the lanes */
+    TG__STEP_OUTER,    /* partials (width * columns in a row), width a, columns b: products added up */
+} tg__step_kind;
+
+typedef struct tg__step {
+    uint8_t kind;
+    bool range; /* a MAP of scalars side by side */
+    uint16_t op;
+    uint32_t node;
+    uint32_t n, first; /* operands */
+    uint32_t width;    /* elements of an instance; scalars in a range */
+    uint32_t columns;
+} tg__step;
+
+/* A sum over the batch: where it is added up, and where the total goes. */
+typedef struct tg__total {
+    uint64_t partial, total; /* bytes, in their areas */
+    uint32_t n;              /* elements */
+    bool lanes;              /* TG__LANE_SUMS partial sums of one element */
+} tg__total;
+
+enum { TG__BATCH_CHUNK = 256 };
+
+typedef struct tg__output {
+    tg__operand from;
+    uint32_t node;
+    uint32_t size;
+    bool each;
+} tg__output;
+
+typedef struct tg__plan {
+    tg__arena steps, operands, totals, outputs;
+    uint32_t begin[4]; /* the steps of stage s: begin[s] ... begin[s + 1] */
+    uint32_t n_outputs, n_totals;
+    uint64_t body, shared, partials; /* bytes of the areas; body's for one block */
+    uint64_t ones;                   /* in the shared area: a row of ones */
+    uint64_t count;                  /* in the shared area; UINT64_MAX: not used */
+    uint32_t block;
+    bool quick; /* somewhere 0 times infinity is NaN, where a gradient of 0 must contribute 0 */
+} tg__plan;
+
+/* With careful the plan is never quick. */
+bool tg__plan_make(tg__graph *g, const uint32_t *output, const bool *each, int n, int block,
+                   bool careful, tg__plan *p);
+void tg__plan_free(tg__plan *p);
+
+static inline const tg__step *tg__plan_steps(const tg__plan *p)
+{
+    return (const tg__step *)(void *)p->steps.data;
+}
+
+static inline const tg__operand *tg__plan_operands(const tg__plan *p)
+{
+    return (const tg__operand *)(void *)p->operands.data;
+}
+
+struct tg_program {
+    tg__memory memory;
+    size_t bytes; /* of this struct and what is behind it */
+    tg__graph graph;
+    tg_type type;
+    uint32_t *input;  /* nodes; 0: the graph does not need it */
+    uint32_t *output; /* nodes */
+    bool *each;       /* by output: one for every instance, even where all are the same */
+    uint32_t n_inputs, n_batch, n_outputs;
+    int block;
+    tg__plan plan;
+    tg__plan careful; /* for what plan, if that is quick, made no finite numbers of */
+};
+
+#endif

@@ -1,0 +1,76 @@
+/* What the parts of planning share: plan.c orders steps and gives them memory, dots.c finds sums of
+   products. */
+#ifndef TG_PROGRAM_PLANNER_H
+#define TG_PROGRAM_PLANNER_H
+
+#include "program/plan.h"
+
+/* In place of a node: a row of ones. */
+#define TG__ONES UINT32_MAX
+
+typedef enum tg__role {
+    TG__UNUSED,
+    TG__NEEDED,
+    TG__FUSED, /* inside of a dot product or a sum over the batch */
+    TG__TILED, /* the result of a tile of dot products */
+    TG__DONE,
+} tg__role;
+
+/* The product a * b of a dot; of those with a shared factor it is a. */
+typedef struct tg__term {
+    uint32_t a, b;
+} tg__term;
+
+/* A scalar that is a sum of terms. */
+typedef struct tg__dot {
+    uint32_t root, first, n; /* terms */
+    uint32_t next;           /* of its tile: number of the dot, 0: none */
+    bool shared;             /* every term has a shared factor */
+} tg__dot;
+
+/* Dots over the same operands b, computed together; or sums over the batch of the products of rows
+   with the same columns. */
+typedef struct tg__bundle {
+    uint32_t first, n; /* dots; rows */
+    uint32_t columns;
+    uint32_t after; /* rows: the node after which it can be computed */
+    uint32_t next;  /* with the same `after`, 0: none */
+} tg__bundle;
+
+/* Of a row: its node, and its columns in the list of columns; the sums they make. */
+typedef struct tg__row {
+    uint32_t node, first, n;
+} tg__row;
+
+typedef struct tg__planner {
+    tg__graph *g;
+    tg__plan *plan;
+    tg__memory *memory;
+    uint32_t n;
+    uint8_t *role;      /* by node */
+    uint32_t *uses;     /* by node: operands of needed nodes that it is */
+    uint32_t *tile;     /* by node: the tile of dots that makes it, if TG__TILED */
+    uint32_t *waiting;  /* by node: the first tile of rows to be computed after it; 0: none */
+    uint32_t *unit;     /* by node: what is allocated for it; 0: nothing yet */
+    uint32_t one;       /* the number */
+    bool careful;
+    tg__arena by_node, terms, dots, tiles, rows, columns, sums, units, users, user_list;
+    uint32_t *users_begin, *user;
+} tg__planner;
+
+/* Terms, dots and tiles; false when there is no memory. */
+bool tg__find_dots(tg__planner *p);
+
+/* Sums over the batch, as rows and tiles. */
+bool tg__find_rows(tg__planner *p);
+
+static inline bool tg__is_lane(const tg__graph *g, uint32_t id)
+{
+    const tg__node *const node = tg__node_at(g, id);
+    return node->stage == TG__BODY && node->shape == 0;
+}
+
+/* n elements at the end of an arena; NULL when there is no memory. */
+void *tg__more(tg__arena *a, size_t n, size_t size);
+
+#endif

@@ -1,0 +1,291 @@
+/* Programs: what compiling and running promise beyond single ops, which check_programs has. */
+#define _POSIX_C_SOURCE 200809L
+#include <tapegrad.h>
+#include <tapegrad/program.h>
+#include <tapegrad/short.h>
+
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void quiet(void)
+{
+    tg_set_error_handler(tg_ignore_error, NULL);
+}
+
+TestSuite(programs, .init = quiet);
+
+static uint32_t state = 20261121u;
+
+static uint32_t draw(uint32_t below)
+{
+    state = state * 1664525u + 1013904223u;
+    return (state >> 8) % below;
+}
+
+static double draw_real(void)
+{
+    return (double)draw(1 << 16) / (1 << 15) - 1;
+}
+
+/* ---- random graphs of scalars ------------------------------------------------------------------ */
+
+enum { LEAVES = 6, BATCH = 2, NODES = 40, INSTANCES = 37 };
+
+/* A sum of products of what there is, a map of something, or a product. */
+static Value random_node(Value *v, int n)
+{
+    Value a = v[draw((uint32_t)n)], b = v[draw((uint32_t)n)];
+    switch (draw(9)) {
+    case 0: return add(a, b);
+    case 1: return sub(a, b);
+    case 2: return mul(a, b);
+    case 3: return tanh(a);
+    case 4: return sigmoid(a);
+    case 5: return sin(a);
+    case 6: return fma(a, b, v[draw((uint32_t)n)]);
+    case 7: return neg(a);
+    default: {
+        const int terms = 2 + (int)draw(7);
+        Value sum = a;
+        for (int i = 0; i < terms; i++)
+            sum = add(sum, mul(v[draw((uint32_t)n)], v[draw((uint32_t)n)]));
+        return tanh(sum);
+    }
+    }
+}
+
+static void check_random_graph(const tg_compile_options *options, int64_t instances)
+{
+    static double x[BATCH][INSTANCES], total, shared[LEAVES], got[LEAVES][INSTANCES];
+    double expected[LEAVES][INSTANCES] = { { 0 } }, sum = 0;
+    tg_tape *const t = tg_tape_new(NULL);
+    Value v[LEAVES + NODES];
+    for (int i = 0; i < LEAVES; i++) shared[i] = draw_real(), v[i] = tg_scalar(t, shared[i]);
+    for (int i = 0; i < NODES; i++) v[LEAVES + i] = random_node(v, LEAVES + i);
+    Value loss = v[LEAVES + NODES - 1];
+    for (int i = 1; i < 6; i++) loss = add(loss, v[LEAVES + NODES - 1 - i]);
+    for (int64_t i = 0; i < instances; i++) {
+        for (int j = 0; j < BATCH; j++) {
+            x[j][i] = draw_real();
+            tg_set(v[j], &x[j][i], 1);
+        }
+        cr_assert(tg_forward(loss) && tg_backward(loss));
+        sum += tg_item(loss);
+        for (int j = 0; j < LEAVES; j++) expected[j][j < BATCH ? i : 0] += tg_grad_item(v[j]);
+    }
+    tg_status status = { 0 };
+    tg_program *const p = tg_compile(&loss, 1, v, BATCH, v + BATCH, LEAVES - BATCH, options, &status);
+    const int wrt[LEAVES] = { 0, 1, 2, 3, 4, 5 };
+    tg_program *const g =
+        tg_gradient_program(p, &(tg_gradient_options){ .wrt = wrt, .n_wrt = LEAVES }, &status);
+    tg_workspace *const w = tg_workspace_new(g, &status);
+    const void *in[LEAVES];
+    void *out[1 + LEAVES] = { &total };
+    for (int j = 0; j < LEAVES; j++) {
+        in[j] = j < BATCH ? (const void *)x[j] : &shared[j];
+        out[1 + j] = got[j];
+    }
+    cr_assert(tg_run(g, w, instances, in, out, &status), "%s", status.message);
+    double largest = fabs(sum);
+    for (int j = 0; j < LEAVES; j++)
+        for (int i = 0; i < instances; i++) largest = fmax(largest, fabs(expected[j][i]));
+    cr_expect(fabs(total - sum) <= 1e-12 * largest,
+              "without %x, block %d, %lld instances: total %.17g, on the tape %.17g",
+              options->without, options->block, (long long)instances, total, sum);
+    for (int j = 0; j < LEAVES; j++)
+        for (int i = 0; i < (j < BATCH ? instances : 1); i++)
+            cr_expect(fabs(got[j][i] - expected[j][i]) <= 1e-12 * largest,
+                      "without %x, block %d, %lld instances: gradient by %d of instance %d: %.17g, "
+                      "on the tape %.17g",
+                      options->without, options->block, (long long)instances, j, i, got[j][i],
+                      expected[j][i]);
+    tg_workspace_free(w);
+    tg_program_free(g);
+    tg_program_free(p);
+    tg_tape_free(t);
+}
+
+Test(programs, random_graphs_agree_with_the_tape_for_any_passes_blocks_and_remainders)
+{
+    const unsigned passes[] = { 0, TG_DOTS, TG_RANGES, TG_REUSE, TG_DOTS | TG_RANGES, ~0u };
+    const int blocks[] = { 0, 1, 2, 16, 33 };
+    for (int i = 0; i < 400; i++) {
+        const tg_compile_options o = { .without = passes[draw(6)], .block = blocks[draw(5)] };
+        check_random_graph(&o, 1 + (int64_t)draw(INSTANCES));
+    }
+}
+
+/* ---- a gradient of 0 contributes 0 -------------------------------------------------------------- */
+
+Test(programs, what_is_not_chosen_reaches_no_gradient)
+{
+    tg_tape *const t = tg_tape_new(NULL);
+    Value x = tg_scalar(t, 1), w = tg_scalar(t, 2), v = tg_scalar(t, 3);
+    /* For x <= 0 the logarithm is NaN or -inf, and not chosen. */
+    Value l = where(gt(x, 0), mul(w, log(x)), mul(v, x));
+    tg_status status = { 0 };
+    tg_program *const p = tg_compile(&l, 1, &x, 1, TG_VALUES(w, v), NULL, &status);
+    tg_program *const g = tg_gradient_program(p, NULL, &status);
+    tg_workspace *const room = tg_workspace_new(g, &status);
+    const double X[] = { 1, -1, 0, 2, -3 }, W = 2, V = 3;
+    double total, dw, dv;
+    cr_assert(tg_run(g, room, 5, (const void *[]){ X, &W, &V }, (void *[]){ &total, &dw, &dv },
+                     &status));
+    cr_expect_float_eq(dw, log(2.0), 1e-15);
+    cr_expect_float_eq(dv, -4, 1e-15);
+    tg_workspace_free(room);
+    tg_program_free(g);
+    tg_program_free(p);
+    tg_tape_free(t);
+}
+
+/* ---- sums over the batch ------------------------------------------------------------------------ */
+
+static tg_program *compile_fit(tg_tape *t, const tg_compile_options *o, tg_over_batch over)
+{
+    Value x = tg_input(t, (double *)NULL, 3), y = tg_number(t, 0), w = tg_param(t, (double *)NULL, 3);
+    (void)y;
+    Value loss = square(sub(dot(w, x), 1));
+    tg_status status = { 0 };
+    tg_program *const p = tg_compile(&loss, 1, &x, 1, &w, 1, o, &status);
+    tg_program *const g = tg_gradient_program(p, &(tg_gradient_options){ .over = over }, &status);
+    cr_assert(g, "%s", status.message);
+    tg_program_free(p);
+    return g;
+}
+
+static void run_fit(tg_over_batch over, int64_t count, int block, double *total, double dw[3])
+{
+    static double x[1000][3];
+    const double w[] = { 0.5, -1, 2 };
+    for (int i = 0; i < 1000; i++)
+        for (int j = 0; j < 3; j++) x[i][j] = sin(i + 0.1 * j);
+    tg_tape *const t = tg_tape_new(NULL);
+    tg_program *const g = compile_fit(t, &(tg_compile_options){ .block = block }, over);
+    tg_tape_free(t); /* programs do without */
+    tg_workspace *const room = tg_workspace_new(g, NULL);
+    cr_assert(tg_run(g, room, count, (const void *[]){ x, w }, (void *[]){ total, dw }, NULL));
+    tg_workspace_free(room);
+    tg_program_free(g);
+}
+
+Test(programs, a_mean_is_the_sum_over_the_count)
+{
+    double sum, mean, dsum[3], dmean[3];
+    run_fit(TG_BATCH_SUM, 1000, 0, &sum, dsum);
+    run_fit(TG_BATCH_MEAN, 1000, 0, &mean, dmean);
+    cr_expect_float_eq(mean, sum / 1000, 1e-15 * fabs(sum));
+    for (int i = 0; i < 3; i++) cr_expect_float_eq(dmean[i], dsum[i] / 1000, 1e-15 * fabs(dsum[i]));
+}
+
+Test(programs, an_empty_batch_sums_to_zero)
+{
+    double sum = 1, d[3] = { 1, 1, 1 };
+    run_fit(TG_BATCH_SUM, 0, 0, &sum, d);
+    cr_expect(sum == 0 && d[0] == 0 && d[1] == 0 && d[2] == 0);
+}
+
+Test(programs, sums_are_bit_equal_for_every_block)
+{
+    double sum, d[3];
+    run_fit(TG_BATCH_SUM, 1000, 64, &sum, d);
+    const int blocks[] = { 0, 16, 32, 128, 256 };
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) {
+        double other, e[3];
+        run_fit(TG_BATCH_SUM, 1000, blocks[i], &other, e);
+        cr_expect(other == sum && memcmp(d, e, sizeof d) == 0, "block %d", blocks[i]);
+    }
+}
+
+/* ---- errors -------------------------------------------------------------------------------------- */
+
+static void expect_message(const tg_status *s, const char *text)
+{
+    cr_expect(s->code != TG_OK && strstr(s->message, text), "\"%s\" lacks \"%s\"", s->message, text);
+}
+
+Test(programs, mistakes_are_named)
+{
+    tg_tape *const t = tg_tape_new(NULL), *const other = tg_tape_new(NULL);
+    Value w = tg_param(t, (double *)NULL, 2), x = tg_input(t, (double *)NULL, 2);
+    Value y = mul(w, x), foreign = tg_scalar(other, 1);
+    const int64_t one = 1;
+    Value index = tg_index(t, &one, 1);
+    tg_status s = { 0 };
+#define FAILS(TEXT, ...)                                \
+    do {                                                \
+        s = (tg_status){ 0 };                           \
+        cr_expect_not(__VA_ARGS__);                     \
+        expect_message(&s, TEXT);                       \
+    } while (0)
+    FAILS("no outputs given", tg_compile(NULL, 0, &x, 1, &w, 1, NULL, &s));
+    FAILS("batch input 0 is a value of another tape",
+          tg_compile(&y, 1, &foreign, 1, &w, 1, NULL, &s));
+    FAILS("output 0 is no value of a tape", tg_compile(&(Value){ 0 }, 1, &x, 1, &w, 1, NULL, &s));
+    FAILS("input 0 is no leaf: it is made by mul", tg_compile(&y, 1, &y, 1, &w, 1, NULL, &s));
+    FAILS("inputs 0 and 1 are the same leaf", tg_compile(&y, 1, &w, 1, &w, 1, NULL, &s));
+    tg_program *const p = tg_compile(&y, 1, &x, 1, &w, 1, NULL, &s);
+    cr_assert(p);
+    FAILS("the first output has 2 elements, not one number", tg_gradient_program(p, NULL, &s));
+    Value total = sum(y), picked = take(w, index);
+    tg_program *const q = tg_compile(TG_VALUES(total), &x, 1, TG_VALUES(w), NULL, &s);
+    FAILS("there is no input 7",
+          tg_gradient_program(q, &(tg_gradient_options){ .wrt = (int[]){ 7 }, .n_wrt = 1 }, &s));
+    FAILS("the program is NULL", tg_gradient_program(NULL, NULL, &s));
+    FAILS("the program is NULL", tg_workspace_new(NULL, &s));
+    tg_workspace *const room = tg_workspace_new(p, &s);
+    double in[2] = { 1, 2 }, out[2];
+    FAILS("input 1 is NULL", tg_run(p, room, 1, (const void *[]){ in, NULL }, (void *[]){ out }, &s));
+    FAILS("another program's", tg_run(q, room, 1, (const void *[]){ in, in }, (void *[]){ out }, &s));
+    FAILS("a negative number",
+          tg_run(p, room, -1, (const void *[]){ in, in }, (void *[]){ out }, &s));
+    tg_workspace_free(room);
+    tg_program *const taking = tg_compile(&picked, 1, &index, 1, &w, 1, NULL, &s);
+    cr_assert(taking, "%s", s.message);
+    tg_workspace *const rows = tg_workspace_new(taking, &s);
+    const int64_t which[] = { 0, 1, 2 };
+    double taken[3];
+    FAILS("instance 2: take: ",
+          tg_run(taking, rows, 3, (const void *[]){ which, in }, (void *[]){ taken }, &s));
+    cr_expect(strstr(s.message, __FILE__), "the position is missing in \"%s\"", s.message);
+    tg_workspace_free(rows);
+    tg_program_free(taking);
+    tg_program_free(p);
+    tg_program_free(q);
+    tg_tape_free(t);
+    tg_tape_free(other);
+}
+
+Test(programs, stale_values_are_refused)
+{
+    tg_tape *const t = tg_tape_new(NULL);
+    Value w = tg_scalar(t, 1);
+    const tg_mark m = tg_tape_mark(t);
+    Value y = mul(w, 2);
+    tg_release(m);
+    tg_status s = { 0 };
+    cr_expect_not(tg_compile(&y, 1, NULL, 0, &w, 1, NULL, &s));
+    expect_message(&s, "output 0 is stale");
+    tg_tape_free(t);
+}
+
+/* ---- text ---------------------------------------------------------------------------------------- */
+
+Test(programs, print_shows_steps_and_choices)
+{
+    tg_tape *const t = tg_tape_new(NULL);
+    tg_program *const g = compile_fit(t, NULL, TG_BATCH_SUM);
+    char *text = NULL;
+    size_t size = 0;
+    FILE *const file = open_memstream(&text, &size);
+    tg_program_print(g, file);
+    fclose(file);
+    cr_expect(strstr(text, "program: 2 inputs (1 vary), 2 outputs"), "%s", text);
+    cr_expect(strstr(text, "for every block of instances") && strstr(text, "dot"), "%s", text);
+    free(text);
+    tg_program_free(g);
+    tg_tape_free(t);
+}
