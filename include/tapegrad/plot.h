@@ -97,7 +97,8 @@ typedef struct tg_plot_axes {
     tg_plot_key key;
 } tg_plot_axes;
 
-/* Begins the next panel: row by row, each from left to right. axes NULL: all defaults. */
+/* Begins the next panel: row by row, each from left to right. axes NULL: all defaults. A layer that
+   comes before any panel begins one. */
 TG_API void tg_plot_panel(tg_plot *plot, const tg_plot_axes *axes);
 
 /* ---- layers: curves and points --------------------------------------------------------------- */
@@ -260,6 +261,9 @@ TG_API tg_image *tg_image_of(const tg_images *images, tg_status *status);
 /* Writes an image as .ppm, or in grey as .pgm, by the end of the file's name. */
 TG_API bool tg_image_write(const tg_image *image, const char *path, tg_status *status);
 
+/* As tg_plot_writable, for tg_image_write. */
+TG_API bool tg_image_writable(const char *path, tg_status *status);
+
 /* ---- progress -------------------------------------------------------------------------------- */
 
 /* The progress of a long loop: on a terminal a bar that moves, in a log plain lines, one for each
@@ -285,11 +289,11 @@ TG_API tg_meter tg_meter_start(FILE *file, int64_t total);
 
 /* done steps are done. The text, as of printf, is only made when it is time to show it: call this as
    often as you like. */
+TG_API void tg_meter_show(tg_meter *meter, int64_t done, const char *format, ...)
 #if defined(__GNUC__)
-__attribute__((format(printf, 3, 4)))
+    __attribute__((format(printf, 3, 4)))
 #endif
-TG_API void
-tg_meter_show(tg_meter *meter, int64_t done, const char *format, ...);
+    ;
 
 /* Seconds since the loop began. Ends the bar's line; also where the loop is left early. */
 TG_API double tg_meter_end(const tg_meter *meter);
