@@ -2,24 +2,26 @@
 
    The arms, for 0 <= t <= 1 and k = 1 ... K (Foundations of Deep Learning, LeCun and Canziani):
        X_k(t) = t (sin(2 pi/K (2t + k - 1)), cos(2 pi/K (2t + k - 1))) + noise of N(0, sigma^2)
-   The network: h = f(W_h x + b_h), scores o = W_y h + b_y, y~ = softargmax(o). The loss is
+   The network: h = f(W_h x + b_h), scores s = W_y h + b_y, y~ = softargmax(s). The loss is
    -log y~_y, averaged over the batch; --loss mse shows why it is not the squared distance to the
-   one-hot label.
+   one-hot label. The same -log y~_y, as a function of x for each class y, is the free energy F(x, y):
+   low where the network finds that y fits x.
 
    First the gradients of this very network are checked, then it is trained, then it is drawn. */
-#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/check.h"
 #include "common/cli.h"
-#include "common/plot.h"
-#include "common/progress.h"
-#include "common/random.h"
+#include "common/picture.h"
 
 #include <tapegrad.h>
+#include <tapegrad/data.h>
+#include <tapegrad/optim.h>
+#include <tapegrad/plot.h>
 #include <tapegrad/short.h>
 
 /* ---- settings -------------------------------------------------------------------------------- */
@@ -28,9 +30,10 @@ enum { RELU, TANH, SIGMOID };
 enum { CE, MSE };
 static const char *const activations[] = { "relu", "tanh", "sigmoid", NULL };
 static const char *const losses[] = { "ce", "mse", NULL };
+enum { MOST_CLASSES = TG_COLOURS };
 
 typedef struct settings {
-    int classes, hidden, points, epochs, batch;
+    int classes, hidden, points, epochs, batch, seeds;
     int activation, loss;
     double noise, rate, require;
     uint64_t seed;
@@ -48,8 +51,9 @@ static const struct argp_option options[] = {
     { "batch", 'b', "N", 0, "Points in a minibatch (default 100)", 0 },
     { "rate", 'r', "RATE", 0, "First learning rate of Adam; it falls to 0 (default 0.01)", 0 },
     { "seed", 's', "SEED", 0, "Of data, first weights and order (default 1)", 0 },
-    { "output", 'o', "FILE", 0, "The picture (default spiral.png)", 0 },
-    { "require", 'q', "ACCURACY", 0, "Fail if the test accuracy is lower than this", 0 },
+    { "seeds", 'S', "N", 0, "Train N times, from SEED on; the first is drawn (default 1)", 0 },
+    { "output", 'o', "FILE", 0, "The picture, .png or .svg (default spiral.png)", 0 },
+    { "require", 'q', "ACCURACY", 0, "Fail if a test accuracy is lower than this", 0 },
     { 0 },
 };
 
@@ -57,7 +61,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
 {
     settings *s = state->input;
     switch (key) {
-    case 'k': s->classes = cli_int(state, "--classes", text, 2, PLOT_COLOURS); return 0;
+    case 'k': s->classes = cli_int(state, "--classes", text, 2, MOST_CLASSES); return 0;
     case 'd': s->hidden = cli_int(state, "--hidden", text, 1, 100000); return 0;
     case 'a': s->activation = cli_choice(state, "--activation", text, activations); return 0;
     case 'l': s->loss = cli_choice(state, "--loss", text, losses); return 0;
@@ -67,6 +71,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case 'b': s->batch = cli_int(state, "--batch", text, 1, 1000000); return 0;
     case 'r': s->rate = cli_real(state, "--rate", text, 0, 1000); return 0;
     case 's': s->seed = cli_seed(state, "--seed", text); return 0;
+    case 'S': s->seeds = cli_int(state, "--seeds", text, 1, 1000); return 0;
     case 'o': s->output = text; return 0;
     case 'q': s->require = cli_real(state, "--require", text, 0, 1); return 0;
     default: return ARGP_ERR_UNKNOWN;
@@ -78,51 +83,6 @@ static const struct argp command_line = {
     .parser = parse,
     .doc = "Learns to tell spiral arms apart with a network of one hidden layer.",
 };
-
-static const double pi = 3.14159265358979323846;
-
-/* ---- data ------------------------------------------------------------------------------------ */
-
-typedef struct data {
-    int n;
-    double *x;  /* (n, 2), one class after the other */
-    int *label; /* (n) */
-} data;
-
-static data data_room(int n)
-{
-    return (data){ n, allocate((size_t)n * 2, sizeof(double)), allocate((size_t)n, sizeof(int)) };
-}
-
-static data data_new(const settings *s, uint32_t stream)
-{
-    data d = data_room(s->classes * s->points);
-    rng r = rng_new(s->seed, stream);
-    for (int i = 0; i < d.n; i++) {
-        const int k = i / s->points;
-        const double t = rng_uniform(&r), angle = 2 * pi / s->classes * (2 * t + k);
-        d.x[2 * i] = t * sin(angle) + s->noise * rng_normal(&r);
-        d.x[2 * i + 1] = t * cos(angle) + s->noise * rng_normal(&r);
-        d.label[i] = k;
-    }
-    return d;
-}
-
-static void data_free(data d)
-{
-    free(d.x);
-    free(d.label);
-}
-
-/* Copies the rows item[0] ... item[b.n - 1] of d into b. */
-static void gather_rows(data b, const data *d, const int *item)
-{
-    for (int i = 0; i < b.n; i++) {
-        b.x[2 * i] = d->x[2 * item[i]];
-        b.x[2 * i + 1] = d->x[2 * item[i] + 1];
-        b.label[i] = d->label[item[i]];
-    }
-}
 
 /* ---- the model ------------------------------------------------------------------------------- */
 
@@ -138,82 +98,80 @@ static Value scores_of(const settings *s, const Value p[PARAMETERS], Value x)
 }
 
 /* Scores (B, K) and labels (B) to the mean loss. */
-static Value loss_of(const settings *s, Value o, Value y)
+static Value loss_of(const settings *s, Value scores, Value y)
 {
-    if (s->loss == MSE) return mse(softmax(o), one_hot(y, .classes = s->classes));
-    return nll(log_softmax(o), y);
+    if (s->loss == MSE) return mse(softargmax(scores), one_hot(y, .classes = s->classes));
+    return nll(log_softmax(scores), y);
 }
 
-/* Where training starts: W_h (d, 2), b_h (d), W_y (K, d), b_y (K). */
-typedef struct start {
-    size_t size[PARAMETERS];
-    double *w[PARAMETERS];
-} start;
+typedef struct network {
+    const settings *s;
+    tg_tape *t;
+    Value p[PARAMETERS]; /* W_h (d, 2), b_h (d), W_y (K, d), b_y (K) */
+    tg_mark start;       /* everything of one step lies above */
+} network;
 
-static start start_new(const settings *s)
+/* Hidden units that differ in direction and place, over the unit disc; small scores. */
+static network network_new(const settings *s)
 {
-    const size_t d = (size_t)s->hidden, k = (size_t)s->classes;
-    start w = { .size = { [W_H] = 2 * d, [B_H] = d, [W_Y] = k * d, [B_Y] = k } };
-    /* Hidden units that differ in direction and place, over the unit disc; small scores. */
-    const double scale[PARAMETERS] = { 3, 1, 1 / sqrt((double)d), 0 };
-    rng r = rng_new(s->seed, 2);
+    const int d = s->hidden, k = s->classes;
+    const uint64_t seed = 4 * s->seed;
+    tg_tape *t = tg_tape_new(&(tg_tape_options){ .type = TG_F32 });
+    if (!t) exit(EXIT_FAILURE);
+    network net = { .s = s, .t = t };
+    net.p[W_H] = normal(t, seed, 0, 3, d, 2);
+    net.p[B_H] = normal(t, seed + 1, 0, 1, d);
+    net.p[W_Y] = normal(t, seed + 2, 0, 1 / sqrt(d), k, d);
+    net.p[B_Y] = param(t, NULL, k);
     for (int p = 0; p < PARAMETERS; p++) {
-        w.w[p] = allocate(w.size[p], sizeof(double));
-        for (size_t i = 0; i < w.size[p]; i++) w.w[p][i] = scale[p] * rng_normal(&r);
+        tg_name(net.p[p], names[p]);
+        tg_want_gradient(net.p[p], true);
     }
-    return w;
-}
-
-static void start_free(start w)
-{
-    for (int p = 0; p < PARAMETERS; p++) free(w.w[p]);
+    net.start = tg_tape_mark(t);
+    return net;
 }
 
 /* ---- the gradient check ---------------------------------------------------------------------- */
 
 typedef struct checked {
     const settings *s;
-    const data *batch;
+    const tg_dataset *points;
 } checked;
 
 static Value checked_loss(tg_tape *t, const Value *p, void *user)
 {
     const checked *c = user;
-    const Value x = constant(t, c->batch->x, c->batch->n, 2);
-    const Value y = index(t, c->batch->label, c->batch->n);
-    return loss_of(c->s, scores_of(c->s, p, x), y);
+    const Value x = constant(t, c->points->x, c->points->n, 2);
+    return loss_of(c->s, scores_of(c->s, p, x), index(t, c->points->label, c->points->n));
 }
 
-/* Compares the gradients of all parameters with differences of the loss, on two training points of
-   each class. */
-static void check_gradients(const settings *s, const start *w, const data *train)
+/* At the first weights, on two training points of each class. */
+static void check_network(const network *net, const tg_dataset *train)
 {
-    const int n = s->points < 2 ? 1 : 2;
-    data batch = data_room(n * s->classes);
-    int item[2 * PLOT_COLOURS];
-    for (int i = 0; i < batch.n; i++) item[i] = i / n * s->points + i % n;
-    gather_rows(batch, train, item);
-
-    const tg_check_input parameters[PARAMETERS] = {
-        { names[W_H], w->w[W_H], 2, { s->hidden, 2 } },
-        { names[B_H], w->w[B_H], 1, { s->hidden } },
-        { names[W_Y], w->w[W_Y], 2, { s->classes, s->hidden } },
-        { names[B_Y], w->w[B_Y], 1, { s->classes } },
-    };
-    checked model = { s, &batch };
-    tg_check_report report;
-    if (!tg_gradcheck(checked_loss, &model, parameters, PARAMETERS, NULL, &report))
-        fail("gradient check: %s", report.message);
-    printf("gradient check: %zu derivatives agree, the worst to %.1e", report.checked,
-           report.relative_error);
-    printf(report.kinks ? " (%zu left out at kinks)\n" : "\n", report.kinks);
-    data_free(batch);
+    const settings *s = net->s;
+    int64_t row[2 * MOST_CLASSES];
+    for (int i = 0; i < 2 * s->classes; i++) row[i] = i / 2 * s->points + i % 2 % s->points;
+    tg_dataset *some = tg_dataset_rows(train, row, 2 * s->classes, NULL);
+    if (!some) fail("no memory for the gradient check");
+    tg_check_input w[PARAMETERS];
+    double *data[PARAMETERS];
+    for (int p = 0; p < PARAMETERS; p++) {
+        const int64_t n = tg_size(net->p[p]);
+        data[p] = allocate((size_t)n, sizeof(double));
+        tg_read(net->p[p], data[p], (size_t)n);
+        const int rank = tg_rank(net->p[p]);
+        w[p] = (tg_check_input){ names[p], data[p], rank, { tg_dim(net->p[p], 0) } };
+        if (rank == 2) w[p].shape[1] = tg_dim(net->p[p], 1);
+    }
+    check_gradients(checked_loss, &(checked){ s, some }, w, PARAMETERS);
+    for (int p = 0; p < PARAMETERS; p++) free(data[p]);
+    tg_dataset_free(some);
 }
 
 /* |dL/ds| for one point of class 1 with scores s = (margin, 0, 0, ...): confidently wrong. */
 static double gradient_when_wrong(settings s, int loss, double margin)
 {
-    double scores[PLOT_COLOURS] = { margin }, g[PLOT_COLOURS], sum = 0;
+    double scores[MOST_CLASSES] = { margin }, g[MOST_CLASSES], sum = 0;
     s.loss = loss;
     tg_tape *t = tg_tape_new(NULL);
     const Value o = param(t, scores, 1, s.classes);
@@ -239,73 +197,6 @@ static void compare_losses(const settings *s)
 
 /* ---- training -------------------------------------------------------------------------------- */
 
-typedef struct network {
-    const settings *s;
-    tg_tape *t;
-    Value p[PARAMETERS];
-    float *m[PARAMETERS], *v[PARAMETERS]; /* Adam's averages of gradients and of their squares */
-    tg_mark start;                        /* everything of one step lies above */
-} network;
-
-static network network_new(const settings *s, const start *w)
-{
-    tg_tape *t = tg_tape_new(&(tg_tape_options){ .type = TG_F32 });
-    if (!t) exit(EXIT_FAILURE);
-    network net = { .s = s, .t = t };
-    net.p[W_H] = param(t, w->w[W_H], s->hidden, 2);
-    net.p[B_H] = param(t, w->w[B_H], s->hidden);
-    net.p[W_Y] = param(t, w->w[W_Y], s->classes, s->hidden);
-    net.p[B_Y] = param(t, w->w[B_Y], s->classes);
-    for (int p = 0; p < PARAMETERS; p++) {
-        tg_name(net.p[p], names[p]);
-        net.m[p] = allocate(w->size[p], sizeof(float));
-        net.v[p] = allocate(w->size[p], sizeof(float));
-    }
-    net.start = tg_tape_mark(t);
-    return net;
-}
-
-static void network_free(network *net)
-{
-    for (int p = 0; p < PARAMETERS; p++) {
-        free(net->m[p]);
-        free(net->v[p]);
-    }
-    tg_tape_free(net->t);
-}
-
-/* A step of Adam (Kingma and Ba, 2015) with its usual constants; step counts from 1. */
-static void adam(network *net, double rate, int64_t step)
-{
-    const float b1 = 0.9f, b2 = 0.999f;
-    const double t = (double)step;
-    const float a = (float)(rate * sqrt(1 - pow(0.999, t)) / (1 - pow(0.9, t)));
-    for (int p = 0; p < PARAMETERS; p++) {
-        const float *g = tg_grad_f32(net->p[p]);
-        float *w = tg_edit_f32(net->p[p]), *m = net->m[p], *v = net->v[p];
-        if (!g || !w) exit(EXIT_FAILURE);
-        const int64_t n = tg_size(net->p[p]);
-        for (int64_t i = 0; i < n; i++) {
-            m[i] = b1 * m[i] + (1 - b1) * g[i];
-            v[i] = b2 * v[i] + (1 - b2) * g[i] * g[i];
-            w[i] -= a * m[i] / (sqrtf(v[i]) + 1e-8f);
-        }
-    }
-}
-
-/* One minibatch: forward, backward, a step. Returns its loss. */
-static double train_on(network *net, const data *batch, double rate, int64_t step)
-{
-    const Value x = input(net->t, batch->x, batch->n, 2);
-    const Value y = index(net->t, batch->label, batch->n);
-    const Value loss = loss_of(net->s, scores_of(net->s, net->p, x), y);
-    const double value = tg_item(loss);
-    if (!tg_backward(loss)) exit(EXIT_FAILURE);
-    adam(net, rate, step);
-    tg_release(net->start);
-    return value;
-}
-
 typedef struct result {
     double loss, accuracy;
 } result;
@@ -319,7 +210,7 @@ static int highest(const float *score, int classes)
     return best;
 }
 
-static result evaluate(const network *net, const data *d)
+static result evaluate(const network *net, const tg_dataset *d)
 {
     tg_no_grad_begin(net->t);
     const Value o = scores_of(net->s, net->p, input(net->t, d->x, d->n, 2));
@@ -327,209 +218,212 @@ static result evaluate(const network *net, const data *d)
     tg_no_grad_end(net->t);
     const float *score = tg_data_f32(o);
     if (!score) exit(EXIT_FAILURE);
-    const int classes = net->s->classes;
     int right = 0;
-    for (int i = 0; i < d->n; i++) right += highest(score + i * classes, classes) == d->label[i];
-    const result r = { tg_item(loss), (double)right / d->n };
+    for (int i = 0; i < d->n; i++)
+        right += highest(score + i * d->classes, d->classes) == d->label[i];
+    const result r = { tg_item(loss), (double)right / (double)d->n };
     tg_release(net->start);
     return r;
 }
 
-/* The loss of the training and of the test points after each epoch: (epochs, 2), epoch and loss. */
-typedef struct history {
-    double *train, *test;
-} history;
-
-/* Minibatches in an epoch; the last one may be smaller. */
-static int steps_of(const settings *s)
+/* One minibatch: forward, backward, a step. Returns its loss. */
+static double train_on(const network *net, tg_optimizer *adam, const tg_batch *batch)
 {
-    return (s->classes * s->points + s->batch - 1) / s->batch;
+    const Value x = input(net->t, batch->x, batch->n, 2);
+    const Value y = index(net->t, batch->label, batch->n);
+    const Value loss = loss_of(net->s, scores_of(net->s, net->p, x), y);
+    const double value = tg_item(loss);
+    if (!tg_backward(loss)) exit(EXIT_FAILURE);
+    if (!tg_step(adam)) fail("%s: try a smaller --rate", tg_optimizer_status(adam)->message);
+    tg_release(net->start);
+    return value;
 }
 
-/* One pass over the training points in the given order; batch has room for any minibatch. */
-static void train_epoch(network *net, const data *train, const int *order, data batch, int epoch,
-                        progress *bar)
+/* The loss of the training and of the test points after each epoch goes to history (2, epochs). */
+static void train_network(const network *net, const tg_dataset *train, const tg_dataset *test,
+                          double *history)
 {
     const settings *s = net->s;
-    const int steps = steps_of(s);
-    double mean = 0; /* of the minibatches so far */
-    for (int i = 0; i < steps; i++) {
-        const int first = i * s->batch;
-        const int64_t step = (int64_t)epoch * steps + i;
-        batch.n = train->n - first < s->batch ? train->n - first : s->batch;
-        gather_rows(batch, train, order + first);
-        const double way = (double)step / ((double)s->epochs * steps);
-        const double rate = 0.5 * s->rate * (1 + cos(pi * way));
-        const double loss = train_on(net, &batch, rate, step + 1);
-        if (!(loss < INFINITY)) {
-            progress_end(bar);
-            fail("the loss is %g in epoch %d: try a smaller --rate", loss, epoch + 1);
-        }
-        mean += (loss - mean) / (i + 1);
-        progress_show(bar, step + 1, "epoch %d of %d  loss %.4f", epoch + 1, s->epochs, mean);
-    }
-}
-
-static void train_network(network *net, const data *train, const data *test, history *h)
-{
-    const settings *s = net->s;
-    const int largest = s->batch < train->n ? s->batch : train->n;
-    data batch = data_room(largest);
-    int *order = allocate((size_t)train->n, sizeof(int));
-    for (int i = 0; i < train->n; i++) order[i] = i;
-    rng r = rng_new(s->seed, 3);
-    progress bar = progress_begin((int64_t)s->epochs * steps_of(s));
+    tg_optimizer *adam = tg_adam_new(net->p, PARAMETERS, NULL);
+    tg_batches *batches =
+        tg_batches_new(train, &(tg_batch_options){ .size = s->batch, .seed = s->seed }, NULL);
+    if (!adam || !batches) fail("no memory for training");
+    const int64_t total = s->epochs * tg_batches_count(batches);
+    double evaluating = 0;
+    tg_meter meter = tg_meter_start(stdout, total);
     for (int epoch = 0; epoch < s->epochs; epoch++) {
-        rng_shuffle(&r, order, train->n);
-        train_epoch(net, train, order, batch, epoch, &bar);
-        h->train[2 * epoch] = h->test[2 * epoch] = epoch + 1;
-        h->train[2 * epoch + 1] = evaluate(net, train).loss;
-        h->test[2 * epoch + 1] = evaluate(net, test).loss;
+        double mean = 0; /* of the minibatches so far */
+        tg_batches_start(batches, epoch, 0);
+        for (const tg_batch *m; (m = tg_batches_next(batches));) {
+            tg_set_learning_rate(adam, tg_lr_cosine(s->rate, 0, total, tg_steps(adam)));
+            mean += (train_on(net, adam, m) - mean) / (double)(m->number + 1);
+            tg_meter_show(&meter, tg_steps(adam), "epoch %d of %d  loss %.4f", epoch + 1, s->epochs,
+                          mean);
+        }
+        const tg_meter pause = tg_meter_start(NULL, 0);
+        history[epoch] = evaluate(net, train).loss;
+        history[s->epochs + epoch] = evaluate(net, test).loss;
+        evaluating += tg_meter_end(&pause);
     }
-    printf("trained in %.2f s\n", progress_end(&bar));
-    free(order);
-    data_free(batch);
+    const double seconds = tg_meter_end(&meter) - evaluating;
+    printf("trained in %.2f s, %.0f us a step of %d points\n", seconds,
+           1e6 * seconds / (double)total, s->batch);
+    tg_batches_free(batches);
+    tg_optimizer_free(adam);
 }
 
 /* ---- the picture ----------------------------------------------------------------------------- */
 
-#define SIDE 320 /* pixels of the decision regions, each way */
-#define REACH 1.15
+static const tg_plot_grid plane = { -1.15, 1.15, -1.15, 1.15, 240, 240 };
+enum { CELLS = 240 * 240 };
 
-/* The colour of a class, white where the network does not know. */
-static uint32_t region_colour(int class, double probability)
+/* log y~ (K, CELLS) for all cells of the plane. */
+static double *log_probabilities(const network *net)
 {
-    uint32_t colour = 0;
-    for (int shift = 0; shift <= 16; shift += 8) {
-        const double full = plot_colour[class] >> shift & 255;
-        colour |= (uint32_t)(255 + 0.45 * probability * (full - 255)) << shift;
-    }
-    return colour;
+    const size_t k = (size_t)net->s->classes;
+    double *xy = allocate(CELLS * 2, sizeof(double)), *all = allocate(CELLS * k, sizeof(double));
+    tg_plot_grid_points(&plane, xy);
+    const Value scores = scores_of(net->s, net->p, input(net->t, xy, CELLS, 2));
+    if (!tg_read(transpose(log_softmax(scores)), all, CELLS * k)) exit(EXIT_FAILURE);
+    tg_release(net->start);
+    free(xy);
+    return all;
 }
 
-static image regions_new(const network *net)
+/* y~ (CELLS, K). */
+static double *probabilities(const double *log_y, int classes)
 {
-    image m = { SIDE, SIDE, -REACH, REACH, -REACH, REACH, allocate(SIDE * SIDE, 3) };
-    const int classes = net->s->classes;
-    double x[SIDE][2];
-    for (int row = 0; row < SIDE; row++) {
-        for (int i = 0; i < SIDE; i++) {
-            x[i][0] = REACH * ((2 * i + 1.0) / SIDE - 1);
-            x[i][1] = REACH * (1 - (2 * row + 1.0) / SIDE);
-        }
-        const Value o = scores_of(net->s, net->p, input(net->t, x[0], SIDE, 2));
-        const float *y = tg_data_f32(softmax(o));
-        if (!y) exit(EXIT_FAILURE);
-        for (int i = 0; i < SIDE; i++, y += classes) {
-            const int best = highest(y, classes);
-            const double sure = ((double)y[best] - 1.0 / classes) / (1 - 1.0 / classes);
-            image_set(&m, i, row, region_colour(best, sure));
-        }
-        tg_release(net->start);
-    }
-    return m;
+    double *y = allocate((size_t)CELLS * (size_t)classes, sizeof(double));
+    for (int i = 0; i < CELLS; i++)
+        for (int k = 0; k < classes; k++) y[i * classes + k] = exp(log_y[k * CELLS + i]);
+    return y;
 }
 
-/* The points of d in the colours of their classes, in the key as "class k" if that is asked for. */
-static void draw_classes(plot *p, const settings *s, const data *d, plot_style style, bool in_key)
+static void draw_points(tg_plot *p, const tg_dataset *d, double size, bool in_key)
 {
+    static const char *const name[MOST_CLASSES] = { "class 1", "class 2", "class 3", "class 4",
+                                                    "class 5", "class 6", "class 7", "class 8" };
+    tg_plot_classes(p, d->n, d->x, d->label, d->classes, in_key ? name : NULL,
+                    &(tg_plot_style){ .size = size });
+}
+
+/* F(x, y) = -log y~_y for each class y, on one scale, with the line where F = log 2: y is as probable
+   as all others together. */
+static void draw_energies(tg_plot *p, const settings *s, const double *log_y)
+{
+    const size_t n = (size_t)CELLS * (size_t)s->classes;
+    double *f = allocate(n, sizeof(double)), highest_f = 0;
+    for (size_t i = 0; i < n; i++) highest_f = fmax(highest_f, f[i] = -log_y[i]);
     for (int k = 0; k < s->classes; k++) {
-        char label[32];
-        snprintf(label, sizeof label, "class %d", k + 1);
-        const double *xy = d->x + 2 * k * s->points;
-        plot_points(p, style, in_key ? label : NULL, plot_colour[k], xy, s->points);
+        char title[64];
+        snprintf(title, sizeof title, "free energy F(x, y = %d)", k + 1);
+        tg_plot_panel(p, &(tg_plot_axes){ title, "x₁", "x₂", .square = true });
+        tg_plot_field(p, &plane, f + k * CELLS, &(tg_plot_scale){ .high = highest_f });
+        tg_plot_contours(p, &plane, f + k * CELLS, 1, (const double[]){ log(2) },
+                         &(tg_plot_style){ .colour = 0xffffff, .width = 1.5 });
     }
+    free(f);
 }
 
-static void draw_png(const settings *s, const data *train, const data *test, const history *h,
-                     const image *regions)
+static void draw(tg_plot *p, const settings *s, const tg_dataset *train, const tg_dataset *test,
+                 const double *history, const double *log_y)
 {
-    plot *p = plot_new(s->output, 3);
-    if (!p) fail("gnuplot: %s", strerror(errno));
-    plot_axes plane = { "training data", "x₁", "x₂", .square = true,
-                        .x0 = -REACH, .x1 = REACH, .y0 = -REACH, .y1 = REACH };
-    plot_panel(p, &plane);
-    draw_classes(p, s, train, PLOT_DOTS, true);
-    plane.title = "decision regions and test data";
-    plot_panel(p, &plane);
-    plot_image(p, regions);
-    draw_classes(p, s, test, PLOT_SMALL_DOTS, false);
-    const char *title = s->loss == CE ? "cross-entropy" : "squared error";
-    plot_panel(p, &(plot_axes){ .title = title, .x = "epoch", .y = "mean loss", .log_y = true,
-                                .x0 = 0, .x1 = s->epochs });
-    plot_points(p, PLOT_LINE, "training", plot_colour[0], h->train, s->epochs);
-    plot_points(p, PLOT_LINE, "test", plot_colour[1], h->test, s->epochs);
-    if (!plot_free(p)) fail("gnuplot could not write '%s'", s->output);
+    tg_plot_axes axes = { "training data", "x₁",           "x₂",           .square = true,
+                          .x0 = plane.x0,  .x1 = plane.x1, .y0 = plane.y0, .y1 = plane.y1 };
+    tg_plot_panel(p, &axes);
+    draw_points(p, train, 0.45, true);
+
+    axes.title = "decision regions and test data";
+    tg_plot_panel(p, &axes);
+    double *y = probabilities(log_y, s->classes);
+    tg_plot_regions(p, &plane, y, s->classes);
+    draw_points(p, test, 0.25, false);
+    free(y);
+
+    tg_plot_panel(p, &(tg_plot_axes){ s->loss == CE ? "cross-entropy" : "squared error", "epoch",
+                                      "mean loss", .log_y = true, .x1 = s->epochs });
+    tg_plot_line(p, s->epochs, NULL, history, &(tg_plot_style){ .label = "training" });
+    tg_plot_line(p, s->epochs, NULL, history + s->epochs, &(tg_plot_style){ .label = "test" });
+    draw_energies(p, s, log_y);
 }
 
-static void draw_ppm(const settings *s, const data *train, image *regions)
+/* Without gnuplot: regions and training points as pixels, in file.ppm instead of file.png. */
+static void draw_ppm(const settings *s, const tg_dataset *train, const double *log_y)
 {
+    char path[4096];
+    snprintf(path, sizeof path, "%.*s.ppm", (int)strlen(s->output) - 4, s->output);
+    tg_status status;
+    double *y = probabilities(log_y, s->classes);
+    tg_image *m = tg_image_regions(&plane, y, s->classes, &status);
+    if (!m) fail("%s", status.message);
     for (int i = 0; i < train->n; i++)
-        image_dot(regions, train->x[2 * i], train->x[2 * i + 1], plot_colour[train->label[i]]);
-    if (!image_write_ppm(regions, s->output))
-        fail("cannot write '%s': %s", s->output, strerror(errno));
-}
-
-/* file.png becomes file.ppm. */
-static char *ppm_path(const char *path)
-{
-    const size_t n = strlen(path), stem = n > 4 && strcmp(path + n - 4, ".png") == 0 ? n - 4 : n;
-    char *ppm = allocate(stem + sizeof ".ppm", 1);
-    memcpy(ppm, path, stem);
-    strcpy(ppm + stem, ".ppm");
-    return ppm;
+        tg_image_dot(m, &plane, train->x[2 * i], train->x[2 * i + 1], tg_colour(train->label[i]));
+    if (!tg_image_write(m, path, &status)) fail("%s", status.message);
+    printf("picture: %s\n", path);
+    tg_image_free(m);
+    free(y);
 }
 
 /* ---- all of it ------------------------------------------------------------------------------- */
 
-static void run(const settings *s, bool gnuplot)
+/* Trains with one seed; returns the test accuracy. */
+static double run(const settings *s, tg_plot *picture, bool drawn)
 {
-    const data train = data_new(s, 0), test = data_new(s, 1);
-    const start w = start_new(s);
-    check_gradients(s, &w, &train);
-    compare_losses(s);
+    const tg_points points = { .classes = s->classes, .each = s->points, .noise = s->noise };
+    tg_points first = points, second = points;
+    first.seed = 2 * s->seed;
+    second.seed = 2 * s->seed + 1;
+    tg_dataset *train = tg_points_spirals(&first, NULL), *test = tg_points_spirals(&second, NULL);
+    if (!train || !test) fail("no memory for the points");
+    printf("%d classes of %d points, %d %s units, loss %s, seed %" PRIu64 "\n", s->classes,
+           s->points, s->hidden, activations[s->activation], losses[s->loss], s->seed);
 
-    network net = network_new(s, &w);
-    const size_t epochs = (size_t)s->epochs;
-    history h = { allocate(2 * epochs, sizeof(double)), allocate(2 * epochs, sizeof(double)) };
-    train_network(&net, &train, &test, &h);
-    const result on_train = evaluate(&net, &train), on_test = evaluate(&net, &test);
+    network net = network_new(s);
+    check_network(&net, train);
+    double *history = allocate(2 * (size_t)s->epochs, sizeof(double));
+    train_network(&net, train, test, history);
+    const result on_train = evaluate(&net, train), on_test = evaluate(&net, test);
     printf("training: loss %.4f, accuracy %.4f\n", on_train.loss, on_train.accuracy);
     printf("test:     loss %.4f, accuracy %.4f\n", on_test.loss, on_test.accuracy);
 
-    image regions = regions_new(&net);
-    if (gnuplot) draw_png(s, &train, &test, &h, &regions);
-    else draw_ppm(s, &train, &regions);
-    printf("picture:  %s\n", s->output);
-
-    free(regions.rgb);
-    free(h.train);
-    free(h.test);
-    network_free(&net);
-    start_free(w);
-    data_free(test);
-    data_free(train);
-    if (on_test.accuracy < s->require)
-        fail("the test accuracy %.4f is below the required %.4f", on_test.accuracy, s->require);
+    if (drawn) {
+        double *log_y = log_probabilities(&net);
+        if (picture) draw(picture, s, train, test, history, log_y);
+        else draw_ppm(s, train, log_y);
+        free(log_y);
+    }
+    free(history);
+    tg_tape_free(net.t);
+    tg_dataset_free(test);
+    tg_dataset_free(train);
+    return on_test.accuracy;
 }
 
 int main(int argc, char **argv)
 {
-    settings s = { .classes = 3, .hidden = 100, .activation = TANH, .loss = CE,
-                   .points = 1000, .noise = 0.02, .epochs = 100, .batch = 100,
-                   .rate = 0.01, .seed = 1, .output = "spiral.png" };
+    settings s = { .classes = 3,
+                   .hidden = 100,
+                   .activation = TANH,
+                   .loss = CE,
+                   .points = 1000,
+                   .noise = 0.02,
+                   .epochs = 100,
+                   .batch = 100,
+                   .rate = 0.01,
+                   .seed = 1,
+                   .seeds = 1,
+                   .output = "spiral.png" };
     if (argp_parse(&command_line, argc, argv, 0, NULL, &s) != 0) return EXIT_FAILURE;
 
-    const bool gnuplot = plot_has_gnuplot();
-    char *instead = gnuplot ? NULL : ppm_path(s.output);
-    if (instead) {
-        s.output = instead;
-        printf("gnuplot was not found: regions and training points go to %s\n", instead);
-    }
-    if (!plot_writable(s.output)) fail("cannot write '%s': %s", s.output, strerror(errno));
-    printf("%d classes of %d points, %d %s units, loss %s, seed %" PRIu64 "\n", s.classes, s.points,
-           s.hidden, activations[s.activation], losses[s.loss], s.seed);
-    run(&s, gnuplot);
-    free(instead);
+    const int panels = 3 + s.classes, columns = panels <= 6 || panels == 9 ? 3 : 4;
+    tg_plot *picture = picture_new(
+        s.output, &(tg_plot_options){ .rows = (panels - 1) / columns + 1, .columns = columns });
+    compare_losses(&s);
+    double worst = 1;
+    for (int i = 0; i < s.seeds; i++, s.seed++) worst = fmin(worst, run(&s, picture, i == 0));
+    if (s.seeds > 1) printf("the worst of %d test accuracies: %.4f\n", s.seeds, worst);
+    picture_write(picture, s.output);
+    if (worst < s.require)
+        fail("the test accuracy %.4f is below the required %.4f", worst, s.require);
     return EXIT_SUCCESS;
 }

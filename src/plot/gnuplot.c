@@ -60,11 +60,14 @@ static int spawn(run *r, char *const *argv)
     return error;
 }
 
-static bool start(run *r, const char *option, tg_status *status)
+static bool start(run *r, bool version, tg_status *status)
 {
-    char name[] = "gnuplot", defaults[] = "--default-settings", chosen[32];
-    snprintf(chosen, sizeof chosen, "%s", option ? option : defaults);
-    char *const argv[] = { name, chosen, NULL };
+    char name[] = "gnuplot", ask[] = "--version", defaults[] = "--default-settings";
+    /* From its standard input gnuplot would read byte by byte. */
+    char execute[] = "-e", load[] = "load '<cat'";
+    char *const asking[] = { name, ask, NULL };
+    char *const drawing[] = { name, defaults, execute, load, NULL };
+    char *const *argv = version ? asking : drawing;
     int error = 0;
     *r = (run){ .ours = { -1, -1, -1 }, .theirs = { -1, -1, -1 } };
     for (int i = 0; i < CHANNELS && !error; i++)
@@ -120,24 +123,20 @@ static void talk(run *r, const tg__bytes *script, tg__bytes *out, tg__bytes *com
     close_all(r->ours);
 }
 
-/* What gnuplot says went wrong: of its lines, the first that has "line N:", or else the first one. */
+/* What gnuplot says went wrong: of its lines, the first that names one of the script, without the
+   name that it has for that; or else the first one. */
 static void find_reason(const char *text, char *reason, size_t room)
 {
-    const char *found = text ? text : "";
-    for (const char *line = found; line; line = strchr(line, '\n')) {
-        line += strspn(line, " \t\n");
-        if (strncmp(line, "line ", 5)) continue;
-        found = line;
-        break;
-    }
-    found += strspn(found, " \t\n");
+    static const char script[] = "\"<cat\" ";
+    const char *found = text ? strstr(text, script) : NULL;
+    found = found ? found + sizeof script - 1 : text ? text + strspn(text, " \t\n") : "";
     snprintf(reason, room, "%.*s", (int)strcspn(found, "\n"), found);
 }
 
-bool tg__gnuplot_run(const char *option, const tg__bytes *script, tg__bytes *out, tg_status *status)
+bool tg__gnuplot_run(const tg__bytes *script, tg__bytes *out, tg_status *status)
 {
     run r;
-    if (!start(&r, option, status)) return false;
+    if (!start(&r, !script, status)) return false;
     tg__bytes complaints = { 0 };
     talk(&r, script, out, &complaints);
     char reason[256];
@@ -158,7 +157,7 @@ bool tg__gnuplot_run(const char *option, const tg__bytes *script, tg__bytes *out
 bool tg_plot_gnuplot(tg_status *status)
 {
     tg__bytes version = { 0 };
-    bool good = tg__gnuplot_run("--version", NULL, &version, status);
+    bool good = tg__gnuplot_run(NULL, &version, status);
     int major = 0, minor = 0;
     if (good && (!version.data || sscanf(version.data, "gnuplot %d.%d", &major, &minor) != 2))
         good = tg__plot_fail(status, TG_ERROR_FILE, "gnuplot does not say which version it is");

@@ -123,9 +123,8 @@ bool tg__images_valid(const tg_images *images, tg__mosaic *mosaic, tg_status *st
 
 /* ---- the outside (gnuplot.c, file.c) --------------------------------------------------------- */
 
-/* Runs gnuplot with an option, or NULL, and what it reads; out gets what it prints. */
-bool tg__gnuplot_run(const char *option, const tg__bytes *script, tg__bytes *out,
-                     tg_status *status);
+/* Runs gnuplot on a script, or, if that is NULL, asks for its version; out gets what it prints. */
+bool tg__gnuplot_run(const tg__bytes *script, tg__bytes *out, tg_status *status);
 
 /* Whether text ends so. */
 bool tg__ends_in(const char *text, const char *end);

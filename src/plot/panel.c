@@ -388,7 +388,7 @@ static bool draw(const tg_plot *p, const ending *e, tg__bytes *out, tg_status *s
             o->rows * o->height + (o->title ? TITLE_HEIGHT : 0));
     tg__put_bytes(&all, p->page.data, p->page.n);
     bool good = all.n > p->page.n;
-    if (good && !tg__gnuplot_run(NULL, &all, out, &failure)) {
+    if (good && !tg__gnuplot_run(&all, out, &failure)) {
         good = false;
         if (tg_plot_gnuplot(status) && status) *status = failure;
     }

@@ -1,0 +1,15 @@
+/* What the examples check of themselves before they go on: that gradients are right, and that
+   figures are the ones that were worked out by hand. */
+#ifndef EXAMPLES_CHECK_H
+#define EXAMPLES_CHECK_H
+
+#include <tapegrad.h>
+
+/* Compares the gradient of model at the n inputs with differences of its value, and prints how many
+   derivatives agree. Ends the program if one does not. */
+void check_gradients(tg_model *model, void *user, const tg_check_input *inputs, int n);
+
+/* Ends the program unless value lies within the given distance of what it should be. */
+void check_figure(const char *what, double value, double expected, double within);
+
+#endif
