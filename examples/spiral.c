@@ -153,18 +153,7 @@ static void check_network(const network *net, const tg_dataset *train)
     for (int i = 0; i < 2 * s->classes; i++) row[i] = i / 2 * s->points + i % 2 % s->points;
     tg_dataset *some = tg_dataset_rows(train, row, 2 * s->classes, NULL);
     if (!some) fail("no memory for the gradient check");
-    tg_check_input w[PARAMETERS];
-    double *data[PARAMETERS];
-    for (int p = 0; p < PARAMETERS; p++) {
-        const int64_t n = tg_size(net->p[p]);
-        data[p] = allocate((size_t)n, sizeof(double));
-        tg_read(net->p[p], data[p], (size_t)n);
-        const int rank = tg_rank(net->p[p]);
-        w[p] = (tg_check_input){ names[p], data[p], rank, { tg_dim(net->p[p], 0) } };
-        if (rank == 2) w[p].shape[1] = tg_dim(net->p[p], 1);
-    }
-    check_gradients(checked_loss, &(checked){ s, some }, w, PARAMETERS);
-    for (int p = 0; p < PARAMETERS; p++) free(data[p]);
+    check_gradients_at(checked_loss, &(checked){ s, some }, net->p, PARAMETERS);
     tg_dataset_free(some);
 }
 
@@ -330,6 +319,7 @@ static void draw(tg_plot *p, const settings *s, const tg_dataset *train, const t
 {
     tg_plot_axes axes = { "training data", "x₁",           "x₂",           .square = true,
                           .x0 = plane.x0,  .x1 = plane.x1, .y0 = plane.y0, .y1 = plane.y1 };
+    axes.key = s->classes > 3 ? TG_KEY_OUTSIDE : TG_KEY_TOP_RIGHT;
     tg_plot_panel(p, &axes);
     draw_points(p, train, 0.45, true);
 

@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "common/cli.h"
 
@@ -14,6 +15,24 @@ void check_gradients(tg_model *model, void *user, const tg_check_input *inputs, 
     printf("gradient check: %zu derivatives agree, the worst to %.1e", report.checked,
            report.relative_error);
     printf(report.kinks ? " (%zu left out at kinks)\n" : "\n", report.kinks);
+}
+
+void check_gradients_at(tg_model *model, void *user, const tg_value *parameters, int n)
+{
+    tg_check_input *inputs = allocate((size_t)n, sizeof *inputs);
+    double **data = allocate((size_t)n, sizeof *data);
+    for (int i = 0; i < n; i++) {
+        const tg_value p = parameters[i];
+        const size_t size = (size_t)tg_size(p);
+        data[i] = allocate(size, sizeof(double));
+        if (!tg_read(p, data[i], size)) exit(EXIT_FAILURE);
+        inputs[i] = (tg_check_input){ tg_name_of(p), data[i], tg_rank(p), { 0 } };
+        for (int axis = 0; axis < tg_rank(p); axis++) inputs[i].shape[axis] = tg_dim(p, axis);
+    }
+    check_gradients(model, user, inputs, n);
+    for (int i = 0; i < n; i++) free(data[i]);
+    free(data);
+    free(inputs);
 }
 
 void check_figure(const char *what, double value, double expected, double within)

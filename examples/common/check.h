@@ -9,6 +9,9 @@
    derivatives agree. Ends the program if one does not. */
 void check_gradients(tg_model *model, void *user, const tg_check_input *inputs, int n);
 
+/* The same at the present contents of n parameters of a tape, under their names there. */
+void check_gradients_at(tg_model *model, void *user, const tg_value *parameters, int n);
+
 /* Ends the program unless value lies within the given distance of what it should be. */
 void check_figure(const char *what, double value, double expected, double within);
 
