@@ -100,15 +100,15 @@ static size_t character(const char *text)
     return n;
 }
 
-/* Within single quotes gnuplot takes every character as it is, but for the quote, which is doubled. A
-   line end can only stand in double quotes, and is joined on. */
+/* Within single quotes gnuplot takes every character as it is, but for the quote (doubling it fails at
+   the beginning of a string) and the line end: these are joined on, in double quotes. */
 void tg__put_text(tg__bytes *to, const char *text, bool format)
 {
     tg__put_bytes(to, "'", 1);
     while (*text) {
         const size_t n = character(text);
         if (n == 0) tg__put(to, "\xef\xbf\xbd"); /* U+FFFD: no character */
-        else if (*text == '\'') tg__put(to, "''");
+        else if (*text == '\'') tg__put(to, "'.\"'\".'");
         else if (*text == '%' && format) tg__put(to, "%%%%");
         else if (*text == '\n') tg__put(to, "'.\"\\n\".'");
         else if (n == 1 && ((unsigned char)*text < ' ' || *text == 0x7f)) tg__put(to, " ");
