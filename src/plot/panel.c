@@ -375,25 +375,28 @@ bool tg_plot_writable(const char *path, tg_status *status)
     return find_ending(path, status) && tg__file_writable(path, status);
 }
 
+/* Passes a failure on. Always false. */
+static bool give(tg_status *status, const tg_status *failure)
+{
+    if (status) *status = *failure;
+    return false;
+}
+
 /* Runs gnuplot on the script. A failure of one that is too old is just that. */
 static bool draw(const tg_plot *p, const ending *e, tg__bytes *out, tg_status *status)
 {
     const tg_plot_options *const o = &p->options;
-    tg__bytes all = { .status = status };
     tg_status failure = { 0 };
+    tg__bytes all = { .status = &failure };
     tg__put(&all,
             "set encoding utf8\n"
             "set terminal %s noenhanced size %d,%d font 'sans,11' background '#ffffff'\n",
             e->terminal, o->columns * o->width,
             o->rows * o->height + (o->title ? TITLE_HEIGHT : 0));
     tg__put_bytes(&all, p->page.data, p->page.n);
-    bool good = all.n > p->page.n;
-    if (good && !tg__gnuplot_run(&all, out, &failure)) {
-        good = false;
-        if (tg_plot_gnuplot(status) && status) *status = failure;
-    }
+    if (!failure.code && !tg__gnuplot_run(&all, out, &failure)) tg_plot_gnuplot(&failure);
     free(all.data);
-    if (!good) return false;
+    if (failure.code) return give(status, &failure);
     const size_t end = strlen(e->last);
     size_t n = out->n;
     while (n > 0 && out->data[n - 1] == '\n') n--;
@@ -406,17 +409,11 @@ bool tg_plot_write(tg_plot *p, const char *path, tg_status *status)
     const ending *const e = find_ending(path, status);
     if (!e) return false;
     if (!p) return tg__plot_fail(status, TG_ERROR_MEMORY, "%s: no memory for a picture", path);
-    if (!tg_plot_script(p)) {
-        if (status) *status = p->status;
-        return false;
-    }
+    if (!tg_plot_script(p)) return give(status, &p->status);
     tg_status memory = { 0 };
     tg__bytes out = { .status = &memory };
     bool good = draw(p, e, &out, status);
-    if (memory.code) {
-        good = false;
-        if (status) *status = memory;
-    }
+    if (memory.code) good = give(status, &memory);
     good = good && tg__file_write(path, out.data, out.n, status);
     free(out.data);
     return good;
