@@ -163,7 +163,8 @@ TG_API void tg_plot_segments(tg_plot *plot, int64_t n, const double *ends,
 TG_API void tg_plot_arrows(tg_plot *plot, int64_t n, const double *ends,
                            const tg_plot_style *style);
 
-/* A line across the whole panel; a range that is chosen by the data includes it. */
+/* A line across the whole panel, above the other layers; a range that is chosen by the data includes
+   it. */
 TG_API void tg_plot_hline(tg_plot *plot, double y, const tg_plot_style *style);
 TG_API void tg_plot_vline(tg_plot *plot, double x, const tg_plot_style *style);
 

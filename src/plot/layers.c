@@ -269,7 +269,7 @@ static void put_across(layer *l, const char *call, double at, bool vertical)
         tg__put_number(to, at);
         if (vertical) tg__put(to, ", graph %d ", end);
     }
-    tg__put(to, "nohead lw ");
+    tg__put(to, "nohead front lw ");
     tg__put_number(to, l->style->width > 0 ? l->style->width : 1.5);
     tg__put(to, "lc rgb '#%06x'%s\n", (unsigned)l->colour, l->style->dashed ? " dt 2" : "");
     if (!layer_plot(l, 0, "with lines")) return;
