@@ -172,8 +172,18 @@ static double gradient_when_wrong(settings s, int loss, double margin)
     return sqrt(sum);
 }
 
+/* The same for the cross-entropy by its formula, dL/ds = y~ - y. */
+static double distance_when_wrong(int classes, double margin)
+{
+    const double others = 1 / (exp(margin) + classes - 1), first = 1 - (classes - 1) * others;
+    return sqrt(first * first + (1 - others) * (1 - others) + (classes - 2) * others * others);
+}
+
 static void compare_losses(const settings *s)
 {
+    for (int margin = 1; margin <= 16; margin *= 2)
+        check_figure("|dL/ds| of the cross-entropy", gradient_when_wrong(*s, CE, margin),
+                     distance_when_wrong(s->classes, margin), 1e-12);
     printf("gradient |dL/ds| when the scores s are wrong by a margin:\n  margin");
     for (int margin = 1; margin <= 16; margin *= 2) printf("%10d", margin);
     for (int loss = CE; loss <= MSE; loss++) {
