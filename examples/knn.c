@@ -1,0 +1,432 @@
+/* knn: k nearest neighbours beside softmax regression and a network: accuracy, memory, time.
+
+   A nearest-neighbour classifier learns nothing. It keeps all n records of p numbers, and lets the
+   k that are nearest to a query vote: O(p n) for each query. A model with parameters is trained
+   once, and then needs only its parameters. All three answer the same queries here, on two moons in
+   the plane and on handwritten digits. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/check.h"
+#include "common/cli.h"
+#include "common/picture.h"
+
+#include <tapegrad.h>
+#include <tapegrad/data.h>
+#include <tapegrad/optim.h>
+#include <tapegrad/short.h>
+
+/* ---- settings -------------------------------------------------------------------------------- */
+
+enum { MOST_NEIGHBOURS = 100 };
+enum { EUCLIDEAN, MANHATTAN };
+static const char *const metrics[] = { "euclidean", "manhattan", NULL };
+
+typedef struct settings {
+    int k, metric, hidden, epochs;
+    double require;
+    uint64_t seed;
+    const char *digits, *output;
+} settings;
+
+static const struct argp_option options[] = {
+    { "neighbours", 'k', "K", 0, "How many neighbours vote (default 3)", 0 },
+    { "metric", 'm', "METRIC", 0, "euclidean or manhattan (default euclidean)", 0 },
+    { "hidden", 'd', "D", 0, "Hidden units of the network (default 32)", 0 },
+    { "epochs", 'e', "N", 0, "Passes of the models over the training data (default 50)", 0 },
+    { "seed", 's', "SEED", 0, "Of split, first weights and order (default 1)", 0 },
+    { "digits", 'i', "FILE", 0, "The handwritten digits (default: those of the examples)", 0 },
+    { "output", 'o', "FILE", 0, "The picture (default knn.png)", 0 },
+    { "require", 'q', "ACCURACY", 0, "Fail if one gets less than this of the digits right", 0 },
+    { 0 },
+};
+
+static error_t parse(int key, char *text, struct argp_state *state)
+{
+    settings *s = state->input;
+    switch (key) {
+    case 'k': s->k = cli_int(state, "--neighbours", text, 1, MOST_NEIGHBOURS); return 0;
+    case 'm': s->metric = cli_choice(state, "--metric", text, metrics); return 0;
+    case 'd': s->hidden = cli_int(state, "--hidden", text, 1, 10000); return 0;
+    case 'e': s->epochs = cli_int(state, "--epochs", text, 1, 1000000); return 0;
+    case 's': s->seed = cli_seed(state, "--seed", text); return 0;
+    case 'i': s->digits = text; return 0;
+    case 'o': s->output = text; return 0;
+    case 'q': s->require = cli_real(state, "--require", text, 0, 1); return 0;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp command_line = {
+    .options = options,
+    .parser = parse,
+    .doc = "Compares nearest neighbours with models that have parameters.",
+};
+
+/* ---- nearest neighbours ---------------------------------------------------------------------- */
+
+enum { MOST_CLASSES = 10 };
+
+typedef double metric(const double *a, const double *b, int64_t d);
+
+/* Squared, which keeps the order of distances. */
+static double euclidean(const double *a, const double *b, int64_t d)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < d; i++) sum += (a[i] - b[i]) * (a[i] - b[i]);
+    return sum;
+}
+
+static double manhattan(const double *a, const double *b, int64_t d)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < d; i++) sum += fabs(a[i] - b[i]);
+    return sum;
+}
+
+typedef struct neighbours {
+    const tg_dataset *records;
+    metric *distance;
+    int k;
+} neighbours;
+
+static neighbours neighbours_new(const settings *s, const tg_dataset *records)
+{
+    return (neighbours){ records, s->metric == EUCLIDEAN ? euclidean : manhattan, s->k };
+}
+
+/* Puts the labels of the k records nearest to x into label, the nearest first. Returns how many
+   there are: fewer than k if there are no more records. */
+static int find_nearest(const neighbours *c, const double *x, int *label)
+{
+    const tg_dataset *d = c->records;
+    double near[MOST_NEIGHBOURS];
+    int found = 0;
+    for (int64_t i = 0; i < d->n; i++) {
+        const double far = c->distance(x, d->x + i * d->d, d->d);
+        if (found == c->k && far >= near[c->k - 1]) continue;
+        int place = found < c->k ? found++ : c->k - 1;
+        for (; place > 0 && near[place - 1] > far; place--) {
+            near[place] = near[place - 1];
+            label[place] = label[place - 1];
+        }
+        near[place] = far;
+        label[place] = d->label[i];
+    }
+    return found;
+}
+
+/* Fills share with each class's share of the votes. Returns the class with the most; of several,
+   the one with the nearest neighbour. */
+static int vote(const neighbours *c, const double *x, double *share)
+{
+    int label[MOST_NEIGHBOURS] = { 0 };
+    const int found = find_nearest(c, x, label);
+    memset(share, 0, (size_t)c->records->classes * sizeof *share);
+    for (int i = 0; i < found; i++) share[label[i]] += 1.0 / found;
+    int best = label[0];
+    for (int i = 1; i < found; i++)
+        if (share[label[i]] > share[best] + 0.5 / found) best = label[i];
+    return best;
+}
+
+/* ---- models with parameters ------------------------------------------------------------------ */
+
+/* Softmax regression has the first two only; of two classes, it is logistic regression. */
+enum { W_Y, B_Y, W_H, B_H, PARAMETERS };
+
+typedef struct model {
+    tg_tape *t;
+    int parameters;
+    Value p[PARAMETERS];
+    tg_mark start;
+} model;
+
+/* x (n, d) to scores (n, classes). */
+static Value scores_of(const Value *p, int parameters, Value x)
+{
+    const Value h = parameters == PARAMETERS ? tanh(linear(x, p[W_H], p[B_H])) : x;
+    return linear(h, p[W_Y], p[B_Y]);
+}
+
+/* Normal numbers with the variance 1 / columns, to be learned. */
+static Value weights(tg_tape *t, uint64_t seed, int64_t rows, int64_t columns)
+{
+    const Value w = normal(t, seed, 0, 1 / sqrt((double)columns), rows, columns);
+    tg_want_gradient(w, true);
+    return w;
+}
+
+/* hidden 0: softmax regression. */
+static model model_new(const tg_dataset *d, int hidden, uint64_t seed)
+{
+    tg_tape *t = tg_tape_new(NULL);
+    if (!t) exit(EXIT_FAILURE);
+    model m = { .t = t, .parameters = hidden ? PARAMETERS : W_H };
+    m.p[W_Y] = weights(t, 2 * seed, d->classes, hidden ? hidden : d->d);
+    m.p[B_Y] = param(t, NULL, d->classes);
+    if (hidden) {
+        m.p[W_H] = weights(t, 2 * seed + 1, hidden, d->d);
+        m.p[B_H] = param(t, NULL, hidden);
+    }
+    m.start = tg_tape_mark(t);
+    return m;
+}
+
+static size_t model_bytes(const model *m)
+{
+    size_t numbers = 0;
+    for (int i = 0; i < m->parameters; i++) numbers += (size_t)tg_size(m->p[i]);
+    return numbers * sizeof(double);
+}
+
+/* Fills p with the probabilities of the classes. Returns the most probable one. */
+static int predict(const model *m, const double *x, double *p)
+{
+    const int64_t d = tg_dim(m->p[m->parameters == PARAMETERS ? W_H : W_Y], 1);
+    const int classes = (int)tg_size(m->p[B_Y]);
+    tg_no_grad_begin(m->t);
+    const Value y = softmax(scores_of(m->p, m->parameters, constant(m->t, x, 1, d)));
+    tg_no_grad_end(m->t);
+    if (!tg_read(y, p, (size_t)classes)) exit(EXIT_FAILURE);
+    tg_release(m->start);
+    int best = 0;
+    for (int k = 1; k < classes; k++)
+        if (p[k] > p[best]) best = k;
+    return best;
+}
+
+static Value loss_of(const Value *p, int parameters, const tg_batch *b, int64_t d)
+{
+    tg_tape *t = p[0].tape;
+    const Value x = constant(t, b->x, b->n, d);
+    return cross_entropy(scores_of(p, parameters, x), index(t, b->label, b->n));
+}
+
+typedef struct checked {
+    const tg_dataset *d;
+    int parameters;
+} checked;
+
+static Value checked_loss(tg_tape *t, const Value *p, void *user)
+{
+    (void)t;
+    const checked *c = user;
+    const tg_batch few = { .n = c->d->n < 10 ? c->d->n : 10, .x = c->d->x, .label = c->d->label };
+    return loss_of(p, c->parameters, &few, c->d->d);
+}
+
+static void check_model(const model *m, const tg_dataset *d)
+{
+    tg_check_input inputs[PARAMETERS];
+    for (int i = 0; i < m->parameters; i++) {
+        inputs[i] = (tg_check_input){ .data = tg_data(m->p[i]), .rank = tg_rank(m->p[i]) };
+        for (int j = 0; j < inputs[i].rank; j++) inputs[i].shape[j] = tg_dim(m->p[i], j);
+    }
+    check_gradients(checked_loss, &(checked){ d, m->parameters }, inputs, m->parameters);
+}
+
+static void train_model(const settings *s, const model *m, const tg_dataset *train)
+{
+    tg_status status;
+    tg_batches *order =
+        tg_batches_new(train, &(tg_batch_options){ .size = 20, .seed = s->seed }, &status);
+    tg_optimizer *adam = tg_adam_new(m->p, m->parameters, &(tg_adam_options){ .lr = 0.005 });
+    if (!order) fail("%s", status.message);
+    if (!adam) fail("no memory for the optimiser");
+    tg_meter meter = tg_meter_start(stdout, s->epochs);
+    for (int epoch = 0; epoch < s->epochs; epoch++) {
+        double sum = 0;
+        tg_batches_start(order, epoch, 0);
+        for (const tg_batch *b; (b = tg_batches_next(order));) {
+            const Value loss = loss_of(m->p, m->parameters, b, train->d);
+            sum += tg_item(loss) * (double)b->n;
+            if (!tg_backward(loss)) exit(EXIT_FAILURE);
+            if (!tg_step(adam)) fail("%s", tg_optimizer_status(adam)->message);
+            tg_release(m->start);
+        }
+        tg_meter_show(&meter, epoch + 1, "loss %.4f", sum / (double)train->n);
+    }
+    const double steps = (double)s->epochs * (double)tg_batches_count(order);
+    const double seconds = tg_meter_end(&meter);
+    printf("trained in %.2f s, %.1f us a step\n", seconds, 1e6 * seconds / steps);
+    tg_optimizer_free(adam);
+    tg_batches_free(order);
+}
+
+/* ---- side by side ---------------------------------------------------------------------------- */
+
+/* What answers queries: neighbours, or a model if those have no records. */
+typedef struct classifier {
+    char name[32];
+    neighbours nearest;
+    model m;
+} classifier;
+
+enum { NEIGHBOURS, REGRESSION, NETWORK, CLASSIFIERS };
+
+static int classify(const classifier *c, const double *x, double *p)
+{
+    return c->nearest.records ? vote(&c->nearest, x, p) : predict(&c->m, x, p);
+}
+
+static size_t bytes_held(const classifier *c)
+{
+    const tg_dataset *d = c->nearest.records;
+    if (!d) return model_bytes(&c->m);
+    return (size_t)(d->n * d->d) * sizeof(double) + (size_t)d->n * sizeof(int);
+}
+
+typedef struct result {
+    double accuracy, microseconds; /* of a query */
+} result;
+
+/* One query after the other; the time is that of the fastest of a few rounds. */
+static result ask(const classifier *c, const tg_dataset *test)
+{
+    double p[MOST_CLASSES], fastest = INFINITY;
+    int64_t right = 0;
+    for (int round = 0; round < 5; round++) {
+        const tg_meter clock = tg_meter_start(NULL, 1);
+        right = 0;
+        for (int64_t i = 0; i < test->n; i++)
+            right += classify(c, test->x + i * test->d, p) == test->label[i];
+        fastest = fmin(fastest, tg_meter_end(&clock));
+    }
+    const double n = (double)test->n;
+    return (result){ (double)right / n, 1e6 * fastest / n };
+}
+
+/* Makes the three, trains two of them, and compares them. Returns the lowest accuracy. */
+static double compare(const settings *s, const char *name, const tg_dataset *train,
+                      const tg_dataset *test, classifier c[CLASSIFIERS])
+{
+    printf("\n%s: %" PRId64 " records, %" PRId64 " queries, %" PRId64 " numbers each, %d classes\n",
+           name, train->n, test->n, train->d, train->classes);
+    c[NEIGHBOURS] = (classifier){ .nearest = neighbours_new(s, train) };
+    c[REGRESSION] = (classifier){ .m = model_new(train, 0, s->seed) };
+    c[NETWORK] = (classifier){ .m = model_new(train, s->hidden, s->seed) };
+    const size_t room = sizeof c[0].name;
+    snprintf(c[NEIGHBOURS].name, room, "%d nearest neighbour%s", s->k, s->k == 1 ? "" : "s");
+    strcpy(c[REGRESSION].name, train->classes == 2 ? "logistic regression" : "softmax regression");
+    snprintf(c[NETWORK].name, room, "network, %d hidden units", s->hidden);
+
+    for (int i = REGRESSION; i < CLASSIFIERS; i++) {
+        printf("%s\n", c[i].name);
+        check_model(&c[i].m, train);
+        train_model(s, &c[i].m, train);
+    }
+    double lowest = 1;
+    printf("%-28s accuracy   memory held   time a query\n", "");
+    for (int i = 0; i < CLASSIFIERS; i++) {
+        const result r = ask(&c[i], test);
+        printf("%-28s%9.4f%12zu B%12.2f us\n", c[i].name, r.accuracy, bytes_held(&c[i]),
+               r.microseconds);
+        lowest = fmin(lowest, r.accuracy);
+    }
+    return lowest;
+}
+
+static void classifiers_free(classifier c[CLASSIFIERS])
+{
+    for (int i = 0; i < CLASSIFIERS; i++) tg_tape_free(c[i].m.t);
+}
+
+/* ---- pictures -------------------------------------------------------------------------------- */
+
+#define SIDE 120
+static const tg_plot_grid plane = { -1.7, 2.7, -1.6, 2.1, SIDE, SIDE };
+
+static void draw_regions(tg_plot *picture, const classifier *c, const tg_dataset *train)
+{
+    double(*x)[2] = allocate(SIDE * SIDE, sizeof *x), (*p)[2] = allocate(SIDE * SIDE, sizeof *p);
+    tg_plot_grid_points(&plane, x[0]);
+    for (int i = 0; i < SIDE * SIDE; i++) classify(c, x[i], p[i]);
+    tg_plot_panel(picture, &(tg_plot_axes){ .title = c->name, .x = "x₁", .y = "x₂", .square = true,
+                                            .x0 = plane.x0, .x1 = plane.x1,
+                                            .y0 = plane.y0, .y1 = plane.y1 });
+    tg_plot_regions(picture, &plane, p[0], 2);
+    tg_plot_classes(picture, train->n, train->x, train->label, 2, NULL, NULL);
+    free(x);
+    free(p);
+}
+
+enum { SIZES = 5 };
+
+/* What the neighbours are worth, and take, when only some of the records are kept. */
+static void keep_fewer(const settings *s, tg_plot *picture, const tg_dataset *train,
+                       const tg_dataset *test)
+{
+    double records[SIZES], time[SIZES], accuracy[SIZES];
+    printf("with fewer records   accuracy   time a query\n");
+    for (int i = 0; i < SIZES; i++) {
+        tg_dataset some = *train;
+        some.n = train->n >> (SIZES - 1 - i);
+        const result r = ask(&(classifier){ .nearest = neighbours_new(s, &some) }, test);
+        printf("%18" PRId64 "%11.4f%12.2f us\n", some.n, r.accuracy, r.microseconds);
+        records[i] = (double)some.n;
+        accuracy[i] = r.accuracy;
+        time[i] = r.microseconds;
+    }
+    tg_plot_panel(picture, &(tg_plot_axes){ .title = "digits: nearest neighbours",
+                                            .x = "records kept", .y = "time a query, us",
+                                            .right = "accuracy", .key = TG_KEY_BOTTOM_RIGHT });
+    tg_plot_line(picture, SIZES, records, time, &(tg_plot_style){ .label = "time", .size = 1 });
+    tg_plot_line(picture, SIZES, records, accuracy,
+                 &(tg_plot_style){ .label = "accuracy", .size = 1, .right = true });
+}
+
+/* ---- all of it ------------------------------------------------------------------------------- */
+
+static void compare_on_moons(const settings *s, tg_plot *picture)
+{
+    tg_status status;
+    tg_points form = { .each = 250, .noise = 0.25, .seed = 2 * s->seed };
+    tg_dataset *train = tg_points_moons(&form, &status);
+    form.seed++;
+    tg_dataset *test = tg_points_moons(&form, &status);
+    if (!train || !test) fail("%s", status.message);
+    classifier c[CLASSIFIERS];
+    compare(s, "moons", train, test, c);
+    for (int i = 0; i < CLASSIFIERS; i++) draw_regions(picture, &c[i], train);
+    classifiers_free(c);
+    tg_dataset_free(test);
+    tg_dataset_free(train);
+}
+
+static double compare_on_digits(const settings *s, tg_plot *picture, const tg_dataset *all)
+{
+    tg_status status;
+    tg_dataset *train, *test;
+    const tg_split_options third = { .test = 1.0 / 3, .seed = s->seed, .stratified = true };
+    if (!tg_dataset_split(all, &third, &train, &test, &status)) fail("%s", status.message);
+    classifier c[CLASSIFIERS];
+    const double lowest = compare(s, "digits", train, test, c);
+    keep_fewer(s, picture, train, test);
+    classifiers_free(c);
+    tg_dataset_free(test);
+    tg_dataset_free(train);
+    return lowest;
+}
+
+int main(int argc, char **argv)
+{
+    settings s = { .k = 3, .hidden = 32, .epochs = 50, .seed = 1,
+                   .digits = DIGITS, .output = "knn.png" };
+    if (argp_parse(&command_line, argc, argv, 0, NULL, &s) != 0) return EXIT_FAILURE;
+    tg_plot *picture = picture_new(s.output, &(tg_plot_options){ .rows = 2, .columns = 2 });
+    tg_status status;
+    tg_dataset *digits = tg_digits(s.digits, &status);
+    if (!digits) fail("%s", status.message);
+
+    compare_on_moons(&s, picture);
+    const double lowest = compare_on_digits(&s, picture, digits);
+    picture_write(picture, s.output);
+    tg_dataset_free(digits);
+    if (lowest < s.require)
+        fail("the accuracy %.4f is below the required %.4f", lowest, s.require);
+    return EXIT_SUCCESS;
+}
