@@ -25,7 +25,7 @@ typedef struct settings {
 } settings;
 
 static const struct argp_option options[] = {
-    { "steps", 'n', "N", 0, "Steps of each walk (default 20)", 0 },
+    { "steps", 'n', "N", 0, "Steps of each walk, 1 to 100 (default 20)", 0 },
     { "small", 's', "A", 0, "The step size that is too small (default 0.02)", 0 },
     { "good", 'g', "A", 0, "The good one (default 0.6)", 0 },
     { "large", 'l', "A", 0, "The one that is too large (default 0.92)", 0 },
@@ -37,7 +37,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
 {
     settings *s = state->input;
     switch (key) {
-    case 'n': s->steps = cli_int(state, "--steps", text, 1, 10000); return 0;
+    case 'n': s->steps = cli_int(state, "--steps", text, 1, 100); return 0;
     case 's': s->rate[0] = cli_real(state, "--small", text, 0, 10); return 0;
     case 'g': s->rate[1] = cli_real(state, "--good", text, 0, 10); return 0;
     case 'l': s->rate[2] = cli_real(state, "--large", text, 0, 10); return 0;
@@ -107,6 +107,16 @@ typedef struct walk {
     double *x1, *x2, *L;
 } walk;
 
+/* Along each axis the distance from the minimum shrinks, or grows, by the factor 1 - a L'' in every
+   step; L'' is 20/9 along x1 and 4/5 along x2. */
+static void check_walk(const walk *w, int steps, double rate)
+{
+    const double x1 = 6 - 6 * pow(1 - rate * 20 / 9, steps);
+    const double x2 = 10 - 10 * pow(1 - rate * 4 / 5, steps);
+    check_figure("x1 at the end of the walk", w->x1[steps], x1, 1e-10 * (1 + fabs(x1)));
+    check_figure("x2 at the end of the walk", w->x2[steps], x2, 1e-10 * (1 + fabs(x2)));
+}
+
 static walk walk_new(const settings *s, double rate)
 {
     const size_t n = (size_t)s->steps + 1;
@@ -119,6 +129,7 @@ static walk walk_new(const settings *s, double rate)
         w.L[i] = p.L;
         p = look(p.x1 - rate * p.d1, p.x2 - rate * p.d2);
     }
+    check_walk(&w, s->steps, rate);
     return w;
 }
 
@@ -142,8 +153,8 @@ static void show_walk(const settings *s, const walk *w, int which)
 
 /* ---- the picture ----------------------------------------------------------------------------- */
 
-#define COLUMNS 160
-#define ROWS 120
+#define COLUMNS 161
+#define ROWS 121
 static const tg_plot_grid plane = { -10, 22, -4, 20, COLUMNS, ROWS };
 
 /* L over the plane, all at once. */

@@ -289,7 +289,7 @@ static result ask(const classifier *c, const tg_dataset *test)
 {
     double p[MOST_CLASSES], fastest = INFINITY;
     int64_t right = 0;
-    for (int round = 0; round < 5; round++) {
+    for (int round = 0; round < 15; round++) {
         const tg_meter clock = tg_meter_start(NULL, 1);
         right = 0;
         for (int64_t i = 0; i < test->n; i++)

@@ -178,7 +178,7 @@ static void draw_distance(tg_plot *picture, const double foot[2])
                    &(tg_plot_style){ .colour = 0x000001, .width = 1.5 });
     char text[64];
     snprintf(text, sizeof text, "|b| / |w| = %.2f", hypot(foot[0], foot[1]));
-    tg_plot_text(picture, 0.02, -0.2, text, NULL);
+    tg_plot_text(picture, -0.4, -0.2, text, NULL);
 }
 
 /* The four rows of the table with this x3. */
