@@ -1,8 +1,8 @@
 /* descent: gradient descent on a surface of two inputs, with step sizes too small, good, too large.
 
    The shower of the lecture Neural Networks: x1 and x2 are how far the hot and the cold tap are
-   open, L is how bad it feels. Its table of steps is printed first, beside a smooth surface with the
-   same start and minimum, which is then walked down from the start by x <- x - a dL/dx. */
+   open, L is how bad it feels. Its table of steps is printed first, beside a smooth surface with
+   the same start and minimum, which is then walked down from the start by x <- x - a dL/dx. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -144,11 +144,11 @@ static const char *const size_names[WALKS] = { "too small", "good", "too large" 
 
 static void show_walk(const settings *s, const walk *w, int which)
 {
-    printf("\nstep size a = %g, %s\n  step       x1       x2         L\n", s->rate[which],
+    printf("\nstep size a = %g, %s\n  step         x1         x2          L\n", s->rate[which],
            size_names[which]);
     for (int i = 0; i <= s->steps; i++)
         if (i < 4 || i % 5 == 0 || i == s->steps)
-            printf("%6d%9.4f%9.4f%10.4f\n", i, w->x1[i], w->x2[i], w->L[i]);
+            printf("%6d%11.5g%11.5g%11.5g\n", i, w->x1[i], w->x2[i], w->L[i]);
 }
 
 /* ---- the picture ----------------------------------------------------------------------------- */
