@@ -1,9 +1,9 @@
 /* approximate: a curve as a linear combination of a few sigmoids.
 
-   A network of two layers, y^ = b_out + sum_i w_out_i sigmoid(w_i x + b_i) over N hidden units, is to
-   follow y = sin x + 0.3 sin 3x on [-3, 3]. The loss is the mean of (y - y^)^2 over S points, and it
-   goes down by gradient descent, w <- w - rate dL/dw, as in the lecture. Beside the loss stands the
-   epsilon-accuracy, the share of points with |y - y^| < epsilon.
+   A network of two layers, y^ = b_out + sum_i w_out_i sigmoid(w_i x + b_i) over N hidden units, is
+   to follow y = sin x + 0.3 sin 3x on [-3, 3]. The loss is the mean of (y - y^)^2 over S points, and
+   it goes down by gradient descent, w <- w - rate dL/dw, as in the lecture. Beside the loss stands
+   the epsilon-accuracy, the share of points with |y - y^| < epsilon.
 
    A unit can be shifted, made steep, turned round, and added to others: the upper panels of the
    picture show what each of its numbers does, the lower ones what N of them make of the curve. */
@@ -158,8 +158,7 @@ static void train(const settings *s, network *net)
     tg_optimizer *o = optimizer_new(s, net);
     const tg_meter clock = tg_meter_start(NULL, s->steps);
     for (int step = 0; step < s->steps; step++) {
-        if (s->rule == ADAM)
-            tg_set_learning_rate(o, tg_lr_cosine(s->rate, 0, s->steps, step));
+        if (s->rule == ADAM) tg_set_learning_rate(o, tg_lr_cosine(s->rate, 0, s->steps, step));
         if (!tg_backward(mse(output_of(net->p, net->x), net->y))) exit(EXIT_FAILURE);
         if (!tg_step(o)) fail("%s: try a smaller --rate", tg_optimizer_status(o)->message);
         tg_release(net->start);
@@ -189,8 +188,10 @@ static void draw_shaping(tg_plot *picture)
     for (int i = 0; i < PARAMETERS; i++) {
         static const char *const what[] = { "w is its slope", "b shifts it", "w_out is its height",
                                             "b_out lifts it" };
-        tg_plot_panel(picture, &(tg_plot_axes){ .title = what[i], .x = "x", .y0 = -1.6, .y1 = 2.1,
-                                                .key = TG_KEY_TOP_LEFT });
+        tg_plot_panel(
+            picture,
+            &(tg_plot_axes){
+                .title = what[i], .x = "x", .y0 = -1.6, .y1 = 2.1, .key = TG_KEY_TOP_LEFT });
         for (int k = 0; k < 4; k++) {
             double v[PARAMETERS];
             memcpy(v, usual, sizeof v);
@@ -198,7 +199,8 @@ static void draw_shaping(tg_plot *picture)
             const Value y = add(mul(sigmoid(add(mul(x, v[W]), v[B])), v[W_OUT]), v[B_OUT]);
             char label[32];
             snprintf(label, sizeof label, "%s = %g", names[i], v[i]);
-            tg_plot_line(picture, CURVE, tg_data(x), tg_data(y), &(tg_plot_style){ .label = label });
+            tg_plot_line(picture, CURVE, tg_data(x), tg_data(y),
+                         &(tg_plot_style){ .label = label });
         }
     }
     tg_tape_free(t);
@@ -210,19 +212,23 @@ static void draw_fit(tg_plot *picture, const settings *s, const network *net)
     char title[64];
     snprintf(title, sizeof title, "N = %d: %.0f %% within %g", net->n, 100 * net->accuracy,
              s->epsilon);
-    tg_plot_panel(picture, &(tg_plot_axes){ .title = title, .x = "x", .x0 = -REACH, .x1 = REACH,
-                                            .y0 = -2.4, .y1 = 2.8,
-                                            .key = net->n == sizes[0] ? TG_KEY_TOP_LEFT
-                                                                      : TG_KEY_NONE });
+    tg_plot_panel(picture,
+                  &(tg_plot_axes){ .title = title,
+                                   .x = "x",
+                                   .x0 = -REACH,
+                                   .x1 = REACH,
+                                   .y0 = -2.4,
+                                   .y1 = 2.8,
+                                   .key = net->n == sizes[0] ? TG_KEY_TOP_LEFT : TG_KEY_NONE });
     const double *x = tg_data(net->x), b = tg_item(net->p[B_OUT]);
     const Value units = contiguous(transpose(add(units_of(net->p, net->x), b / net->n)));
     for (int i = 0; i < net->n; i++)
         tg_plot_line(picture, S, x, tg_data(units) + i * S,
-                     &(tg_plot_style){ .label = i ? NULL : "single sigmoids", .width = 1,
-                                       .colour = 0x999999 });
-    tg_plot_line(picture, S, x, tg_data(net->y),
-                 &(tg_plot_style){ .label = "y = sin x + 0.3 sin 3x", .width = 5,
-                                   .colour = 0xbbddff });
+                     &(tg_plot_style){
+                         .label = i ? NULL : "single sigmoids", .width = 1, .colour = 0x999999 });
+    tg_plot_line(
+        picture, S, x, tg_data(net->y),
+        &(tg_plot_style){ .label = "y = sin x + 0.3 sin 3x", .width = 5, .colour = 0xbbddff });
     tg_plot_line(picture, S, x, tg_data(output_of(net->p, net->x)),
                  &(tg_plot_style){ .label = "their sum", .colour = tg_colour(1) });
     tg_release(net->start);
@@ -249,13 +255,15 @@ static void run(const settings *s, uint64_t seed, tg_plot *picture)
 
 int main(int argc, char **argv)
 {
-    settings s = { .rule = GD, .epsilon = 0.05, .seed = 1, .seeds = 1, .output = "approximate.png" };
+    settings s = {
+        .rule = GD, .epsilon = 0.05, .seed = 1, .seeds = 1, .output = "approximate.png"
+    };
     if (argp_parse(&command_line, argc, argv, 0, NULL, &s) != 0) return EXIT_FAILURE;
     if (!s.steps) s.steps = s.rule == GD ? 100000 : 10000;
     if (s.rate == 0) s.rate = s.rule == GD ? 0.1 : 0.03;
 
-    tg_plot *picture = picture_new(s.output, &(tg_plot_options){ .rows = 2, .columns = SIZES,
-                                                                 .width = 400, .height = 380 });
+    tg_plot *picture = picture_new(
+        s.output, &(tg_plot_options){ .rows = 2, .columns = SIZES, .width = 400, .height = 380 });
     printf("%d points, %s, %d steps at rate %g\n", S, rules[s.rule], s.steps, s.rate);
     check_network(s.seed);
     draw_shaping(picture);

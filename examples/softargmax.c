@@ -5,8 +5,8 @@
        softmax_beta(e) = 1 / beta log sum_n exp(beta e_n)      softmin_beta(e) = -softmax_beta(-e)
 
    beta, the coldness, is an inverse temperature. In the cold, beta -> infinity, softargmax becomes
-   the one-hot arg max and softmax the maximum; in the heat, beta -> 0, every element gets 1 / N. What
-   everybody calls softmax is softargmax; the soft maximum proper is the expression above, and
+   the one-hot arg max and softmax the maximum; in the heat, beta -> 0, every element gets 1 / N.
+   What everybody calls softmax is softargmax; the soft maximum proper is the expression above, and
    softargmax is its gradient.
 
    The program prints softargmax and softargmin of a few numbers at several coldnesses, holds them
@@ -144,8 +144,8 @@ static void check_derivatives(Value e)
         const double *p = tg_data(a);
         for (int i = 0; i < n * n; i++) {
             const double own = i / n == i % n ? p[i / n] : 0;
-            worst_jacobian = fmax(worst_jacobian,
-                                  fabs(J[i] - beta * (own - p[i / n] * p[i % n])) / beta);
+            worst_jacobian =
+                fmax(worst_jacobian, fabs(J[i] - beta * (own - p[i / n] * p[i % n])) / beta);
         }
     }
     printf("gradient of the soft maximum: within %.1e of softargmax\n", worst_gradient);
@@ -190,8 +190,8 @@ int main(int argc, char **argv)
     if (s.n == 0)
         for (size_t i = 0; i < sizeof usual / sizeof *usual; i++) s.e[s.n++] = usual[i];
 
-    tg_plot *picture = picture_new(s.output, &(tg_plot_options){ .rows = 2, .columns = 4,
-                                                                 .width = 360, .height = 300 });
+    tg_plot *picture = picture_new(
+        s.output, &(tg_plot_options){ .rows = 2, .columns = 4, .width = 360, .height = 300 });
     check_gradients(all_coldnesses, NULL, &(tg_check_input){ "e", s.e, 1, { s.n } }, 1);
     tg_tape *t = tg_tape_new(NULL);
     if (!t) return EXIT_FAILURE;

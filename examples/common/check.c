@@ -9,8 +9,14 @@
 
 void check_gradients(tg_model *model, void *user, const tg_check_input *inputs, int n)
 {
+    check_gradients_with(model, user, inputs, n, NULL);
+}
+
+void check_gradients_with(tg_model *model, void *user, const tg_check_input *inputs, int n,
+                          const tg_check_options *options)
+{
     tg_check_report report;
-    if (!tg_gradcheck(model, user, inputs, n, NULL, &report))
+    if (!tg_gradcheck(model, user, inputs, n, options, &report))
         fail("gradient check: %s", report.message);
     printf("gradient check: %zu derivatives agree, the worst to %.1e", report.checked,
            report.relative_error);
