@@ -138,10 +138,7 @@ static Value checked_loss(tg_tape *t, const Value *p, void *user)
 static void check_network(uint64_t seed)
 {
     network net = network_new(3, seed);
-    tg_check_input parameters[PARAMETERS];
-    for (int i = 0; i < PARAMETERS; i++)
-        parameters[i] = (tg_check_input){ names[i], tg_data(net.p[i]), i != B_OUT, { net.n } };
-    check_gradients(checked_loss, &net, parameters, PARAMETERS);
+    check_parameters(checked_loss, &net, net.p, PARAMETERS, NULL);
     tg_tape_free(net.t);
 }
 

@@ -122,22 +122,28 @@ static int halvings(int side)
     return side > 16 ? 2 : 1;
 }
 
+static Value mlp(const model *m, const Value p[], Value x)
+{
+    const Value h1 = relu(linear(x, p[0], p[1]));
+    const Value h2 = relu(linear(drop(m, h1, 0.2, 1), p[2], p[3]));
+    return linear(drop(m, h2, 0.2, 2), p[4], p[5]);
+}
+
+static Value conv(const model *m, const Value p[], Value x)
+{
+    const Value image = reshape(x, tg_dim(x, 0), 1, m->data->side, m->data->side);
+    const Value h0 = relu(conv2d(image, p[0], p[1], .padding = 1));
+    const Value h1 = halvings(m->data->side) == 2 ? max_pool2d(h0, .kernel_size = 2) : h0;
+    const Value h2 = relu(conv2d(h1, p[2], p[3], .padding = 1));
+    const Value h = flatten(max_pool2d(h2, .kernel_size = 2), .start = 1);
+    return linear(drop(m, h, 0.4, 1), p[4], p[5]);
+}
+
 /* Images x (n, side^2) to scores z (n, classes). */
 static Value scores_of(const model *m, const Value p[], Value x)
 {
-    if (m->kind == MLP) {
-        const Value h1 = relu(linear(x, p[0], p[1]));
-        const Value h2 = relu(linear(drop(m, h1, 0.2, 1), p[2], p[3]));
-        return linear(drop(m, h2, 0.2, 2), p[4], p[5]);
-    }
-    if (m->kind == CONV) {
-        const Value image = reshape(x, tg_dim(x, 0), 1, m->data->side, m->data->side);
-        const Value h0 = relu(conv2d(image, p[0], p[1], .padding = 1));
-        const Value h1 = halvings(m->data->side) == 2 ? max_pool2d(h0, .kernel_size = 2) : h0;
-        const Value h2 = relu(conv2d(h1, p[2], p[3], .padding = 1));
-        const Value h = flatten(max_pool2d(h2, .kernel_size = 2), .start = 1);
-        return linear(drop(m, h, 0.4, 1), p[4], p[5]);
-    }
+    if (m->kind == MLP) return mlp(m, p, x);
+    if (m->kind == CONV) return conv(m, p, x);
     return linear(x, p[0], p[1]);
 }
 
@@ -163,7 +169,7 @@ static Value moved(const model *m, Value x, double reach)
     const Value by = uniform(m->t, (uint64_t)m->run, -reach, reach, n, 2, 1);
     const Value at = arange(m->t, -taps, taps + 1, 1);
     const Value near = TG_EXPR(relu(1 - abs(at - by)), at, by); /* (n, 2, taps) */
-    const Value kernel = TG_EXPR((transpose(near[:, :1]) @near[:, 1:]), near);
+    const Value kernel = TG_EXPR((transpose(near[:, :1]) * near[:, 1:]), near);
     const Value y = conv2d(reshape(x, 1, n, side, side), unsqueeze(kernel, .axis = 1), 0,
                            .padding = (int)taps, .groups = (int)n);
     return reshape(y, n, side * side);
@@ -227,18 +233,8 @@ static Value checked_loss(tg_tape *t, const Value *p, void *user)
 static void check_model(int kind, const digits *d)
 {
     model m = model_new(kind, d, 1);
-    tg_check_input inputs[PARAMETERS];
-    double *values[PARAMETERS];
-    for (int i = 0; i < m.n; i++) {
-        const size_t n = (size_t)tg_size(m.p[i]);
-        values[i] = allocate(n, sizeof(double));
-        if (!tg_read(m.p[i], values[i], n)) exit(EXIT_FAILURE);
-        inputs[i] = (tg_check_input){ .data = values[i], .rank = tg_rank(m.p[i]) };
-        for (int k = 0; k < inputs[i].rank; k++) inputs[i].shape[k] = tg_dim(m.p[i], k);
-    }
     printf("%-20s", kinds[kind].name);
-    check_gradients_with(checked_loss, &m, inputs, m.n, &(tg_check_options){ .step = 1e-4 });
-    for (int i = 0; i < m.n; i++) free(values[i]);
+    check_parameters(checked_loss, &m, m.p, m.n, &(tg_check_options){ .step = 1e-4 });
     tg_tape_free(m.t);
 }
 
@@ -587,6 +583,20 @@ static digits digits_new(const settings *s, uint64_t seed)
     return d;
 }
 
+static void print_results(const settings *s, uint64_t seed, const digits *d, const trained *all)
+{
+    printf("\nseed %" PRIu64 ": %d images to learn from, %d to %s\n", seed, (int)d->train->n,
+           (int)d->test->n, s->validate ? "validate" : "test");
+    printf("%-20s%10s%10s%12s%14s%12s\n", "", "numbers", "training",
+           s->validate ? "validation" : "test", "one step", "trained");
+    for (int k = 0; k < MODELS; k++) {
+        if (!all[k].epochs) continue;
+        const trained *r = &all[k];
+        printf("%-20s%10" PRId64 "%10.4f%12.4f%11.1f us%10.2f s\n", kinds[k].name, size_of(&r->m),
+               r->train.accuracy, r->test.accuracy, 1e6 * r->step, r->seconds);
+    }
+}
+
 /* Trains the models that are wanted on one split; draws them if picture is not NULL. */
 static void run(const settings *s, uint64_t seed, tg_plot *picture)
 {
@@ -602,16 +612,7 @@ static void run(const settings *s, uint64_t seed, tg_plot *picture)
         if (is_wanted(s, k))
             all[k] = train(model_new(k, &d, seed), s->epochs ? s->epochs : usual, seed);
     }
-    printf("\nseed %" PRIu64 ": %d images to learn from, %d to %s\n", seed, (int)d.train->n,
-           (int)d.test->n, s->validate ? "validate" : "test");
-    printf("%-20s%10s%10s%12s%14s%12s\n", "", "numbers", "training",
-           s->validate ? "validation" : "test", "one step", "trained");
-    for (int k = 0; k < MODELS; k++) {
-        if (!all[k].epochs) continue;
-        const trained *r = &all[k];
-        printf("%-20s%10" PRId64 "%10.4f%12.4f%11.1f us%10.2f s\n", kinds[k].name, size_of(&r->m),
-               r->train.accuracy, r->test.accuracy, 1e6 * r->step, r->seconds);
-    }
+    print_results(s, seed, &d, all);
     for (int k = SOFTMAX; k <= SIGMOIDS; k++)
         if (all[k].epochs) print_sums(&all[k]);
     if (picture) draw(picture, all);

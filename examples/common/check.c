@@ -7,13 +7,8 @@
 
 #include "common/cli.h"
 
-void check_gradients(tg_model *model, void *user, const tg_check_input *inputs, int n)
-{
-    check_gradients_with(model, user, inputs, n, NULL);
-}
-
-void check_gradients_with(tg_model *model, void *user, const tg_check_input *inputs, int n,
-                          const tg_check_options *options)
+static void check_inputs(tg_model *model, void *user, const tg_check_input *inputs, int n,
+                         const tg_check_options *options)
 {
     tg_check_report report;
     if (!tg_gradcheck(model, user, inputs, n, options, &report))
@@ -38,6 +33,21 @@ void check_gradients_at(tg_model *model, void *user, const tg_value *parameters,
     check_gradients(model, user, inputs, n);
     for (int i = 0; i < n; i++) free(data[i]);
     free(data);
+void check_gradients(tg_model *model, void *user, const tg_check_input *inputs, int n)
+    check_inputs(model, user, inputs, n, NULL);
+}
+
+void check_parameters(tg_model *model, void *user, const tg_value *leaf, int n,
+                      const tg_check_options *options)
+    double **values = allocate((size_t)n, sizeof *values);
+        const size_t size = (size_t)tg_size(leaf[i]);
+        values[i] = allocate(size, sizeof(double));
+        if (!tg_read(leaf[i], values[i], size)) exit(EXIT_FAILURE);
+        inputs[i] = (tg_check_input){ tg_name_of(leaf[i]), values[i], tg_rank(leaf[i]), { 0 } };
+        for (int k = 0; k < inputs[i].rank; k++) inputs[i].shape[k] = tg_dim(leaf[i], k);
+    check_inputs(model, user, inputs, n, options);
+    for (int i = 0; i < n; i++) free(values[i]);
+    free(values);
     free(inputs);
 }
 

@@ -8,8 +8,11 @@
 /* Compares the gradient of model at the n inputs with differences of its value, and prints how many
    derivatives agree. Ends the program if one does not. */
 void check_gradients(tg_model *model, void *user, const tg_check_input *inputs, int n);
-void check_gradients_with(tg_model *model, void *user, const tg_check_input *inputs, int n,
-                          const tg_check_options *options);
+
+/* The same at the present values of n leaves of a tape, under their names. options NULL: the usual
+   ones; for a model with many kinks a small step, which meets few of them. */
+void check_parameters(tg_model *model, void *user, const tg_value *leaf, int n,
+                      const tg_check_options *options);
 
 /* The same at the present contents of n parameters of a tape, under their names there. */
 void check_gradients_at(tg_model *model, void *user, const tg_value *parameters, int n);
