@@ -183,7 +183,7 @@ static void check_network(const network *net, const tg_dataset *train)
     for (int i = 0; i < 8; i++) row[i] = i / 4 * (train->n / 2) + i % 4;
     tg_dataset *some = tg_dataset_rows(train, row, 8, NULL);
     if (!some) fail("no memory for the gradient check");
-    check_gradients_at(checked_loss, &(checked){ net->s, some }, net->p, parameters_of(net->s));
+    check_parameters(checked_loss, &(checked){ net->s, some }, net->p, parameters_of(net->s), NULL);
     tg_dataset_free(some);
 }
 

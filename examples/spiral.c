@@ -153,7 +153,7 @@ static void check_network(const network *net, const tg_dataset *train)
     for (int i = 0; i < 2 * s->classes; i++) row[i] = i / 2 * s->points + i % 2 % s->points;
     tg_dataset *some = tg_dataset_rows(train, row, 2 * s->classes, NULL);
     if (!some) fail("no memory for the gradient check");
-    check_gradients_at(checked_loss, &(checked){ s, some }, net->p, PARAMETERS);
+    check_parameters(checked_loss, &(checked){ s, some }, net->p, PARAMETERS, NULL);
     tg_dataset_free(some);
 }
 

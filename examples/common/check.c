@@ -18,33 +18,23 @@ static void check_inputs(tg_model *model, void *user, const tg_check_input *inpu
     printf(report.kinks ? " (%zu left out at kinks)\n" : "\n", report.kinks);
 }
 
-void check_gradients_at(tg_model *model, void *user, const tg_value *parameters, int n)
-{
-    tg_check_input *inputs = allocate((size_t)n, sizeof *inputs);
-    double **data = allocate((size_t)n, sizeof *data);
-    for (int i = 0; i < n; i++) {
-        const tg_value p = parameters[i];
-        const size_t size = (size_t)tg_size(p);
-        data[i] = allocate(size, sizeof(double));
-        if (!tg_read(p, data[i], size)) exit(EXIT_FAILURE);
-        inputs[i] = (tg_check_input){ tg_name_of(p), data[i], tg_rank(p), { 0 } };
-        for (int axis = 0; axis < tg_rank(p); axis++) inputs[i].shape[axis] = tg_dim(p, axis);
-    }
-    check_gradients(model, user, inputs, n);
-    for (int i = 0; i < n; i++) free(data[i]);
-    free(data);
 void check_gradients(tg_model *model, void *user, const tg_check_input *inputs, int n)
+{
     check_inputs(model, user, inputs, n, NULL);
 }
 
 void check_parameters(tg_model *model, void *user, const tg_value *leaf, int n,
                       const tg_check_options *options)
+{
+    tg_check_input *inputs = allocate((size_t)n, sizeof *inputs);
     double **values = allocate((size_t)n, sizeof *values);
+    for (int i = 0; i < n; i++) {
         const size_t size = (size_t)tg_size(leaf[i]);
         values[i] = allocate(size, sizeof(double));
         if (!tg_read(leaf[i], values[i], size)) exit(EXIT_FAILURE);
         inputs[i] = (tg_check_input){ tg_name_of(leaf[i]), values[i], tg_rank(leaf[i]), { 0 } };
         for (int k = 0; k < inputs[i].rank; k++) inputs[i].shape[k] = tg_dim(leaf[i], k);
+    }
     check_inputs(model, user, inputs, n, options);
     for (int i = 0; i < n; i++) free(values[i]);
     free(values);

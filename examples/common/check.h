@@ -14,9 +14,6 @@ void check_gradients(tg_model *model, void *user, const tg_check_input *inputs, 
 void check_parameters(tg_model *model, void *user, const tg_value *leaf, int n,
                       const tg_check_options *options);
 
-/* The same at the present contents of n parameters of a tape, under their names there. */
-void check_gradients_at(tg_model *model, void *user, const tg_value *parameters, int n);
-
 /* Ends the program unless value lies within the given distance of what it should be. */
 void check_figure(const char *what, double value, double expected, double within);
 
