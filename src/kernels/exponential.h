@@ -104,8 +104,10 @@ M_INLINE real m_clamp(real x, real min, real max)
 
 M_INLINE real m_exp(real x)
 {
-    const m_exponential e = m_exp_reduce(m_clamp(x, EXP_MIN, EXP_MAX));
-    return m_scale(m_exp_fraction(e).high, e.rounded);
+    const m_exponential e = m_exp_reduce(x);
+    const real y = m_scale(m_exp_fraction(e).high, e.rounded);
+    const real inside = x > EXP_MAX ? (real)INFINITY : y;
+    return x < EXP_MIN ? 0 : inside;
 }
 
 /* x = n + f, and f ln2 in two parts: the product of the upper halves is exact. */

@@ -85,21 +85,21 @@ M_INLINE m_pair m_log_fraction(real f)
     const real upper = m_upper(f), square = (real)0.5 * upper * upper;
     const real rest = (real)0.5 * (f - upper) * (f + upper);
     const m_pair y = m_join(f, -square);
-    return (m_pair){ y.high, y.low + (s * (square + rest + r) - rest) };
+    return (m_pair){ y.high, (y.low - rest) + s * (square + rest + r) };
 }
 
 /* k ln2 + y */
 M_INLINE m_pair m_log_whole(real k, m_pair y)
 {
     const m_pair sum = m_join(k * EXP_LN2_HI, y.high);
-    return m_join(sum.high, sum.low + (y.low + k * EXP_LN2_LO));
+    return m_join(sum.high, (sum.low + k * EXP_LN2_LO) + y.low);
 }
 
 /* y is the logarithm of x if x is positive and finite. */
 M_INLINE real m_log_corners(real x, real y)
 {
-    const real inside = x < (real)INFINITY ? y : x;
-    return x > 0 ? inside : x == 0 ? -(real)INFINITY : (real)NAN;
+    const real outside = x > 0 ? x : x == 0 ? -(real)INFINITY : (real)NAN;
+    return (x > 0) & (x < (real)INFINITY) ? y : outside;
 }
 
 M_INLINE real m_log(real x)
