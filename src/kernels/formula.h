@@ -18,7 +18,9 @@
 #define M(name) name
 #endif
 
-#define where(condition, yes, no) ((condition) ? (real)(yes) : (real)(no))
+/* Both sides are there before one is chosen: left to themselves compilers make branches of nested choices, and no vectors. */
+M_INLINE real m_where(bool condition, real yes, real no) { return condition ? yes : no; }
+#define where(condition, yes, no) m_where(condition, yes, no)
 
 M_INLINE real m_sign(real x) { return (real)(x > 0) - (real)(x < 0) + (x != x ? x : 0); }
 
@@ -114,10 +116,14 @@ M_INLINE real m_remainder(real a, real b)
 #define trunc(x) truncf(x)
 #endif
 
-/* What an incoming gradient g and a derivative d contribute. The product is cut out as bits: a choice would be a branch,
-   behind which the compiler moves the derivative, and then long ones are not vectorised. */
+/* What an incoming gradient g and a derivative d contribute: nothing if g is 0, which needs no look at a d that is a finite
+   constant. The product is cut out as bits: a choice would be a branch, behind which the compiler moves the derivative, and
+   then long ones are not vectorised. */
 M_INLINE real m_keep(bool keep, real x) { return m_from_bits(m_to_bits(x) & ((m_bits)0 - (m_bits)keep)); }
-M_INLINE real m_times(real g, real d) { return m_keep(g != 0, g * d); }
+M_INLINE real m_times(real g, real d)
+{
+    return __builtin_constant_p(d - d == 0) && d - d == 0 ? g * d : m_keep(g != 0, g * d);
+}
 M_INLINE real m_pick(real g, real d) { return m_keep(d != 0, m_times(g, d)); }
 
 #define TIMES(g, d) m_times(g, (real)(d))

@@ -1,9 +1,32 @@
 /* Elementwise kernels, made from the formulas of the op table. Included by kernel.c.
 
-   A kernel's loop is written once for any strides; called with constants it becomes the adjacent case, in which
-   the compiler vectorises. */
+   A kernel's loop is over adjacent elements, where the compiler vectorises. Whatever lies otherwise is brought
+   before it in pieces. */
 
 #define LOOP(...) for (int64_t i = 0; i < n; i++) { __VA_ARGS__ }
+
+enum { MAP_OPERANDS = 3, PIECE = 256 };
+
+static const ptrdiff_t map_adjacent[MAP_OPERANDS] = { 1, 1, 1 };
+
+#define ADJACENT(OPERANDS, s) (s[0] == 1 && (OPERANDS < 2 || s[1] == 1) && (OPERANDS < 3 || s[2] == 1))
+
+/* Operands on their way before a kernel, the elements of each next to each other. */
+typedef struct pieces {
+    const void *x[MAP_OPERANDS];
+    real room[MAP_OPERANDS][PIECE];
+} pieces;
+
+/* Elements i to i + m of the operands. A repeated one is laid out once. */
+static void bring(pieces *p, int operands, int64_t i, int64_t m, const void *const *x, const ptrdiff_t *s)
+{
+    for (int k = 0; k < operands; k++) {
+        const real *const from = (const real *)x[k] + i * s[k];
+        p->x[k] = s[k] == 1 ? from : p->room[k];
+        if (s[k] == 0 && i == 0) fill(m, p->room[k], 1, (double)*from);
+        if (s[k] != 0 && s[k] != 1) copy(m, p->room[k], 1, from, s[k]);
+    }
+}
 
 /* ---- forward ------------------------------------------------------------------------------------------------------ */
 
@@ -12,79 +35,68 @@
 #define FAR(TEXT) (strstr(TEXT, "m_sin(") || strstr(TEXT, "m_cos("))
 enum { FAR_BLOCK = 128 };
 
-/* One place further along up to three operands. */
-static void move_on(int operands, const void **x, const ptrdiff_t *s, int64_t n)
+/* A kernel for operands that are not adjacent. */
+static __attribute__((noinline)) void forward_pieces(tg__map_forward_kernel *kernel, int operands, int64_t n, void *y,
+                                                     const void *const *x, const ptrdiff_t *s)
 {
-    for (int i = 0; i < operands; i++) x[i] = (const real *)x[i] + n * s[i];
+    pieces p;
+    for (int64_t i = 0; i < n; i += PIECE) {
+        const int64_t m = n - i < PIECE ? n - i : PIECE;
+        bring(&p, operands, i, m, x, s);
+        kernel(m, (real *)y + i, p.x, map_adjacent);
+    }
 }
 
-#define FORWARD(NAME, OPERANDS, VALUE)                                                                         \
-    static void NAME##_forward(int64_t n, void *y_, const void *const *x_, const ptrdiff_t *s)                 \
+/* OTHERWISE: cases worth a loop of their own. */
+#define FORWARD(NAME, OPERANDS, VALUE, OTHERWISE)                                                              \
+    static void NAME##_forward(int64_t n, void *y_, const void *const *x, const ptrdiff_t *s)                  \
     {                                                                                                          \
-        if (!FAR(#VALUE)) {                                                                                    \
-            NAME##_rows(n, y_, x_, s, NULL);                                                                   \
+        const void *const a = x[0], *const b = OPERANDS > 1 ? x[1] : NULL, *const c = OPERANDS > 2 ? x[2] : NULL; \
+        if (!ADJACENT(OPERANDS, s)) {                                                                          \
+            OTHERWISE forward_pieces(NAME##_forward, OPERANDS, n, y_, x, s);                                   \
             return;                                                                                            \
         }                                                                                                      \
-        real *y = y_;                                                                                          \
-        const void *x[OPERANDS];                                                                               \
-        memcpy(x, x_, sizeof x);                                                                               \
-        for (int64_t i = 0, m; i < n; i += m, y += m, move_on(OPERANDS, x, s, m)) {                            \
-            m = n - i < FAR_BLOCK ? n - i : FAR_BLOCK;                                                         \
+        if (!FAR(#VALUE)) {                                                                                    \
+            NAME##_row(n, y_, a, 1, b, 1, c, NULL);                                                            \
+            return;                                                                                            \
+        }                                                                                                      \
+        real *const y = y_;                                                                                    \
+        for (int64_t i = 0; i < n; i += FAR_BLOCK) {                                                           \
+            const int64_t m = n - i < FAR_BLOCK ? n - i : FAR_BLOCK;                                           \
             m_bits beyond = 0;                                                                                 \
-            NAME##_rows(m, y, x, s, &beyond);                                                                  \
-            if (beyond) NAME##_rows(m, y, x, s, NULL);                                                           \
+            NAME##_row(m, y + i, AT(a, i), 1, AT(b, i), 1, AT(c, i), &beyond);                                 \
+            if (beyond) NAME##_row(m, y + i, AT(a, i), 1, AT(b, i), 1, AT(c, i), NULL);                        \
         }                                                                                                      \
     }
+#define AT(x, i) ((x) ? (const real *)(x) + (i) : NULL)
 
-#define FORWARD1(NAME, VALUE)                                                                                  \
-    static inline __attribute__((always_inline)) void NAME##_row(int64_t n, real *restrict out, const real *xs, \
-                                                                 ptrdiff_t sx, m_bits *far)                    \
-    {                                                                                                          \
-        (void)far;                                                                                             \
-        LOOP(const real x = xs[i * sx]; out[i] = (real)(VALUE);)                                               \
-    }                                                                                                          \
-    static inline __attribute__((always_inline)) void NAME##_rows(                                             \
-        int64_t n, void *y, const void *const *x, const ptrdiff_t *s, m_bits *far)                             \
-    {                                                                                                          \
-        if (s[0] == 1) NAME##_row(n, y, x[0], 1, far);                                                         \
-        else NAME##_row(n, y, x[0], s[0], far);                                                                \
-    }                                                                                                          \
-    FORWARD(NAME, 1, VALUE)
-
-#define FORWARD2(NAME, VALUE)                                                                                  \
-    static inline __attribute__((always_inline)) void NAME##_row(int64_t n, real *restrict out, const real *as, \
-                                                                 ptrdiff_t sa, const real *bs, ptrdiff_t sb,   \
-                                                                 m_bits *far)                                  \
-    {                                                                                                          \
-        (void)far;                                                                                             \
-        LOOP(const real a = as[i * sa]; const real b = bs[i * sb]; out[i] = (real)(VALUE);)                    \
-    }                                                                                                          \
-    static inline __attribute__((always_inline)) void NAME##_rows(                                             \
-        int64_t n, void *y, const void *const *x, const ptrdiff_t *s, m_bits *far)                             \
-    {                                                                                                          \
-        if (s[0] == 1 && s[1] == 1) NAME##_row(n, y, x[0], 1, x[1], 1, far);                                   \
-        else if (s[0] == 1 && s[1] == 0) NAME##_row(n, y, x[0], 1, x[1], 0, far);                              \
-        else if (s[0] == 0 && s[1] == 1) NAME##_row(n, y, x[0], 0, x[1], 1, far);                              \
-        else NAME##_row(n, y, x[0], s[0], x[1], s[1], far);                                                    \
-    }                                                                                                          \
-    FORWARD(NAME, 2, VALUE)
-
-#define FORWARD3(NAME, VALUE)                                                                                  \
+#define FORWARD_ROW(NAME, READ, VALUE)                                                                         \
     static inline __attribute__((always_inline)) void NAME##_row(                                              \
         int64_t n, real *restrict out, const real *as, ptrdiff_t sa, const real *bs, ptrdiff_t sb,             \
-        const real *cs, ptrdiff_t sc, m_bits *far)                                                             \
+        const real *cs, m_bits *far)                                                                           \
     {                                                                                                          \
-        (void)far;                                                                                             \
-        LOOP(const real a = as[i * sa]; const real b = bs[i * sb]; const real c = cs[i * sc];                  \
-             (void)a, (void)c; out[i] = (real)(VALUE);)                                                        \
+        (void)as, (void)sa, (void)bs, (void)sb, (void)cs, (void)far;                                           \
+        LOOP(READ out[i] = (real)(VALUE);)                                                                     \
+    }
+
+#define READ1 const real x = as[i];
+#define READ2 const real a = as[i * sa], b = bs[i * sb];
+#define READ3 const real a = as[i], b = bs[i], c = cs[i]; (void)a, (void)c;
+
+/* One of two operands is a number more often than not. */
+#define ONE_REPEATED(NAME, VALUE)                                                                              \
+    if (!FAR(#VALUE) && s[0] == 1 && s[1] == 0) {                                                              \
+        NAME##_row(n, y_, a, 1, b, 0, NULL, NULL);                                                             \
+        return;                                                                                                \
     }                                                                                                          \
-    static inline __attribute__((always_inline)) void NAME##_rows(                                             \
-        int64_t n, void *y, const void *const *x, const ptrdiff_t *s, m_bits *far)                             \
-    {                                                                                                          \
-        if (s[0] == 1 && s[1] == 1 && s[2] == 1) NAME##_row(n, y, x[0], 1, x[1], 1, x[2], 1, far);             \
-        else NAME##_row(n, y, x[0], s[0], x[1], s[1], x[2], s[2], far);                                        \
-    }                                                                                                          \
-    FORWARD(NAME, 3, VALUE)
+    if (!FAR(#VALUE) && s[0] == 0 && s[1] == 1) {                                                              \
+        NAME##_row(n, y_, a, 0, b, 1, NULL, NULL);                                                             \
+        return;                                                                                                \
+    }
+
+#define FORWARD1(NAME, VALUE) FORWARD_ROW(NAME, READ1, VALUE) FORWARD(NAME, 1, VALUE, )
+#define FORWARD2(NAME, VALUE) FORWARD_ROW(NAME, READ2, VALUE) FORWARD(NAME, 2, VALUE, ONE_REPEATED(NAME, VALUE))
+#define FORWARD3(NAME, VALUE) FORWARD_ROW(NAME, READ3, VALUE) FORWARD(NAME, 3, VALUE, )
 
 #define MAP1(NAME, VALUE) FORWARD1(NAME, VALUE)
 #define MAP2(NAME, VALUE) FORWARD2(NAME, VALUE)
@@ -104,70 +116,79 @@ static void move_on(int operands, const void **x, const ptrdiff_t *s, int64_t n)
 
 /* ---- backward ----------------------------------------------------------------------------------------------------- */
 
-/* One operand's part: d[i] += g[i] times the derivative; where the operand is repeated along the row (sd = 0) the sum
-   of it, in eight partial sums, so that the additions do not wait for each other and the error stays small. */
+/* A kernel for what is not adjacent. Where the operand is repeated along the row (sd = 0) it gets the sum. */
+static __attribute__((noinline)) void backward_pieces(tg__map_backward_kernel *kernel, int operands, int64_t n,
+                                                      const void *g_, const void *y_, const void *const *x,
+                                                      const ptrdiff_t *s, void *d_, ptrdiff_t sd)
+{
+    const real *const g = g_, *const y = y_;
+    real *const d = d_, part[PIECE];
+    double sum = 0;
+    pieces p;
+    for (int64_t i = 0; i < n; i += PIECE) {
+        const int64_t m = n - i < PIECE ? n - i : PIECE;
+        bring(&p, operands, i, m, x, s);
+        if (sd == 1) {
+            kernel(m, g + i, y + i, p.x, map_adjacent, d + i, 1);
+            continue;
+        }
+        for (int64_t j = 0; j < m; j++) part[j] = 0;
+        kernel(m, g + i, y + i, p.x, map_adjacent, part, 1);
+        if (sd == 0) sum += (double)row_sum(m, part, 1);
+        else add(m, d + i * sd, sd, part, 1);
+    }
+    if (sd == 0) *d += (real)sum;
+}
+
+/* One operand's part: d[i] += g[i] times the derivative. */
 #define BACKWARD(NAME, OPERAND, OPERANDS, READ, CONTRIBUTION)                                                  \
     static inline __attribute__((always_inline)) void NAME##_row_##OPERAND(                                    \
-        int64_t n, const real *restrict gs, const real *restrict ys, const real *as, ptrdiff_t sa,             \
-        const real *bs, ptrdiff_t sb, const real *cs, ptrdiff_t sc, real *restrict d, ptrdiff_t sd,            \
-        m_bits *far)                                                                                           \
+        int64_t n, const real *restrict gs, const real *restrict ys, const real *as, const real *bs,           \
+        const real *cs, real *restrict d, m_bits *far)                                                         \
     {                                                                                                          \
-        (void)ys, (void)as, (void)sa, (void)bs, (void)sb, (void)cs, (void)sc, (void)far;                       \
-        if (sd) {                                                                                              \
-            for (int64_t i = 0; i < n; i++) {                                                                  \
-                READ d[i * sd] += CONTRIBUTION;                                                                \
-            }                                                                                                  \
-            return;                                                                                            \
-        }                                                                                                      \
-        real part[8] = { 0 };                                                                                  \
-        int64_t done = 0;                                                                                      \
-        for (; done + 8 <= n; done += 8) {                                                                     \
-            for (int64_t i = done; i < done + 8; i++) {                                                        \
-                READ part[i - done] += CONTRIBUTION;                                                           \
-            }                                                                                                  \
-        }                                                                                                      \
-        for (int64_t i = done; i < n; i++) {                                                                   \
-            READ part[i - done] += CONTRIBUTION;                                                               \
-        }                                                                                                      \
-        *d += ((part[0] + part[4]) + (part[1] + part[5])) + ((part[2] + part[6]) + (part[3] + part[7]));       \
+        (void)ys, (void)as, (void)bs, (void)cs, (void)far;                                                     \
+        LOOP(const real g = gs[i], y = ys[i]; (void)y; READ d[i] += CONTRIBUTION;)                             \
     }                                                                                                          \
-    static inline __attribute__((always_inline)) void NAME##_rows_##OPERAND(                                   \
+    static void NAME##_backward_##OPERAND(int64_t n, const void *g_, const void *y_, const void *const *x,     \
+                                          const ptrdiff_t *s, void *d_, ptrdiff_t sd);                         \
+    static __attribute__((noinline)) void NAME##_other_##OPERAND(                                              \
         int64_t n, const void *g, const void *y, const void *const *x, const ptrdiff_t *s, void *d,            \
-        ptrdiff_t sd, m_bits *far)                                                                             \
+        ptrdiff_t sd)                                                                                          \
     {                                                                                                          \
-        const void *b = OPERANDS > 1 ? x[1] : NULL, *c = OPERANDS > 2 ? x[2] : NULL;                           \
-        const ptrdiff_t sb = OPERANDS > 1 ? s[1] : 1, sc = OPERANDS > 2 ? s[2] : 1;                            \
-        if (s[0] == 1 && sb == 1 && sc == 1 && sd == 1)                                                        \
-            NAME##_row_##OPERAND(n, g, y, x[0], 1, b, 1, c, 1, d, 1, far);                                     \
-        else NAME##_row_##OPERAND(n, g, y, x[0], s[0], b, sb, c, sc, d, sd, far);                              \
+        backward_pieces(NAME##_backward_##OPERAND, OPERANDS, n, g, y, x, s, d, sd);                            \
     }                                                                                                          \
-    static void NAME##_backward_##OPERAND(int64_t n, const void *g_, const void *y_, const void *const *x_,    \
+    static void NAME##_backward_##OPERAND(int64_t n, const void *g_, const void *y_, const void *const *x,     \
                                           const ptrdiff_t *s, void *d_, ptrdiff_t sd)                          \
     {                                                                                                          \
-        if (!FAR(#CONTRIBUTION)) {                                                                             \
-            NAME##_rows_##OPERAND(n, g_, y_, x_, s, d_, sd, NULL);                                             \
+        const void *const a = x[0], *const b = OPERANDS > 1 ? x[1] : NULL, *const c = OPERANDS > 2 ? x[2] : NULL; \
+        if (sd != 1 || !ADJACENT(OPERANDS, s)) {                                                               \
+            NAME##_other_##OPERAND(n, g_, y_, x, s, d_, sd);                                                   \
             return;                                                                                            \
         }                                                                                                      \
-        const real *g = g_, *y = y_;                                                                           \
-        real *d = d_;                                                                                          \
-        const void *x[OPERANDS];                                                                               \
-        memcpy(x, x_, sizeof x);                                                                               \
-        for (int64_t i = 0, m; i < n; i += m, g += m, y += m, d += m * sd, move_on(OPERANDS, x, s, m)) {       \
-            m = n - i < FAR_BLOCK ? n - i : FAR_BLOCK;                                                         \
+        if (!FAR(#CONTRIBUTION)) {                                                                             \
+            NAME##_row_##OPERAND(n, g_, y_, a, b, c, d_, NULL);                                                \
+            return;                                                                                            \
+        }                                                                                                      \
+        const real *const g = g_, *const y = y_;                                                               \
+        for (int64_t i = 0; i < n; i += FAR_BLOCK) {                                                           \
+            const int64_t m = n - i < FAR_BLOCK ? n - i : FAR_BLOCK;                                           \
             m_bits beyond = 0;                                                                                 \
             real part[FAR_BLOCK] = { 0 };                                                                      \
-            NAME##_rows_##OPERAND(m, g, y, x, s, part, 1, &beyond);                                            \
+            NAME##_row_##OPERAND(m, g + i, y + i, AT(a, i), AT(b, i), AT(c, i), part, &beyond);                \
             if (beyond) {                                                                                      \
                 memset(part, 0, sizeof part);                                                                  \
-                NAME##_rows_##OPERAND(m, g, y, x, s, part, 1, NULL);                                           \
+                NAME##_row_##OPERAND(m, g + i, y + i, AT(a, i), AT(b, i), AT(c, i), part, NULL);               \
             }                                                                                                  \
-            add(m, d, sd, part, 1);                                                                            \
+            add(m, (real *)d_ + i, 1, part, 1);                                                                \
         }                                                                                                      \
     }
 
-#define READ1 const real g = gs[i], x = as[i * sa], y = ys[i]; (void)x, (void)y;
-#define READ2 const real g = gs[i], a = as[i * sa], b = bs[i * sb], y = ys[i]; (void)a, (void)b, (void)y;
-#define READ3 const real c = cs[i * sc]; (void)c; READ2
+#undef READ1
+#undef READ2
+#undef READ3
+#define READ1 const real x = as[i]; (void)x;
+#define READ2 const real a = as[i], b = bs[i]; (void)a, (void)b;
+#define READ3 const real c = cs[i]; (void)c; READ2
 
 #define MAP1(NAME, VALUE)
 #define MAP2(NAME, VALUE)
