@@ -33,7 +33,7 @@ static void bring(pieces *p, int operands, int64_t i, int64_t m, const void *con
 /* Formulas with sin or cos are computed in blocks: in vectors, and where an argument was beyond their range once more,
    one at a time. far is what trigonometry.h means by it. */
 #define FAR(TEXT) (strstr(TEXT, "m_sin(") || strstr(TEXT, "m_cos("))
-enum { FAR_BLOCK = 128 };
+enum { FAR_BLOCK = 512 };
 
 /* A kernel for operands that are not adjacent. */
 static __attribute__((noinline)) void forward_pieces(tg__map_forward_kernel *kernel, int operands, int64_t n, void *y,

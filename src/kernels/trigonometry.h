@@ -10,7 +10,8 @@
 
    The polynomials of r^2, sin(r) = r + r r^2 S and cos(r) = 1 - r^2/2 + r^4 C, minimise the largest
    error of these, found as those of exponential.h: 2^-58 and 2^-64 for f64; for f32, which is
-   computed in double, 2^-37 and 2^-33. */
+   computed in double, 2^-37 and 2^-33. There both are 1 + z P(z), times r or 1, so that one polynomial
+   does whose coefficients are chosen. */
 #ifndef TG_KERNELS_TRIGONOMETRY_H
 #define TG_KERNELS_TRIGONOMETRY_H
 
@@ -31,10 +32,10 @@ M_INLINE uint64_t m_double_bits(double x)
     return bits;
 }
 
-/* One of sin(r), cos(r), -sin(r), -cos(r), as quarter says. */
-M_INLINE double m_quadrant(double s, double c, uint64_t quarter)
+/* y or -y, as quarter says. */
+M_INLINE double m_signed(double x, uint64_t quarter)
 {
-    const uint64_t bits = m_double_bits(quarter & 1 ? c : s) ^ (quarter & 2) << 62;
+    const uint64_t bits = m_double_bits(x) ^ (quarter & 2) << 62;
     double y;
     memcpy(&y, &bits, sizeof y);
     return y;
@@ -47,11 +48,13 @@ M_INLINE real m_sin_near(real x_, uint64_t quarters)
     const uint64_t quarter = m_double_bits(rounded) + quarters;
 #ifdef TG_REAL_F32
     const double r = (x - n * TRIG_PI_2_A) - n * (TRIG_PI_2_B + TRIG_PI_2_C), z = r * r;
-    const double s = (-0x1.5555554cb93bap-3 + z * 0x1.11110895f24d3p-7) +
-                     (z * z) * (-0x1.a00f9d6da57fcp-13 + z * 0x1.6cd84d05cdeddp-19);
-    const double c =
-        0x1.55554ab2d8837p-5 + z * (-0x1.6c0c8afce63a4p-10 + z * 0x1.9a0222c4a2659p-16);
-    const real y = (real)m_quadrant(r + r * (z * s), (1 - 0.5 * z) + (z * z) * c, quarter);
+    const bool odd = quarter & 1;
+    const double p1 = odd ? -0.5 : -0x1.5555554cb93bap-3;
+    const double p2 = odd ? 0x1.55554ab2d8837p-5 : 0x1.11110895f24d3p-7;
+    const double p3 = odd ? -0x1.6c0c8afce63a4p-10 : -0x1.a00f9d6da57fcp-13;
+    const double p4 = odd ? 0x1.9a0222c4a2659p-16 : 0x1.6cd84d05cdeddp-19;
+    const double p = (1 + z * p1) + (z * z) * ((p2 + z * p3) + (z * z) * p4);
+    return (real)(m_signed(odd ? 1 : r, quarter) * p);
 #else
     const double a = x - n * TRIG_PI_2_A, b = n * TRIG_PI_2_B, ab = a - b;
     const double rest = ((a - ab) - b) - n * TRIG_PI_2_C, r = ab + rest;
@@ -64,10 +67,11 @@ M_INLINE real m_sin_near(real x_, uint64_t quarters)
                      z2 * ((0x1.a01a019cbf5d2p-16 + z * -0x1.27e4f812ad5cfp-22) +
                            z2 * (0x1.1ee9f148c33c5p-29 + z * -0x1.8fb12a114ca75p-37));
     const double one = 1 - half;
-    const real y = m_quadrant(r + (r * (z * s) + (low - half * low)),
-                              one + (((1 - one) - half) + (z2 * c - r * low)), quarter);
-#endif
+    const double sine = r + (r * (z * s) + (low - half * low));
+    const double cosine = one + (((1 - one) - half) + (z2 * c - r * low));
+    const real y = m_signed(quarter & 1 ? cosine : sine, quarter);
     return x_ == 0 && !quarters ? x_ : y;
+#endif
 }
 
 /* far is NULL, or the place where arguments beyond M_NEAR are reported; their results are wrong
