@@ -102,15 +102,16 @@ static inline void two_sum(double *total, double *rest, double v)
     }                                                                                              \
     static void sum_##NAME(const tg__tile *t, const double *b, double p, tg__sums *sums)           \
     {                                                                                              \
-        real bs[TG__TILE], rs[TG__TILE];                                                           \
-        split(t->w, bs, rs, b);                                                                    \
         if (t->w == 1) {                                                                           \
+            const real b1 = b ? (real)*b : 0, r1 = b ? (real)(*b - (double)b1) : 0;                \
             double s[2] = { sums->total[0], sums->rest[0] };                                       \
-            sum_##NAME##_row(t->n, t->x, t->sn, bs[0], rs[0], (real)p, s);                         \
+            sum_##NAME##_row(t->n, t->x, t->sn, b1, r1, (real)p, s);                               \
             sums->total[0] = s[0];                                                                 \
             sums->rest[0] = s[1];                                                                  \
             return;                                                                                \
         }                                                                                          \
+        real bs[TG__TILE], rs[TG__TILE];                                                           \
+        split(t->w, bs, rs, b);                                                                    \
         for (int64_t i = 0; i < t->n; i += SUM_ROWS) {                                             \
             const int64_t n = t->n - i < SUM_ROWS ? t->n - i : SUM_ROWS;                           \
             const real *const x = (const real *)t->x + i * t->sn;                                  \
@@ -243,23 +244,28 @@ static void find(const tg__tile *t, const double *bs, int64_t at, int64_t *index
                 dx[i * t->sn + j * sw] += a != 0 ? TERM : 0;                                       \
             }                                                                                      \
     }                                                                                              \
-    static void spread_##NAME(const tg__tile *t, void *dx, const double *a, const double *b,       \
-                              double p)                                                            \
+    static __attribute__((noinline)) void spread_##NAME##_tile(                                    \
+        const tg__tile *t, void *dx, const double *a, const double *b, double p)                   \
     {                                                                                              \
         real as[TG__TILE], bs[TG__TILE], rs[TG__TILE];                                             \
         narrow(t->w, as, a);                                                                       \
         split(t->w, bs, rs, b);                                                                    \
-        if (t->w == 1) {                                                                           \
-            const real a1 = as[0], b1 = bs[0], r1 = rs[0];                                         \
-            if (a1 == 0) return;                                                                   \
-            if (t->sn == 1) spread_##NAME##_row(t->n, t->x, dx, 1, a1, b1, r1, (real)p);           \
-            else if (t->sn == 0)                                                                   \
-                spread_##NAME##_row(t->n > 0, t->x, dx, 1, a1 * (real)t->n, b1, r1, (real)p);      \
-            else spread_##NAME##_row(t->n, t->x, dx, t->sn, a1, b1, r1, (real)p);                  \
-            return;                                                                                \
-        }                                                                                          \
         if (t->sw == 1) spread_##NAME##_rows(t, 1, dx, as, bs, rs, (real)p);                       \
         else spread_##NAME##_rows(t, t->sw, dx, as, bs, rs, (real)p);                              \
+    }                                                                                              \
+    static void spread_##NAME(const tg__tile *t, void *dx, const double *a, const double *b,       \
+                              double p)                                                            \
+    {                                                                                              \
+        if (t->w != 1) {                                                                           \
+            spread_##NAME##_tile(t, dx, a, b, p);                                                  \
+            return;                                                                                \
+        }                                                                                          \
+        const real a1 = (real)*a, b1 = b ? (real)*b : 0, r1 = b ? (real)(*b - (double)b1) : 0;     \
+        if (a1 == 0) return;                                                                       \
+        if (t->sn == 1) spread_##NAME##_row(t->n, t->x, dx, 1, a1, b1, r1, (real)p);               \
+        else if (t->sn == 0)                                                                       \
+            spread_##NAME##_row(t->n > 0, t->x, dx, 1, a1 * (real)t->n, b1, r1, (real)p);          \
+        else spread_##NAME##_row(t->n, t->x, dx, t->sn, a1, b1, r1, (real)p);                      \
     }
 
 SPREAD(plain, a)
