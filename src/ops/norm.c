@@ -139,13 +139,15 @@ static tg_code parameter_end(const tg__call *c, int i, const double *v, int64_t 
     const tg__array dx = { &s, tg__scratch(c, (size_t)s.n * tg__type_size(s.type)) };
     if (!sum || !dx.p) return TG_ERROR_MEMORY;
     const tg__reduce_kernels *const k = &tg__kernels_for(TG_F64)->reduce;
-    for (int64_t j = 0; j < s.n; j++) {
-        tg__sums t;
-        t.total[0] = t.rest[0] = 0;
-        k->sum(&(const tg__tile){ 1, n, v + j * n, 0, 1 }, NULL, 0, &t);
-        k->sum(&(const tg__tile){ 1, n, v + all + j * n, 0, 1 }, NULL, 0, &t);
-        sum[j] = t.total[0] + t.rest[0];
-        if (isnan(sum[j])) sum[j] = t.total[0];
+    for (int64_t j = 0; j < s.n; j += TG__TILE) {
+        const int64_t w = s.n - j < TG__TILE ? s.n - j : TG__TILE;
+        tg__sums t = { { 0 }, { 0 } };
+        k->sum(&(const tg__tile){ w, n, v + j * n, n, 1 }, NULL, 0, &t);
+        k->sum(&(const tg__tile){ w, n, v + all + j * n, n, 1 }, NULL, 0, &t);
+        for (int64_t i = 0; i < w; i++) {
+            sum[j + i] = t.total[i] + t.rest[i];
+            if (isnan(sum[j + i])) sum[j + i] = t.total[i];
+        }
     }
     c->k->reduce.store(s.n, dx.p, sum);
     tg__add(c->k, c->dx[i], dx);
