@@ -103,56 +103,74 @@ static const char *const reduction_names[REDUCTIONS] = {
     [SOFTMAX] = "softmax", [LOG_SOFTMAX] = "log_softmax",
 };
 
-static void reduction_work(int way, void *user)
+/* What the tape hands to the rules: prepared once for a size, outside of what is measured. */
+typedef struct reduction {
+    row r; /* first: reduction_work takes it as print_row does */
+    tg__shape shape, result;
+    tg__array x, dx;
+    tg__call c;
+    char message[100];
+} reduction;
+
+static void prepare(reduction *p)
 {
     static tg__memory memory;
     static tg__arena scratch;
-    const row *r = user;
-    const arrays *a = r->a;
-    const plain_reduce *plain =
+    const row *const r = &p->r;
+    const tg__op *const op = tg__ops[r->code];
+    if (!scratch.memory) tg__arena_init(&scratch, &memory);
+    p->shape = (tg__shape){ .type = r->a->type, .rank = 1, .dim = { r->n } };
+    tg__shape_finish(&p->shape);
+    p->result = p->shape;
+    p->x = (tg__array){ &p->shape, r->a->x[0] };
+    p->dx = (tg__array){ &p->shape, r->a->dx };
+    p->c = (tg__call){ .op = op,
+                       .code = r->code,
+                       .k = r->k,
+                       .attributes = op->attributes->defaults,
+                       .n = 1,
+                       .x = &p->x,
+                       .scratch = &scratch,
+                       .message = p->message,
+                       .message_size = sizeof p->message };
+    op->shape(&p->c, &p->result);
+    tg__shape_finish(&p->result);
+    p->c.y = (tg__array){ &p->result, r->a->y };
+    p->c.g = r->a->g;
+    p->c.dx = &p->dx;
+}
+
+static void reduction_work(int way, void *user)
+{
+    reduction *const p = user;
+    const row *const r = &p->r;
+    const arrays *const a = r->a;
+    const plain_reduce *const plain =
         (a->type == TG_F32 ? plain_reductions_f32 : plain_reductions_f64) + r->reduction;
     if (way) {
         if (r->operand < 0) plain->forward(r->n, a->y, a->x[0]);
         else plain->backward(r->n, a->g, a->y, a->x[0], a->dx);
         return;
     }
-    const tg__op *op = tg__ops[r->code];
-    char message[100];
-    tg__shape shape = { .type = a->type, .rank = 1, .dim = { r->n } }, result = shape;
-    tg__shape_finish(&shape);
-    if (!scratch.memory) tg__arena_init(&scratch, &memory);
-    scratch.used = 0;
-    const tg__array x = { &shape, a->x[0] }, dx = { &shape, a->dx };
-    tg__call c = { .op = op,
-                   .code = r->code,
-                   .k = r->k,
-                   .attributes = op->attributes->defaults,
-                   .n = 1,
-                   .x = &x,
-                   .scratch = &scratch,
-                   .message = message,
-                   .message_size = sizeof message };
-    op->shape(&c, &result);
-    tg__shape_finish(&result);
-    c.y = (tg__array){ &result, a->y };
-    c.g = a->g;
-    c.dx = &dx;
-    if ((r->operand < 0 ? op->forward(&c) : op->backward(&c)) != TG_OK) exit(1);
+    if (p->shape.n != r->n) prepare(p);
+    p->c.scratch->used = 0;
+    if ((r->operand < 0 ? p->c.op->forward(&p->c) : p->c.op->backward(&p->c)) != TG_OK) exit(1);
 }
 
-static void reduction_rows(const arrays *a, const tg__kernels *k, plain_reduction reduction)
+static void reduction_rows(const arrays *a, const tg__kernels *k, plain_reduction which)
 {
-    row r = { .a = a,
-              .k = k,
-              .code = tg__find(reduction_names[reduction]),
-              .operand = -1,
-              .reduction = reduction };
+    reduction p = { .r = { .a = a,
+                           .k = k,
+                           .code = tg__find(reduction_names[which]),
+                           .operand = -1,
+                           .reduction = which,
+                           .n = sizes[SIZES - 1] } };
     draw(a->type, a->x[0], -2, 2);
-    print_row(reduction_names[reduction], &r, reduction_work);
-    reduction_work(0, &r);
-    r.operand = 0;
+    print_row(reduction_names[which], &p.r, reduction_work);
+    reduction_work(0, &p);
+    p.r.operand = 0;
     memset(a->dx, 0, (size_t)sizes[SIZES - 1] * tg__type_size(a->type));
-    print_row("  gradient", &r, reduction_work);
+    print_row("  gradient", &p.r, reduction_work);
 }
 
 /* ---- the table ------------------------------------------------------------------------------- */
