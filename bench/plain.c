@@ -26,7 +26,6 @@ typedef double real;
 #undef softplus
 #undef logaddexp
 #undef xlogy
-#undef where
 #undef TIMES
 #undef PICK
 #define cos(x) M(cos)(x)
@@ -43,7 +42,6 @@ typedef double real;
 #define softplus(x) plain_softplus(x)
 #define logaddexp(a, b) (((a) > (b) ? (a) : (b)) + M(log1p)(M(exp)(-M(fabs)((a) - (b)))))
 #define xlogy(a, b) ((a) == 0 ? 0 : (a)*M(log)(b))
-#define where(condition, yes, no) ((condition) ? (real)(yes) : (real)(no))
 
 /* A zero gradient adds nothing, as the operations promise. */
 #define TIMES(g, d) ((g) == 0 ? 0 : (g) * (real)(d))

@@ -18,9 +18,7 @@
 #define M(name) name
 #endif
 
-/* Both sides are there before one is chosen: left to themselves compilers make branches of nested choices, and no vectors. */
-M_INLINE real m_where(bool condition, real yes, real no) { return condition ? yes : no; }
-#define where(condition, yes, no) m_where(condition, yes, no)
+#define where(condition, yes, no) ((condition) ? (real)(yes) : (real)(no))
 
 M_INLINE real m_sign(real x) { return (real)(x > 0) - (real)(x < 0) + (x != x ? x : 0); }
 

@@ -3,6 +3,12 @@
    A kernel's loop is over adjacent elements, where the compiler vectorises. Whatever lies otherwise is brought
    before it in pieces. */
 
+/* Both sides are there before one is chosen: left to themselves compilers make branches of nested choices, and no
+   vectors. */
+M_INLINE real m_where(bool condition, real yes, real no) { return condition ? yes : no; }
+#undef where
+#define where(condition, yes, no) m_where(condition, yes, no)
+
 #define LOOP(...) for (int64_t i = 0; i < n; i++) { __VA_ARGS__ }
 
 enum { MAP_OPERANDS = 3, PIECE = 256 };
