@@ -99,7 +99,7 @@ M_INLINE m_pair m_log_whole(real k, m_pair y)
 M_INLINE real m_log_corners(real x, real y)
 {
     const real outside = x > 0 ? x : x == 0 ? -(real)INFINITY : (real)NAN;
-    return (x > 0) & (x < (real)INFINITY) ? y : outside;
+    return ((x > 0) & (x < (real)INFINITY)) ? y : outside;
 }
 
 M_INLINE real m_log(real x)
