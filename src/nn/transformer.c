@@ -44,7 +44,7 @@ tg_nn *tg_nn_attention_new(int64_t d, int64_t heads, const tg_nn_attention_optio
                                         &(tg_nn_linear_options){ o.weight, bias, o.no_bias });
     tg_nn *const out =
         tg_nn_linear_new(some, some, &(tg_nn_linear_options){ o.weight, bias, o.no_bias });
-    if (qkv) qkv->parameter[0].standard = xavier;
+    if (qkv && qkv->parameters > 0) qkv->parameter[0].standard = xavier;
     tg_nn *const l = tg__nn_around("attention", run_attention, &s, sizeof s,
                                    (tg_nn *[]){ tg_nn_named("qkv", qkv), tg_nn_named("out", out) },
                                    2);
