@@ -1,7 +1,7 @@
 /* charlm: a small GPT learns to write, character by character, from a text file.
 
-   Characters (bytes) become vectors, places are added, then come blocks of causal self-attention and of
-   a two-layer network, each normalized before (Radford et al. 2019). The loss is -log of the
+   Characters (bytes) become vectors, places are added, then come blocks of causal self-attention
+   and of a two-layer network, each normalized before (Radford et al. 2019). The loss is -log of the
    probability that the model gives the next character, averaged.
 
    The last tenth of the text is held out. A model that only knows how often one character follows
@@ -39,11 +39,13 @@ static const struct argp_option options[] = {
     { "context", 'c', "N", 0, "Characters that the model sees (default 64)", 0 },
     { "batch", 'b', "N", 0, "Pieces of text in a step (default 16)", 0 },
     { "steps", 'n', "N", 0, "Steps of training (default 1500)", 0 },
-    { "rate", 'r', "RATE", 0, "Highest learning rate of AdamW; it falls to a tenth (default 0.006)", 0 },
+    { "rate", 'r', "RATE", 0, "Highest learning rate of AdamW; it falls to a tenth (default 0.006)",
+      0 },
     { "dropout", 'p', "P", 0, "Share of numbers dropped in training (default 0.1)", 0 },
     { "every", 'e', "N", 0, "Steps from one report to the next (default 100)", 0 },
     { "sample", 'w', "N", 0, "Characters to write at the end (default 400)", 0 },
-    { "temperature", 't', "T", 0, "Of the sample: below 1 it is bolder, above 1 wilder (default 0.8)", 0 },
+    { "temperature", 't', "T", 0,
+      "Of the sample: below 1 it is bolder, above 1 wilder (default 0.8)", 0 },
     { "save", 'S', "FILE", 0, "Save a checkpoint there with every report, and at the end", 0 },
     { "resume", 'R', "FILE", 0, "Go on from this checkpoint", 0 },
     { "seed", 's', "SEED", 0, "Of first weights, pieces and sample (default 1)", 0 },
@@ -82,8 +84,9 @@ static const struct argp command_line = {
     .options = options,
     .parser = parse,
     .args_doc = "[TEXT]",
-    .doc = "Learns to continue a text, character by character. TEXT is a file (default: the GPL, as "
-           "every Debian machine has it).",
+    .doc =
+        "Learns to continue a text, character by character. TEXT is a file (default: the GPL, as "
+        "every Debian machine has it).",
 };
 
 /* ---- text ------------------------------------------------------------------------------------ */
@@ -91,10 +94,10 @@ static const struct argp command_line = {
 enum { BYTES = 256 };
 
 typedef struct corpus {
-    int n, train;        /* characters; of them to train on */
-    int characters;      /* different ones */
-    int *x;              /* (n), each from 0 to characters - 1 */
-    char letter[BYTES];  /* what they stand for */
+    int n, train;       /* characters; of them to train on */
+    int characters;     /* different ones */
+    int *x;             /* (n), each from 0 to characters - 1 */
+    char letter[BYTES]; /* what they stand for */
 } corpus;
 
 static corpus corpus_new(const char *path)
@@ -106,7 +109,8 @@ static corpus corpus_new(const char *path)
     }
     if (fseek(f, 0, SEEK_END) != 0) fail("%s: it is no file", path);
     const long size = ftell(f);
-    if (size < 1000 || size > 1 << 28) fail("%s: %ld characters: 1000 to 2^28 are wanted", path, size);
+    if (size < 1000 || size > 1 << 28)
+        fail("%s: %ld characters: 1000 to 2^28 are wanted", path, size);
     rewind(f);
     corpus c = { .n = (int)size, .train = (int)(size - size / 10) };
     unsigned char *const text = allocate((size_t)size, 1);
@@ -136,7 +140,9 @@ static int held_out_windows(const settings *s, const corpus *c)
 static double bigram_loss(const settings *s, const corpus *c, double alpha)
 {
     const int k = c->characters, end = c->train + held_out_windows(s, c) * s->context;
-    double *const pair = allocate((size_t)k * (size_t)k, sizeof *pair), *const single = allocate((size_t)k, sizeof *single);
+    double *const pair = allocate((size_t)k * (size_t)k, sizeof *pair), *const single = allocate(
+                                                                            (size_t)k,
+                                                                            sizeof *single);
     for (int i = 1; i < c->train; i++) {
         pair[c->x[i - 1] * k + c->x[i]]++;
         single[c->x[i - 1]]++;
@@ -152,7 +158,8 @@ static double bigram_loss(const settings *s, const corpus *c, double alpha)
     return loss;
 }
 
-/* With the smoothing that is best for it on the held-out text itself: nobody can call that unfair. */
+/* With the smoothing that is best for it on the held-out text itself: nobody can call that unfair.
+   */
 static double best_bigram_loss(const settings *s, const corpus *c)
 {
     double best = INFINITY;
@@ -168,17 +175,18 @@ static tg_nn *gpt(const settings *s, const corpus *c)
     tg_nn *block[16];
     for (int i = 0; i < s->layers; i++)
         block[i] = tg_nn_transformer(s->width, s->heads, .causal = true, .dropout = s->dropout);
-    return tg_nn_sequential(tg_nn_named("characters", tg_nn_embedding(c->characters, s->width,
-                                        .weight = { .scheme = TG_INIT_NORMAL, .b = 0.02 })),
-                            tg_nn_named("places", tg_nn_position(s->context, s->width)),
-                            tg_nn_dropout(s->dropout),
-                            tg_nn_named("blocks", tg_nn_sequential_new(block, s->layers)),
-                            tg_nn_layer_norm(s->width),
-                            tg_nn_named("scores", tg_nn_linear(s->width, c->characters)));
+    return tg_nn_sequential(
+        tg_nn_named("characters",
+                    tg_nn_embedding(c->characters, s->width,
+                                    .weight = { .scheme = TG_INIT_NORMAL, .b = 0.02 })),
+        tg_nn_named("places", tg_nn_position(s->context, s->width)), tg_nn_dropout(s->dropout),
+        tg_nn_named("blocks", tg_nn_sequential_new(block, s->layers)), tg_nn_layer_norm(s->width),
+        tg_nn_named("scores", tg_nn_linear(s->width, c->characters)));
 }
 
 /* The mean loss of n pieces of text of the context's length; next are their characters, one on. */
-static Value loss_of(const settings *s, tg_nn *net, tg_tape *t, const int *text, const int *next, int n)
+static Value loss_of(const settings *s, tg_nn *net, tg_tape *t, const int *text, const int *next,
+                     int n)
 {
     const Value scores = tg_nn_forward(net, index(t, text, n, s->context));
     const int64_t rows = (int64_t)n * s->context;
@@ -194,7 +202,7 @@ typedef struct training {
     tg_mark start;
     tg_nn *net;
     tg_optimizer *o;
-    int *text, *next; /* (batch, context) */
+    int *text, *next;   /* (batch, context) */
     double schedule[2]; /* steps and rate: resuming takes the same */
     tg_checkpoint_numbers numbers[1];
     tg_checkpoint saved; /* .batch is the next step */
@@ -239,8 +247,10 @@ static training training_new(const settings *s, const corpus *c)
 {
     training r = { .s = s, .c = c, .t = tg_tape_new(&(tg_tape_options){ .type = TG_F32 }) };
     r.net = gpt(s, c);
-    const tg_nn_options start = { .seed = s->seed, .weight = { .scheme = TG_INIT_NORMAL, .b = 0.02 },
-                                  .bias = { .scheme = TG_INIT_ZEROS }, .name = "gpt" };
+    const tg_nn_options start = { .seed = s->seed,
+                                  .weight = { .scheme = TG_INIT_NORMAL, .b = 0.02 },
+                                  .bias = { .scheme = TG_INIT_ZEROS },
+                                  .name = "gpt" };
     if (!r.t) exit(EXIT_FAILURE);
     if (!tg_nn_build(r.net, r.t, &start)) fail("%s", tg_nn_status(r.net)->message);
     r.o = tg_adamw_new(tg_nn_parameters(r.net), tg_nn_count(r.net),
@@ -258,8 +268,9 @@ static training training_new(const settings *s, const corpus *c)
 static void attach(training *r)
 {
     r->numbers[0] = (tg_checkpoint_numbers){ "schedule", r->schedule, 2 };
-    r->saved = (tg_checkpoint){ .net = r->net, .optimizer = r->o, .numbers = r->numbers, .count = 1,
-                                .seed = r->s->seed };
+    r->saved = (tg_checkpoint){
+        .net = r->net, .optimizer = r->o, .numbers = r->numbers, .count = 1, .seed = r->s->seed
+    };
 }
 
 static void training_free(training *r)
@@ -274,14 +285,16 @@ static void training_free(training *r)
 static void save(training *r)
 {
     tg_status status;
-    if (r->s->save && !tg_checkpoint_save(r->s->save, &r->saved, &status)) fail("%s", status.message);
+    if (r->s->save && !tg_checkpoint_save(r->s->save, &r->saved, &status))
+        fail("%s", status.message);
 }
 
 static void resume(training *r)
 {
     tg_status status;
     if (!tg_checkpoint_load(r->s->resume, &r->saved, &status)) fail("%s", status.message);
-    if (r->schedule[0] != r->s->steps || r->schedule[1] != r->s->rate || r->saved.seed != r->s->seed)
+    if (r->schedule[0] != r->s->steps || r->schedule[1] != r->s->rate ||
+        r->saved.seed != r->s->seed)
         fail("%s was begun with --steps %.0f --rate %g --seed %llu", r->s->resume, r->schedule[0],
              r->schedule[1], (unsigned long long)r->saved.seed);
     printf("resumed at step %lld\n", (long long)r->saved.batch);
@@ -321,7 +334,8 @@ static double train(training *r)
     const settings *s = r->s;
     double mean = 0, held_out = held_out_loss(r), spent = 0;
     const int64_t first = r->saved.batch;
-    printf("    step    loss  held-out  ms a step\n%8lld       -  %8.3f\n", (long long)first, held_out);
+    printf("    step    loss  held-out  ms a step\n%8lld       -  %8.3f\n", (long long)first,
+           held_out);
     for (int64_t since = 1; r->saved.batch < s->steps; since++) {
         const double begun = seconds();
         mean += (train_step(r) - mean) / (double)since;
@@ -399,28 +413,39 @@ static void check_writable(const char *path)
 
 int main(int argc, char **argv)
 {
-    settings s = { .text = default_text, .width = 64, .layers = 2, .heads = 4, .context = 64, .batch = 16,
-                   .steps = 1500, .every = 100, .sample = 400, .rate = 0.006, .dropout = 0.1,
-                   .temperature = 0.8, .seed = 1 };
+    settings s = { .text = default_text,
+                   .width = 64,
+                   .layers = 2,
+                   .heads = 4,
+                   .context = 64,
+                   .batch = 16,
+                   .steps = 1500,
+                   .every = 100,
+                   .sample = 400,
+                   .rate = 0.006,
+                   .dropout = 0.1,
+                   .temperature = 0.8,
+                   .seed = 1 };
     argp_parse(&command_line, argc, argv, 0, NULL, &s);
     if (s.width % s.heads) fail("--width %d cannot be divided among --heads %d", s.width, s.heads);
     check_writable(s.save);
     const corpus c = corpus_new(s.text);
-    if (held_out_windows(&s, &c) < 1) fail("%s: too short for a --context of %d", s.text, s.context);
+    if (held_out_windows(&s, &c) < 1)
+        fail("%s: too short for a --context of %d", s.text, s.context);
     const double bigram = best_bigram_loss(&s, &c);
-    printf("%s: %d characters, %d different ones, the last %d held out\n", s.text, c.n, c.characters,
-           c.n - c.train);
+    printf("%s: %d characters, %d different ones, the last %d held out\n", s.text, c.n,
+           c.characters, c.n - c.train);
 
     training r = training_new(&s, &c);
     attach(&r);
     tg_nn_summary(r.net, stdout, index(r.t, r.text, s.batch, s.context));
     tg_release(r.start);
-    check_gradients(&r);
     if (s.resume) resume(&r);
+    check_gradients(&r);
     const double loss = train(&r);
     if (s.sample) write_sample(&r);
-    printf("\nheld-out loss a character: %.3f, the bigram model's %.3f, of all %d alike %.3f\n", loss,
-           bigram, c.characters, log(c.characters));
+    printf("\nheld-out loss a character: %.3f, the bigram model's %.3f, of all %d alike %.3f\n",
+           loss, bigram, c.characters, log(c.characters));
     training_free(&r);
     free(c.x);
     if (s.require && !(loss < bigram)) fail("the bigram model is better");

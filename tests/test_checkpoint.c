@@ -1,5 +1,5 @@
-/* Checkpoints: training that is resumed gives the same bits; a kill at any moment leaves a good file;
-   a file that does not fit changes nothing. */
+/* Checkpoints: training that is resumed gives the same bits; a kill at any moment leaves a good
+   file; a file that does not fit changes nothing. */
 #define _POSIX_C_SOURCE 200809L /* mkdtemp, kill */
 #include <criterion/criterion.h>
 #include <math.h>
@@ -35,7 +35,7 @@ static void end(void)
 
 TestSuite(checkpoint, .init = begin, .fini = end);
 
-/* ---- a training -------------------------------------------------------------------------------- */
+/* ---- a training ------------------------------------------------------------------------------ */
 
 enum { ROWS = 60, EPOCHS = 6 };
 
@@ -75,8 +75,9 @@ static tg_optimizer *lbfgs(const tg_value *p, int n)
 static void start(training *r, tg_type type, maker *make, int64_t hidden)
 {
     *r = (training){ .tape = tg_tape_new(&(tg_tape_options){ .type = type }) };
-    r->net = tg_nn_sequential(tg_nn_linear(2, hidden), tg_nn_batch_norm(hidden),
-                              tg_nn_activation("tanh"), tg_nn_dropout(0.2), tg_nn_linear(hidden, 2));
+    r->net =
+        tg_nn_sequential(tg_nn_linear(2, hidden), tg_nn_batch_norm(hidden),
+                         tg_nn_activation("tanh"), tg_nn_dropout(0.2), tg_nn_linear(hidden, 2));
     cr_assert(tg_nn_build(r->net, r->tape, &(tg_nn_options){ .seed = 3 }));
     r->data = tg_points_moons(&(tg_points){ .each = ROWS / 2, .noise = 0.1 }, NULL);
     r->batches = tg_batches_new(r->data, &(tg_batch_options){ .size = 16, .seed = 5 }, NULL);
@@ -122,13 +123,16 @@ static void train(training *r, int64_t epochs, int64_t batches)
         const tg_batch *const b = tg_batches_next(r->batches);
         double loss;
         if (!b) {
-            tg_set_learning_rate(r->c.optimizer, tg_lr_plateau(&r->plateau, tg_learning_rate(r->c.optimizer), r->best[0]));
+            tg_set_learning_rate(
+                r->c.optimizer,
+                tg_lr_plateau(&r->plateau, tg_learning_rate(r->c.optimizer), r->best[0]));
             r->c.epoch++;
             r->c.batch = 0;
             continue;
         }
         const tg_mark mark = tg_tape_mark(r->tape);
-        step_data d = { r, tg_input(r->tape, b->x, b->n, 2), tg_index(r->tape, b->label, b->n), mark };
+        step_data d = { r, tg_input(r->tape, b->x, b->n, 2), tg_index(r->tape, b->label, b->n),
+                        mark };
         if (tg_steps(r->c.optimizer) >= 0 && r->best[1] < 0) {
             cr_assert(tg_lbfgs_step(r->c.optimizer, evaluate, &d, &loss) != TG_STOPPED);
         } else {
@@ -144,18 +148,20 @@ static void train(training *r, int64_t epochs, int64_t batches)
 static bool equal(const training *a, const training *b)
 {
     bool same = a->c.epoch == b->c.epoch && a->c.batch == b->c.batch && a->c.seed == b->c.seed &&
-                memcmp(a->best, b->best, sizeof a->best) == 0 && a->plateau.waited == b->plateau.waited &&
+                memcmp(a->best, b->best, sizeof a->best) == 0 &&
+                a->plateau.waited == b->plateau.waited &&
                 tg_learning_rate(a->c.optimizer) == tg_learning_rate(b->c.optimizer);
     for (int i = 0; same && i < tg_nn_count(a->net); i++) {
         double x[100], y[100];
         const size_t n = (size_t)tg_size(tg_nn_parameters(a->net)[i]);
-        same = tg_read(tg_nn_parameters(a->net)[i], x, n) && tg_read(tg_nn_parameters(b->net)[i], y, n) &&
-               memcmp(x, y, n * sizeof *x) == 0;
+        same = tg_read(tg_nn_parameters(a->net)[i], x, n) &&
+               tg_read(tg_nn_parameters(b->net)[i], y, n) && memcmp(x, y, n * sizeof *x) == 0;
     }
     const char *name;
     size_t n;
     for (int i = 0; same && tg_nn_state(a->net, i, &name, &n); i++)
-        same = memcmp(tg_nn_state(a->net, i, NULL, NULL), tg_nn_state(b->net, i, NULL, NULL), n * sizeof(double)) == 0;
+        same = memcmp(tg_nn_state(a->net, i, NULL, NULL), tg_nn_state(b->net, i, NULL, NULL),
+                      n * sizeof(double)) == 0;
     for (int i = 0; same && tg_optimizer_state(a->c.optimizer, i, &name, &n); i++)
         same = memcmp(tg_optimizer_state(a->c.optimizer, i, &name, &n),
                       tg_optimizer_state(b->c.optimizer, i, &name, &n), n * sizeof(double)) == 0;
@@ -201,13 +207,14 @@ Test(checkpoint, a_net_alone_can_be_loaded_from_the_checkpoint_of_a_training)
     cr_assert(tg_checkpoint_save(path, &r.c, &status));
     tg_checkpoint c = { .net = other.net };
     cr_expect(tg_checkpoint_load(path, &c, &status), "%s", status.message);
-    cr_expect(c.epoch == 1 && tg_data(tg_nn_parameters(r.net)[0])[3] == tg_data(tg_nn_parameters(other.net)[0])[3]);
+    cr_expect(c.epoch == 1 &&
+              tg_data(tg_nn_parameters(r.net)[0])[3] == tg_data(tg_nn_parameters(other.net)[0])[3]);
     cr_expect(tg_checkpoint_save(path, &c, NULL) && !tg_checkpoint_load(path, &r.c, &status));
     finish(&r);
     finish(&other);
 }
 
-/* ---- kills ------------------------------------------------------------------------------------- */
+/* ---- kills ----------------------------------------------------------------------------------- */
 
 /* Saves for ever; all numbers of a state are those of its epoch. */
 static void save_for_ever(training *r, double *large, size_t n)
@@ -252,13 +259,14 @@ Test(checkpoint, a_kill_at_any_moment_leaves_the_last_good_file)
         moved += r.c.epoch != last;
         last = r.c.epoch;
     }
-    cr_expect(moved > KILLS / 8, "only %d of %d children had saved before they were killed", moved, KILLS);
+    cr_expect(moved > KILLS / 8, "only %d of %d children had saved before they were killed", moved,
+              KILLS);
     remove_rests();
     free(large);
     finish(&r);
 }
 
-/* ---- what does not fit ------------------------------------------------------------------------- */
+/* ---- what does not fit ----------------------------------------------------------------------- */
 
 static void refused(training *r, const char *text, int line)
 {
@@ -266,7 +274,8 @@ static void refused(training *r, const char *text, int line)
     start(&before, tg_tape_type(r->tape), adamw, 6);
     status.message[0] = 0;
     cr_expect(!tg_checkpoint_load(path, &r->c, &status), "line %d: loaded", line);
-    cr_expect(strstr(status.message, text), "line %d: \"%s\" is not \"...%s...\"", line, status.message, text);
+    cr_expect(strstr(status.message, text), "line %d: \"%s\" is not \"...%s...\"", line,
+              status.message, text);
     if (tg_nn_size(before.net) == tg_nn_size(r->net))
         cr_expect(equal(&before, r), "line %d: something has changed", line);
     finish(&before);
@@ -289,7 +298,8 @@ static void write_changed(training *r, const char *leave_out, const char *key, c
     if (add) cr_assert(tg_archive_add(to, add, &(tg_ndarray){ TG_F64, 0, { 0 }, &value }, &status));
     for (size_t i = 0; i < from->notes; i++) {
         const bool this = key && strcmp(key, from->key[i]) == 0;
-        if (!this || note) cr_assert(tg_archive_note(to, from->key[i], this ? note : from->note[i], &status));
+        if (!this || note)
+            cr_assert(tg_archive_note(to, from->key[i], this ? note : from->note[i], &status));
     }
     cr_assert(tg_archive_write(to, path, &status));
     tg_archive_free(from);
@@ -332,7 +342,9 @@ Test(checkpoint, a_file_that_does_not_fit_is_refused_and_changes_nothing)
         { .key = "format", .note = "tapegrad checkpoint 2", .text = "is no checkpoint" },
         { .key = "epoch", .text = "the note \"epoch\" is no number, or missing" },
         { .key = "epoch", .note = "12x", .text = "the note \"epoch\" is no number" },
-        { .key = "batch", .note = "99999999999999999999", .text = "the note \"batch\" is no number" },
+        { .key = "batch",
+          .note = "99999999999999999999",
+          .text = "the note \"batch\" is no number" },
         { .key = "seed", .note = "-1", .text = "the note \"seed\" is no number" },
         { .set = "optimizer.lr", .value = -1, .text = "a learning rate of -1" },
         { .set = "plateau.state", .value = (double)NAN, .text = "of waiting" },
@@ -357,7 +369,8 @@ Test(checkpoint, a_file_that_does_not_fit_is_refused_and_changes_nothing)
     finish(&single);
 }
 
-/* Every byte of a file turned, and the file cut off at every length: loaded or refused, never worse. */
+/* Every byte of a file turned, and the file cut off at every length: loaded or refused, never
+   worse. */
 Test(checkpoint, a_damaged_file_is_refused_or_harmless)
 {
     training r;
@@ -374,7 +387,8 @@ Test(checkpoint, a_damaged_file_is_refused_or_harmless)
         copy[i] ^= 0x15;
         for (int cut = 0; cut < 2; cut++) {
             f = fopen(path, "wb");
-            cr_assert(fwrite(cut ? bytes : copy, 1, cut ? i : n, f) == (cut ? i : n) && fclose(f) == 0);
+            cr_assert(fwrite(cut ? bytes : copy, 1, cut ? i : n, f) == (cut ? i : n) &&
+                      fclose(f) == 0);
             const bool loaded = tg_checkpoint_load(path, &r.c, &status);
             cr_expect(!cut || !loaded, "cut off at %zu", i);
             refusals += !loaded;
@@ -395,29 +409,38 @@ Test(checkpoint, wrong_uses_are_errors)
     cr_expect(!tg_checkpoint_save(path, &c, &status) && strstr(status.message, "are NULL"));
     cr_expect(!tg_checkpoint_load(path, &c, NULL));
     c.numbers = &(tg_checkpoint_numbers){ NULL, r.best, 2 };
-    cr_expect(!tg_checkpoint_save(path, &c, &status) && strstr(status.message, "numbers 0 have no name"));
+    cr_expect(!tg_checkpoint_save(path, &c, &status) &&
+              strstr(status.message, "numbers 0 have no name"));
     c = r.c;
-    cr_expect(!tg_checkpoint_save("a.npz", &c, &status) && strstr(status.message, "a checkpoint is no .npz"));
-    cr_expect(!tg_checkpoint_save("/nowhere/a", &c, &status) && strstr(status.message, "/nowhere/a"));
+    cr_expect(!tg_checkpoint_save("a.npz", &c, &status) &&
+              strstr(status.message, "a checkpoint is no .npz"));
+    cr_expect(!tg_checkpoint_save("/nowhere/a", &c, &status) &&
+              strstr(status.message, "/nowhere/a"));
     c.net = tg_nn_layer(r.net, 0);
-    cr_expect(!tg_checkpoint_save(path, &c, &status) && strstr(status.message, "net.0 is a part of a net"));
+    cr_expect(!tg_checkpoint_save(path, &c, &status) &&
+              strstr(status.message, "net.0 is a part of a net"));
     tg_nn *const bare = tg_nn_linear(1, 1), *const odd = tg_nn_linear(1, 1);
     c.net = bare;
-    cr_expect(!tg_checkpoint_save(path, &c, &status) && strstr(status.message, "the net is not built"));
+    cr_expect(!tg_checkpoint_save(path, &c, &status) &&
+              strstr(status.message, "the net is not built"));
     cr_assert(tg_nn_build(odd, r.tape, &(tg_nn_options){ .name = "optimizer" }));
     c.net = odd;
-    cr_expect(!tg_checkpoint_save(path, &c, &status) && strstr(status.message, "a net of this name"));
+    cr_expect(!tg_checkpoint_save(path, &c, &status) &&
+              strstr(status.message, "a net of this name"));
     const tg_value bound[] = { tg_neg(tg_ones(r.tape, 1, 1)), tg_ones(r.tape, 1) };
     cr_assert(tg_nn_bind(bare, bound, 2));
     c = (tg_checkpoint){ .net = bare };
     cr_assert(tg_checkpoint_save(path, &c, &status), "%s", status.message);
-    cr_expect(!tg_checkpoint_load(path, &c, &status) && strstr(status.message, "net.weight cannot be written"));
-    cr_expect(!tg_checkpoint_save(path, &r.c, &status) && strstr(status.message, "the tape has an error"));
+    cr_expect(!tg_checkpoint_load(path, &c, &status) &&
+              strstr(status.message, "net.weight cannot be written"));
+    cr_expect(!tg_checkpoint_save(path, &r.c, &status) &&
+              strstr(status.message, "the tape has an error"));
     tg_error_clear(r.tape);
     tg_nn_free(bare);
     tg_nn_free(odd);
     tg_set_learning_rate(r.c.optimizer, -1);
-    cr_expect(!tg_checkpoint_save(path, &r.c, &status) && strstr(status.message, "the optimiser has an error: lr is -1"));
+    cr_expect(!tg_checkpoint_save(path, &r.c, &status) &&
+              strstr(status.message, "the optimiser has an error: lr is -1"));
     tg_optimizer_free(r.c.optimizer);
     r.c.optimizer = NULL;
     tg_reset(r.tape);

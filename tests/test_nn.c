@@ -1,5 +1,5 @@
-/* Networks: each layer against plain expressions and against differences, start values, names, modes,
-   errors. */
+/* Networks: each layer against plain expressions and against differences, start values, names,
+   modes, errors. */
 #define _POSIX_C_SOURCE 200809L /* fmemopen */
 #include <criterion/criterion.h>
 #include <math.h>
@@ -20,8 +20,8 @@ TestSuite(nn, .init = quiet);
 #define NEAR(GOT, WANT)                                                                            \
     do {                                                                                           \
         const double got_ = (GOT), want_ = (WANT);                                                 \
-        cr_expect(fabs(got_ - want_) <= 1e-12 * fmax(1, fabs(want_)), "line %d: %s is %.17g, not %.17g", \
-                  __LINE__, #GOT, got_, want_);                                                    \
+        cr_expect(fabs(got_ - want_) <= 1e-12 * fmax(1, fabs(want_)),                              \
+                  "line %d: %s is %.17g, not %.17g", __LINE__, #GOT, got_, want_);                 \
     } while (0)
 
 static bool built(tg_nn *net, tg_tape *t)
@@ -43,8 +43,8 @@ static void same(tg_value got, tg_value want, int line)
     for (int i = 0; i < tg_rank(got); i++) cr_expect(tg_dim(got, i) == tg_dim(want, i));
     cr_assert(tg_read(got, a, (size_t)n) && tg_read(want, b, (size_t)n));
     for (int64_t i = 0; i < n; i++)
-        cr_expect(fabs(a[i] - b[i]) <= 1e-13 * fmax(1, fabs(b[i])), "line %d: element %lld is %.17g, not %.17g",
-                  line, (long long)i, a[i], b[i]);
+        cr_expect(fabs(a[i] - b[i]) <= 1e-13 * fmax(1, fabs(b[i])),
+                  "line %d: element %lld is %.17g, not %.17g", line, (long long)i, a[i], b[i]);
 }
 #define SAME(GOT, WANT) same((GOT), (WANT), __LINE__)
 
@@ -53,7 +53,8 @@ static tg_value noise(tg_tape *t, uint64_t seed, int rank, const int64_t *shape)
     return tg_normal_new(t, seed, 0, 1, rank, shape, NULL);
 }
 #define NOISE(t, seed, ...)                                                                        \
-    noise(t, seed, (int)(sizeof((int64_t[]){ __VA_ARGS__ }) / sizeof(int64_t)), (int64_t[]){ __VA_ARGS__ })
+    noise(t, seed, (int)(sizeof((int64_t[]){ __VA_ARGS__ }) / sizeof(int64_t)),                    \
+          (int64_t[]){ __VA_ARGS__ })
 
 /* The i-th parameter. */
 static tg_value P(const tg_nn *net, int i)
@@ -70,13 +71,13 @@ static void stir(const tg_nn *net)
     }
 }
 
-/* ---- layers against plain expressions --------------------------------------------------------- */
+/* ---- layers against plain expressions -------------------------------------------------------- */
 
 Test(nn, linear_embedding_and_position_are_what_they_say)
 {
     tg_tape *t = tg_tape_new(NULL);
-    tg_nn *net = tg_nn_sequential(tg_nn_embedding(5, 4), tg_nn_position(6, 4),
-                                  tg_nn_linear(4, 3), tg_nn_linear(3, 2, .no_bias = true));
+    tg_nn *net = tg_nn_sequential(tg_nn_embedding(5, 4), tg_nn_position(6, 4), tg_nn_linear(4, 3),
+                                  tg_nn_linear(3, 2, .no_bias = true));
     if (!built(net, t)) return;
     const int label[] = { 0, 4, 2, 2, 1, 0 };
     const tg_value x = tg_index(t, label, 2, 3);
@@ -152,15 +153,17 @@ Test(nn, an_lstm_and_a_gru_follow_their_equations)
     tg_value h = tg_zeros(t, 4, 2), c = h, k = h, hs[5], ks[5];
     for (int i = 0; i < 5; i++) {
         const tg_value xi = tg_select(x, .axis = 1, .index = i);
-        const tg_value z = tg_add(tg_linear(xi, P(lstm, 0), P(lstm, 1)),
-                                  tg_linear(h, P(lstm, 2), P(lstm, 3)));
+        const tg_value z =
+            tg_add(tg_linear(xi, P(lstm, 0), P(lstm, 1)), tg_linear(h, P(lstm, 2), P(lstm, 3)));
         c = tg_add(tg_mul(tg_sigmoid(tg_slice(z, .axis = 1, .start = 2, .stop = 4)), c),
                    tg_mul(tg_sigmoid(tg_slice(z, .axis = 1, .stop = 2)),
                           tg_tanh(tg_slice(z, .axis = 1, .start = 4, .stop = 6))));
         hs[i] = h = tg_mul(tg_sigmoid(tg_slice(z, .axis = 1, .start = 6)), tg_tanh(c));
-        const tg_value a = tg_linear(xi, P(gru, 0), P(gru, 1)), b = tg_linear(k, P(gru, 2), P(gru, 3));
+        const tg_value a = tg_linear(xi, P(gru, 0), P(gru, 1)),
+                       b = tg_linear(k, P(gru, 2), P(gru, 3));
         const tg_value rz = tg_sigmoid(tg_slice(tg_add(a, b), .axis = 1, .stop = 4));
-        const tg_value r = tg_slice(rz, .axis = 1, .stop = 2), u = tg_slice(rz, .axis = 1, .start = 2);
+        const tg_value r = tg_slice(rz, .axis = 1, .stop = 2),
+                       u = tg_slice(rz, .axis = 1, .start = 2);
         const tg_value n = tg_tanh(tg_add(tg_slice(a, .axis = 1, .start = 4),
                                           tg_mul(r, tg_slice(b, .axis = 1, .start = 4))));
         ks[i] = k = tg_add(tg_mul(tg_sub(1, u), n), tg_mul(u, k));
@@ -200,7 +203,8 @@ static tg_value heads_by_hand(const tg_nn *net, tg_value x, int heads, int d)
         const tg_value seen = tg_tril(tg_ones(x.tape, tg_dim(x, 1), tg_dim(x, 1)));
         part[i] = tg_matmul(tg_softmax(tg_where(tg_gt(seen, 0), scores, -1e9)), v);
     }
-    return tg_linear((tg_cat)(part, heads, &(tg_axis_attributes){ .axis = -1 }), P(net, 2), P(net, 3));
+    return tg_linear((tg_cat)(part, heads, &(tg_axis_attributes){ .axis = -1 }), P(net, 2),
+                     P(net, 3));
 }
 
 Test(nn, attention_and_a_transformer_block_are_their_formulas)
@@ -214,7 +218,8 @@ Test(nn, attention_and_a_transformer_block_are_their_formulas)
     SAME(tg_nn_forward(look, x), heads_by_hand(look, x, 3, 6));
     tg_nn *const heads = tg_nn_find(block, "net.attention.heads");
     const tg_value a = tg_add(x, tg_nn_forward(heads, tg_layer_norm(x, P(block, 0), P(block, 1))));
-    const tg_value h = tg_gelu(tg_linear(tg_layer_norm(a, P(block, 6), P(block, 7)), P(block, 8), P(block, 9)));
+    const tg_value h =
+        tg_gelu(tg_linear(tg_layer_norm(a, P(block, 6), P(block, 7)), P(block, 8), P(block, 9)));
     SAME(tg_nn_forward(block, x), tg_add(a, tg_linear(h, P(block, 10), P(block, 11))));
     cr_expect(strcmp(tg_nn_name(block, 2), "net.attention.heads.qkv.weight") == 0);
     cr_expect(tg_dim(P(block, 8), 0) == 24);
@@ -256,7 +261,7 @@ Test(nn, residuals_and_layers_of_your_own_record_what_they_say)
     tg_tape_free(t);
 }
 
-/* ---- gradients of every layer ------------------------------------------------------------------ */
+/* ---- gradients of every layer ---------------------------------------------------------------- */
 
 typedef struct data {
     int rank;
@@ -286,13 +291,15 @@ static void gradients_agree(tg_nn *net, data d, int line)
         const bool right = tg_nn_gradcheck(net, weighted, &d, NULL, &report);
         cr_expect(right && report.checked > 0, "line %d: %s", line, report.message);
         cr_expect(tg_nn_forward(net, d.index ? tg_index(t, (const int[]){ 1 }, 1, 1)
-                                             : tg_normal_new(t, 5, 0, 1, d.rank, d.shape, NULL)).generation,
+                                             : tg_normal_new(t, 5, 0, 1, d.rank, d.shape, NULL))
+                      .generation,
                   "line %d: the parameters are its own again", line);
     }
     tg_nn_free(net);
     tg_tape_free(t);
 }
-#define AGREE(net, axes, ...) gradients_agree(net, (data){ .rank = axes, .shape = __VA_ARGS__ }, __LINE__)
+#define AGREE(net, axes, ...)                                                                      \
+    gradients_agree(net, (data){ .rank = axes, .shape = __VA_ARGS__ }, __LINE__)
 
 Test(nn, gradients_of_every_layer_agree_with_differences)
 {
@@ -301,22 +308,27 @@ Test(nn, gradients_of_every_layer_agree_with_differences)
     AGREE(tg_nn_conv1d(2, 2, 2), 3, { 2, 2, 4 });
     AGREE(tg_nn_sequential(tg_nn_conv2d(1, 2, 2), tg_nn_max_pool2d(2), tg_nn_conv2d(2, 1, 1)), 4,
           { 2, 1, 5, 5 });
-    AGREE(tg_nn_sequential(tg_nn_conv2d(1, 2, 2, .no_bias = true), tg_nn_avg_pool2d(2), tg_nn_flatten()), 4,
-          { 2, 1, 5, 5 });
-    AGREE(tg_nn_sequential(tg_nn_linear(4, 4), tg_nn_reshape(2, 2), tg_nn_activation("tanh")), 2, { 3, 4 });
+    AGREE(tg_nn_sequential(tg_nn_conv2d(1, 2, 2, .no_bias = true), tg_nn_avg_pool2d(2),
+                           tg_nn_flatten()),
+          4, { 2, 1, 5, 5 });
+    AGREE(tg_nn_sequential(tg_nn_linear(4, 4), tg_nn_reshape(2, 2), tg_nn_activation("tanh")), 2,
+          { 3, 4 });
     AGREE(tg_nn_sequential(tg_nn_linear(4, 4), tg_nn_batch_norm(4)), 2, { 5, 4 });
     AGREE(tg_nn_sequential(tg_nn_linear(4, 4), tg_nn_layer_norm(4)), 2, { 3, 4 });
     AGREE(tg_nn_sequential(tg_nn_linear(4, 4), tg_nn_rms_norm(4)), 2, { 3, 4 });
     AGREE(tg_nn_sequential(tg_nn_linear(4, 4), tg_nn_group_norm(2, 4)), 2, { 3, 4 });
-    AGREE(tg_nn_sequential(tg_nn_linear(4, 6), tg_nn_dropout(0.5), tg_nn_linear(6, 2)), 2, { 3, 4 });
-    AGREE(tg_nn_sequential(tg_nn_embedding(4, 3), tg_nn_position(3, 3)), 2, { 2, 3 }, .index = true);
+    AGREE(tg_nn_sequential(tg_nn_linear(4, 6), tg_nn_dropout(0.5), tg_nn_linear(6, 2)), 2,
+          { 3, 4 });
+    AGREE(tg_nn_sequential(tg_nn_embedding(4, 3), tg_nn_position(3, 3)), 2, { 2, 3 },
+          .index = true);
     AGREE(tg_nn_lstm(2, 3), 3, { 2, 3, 2 });
     AGREE(tg_nn_lstm(2, 2, .no_bias = true, .last = true), 3, { 2, 3, 2 });
     AGREE(tg_nn_gru(2, 3), 3, { 2, 3, 2 });
     AGREE(tg_nn_attention(4, 2), 3, { 2, 3, 4 });
     AGREE(tg_nn_attention(4, 4, .no_bias = true, .causal = true), 3, { 1, 3, 4 });
-    AGREE(tg_nn_transformer(4, 2, .hidden = 3, .causal = true, .dropout = 0.2, .activation = "tanh"), 3,
-          { 1, 3, 4 });
+    AGREE(
+        tg_nn_transformer(4, 2, .hidden = 3, .causal = true, .dropout = 0.2, .activation = "tanh"),
+        3, { 1, 3, 4 });
     AGREE(tg_nn_residual(tg_nn_linear(3, 3)), 2, { 2, 3 });
     int user = 5;
     AGREE(new_scaled(&user), 2, { 2, 3 });
@@ -349,7 +361,7 @@ Test(nn, the_gradient_check_of_a_net_can_fail)
     tg_tape_free(t);
 }
 
-/* ---- start values ------------------------------------------------------------------------------ */
+/* ---- start values ---------------------------------------------------------------------------- */
 
 static void moments(tg_value v, double *mean, double *std, double *most)
 {
@@ -363,7 +375,8 @@ static void moments(tg_value v, double *mean, double *std, double *most)
     free(x);
 }
 
-/* 60000 draws: the mean of them is within 5 of its deviations, std / 245; the deviation within 2 %. */
+/* 60000 draws: the mean of them is within 5 of its deviations, std / 245; the deviation within 2 %.
+   */
 static void starts(tg_nn_init init, double mean, double std, double most, int line)
 {
     tg_tape *t = tg_tape_new(NULL);
@@ -371,8 +384,10 @@ static void starts(tg_nn_init init, double mean, double std, double most, int li
     if (!built(net, t)) return;
     double got[3];
     moments(P(net, 0), &got[0], &got[1], &got[2]);
-    cr_expect(fabs(got[0] - mean) <= 5 * std / 245 + 1e-11, "line %d: mean %g, not %g", line, got[0], mean);
-    cr_expect(fabs(got[1] - std) <= 0.02 * std + 1e-11, "line %d: deviation %g, not %g", line, got[1], std);
+    cr_expect(fabs(got[0] - mean) <= 5 * std / 245 + 1e-11, "line %d: mean %g, not %g", line,
+              got[0], mean);
+    cr_expect(fabs(got[1] - std) <= 0.02 * std + 1e-11, "line %d: deviation %g, not %g", line,
+              got[1], std);
     cr_expect(got[2] <= most && (most > 1e9 || got[2] >= 0.99 * most), "line %d: %g", line, got[2]);
     tg_nn_free(net);
     tg_tape_free(t);
@@ -400,25 +415,30 @@ Test(nn, every_layer_starts_as_its_description_says)
 {
     tg_tape *t = tg_tape_new(NULL);
     tg_nn *net = tg_nn_sequential(tg_nn_conv2d(8, 50, 5, .groups = 2), tg_nn_embedding(100, 60),
-                                  tg_nn_position(100, 60), tg_nn_lstm(30, 25), tg_nn_attention(60, 2),
-                                  tg_nn_layer_norm(3));
+                                  tg_nn_position(100, 60), tg_nn_lstm(30, 25),
+                                  tg_nn_attention(60, 2), tg_nn_layer_norm(3));
     if (!built(net, t)) return;
     const struct {
         const char *name;
         double std;
-    } wanted[] = { { "net.0.weight", 1 / sqrt(300) },       { "net.0.bias", 1 / sqrt(300) },
-                   { "net.1.weight", 1 },                   { "net.2.weight", 0.02 },
-                   { "net.3.weight_x", 1 / sqrt(75) },      { "net.3.weight_h", 1 / sqrt(75) },
-                   { "net.3.bias_h", 1 / sqrt(75) },        { "net.4.qkv.weight", sqrt(2 / 240.0) },
-                   { "net.4.out.weight", 1 / sqrt(180) },   { "net.4.qkv.bias", 0 },
+    } wanted[] = { { "net.0.weight", 1 / sqrt(300) },
+                   { "net.0.bias", 1 / sqrt(300) },
+                   { "net.1.weight", 1 },
+                   { "net.2.weight", 0.02 },
+                   { "net.3.weight_x", 1 / sqrt(75) },
+                   { "net.3.weight_h", 1 / sqrt(75) },
+                   { "net.3.bias_h", 1 / sqrt(75) },
+                   { "net.4.qkv.weight", sqrt(2 / 240.0) },
+                   { "net.4.out.weight", 1 / sqrt(180) },
+                   { "net.4.qkv.bias", 0 },
                    { "net.5.weight", 0 } };
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
         double mean, std, most;
         moments(tg_nn_parameter(net, wanted[i].name), &mean, &std, &most);
         const double bound = tg_size(tg_nn_parameter(net, wanted[i].name)) < 1000 ? 0.25 : 0.06;
         const double std_wanted = i == 0 || i == 1 ? 1 / sqrt(100) / sqrt(3) : wanted[i].std;
-        cr_expect(fabs(std - std_wanted) <= bound * std_wanted, "%s: %g, not %g", wanted[i].name, std,
-                  std_wanted);
+        cr_expect(fabs(std - std_wanted) <= bound * std_wanted, "%s: %g, not %g", wanted[i].name,
+                  std, std_wanted);
     }
     tg_nn_free(net);
     tg_tape_free(t);
@@ -449,9 +469,11 @@ Test(nn, a_start_follows_from_seed_and_path_alone)
 Test(nn, the_build_has_initialisers_for_what_asks_for_none)
 {
     tg_tape *t = tg_tape_new(NULL);
-    tg_nn *net = tg_nn_sequential(
-        tg_nn_linear(2, 2), tg_nn_linear(2, 2, .weight = { .scheme = TG_INIT_ZEROS }), tg_nn_layer_norm(2));
-    const tg_nn_init four = { .scheme = TG_INIT_CONSTANT, .a = 4 }, five = { .scheme = TG_INIT_CONSTANT, .a = 5 };
+    tg_nn *net = tg_nn_sequential(tg_nn_linear(2, 2),
+                                  tg_nn_linear(2, 2, .weight = { .scheme = TG_INIT_ZEROS }),
+                                  tg_nn_layer_norm(2));
+    const tg_nn_init four = { .scheme = TG_INIT_CONSTANT, .a = 4 },
+                     five = { .scheme = TG_INIT_CONSTANT, .a = 5 };
     cr_assert(tg_nn_build(net, t, &(tg_nn_options){ .weight = four, .bias = five }));
     const double wanted[] = { 4, 5, 0, 5, 1, 0 };
     for (int i = 0; i < 6; i++) NEAR(tg_data(P(net, i))[1], wanted[i]);
@@ -459,7 +481,7 @@ Test(nn, the_build_has_initialisers_for_what_asks_for_none)
     tg_tape_free(t);
 }
 
-/* ---- names, modes, state ----------------------------------------------------------------------- */
+/* ---- names, modes, state --------------------------------------------------------------------- */
 
 Test(nn, parameters_have_names_paths_and_an_order)
 {
@@ -470,7 +492,8 @@ Test(nn, parameters_have_names_paths_and_an_order)
               !tg_nn_path(net) && !tg_nn_name(net, 0) && !tg_nn_find(net, "net"));
     cr_expect(tg_nn_parameter(net, "net.0.weight").tape == NULL);
     if (!built(net, t)) return;
-    const char *const names[] = { "net.0.weight", "net.0.bias", "net.head.0.weight", "net.head.0.bias" };
+    const char *const names[] = { "net.0.weight", "net.0.bias", "net.head.0.weight",
+                                  "net.head.0.bias" };
     for (int i = 0; i < 4; i++) {
         cr_expect(strcmp(tg_nn_name(net, i), names[i]) == 0);
         cr_expect(strcmp(tg_name_of(P(net, i)), names[i]) == 0);
@@ -479,8 +502,10 @@ Test(nn, parameters_have_names_paths_and_an_order)
     cr_expect(!tg_nn_name(net, 4) && !tg_nn_name(net, -1));
     tg_nn *const head = tg_nn_find(net, "net.head");
     cr_expect(head == tg_nn_layer(net, 1) && !tg_nn_find(net, "net.tail") && !tg_nn_layer(net, 2));
-    cr_expect(strcmp(tg_nn_kind(head), "sequential") == 0 && strcmp(tg_nn_path(head), "net.head") == 0);
-    cr_expect(tg_nn_layers(net) == 2 && tg_nn_count(head) == 2 && tg_nn_parameters(head)[0].id == P(net, 2).id);
+    cr_expect(strcmp(tg_nn_kind(head), "sequential") == 0 &&
+              strcmp(tg_nn_path(head), "net.head") == 0);
+    cr_expect(tg_nn_layers(net) == 2 && tg_nn_count(head) == 2 &&
+              tg_nn_parameters(head)[0].id == P(net, 2).id);
     tg_nn_free(head);
     cr_expect(tg_nn_layer(net, 1) == head, "a layer inside is not freed by itself");
     tg_nn_free(net);
@@ -517,8 +542,10 @@ Test(nn, batch_norm_keeps_running_statistics_and_evaluates_with_them)
     cr_expect(!tg_nn_training(net));
     const double *m = state(net, "net.running_mean"), *v = state(net, "net.running_variance");
     const double m0 = m[0];
-    const tg_value z = tg_div(tg_sub(x, tg_constant(t, m, 2, 1)), tg_sqrt(tg_add(tg_constant(t, v, 2, 1), 0.01)));
-    SAME(tg_nn_forward(net, x), tg_add(tg_mul(z, tg_reshape(P(net, 0), 2, 1)), tg_reshape(P(net, 1), 2, 1)));
+    const tg_value z =
+        tg_div(tg_sub(x, tg_constant(t, m, 2, 1)), tg_sqrt(tg_add(tg_constant(t, v, 2, 1), 0.01)));
+    SAME(tg_nn_forward(net, x),
+         tg_add(tg_mul(z, tg_reshape(P(net, 0), 2, 1)), tg_reshape(P(net, 1), 2, 1)));
     NEAR(state(net, "net.running_mean")[0], m0);
     tg_nn_free(net);
     tg_tape_free(t);
@@ -552,7 +579,8 @@ Test(nn, a_run_that_fails_leaves_the_state_as_it_was)
 Test(nn, dropout_drops_in_training_and_others_in_each_run)
 {
     tg_tape *t = tg_tape_new(NULL);
-    tg_nn *net = tg_nn_sequential(tg_nn_dropout(0.25), tg_nn_dropout(0)), *twin = tg_nn_sequential(tg_nn_dropout(0.25));
+    tg_nn *net = tg_nn_sequential(tg_nn_dropout(0.25), tg_nn_dropout(0)),
+          *twin = tg_nn_sequential(tg_nn_dropout(0.25));
     if (!built(net, t) || !built(twin, t)) return;
     const tg_value x = tg_ones(t, 1000);
     double a[1000], b[1000], sum = 0;
@@ -574,17 +602,18 @@ Test(nn, one_build_serves_all_batch_sizes_and_both_types)
 {
     for (tg_type type = TG_F64; type <= TG_F32; type++) {
         tg_tape *t = tg_tape_new(&(tg_tape_options){ .type = type });
-        tg_nn *net = tg_nn_sequential(tg_nn_conv2d(1, 2, 3), tg_nn_batch_norm(2), tg_nn_activation("relu"),
-                                      tg_nn_flatten(), tg_nn_linear(8, 8), tg_nn_reshape(2, 4),
-                                      tg_nn_transformer(4, 2, .dropout = 0.1), tg_nn_lstm(4, 3, .last = true),
-                                      tg_nn_linear(3, 2));
+        tg_nn *net = tg_nn_sequential(tg_nn_conv2d(1, 2, 3), tg_nn_batch_norm(2),
+                                      tg_nn_activation("relu"), tg_nn_flatten(), tg_nn_linear(8, 8),
+                                      tg_nn_reshape(2, 4), tg_nn_transformer(4, 2, .dropout = 0.1),
+                                      tg_nn_lstm(4, 3, .last = true), tg_nn_linear(3, 2));
         if (!built(net, t)) return;
         tg_optimizer *o = tg_adam_new(tg_nn_parameters(net), tg_nn_count(net), NULL);
         const tg_mark mark = tg_tape_mark(t);
         for (int64_t n = 1; n <= 7; n += 3) {
             const tg_value y = tg_nn_forward(net, NOISE(t, 1, n, 1, 4, 4));
             cr_expect(tg_dim(y, 0) == n && tg_dim(y, 1) == 2 && tg_type_of(y) == type);
-            cr_expect(tg_backward(tg_mean(tg_square(y))) && tg_step(o), "%s", tg_optimizer_status(o)->message);
+            cr_expect(tg_backward(tg_mean(tg_square(y))) && tg_step(o), "%s",
+                      tg_optimizer_status(o)->message);
             tg_release(mark);
         }
         tg_optimizer_free(o);
@@ -597,15 +626,21 @@ Test(nn, values_can_be_bound_as_parameters)
 {
     tg_tape *t = tg_tape_new(NULL), *u = tg_tape_new(NULL);
     tg_nn *net = tg_nn_linear(2, 1);
-    const tg_value w[] = { tg_param(t, ((double[]){ 2, 3 }), 1, 2), tg_param(t, ((double[]){ 4 }), 1) };
+    const tg_value w[] = { tg_param(t, ((double[]){ 2, 3 }), 1, 2),
+                           tg_param(t, ((double[]){ 4 }), 1) };
     cr_assert(tg_nn_bind(net, w, 2), "%s", tg_nn_status(net)->message);
     cr_expect(strcmp(tg_nn_name(net, 0), "net.weight") == 0);
     NEAR(tg_item(tg_nn_forward(net, tg_ones(t, 1, 2))), 9);
     const tg_value other[] = { tg_ones(u, 1, 2), tg_ones(u, 1) }, mixed[] = { w[0], other[1] },
-                   large[] = { tg_ones(u, 2, 2), other[1] }, whole[] = { tg_index(u, ((const int[]){ 1, 1 }), 1, 2), other[1] };
-    cr_expect(!tg_nn_bind(net, w, 1) && strstr(tg_nn_status(net)->message, "1 values given, the net has 2"));
-    cr_expect(!tg_nn_bind(net, mixed, 2) && strstr(tg_nn_status(net)->message, "net.bias: a value of another tape"));
-    cr_expect(!tg_nn_bind(net, large, 2) && strstr(tg_nn_status(net)->message, "net.weight has shape (1, 2): it cannot be a value of shape (2, 2)"));
+                   large[] = { tg_ones(u, 2, 2), other[1] },
+                   whole[] = { tg_index(u, ((const int[]){ 1, 1 }), 1, 2), other[1] };
+    cr_expect(!tg_nn_bind(net, w, 1) &&
+              strstr(tg_nn_status(net)->message, "1 values given, the net has 2"));
+    cr_expect(!tg_nn_bind(net, mixed, 2) &&
+              strstr(tg_nn_status(net)->message, "net.bias: a value of another tape"));
+    cr_expect(!tg_nn_bind(net, large, 2) &&
+              strstr(tg_nn_status(net)->message,
+                     "net.weight has shape (1, 2): it cannot be a value of shape (2, 2)"));
     cr_expect(!tg_nn_bind(net, whole, 2) && strstr(tg_nn_status(net)->message, "integers"));
     NEAR(tg_item(tg_nn_forward(net, tg_ones(t, 1, 2))), 9);
     cr_expect(tg_nn_bind(net, other, 2));
@@ -622,7 +657,8 @@ Test(nn, values_can_be_bound_as_parameters)
 Test(nn, the_summary_is_a_table_of_the_layers)
 {
     tg_tape *t = tg_tape_new(NULL);
-    tg_nn *net = tg_nn_sequential(tg_nn_linear(4, 3), tg_nn_batch_norm(3), tg_nn_activation("tanh"));
+    tg_nn *net =
+        tg_nn_sequential(tg_nn_linear(4, 3), tg_nn_batch_norm(3), tg_nn_activation("tanh"));
     if (!built(net, t)) return;
     const tg_value x = NOISE(t, 1, 5, 4);
     const size_t before = tg_stats(t).instructions;
@@ -648,7 +684,7 @@ Test(nn, the_summary_is_a_table_of_the_layers)
     tg_tape_free(t);
 }
 
-/* ---- mistakes ---------------------------------------------------------------------------------- */
+/* ---- mistakes -------------------------------------------------------------------------------- */
 
 /* The build of a net that makes no sense says so, with all the words of text in order. */
 static void refused(tg_nn *net, const char *text, int line)
@@ -656,8 +692,8 @@ static void refused(tg_nn *net, const char *text, int line)
     tg_tape *t = tg_tape_new(NULL);
     cr_expect(!tg_nn_build(net, t, NULL), "line %d: built", line);
     const tg_status *const s = tg_nn_status(net);
-    cr_expect(s->code != TG_OK && strstr(s->message, text), "line %d: \"%s\" is not \"...%s...\"", line,
-              s->message, text);
+    cr_expect(s->code != TG_OK && strstr(s->message, text), "line %d: \"%s\" is not \"...%s...\"",
+              line, s->message, text);
     cr_expect(tg_stats(t).instructions == 0 && !tg_nn_parameters(net) && !tg_nn_path(net));
     tg_nn_free(net);
     tg_tape_free(t);
@@ -666,10 +702,13 @@ static void refused(tg_nn *net, const char *text, int line)
 
 Test(nn, mistakes_in_making_are_reported_by_the_build_with_their_path)
 {
-    REFUSED(tg_nn_sequential(tg_nn_linear(2, 2), tg_nn_linear(0, 2)), "net.1 (linear): in is 0: it must be at least 1");
+    REFUSED(tg_nn_sequential(tg_nn_linear(2, 2), tg_nn_linear(0, 2)),
+            "net.1 (linear): in is 0: it must be at least 1");
     REFUSED(tg_nn_linear(2, -1), "net (linear): out is -1");
-    REFUSED(tg_nn_linear((int64_t)1 << 40, (int64_t)1 << 40), "weight has an axis shorter than 1, or too many");
-    REFUSED(tg_nn_sequential(tg_nn_linear(1, 1), NULL), "net (sequential): layer 1 is NULL: there was no memory");
+    REFUSED(tg_nn_linear((int64_t)1 << 40, (int64_t)1 << 40),
+            "weight has an axis shorter than 1, or too many");
+    REFUSED(tg_nn_sequential(tg_nn_linear(1, 1), NULL),
+            "net (sequential): layer 1 is NULL: there was no memory");
     REFUSED(tg_nn_sequential_new(NULL, 2), "2 layers given, in a list that is NULL");
     tg_nn *twice = tg_nn_linear(1, 1);
     REFUSED(tg_nn_sequential(twice, twice), "layer 1 (linear) belongs to another layer already");
@@ -677,7 +716,8 @@ Test(nn, mistakes_in_making_are_reported_by_the_build_with_their_path)
             "net.a (flatten): something else is called so");
     REFUSED(tg_nn_named("a.b", tg_nn_flatten()), "\"a.b\" is no name for a layer");
     REFUSED(tg_nn_named(NULL, tg_nn_flatten()), "\"NULL\" is no name");
-    REFUSED(tg_nn_sequential(tg_nn_activation("tahn")), "net.0 (activation): there is no operation named tahn");
+    REFUSED(tg_nn_sequential(tg_nn_activation("tahn")),
+            "net.0 (activation): there is no operation named tahn");
     REFUSED(tg_nn_activation(NULL), "no operation named NULL");
     REFUSED(tg_nn_activation("embedding"), "embedding is no operation of one to 3 operands");
     char text[200];
@@ -690,7 +730,8 @@ Test(nn, mistakes_in_making_are_reported_by_the_build_with_their_path)
     REFUSED(tg_nn_conv2d(3, 4, 1, .stride = -1), "stride is -1");
     REFUSED(tg_nn_conv2d(3, 4, 1, .padding = -1), "padding is -1");
     REFUSED(tg_nn_conv2d(3, 4, 1, .dilations = TG_AXES(1, 0)), "dilation is 0");
-    REFUSED(tg_nn_conv1d(3, 4, 1, .strides = TG_AXES(1, 2)), "strides has 2 numbers, there are 1 axes");
+    REFUSED(tg_nn_conv1d(3, 4, 1, .strides = TG_AXES(1, 2)),
+            "strides has 2 numbers, there are 1 axes");
     REFUSED(tg_nn_max_pool2d(0), "kernel is 0");
     REFUSED(tg_nn_max_pool2d(2, .stride = -2), "stride is -2");
     REFUSED(tg_nn_avg_pool2d(2, .padding = 2), "padding is 2: 0 to 1");
@@ -711,23 +752,31 @@ Test(nn, mistakes_in_making_are_reported_by_the_build_with_their_path)
     REFUSED(tg_nn_attention(6, 0), "heads is 0");
     REFUSED(tg_nn_attention(-6, 2), "d is -6");
     REFUSED(tg_nn_transformer(0, 2), "(layer_norm): d is 0");
-    REFUSED(tg_nn_transformer(4, 2, .activation = "none"), "net.mlp.activation (activation): there is no operation named none");
+    REFUSED(tg_nn_transformer(4, 2, .activation = "none"),
+            "net.mlp.activation (activation): there is no operation named none");
     REFUSED(tg_nn_custom("mine", NULL, NULL, NULL, 0), "net (mine): the function is NULL");
-    REFUSED(tg_nn_linear(1, 1, .weight = { .scheme = (tg_nn_scheme)99 }), "weight: there is no such initialiser");
-    REFUSED(tg_nn_linear(1, 1, .bias = { .scheme = TG_INIT_UNIFORM, .a = 2, .b = 1 }), "bias: an initialiser's lower bound");
-    REFUSED(tg_nn_linear(1, 1, .bias = { .scheme = TG_INIT_NORMAL, .b = -1 }), "standard deviation is negative");
-    REFUSED(tg_nn_linear(1, 1, .bias = { .scheme = TG_INIT_CONSTANT, .a = (double)INFINITY }), "not finite");
+    REFUSED(tg_nn_linear(1, 1, .weight = { .scheme = (tg_nn_scheme)99 }),
+            "weight: there is no such initialiser");
+    REFUSED(tg_nn_linear(1, 1, .bias = { .scheme = TG_INIT_UNIFORM, .a = 2, .b = 1 }),
+            "bias: an initialiser's lower bound");
+    REFUSED(tg_nn_linear(1, 1, .bias = { .scheme = TG_INIT_NORMAL, .b = -1 }),
+            "standard deviation is negative");
+    REFUSED(tg_nn_linear(1, 1, .bias = { .scheme = TG_INIT_CONSTANT, .a = (double)INFINITY }),
+            "not finite");
     const tg_nn_init none = { .scheme = TG_INIT_DEFAULT };
     const int64_t two[] = { 2 };
-    REFUSED(tg_nn_with(tg_nn_linear(1, 1), "weight", none, two, 1), "\"weight\" is no name for a parameter, or taken");
+    REFUSED(tg_nn_with(tg_nn_linear(1, 1), "weight", none, two, 1),
+            "\"weight\" is no name for a parameter, or taken");
     REFUSED(tg_nn_with(tg_nn_linear(1, 1), "a.b", none, two, 1), "\"a.b\" is no name");
     REFUSED(tg_nn_with(tg_nn_linear(1, 1), "a", none, two, 9), "a: 9 axes");
-    REFUSED(tg_nn_with(tg_nn_sequential(tg_nn_linear(1, 1)), "0", none, two, 1), "net.0 (linear): something else is called so");
+    REFUSED(tg_nn_with(tg_nn_sequential(tg_nn_linear(1, 1)), "0", none, two, 1),
+            "net.0 (linear): something else is called so");
 }
 
 Test(nn, a_build_says_what_keeps_it_from_building)
 {
-    tg_tape *t = tg_tape_new(NULL), *bad = tg_tape_new(NULL), *tight = tg_tape_new(&(tg_tape_options){ .max_bytes = 100000 });
+    tg_tape *t = tg_tape_new(NULL), *bad = tg_tape_new(NULL),
+            *tight = tg_tape_new(&(tg_tape_options){ .max_bytes = 100000 });
     tg_nn *inside = tg_nn_linear(1, 1), *net = tg_nn_sequential(inside, tg_nn_linear(200, 200));
     tg_sum(tg_reshape(tg_ones(bad, 2), 3));
     const tg_nn_init wrong = { .scheme = (tg_nn_scheme)99 };
@@ -752,11 +801,13 @@ Test(nn, a_build_says_what_keeps_it_from_building)
     }
     cr_expect(tg_stats(t).instructions == 0);
     if (!built(net, t)) return;
-    cr_expect(!tg_nn_build(net, t, NULL) && strstr(tg_nn_status(net)->message, "net is built already"));
+    cr_expect(!tg_nn_build(net, t, NULL) &&
+              strstr(tg_nn_status(net)->message, "net is built already"));
     cr_expect(!tg_nn_with(net, "late", wrong, NULL, 0) == false &&
               strstr(tg_nn_status(net)->message, "net: parameters are added before the build"));
     tg_nn *outer = tg_nn_sequential(net);
-    cr_expect(!tg_nn_build(outer, t, NULL) && strstr(tg_nn_status(outer)->message, "layer 0 (sequential) is built already"));
+    cr_expect(!tg_nn_build(outer, t, NULL) &&
+              strstr(tg_nn_status(outer)->message, "layer 0 (sequential) is built already"));
     cr_expect(!tg_nn_build(NULL, t, NULL) && tg_nn_status(NULL)->code == TG_ERROR_MEMORY);
     tg_nn_free(outer);
     tg_nn_free(net);
@@ -769,8 +820,8 @@ Test(nn, a_build_says_what_keeps_it_from_building)
 static void fails_with(tg_tape *t, tg_value y, const char *text, int line)
 {
     const tg_error *const e = tg_error_of(t);
-    cr_expect(!y.generation && e && strstr(e->message, text), "line %d: \"%s\" is not \"...%s...\"", line,
-              e ? e->message : "no error", text);
+    cr_expect(!y.generation && e && strstr(e->message, text), "line %d: \"%s\" is not \"...%s...\"",
+              line, e ? e->message : "no error", text);
     tg_error_clear(t);
 }
 
@@ -793,7 +844,8 @@ Test(nn, inputs_that_do_not_fit_are_errors_of_the_tape_with_the_path)
     FAILS(tg_nn_max_pool2d(3), "it takes (..., h, w), where h and w are at least 3", 2, 2);
     FAILS(tg_nn_flatten(), "it takes (n, ...)", 2);
     FAILS(tg_nn_reshape(2, 2), "it takes (n, ...), with 4 elements for each of n samples", 2, 3);
-    FAILS(tg_nn_embedding(3, 2), "net.0 (embedding): x has numbers: it takes an index tensor", 2, 3);
+    FAILS(tg_nn_embedding(3, 2), "net.0 (embedding): x has numbers: it takes an index tensor", 2,
+          3);
     FAILS(tg_nn_position(3, 2), "it takes (..., t, 2), where t is at most 3", 4, 2);
     FAILS(tg_nn_layer_norm(3), "it takes (..., 3)", 4, 2);
     FAILS(tg_nn_batch_norm(3), "it takes (n, 3, ...)", 4, 2);
@@ -802,15 +854,18 @@ Test(nn, inputs_that_do_not_fit_are_errors_of_the_tape_with_the_path)
     FAILS(tg_nn_group_norm(1, 3), "it takes (n, 3, ...)", 3);
     FAILS(tg_nn_lstm(3, 2), "it takes (n, t, 3), where t is at least 1", 3, 3);
     FAILS(tg_nn_attention(4, 2), "it takes (n, t, 4)", 3, 4);
-    FAILS(tg_nn_residual(tg_nn_linear(3, 2)), "net.0 (residual): x has shape (2, 3): it takes what its layers give back", 2, 3);
+    FAILS(tg_nn_residual(tg_nn_linear(3, 2)),
+          "net.0 (residual): x has shape (2, 3): it takes what its layers give back", 2, 3);
     FAILS(tg_nn_activation("softmax", .attributes = "axes=0"), "softargmax: ", 2, 3);
 
-    tg_nn *layers[] = { tg_nn_linear(1, 1), tg_nn_conv1d(1, 1, 1), tg_nn_max_pool2d(1), tg_nn_activation("tanh"),
-                        tg_nn_dropout(0.5), tg_nn_position(1, 1), tg_nn_layer_norm(1), tg_nn_rms_norm(1),
-                        tg_nn_group_norm(1, 1), tg_nn_batch_norm(1), tg_nn_gru(1, 1), tg_nn_attention(1, 1) };
+    tg_nn *layers[] = { tg_nn_linear(1, 1),       tg_nn_conv1d(1, 1, 1), tg_nn_max_pool2d(1),
+                        tg_nn_activation("tanh"), tg_nn_dropout(0.5),    tg_nn_position(1, 1),
+                        tg_nn_layer_norm(1),      tg_nn_rms_norm(1),     tg_nn_group_norm(1, 1),
+                        tg_nn_batch_norm(1),      tg_nn_gru(1, 1),       tg_nn_attention(1, 1) };
     for (size_t i = 0; i < sizeof layers / sizeof *layers; i++) {
         if (!built(layers[i], t)) return;
-        fails_with(t, tg_nn_forward(layers[i], tg_index(t, (const int[]){ 1 }, 1, 1)), "x is an index tensor", __LINE__);
+        fails_with(t, tg_nn_forward(layers[i], tg_index(t, (const int[]){ 1 }, 1, 1)),
+                   "x is an index tensor", __LINE__);
         tg_nn_free(layers[i]);
     }
     tg_tape_free(t);
@@ -823,10 +878,13 @@ Test(nn, other_wrong_uses_are_errors_too)
     if (!built(net, t) || !built(flat, t)) return;
     const tg_value x = NOISE(t, 1, 4, 2, 3), row = NOISE(t, 1, 4, 3), y = NOISE(u, 1, 4, 2, 3);
     tg_nn_carry carry = { .h = row }, none = { 0 };
-    fails_with(t, tg_nn_forward(bare, x), "a net that is not built (linear): it has no parameters yet", __LINE__);
+    fails_with(t, tg_nn_forward(bare, x),
+               "a net that is not built (linear): it has no parameters yet", __LINE__);
     fails_with(t, tg_nn_forward(NULL, x), "nn: a layer that is NULL failed", __LINE__);
-    fails_with(u, tg_nn_forward(net, y), "net (lstm): x is on another tape than the parameters", __LINE__);
-    fails_with(t, tg_nn_sequence(net, x, &carry), "the state has another shape than (4, 2)", __LINE__);
+    fails_with(u, tg_nn_forward(net, y), "net (lstm): x is on another tape than the parameters",
+               __LINE__);
+    fails_with(t, tg_nn_sequence(net, x, &carry), "the state has another shape than (4, 2)",
+               __LINE__);
     fails_with(t, tg_nn_step(net, x, &none), "it takes (n, 3)", __LINE__);
     fails_with(t, tg_nn_step(net, row, NULL), "the state is NULL", __LINE__);
     fails_with(t, tg_nn_step(flat, row, &none), "it is no recurrent layer", __LINE__);
@@ -834,7 +892,8 @@ Test(nn, other_wrong_uses_are_errors_too)
     const tg_value line = tg_nn_forward(net, row);
     cr_expect(strstr(tg_error_of(t)->message, "test_nn.c:"), "%s", tg_error_of(t)->message);
     const tg_error before = *tg_error_of(t);
-    cr_expect(!tg_nn_forward(net, line).generation && tg_error_of(t)->line == before.line, "the first stays");
+    cr_expect(!tg_nn_forward(net, line).generation && tg_error_of(t)->line == before.line,
+              "the first stays");
     tg_error_clear(t);
     const tg_mark mark = tg_tape_mark(t);
     const tg_value gone = NOISE(t, 1, 4, 2, 3);

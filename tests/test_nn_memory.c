@@ -1,6 +1,6 @@
 /* Networks when there is no memory: each call is made again and again, and each time one allocation
-   more succeeds before one fails. It must say so, leave nothing behind (the leak checker looks), and
-   work the next time. A plain program: Criterion allocates, too. */
+   more succeeds before one fails. It must say so, leave nothing behind (the leak checker looks),
+   and work the next time. A plain program: Criterion allocates, too. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -54,7 +54,8 @@ __attribute__((format(printf, 3, 4))) static bool fails(tg_status *status, tg_co
 static bool visit_doubles(visit *f, void *user, const char *part, const char *name, double *x,
                           size_t n)
 {
-    entry e = { .x = x, .array = { .type = TG_F64, .rank = 1, .shape = { (int64_t)n }, .data = x } };
+    entry e = { .x = x,
+                .array = { .type = TG_F64, .rank = 1, .shape = { (int64_t)n }, .data = x } };
     snprintf(e.name, NAME, "%s%s", part, name);
     return f(user, &e);
 }
@@ -116,7 +117,7 @@ static extra extra_of(const tg_checkpoint *c)
     return more;
 }
 
-/* ---- what can be saved and loaded ------------------------------------------------------------- */
+/* ---- what can be saved and loaded ------------------------------------------------------------ */
 
 static bool starts_with(const char *text, const char *part)
 {
@@ -142,7 +143,8 @@ static bool net_is_sound(const tg_nn *net, tg_status *status)
         const tg_error *const e = v.tape ? tg_error_of(v.tape) : NULL;
         if (e) return fails(status, e->code, "the tape has an error: %s", e->message);
         if (tg_size(v) < 0)
-            return fails(status, TG_ERROR_HANDLE, "%s is no longer on its tape", tg_nn_name(net, i));
+            return fails(status, TG_ERROR_HANDLE, "%s is no longer on its tape",
+                         tg_nn_name(net, i));
         if (is_other(tg_nn_name(net, i)))
             return fails(status, TG_ERROR_ARGUMENT, "%s: a net of this name cannot be saved",
                          tg_nn_path(net));
@@ -179,8 +181,9 @@ static bool save_entry(void *user, const entry *e)
 {
     const saving *const s = user;
     tg_ndarray a = e->array;
-    if (!e->x) a.data = a.type == TG_F64 ? (const void *)tg_data(e->parameter)
-                                         : (const void *)tg_data_f32(e->parameter);
+    if (!e->x)
+        a.data = a.type == TG_F64 ? (const void *)tg_data(e->parameter)
+                                  : (const void *)tg_data_f32(e->parameter);
     if (!a.data) return fails(s->status, TG_ERROR_HANDLE, "%s cannot be read", e->name);
     return tg_archive_add(s->archive, e->name, &a, s->status);
 }
@@ -228,8 +231,8 @@ static const char *describe(const tg_ndarray *a, char *text, size_t size)
     static const char *const types[] = { [TG_F64] = "f64", [TG_F32] = "f32", [TG_I64] = "i64" };
     size_t used = (size_t)snprintf(text, size, "%s (", types[a->type]);
     for (int i = 0; i < a->rank && used < size; i++)
-        used += (size_t)snprintf(text + used, size - used, i ? ", %" PRId64 : "%" PRId64,
-                                 a->shape[i]);
+        used +=
+            (size_t)snprintf(text + used, size - used, i ? ", %" PRId64 : "%" PRId64, a->shape[i]);
     if (used < size) snprintf(text + used, size - used, ")");
     return text;
 }
@@ -292,20 +295,22 @@ static bool read_note(const loading *l, const char *key, bool negative, uint64_t
         *x = negative ? (uint64_t)strtoll(text, &end, 10) : strtoull(text, &end, 10);
         if (!errno && !*end) return true;
     }
-    return fails(l->status, TG_ERROR_FORMAT, "%s: the note \"%s\" is no number, or missing", l->path,
-                 key);
+    return fails(l->status, TG_ERROR_FORMAT, "%s: the note \"%s\" is no number, or missing",
+                 l->path, key);
 }
 
 /* The numbers that are no arrays of the user's make sense. */
 static bool extra_is_sound(const tg_checkpoint *c, const loading *l)
 {
     const tg_ndarray *const lr = c->optimizer ? tg_archive_find(l->archive, "optimizer.lr") : NULL;
-    const tg_ndarray *const state = c->plateau ? tg_archive_find(l->archive, "plateau.state") : NULL;
+    const tg_ndarray *const state =
+        c->plateau ? tg_archive_find(l->archive, "plateau.state") : NULL;
     const double rate = lr ? *(const double *)lr->data : 0;
     const double waited = state ? ((const double *)state->data)[1] : 0;
     if (!(rate >= 0) || !(waited >= 0 && waited <= INT32_MAX))
-        return fails(l->status, TG_ERROR_FORMAT, "%s: a learning rate of %g, after %g epochs of waiting",
-                     l->path, rate, waited);
+        return fails(l->status, TG_ERROR_FORMAT,
+                     "%s: a learning rate of %g, after %g epochs of waiting", l->path, rate,
+                     waited);
     return true;
 }
 

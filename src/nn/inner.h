@@ -53,13 +53,13 @@ struct tg_nn {
     int64_t shape[TG_MAX_RANK];
     /* Of the outermost only: */
     tg_status status;
-    tg_tape *tape; /* NULL: any, there are no parameters */
+    tg_tape *tape;       /* NULL: any, there are no parameters */
     const tg_site *site; /* of the call that is running */
-    int running;  /* depth of tg_nn_forward calls */
-    bool built, still; /* still: runs leave the state alone */
+    int running;         /* depth of tg_nn_forward calls */
+    bool built, still;   /* still: runs leave the state alone */
 };
 
-/* ---- making layers (tree.c) ------------------------------------------------------------------- */
+/* ---- making layers (tree.c) ------------------------------------------------------------------ */
 
 /* A layer with a copy of size bytes of settings, and no layers inside. NULL: no memory. */
 tg_nn *tg__nn_new(const char *kind, tg__nn_run *run, const void *settings, size_t size);
@@ -88,20 +88,20 @@ tg_nn *tg__nn_root(const tg_nn *layer);
 /* Text in memory of its own; NULL when there is none. */
 char *tg__nn_text(const char *format, ...) TG__NN_PRINTF(1, 2);
 
-/* ---- start values (start.c) ------------------------------------------------------------------- */
+/* ---- start values (start.c) ------------------------------------------------------------------ */
 
 /* A seed of its own for each path. */
 uint64_t tg__nn_seed(uint64_t seed, const char *path);
 
-/* Draws the start of a parameter on scratch, an f64 tape, and puts it on the tape, a null value after an
-   error on either. */
+/* Draws the start of a parameter on scratch, an f64 tape, and puts it on the tape, a null value
+   after an error on either. */
 tg_value tg__nn_start(tg_tape *tape, tg_tape *scratch, const tg__nn_parameter *p, tg_nn_init init,
                       uint64_t seed);
 
 /* Why an initialiser makes no sense; NULL: it does. */
 const char *tg__nn_init_wrong(tg_nn_init init);
 
-/* ---- running (run.c) -------------------------------------------------------------------------- */
+/* ---- running (run.c) ------------------------------------------------------------------------- */
 
 /* Runs a layer, and those one behind the other inside a layer. */
 tg_value tg__nn_apply(tg_nn *layer, tg_value x, const tg_site *site);

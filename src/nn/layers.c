@@ -9,7 +9,11 @@
 #include <tapegrad/tape.h>
 
 /* Options that are NULL. */
-#define GIVEN(type) const type o = options ? *options : (type){ 0 }
+#define GIVEN(type)                                                                                \
+    const type o = options ? *options : (type)                                                     \
+    {                                                                                              \
+        0                                                                                          \
+    }
 
 /* ---- linear ---------------------------------------------------------------------------------- */
 
@@ -170,8 +174,9 @@ static tg_nn *new_pool(const char *kind, bool largest, int kernel,
     tg_nn *const l = tg__nn_new(kind, run_pool, &s, sizeof s);
     if (!tg__nn_positive(l, "kernel", kernel) || !tg__nn_positive(l, "stride", s.stride)) return l;
     if (o.padding < 0 || o.padding > kernel / 2)
-        tg__nn_mistake(l, TG_ERROR_ARGUMENT, "padding is %d: 0 to %d, half of the kernel, is possible",
-                       o.padding, kernel / 2);
+        tg__nn_mistake(l, TG_ERROR_ARGUMENT,
+                       "padding is %d: 0 to %d, half of the kernel, is possible", o.padding,
+                       kernel / 2);
     return l;
 }
 
@@ -271,7 +276,8 @@ tg_nn *tg_nn_activation_new(const char *name, const tg_nn_activation_options *op
     if (o.attributes) snprintf(s.attributes, TEXT, "%s", o.attributes);
     tg_nn *const l = tg__nn_new("activation", run_activation, &s, sizeof s);
     if (!known)
-        tg__nn_mistake(l, TG_ERROR_ARGUMENT, "there is no operation named %s", name ? name : "NULL");
+        tg__nn_mistake(l, TG_ERROR_ARGUMENT, "there is no operation named %s",
+                       name ? name : "NULL");
     else if (!fit)
         tg__nn_mistake(l, TG_ERROR_ARGUMENT, "%s is no operation of one to %d operands of numbers",
                        name, MOST_OPERANDS);
@@ -297,7 +303,8 @@ static tg_value run_dropout(tg_nn *l, tg_value x, const tg_site *site)
 tg_nn *tg_nn_dropout_new(double p)
 {
     tg_nn *const l = tg__nn_new("dropout", run_dropout, &p, sizeof p);
-    if (!(p >= 0 && p <= 1)) tg__nn_mistake(l, TG_ERROR_ARGUMENT, "p is %g, which is no probability", p);
+    if (!(p >= 0 && p <= 1))
+        tg__nn_mistake(l, TG_ERROR_ARGUMENT, "p is %g, which is no probability", p);
     tg__nn_add_array(l, "runs", 1, 0);
     return l;
 }

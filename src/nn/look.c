@@ -78,7 +78,7 @@ bool tg_nn_gradcheck(tg_nn *net, tg_nn_loss *loss, void *user, const tg_check_op
     return ready ? right : says(report, "the parameters cannot be read, or there is no memory");
 }
 
-/* ---- the summary ------------------------------------------------------------------------------ */
+/* ---- the summary ----------------------------------------------------------------------------- */
 
 enum { COLUMN = 24 };
 

@@ -63,7 +63,8 @@ static void step(tg_nn *l, tg_value p, tg_nn_carry *carry, const tg_site *site)
     else gru(l, p, carry, site);
 }
 
-/* Makes the null values of a state zeros; false, with the error, if the others have another shape. */
+/* Makes the null values of a state zeros; false, with the error, if the others have another shape.
+   */
 static bool begin(tg_nn *l, tg_value x, tg_nn_carry *carry, const tg_site *site)
 {
     const recurrent *const s = l->settings;
@@ -99,8 +100,8 @@ static tg_value sequence(tg_nn *l, tg_value x, tg_nn_carry *carry, const tg_site
              site);
         h[i] = carry->h;
     }
-    const tg_value y = s->last ? carry->h
-                               : tg_stack_at(h, (int)steps, &(tg_axis_attributes){ .axis = 1 }, site);
+    const tg_value y =
+        s->last ? carry->h : tg_stack_at(h, (int)steps, &(tg_axis_attributes){ .axis = 1 }, site);
     free(h);
     return y;
 }

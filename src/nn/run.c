@@ -34,8 +34,9 @@ static tg_value describe(tg_nn *layer, tg_value x, const tg_site *site, const ch
                          va_list args)
 {
     char reason[400];
-    const int used = snprintf(reason, sizeof reason, "%s (%s): ",
-                              layer->path ? layer->path : "a net that is not built", layer->kind);
+    const int used =
+        snprintf(reason, sizeof reason,
+                 "%s (%s): ", layer->path ? layer->path : "a net that is not built", layer->kind);
     if (used >= 0 && (size_t)used < sizeof reason)
         vsnprintf(reason + used, sizeof reason - (size_t)used, format, args);
     return raise_error(x, site, reason);
@@ -55,9 +56,8 @@ tg_value tg_nn_fail(tg_nn *layer, tg_value x, const char *format, ...)
     va_list args;
     va_start(args, format);
     char reason[] = "a layer that is NULL failed";
-    const tg_value nothing =
-        layer ? describe(layer, x, tg__nn_root(layer)->site, format, args)
-              : raise_error(x, NULL, reason);
+    const tg_value nothing = layer ? describe(layer, x, tg__nn_root(layer)->site, format, args)
+                                   : raise_error(x, NULL, reason);
     va_end(args);
     return nothing;
 }
@@ -138,8 +138,7 @@ static tg_value residual(tg_nn *layer, tg_value x, const tg_site *site)
     if (!y.generation) return y;
     bool same = tg_rank(x) == tg_rank(y);
     for (int i = 0; same && i < tg_rank(x); i++) same = tg_dim(x, i) == tg_dim(y, i);
-    if (!same)
-        return tg__nn_misfit(layer, x, site, "what its layers give back, of the same shape");
+    if (!same) return tg__nn_misfit(layer, x, site, "what its layers give back, of the same shape");
     return tg_add_at(x, y, site);
 }
 
@@ -163,7 +162,7 @@ tg_value tg_nn_forward_at(tg_nn *net, tg_value x, const tg_site *site)
     return y;
 }
 
-/* ---- what several layers record --------------------------------------------------------------- */
+/* ---- what several layers record -------------------------------------------------------------- */
 
 static tg_list_attributes list_of(const int64_t *item, int count)
 {
@@ -191,12 +190,12 @@ tg_value tg__nn_zeros(tg_value x, const int64_t *shape, int rank, const tg_site 
 tg_value tg__nn_affine(tg_nn *layer, tg_value x, int i, bool no_bias, const tg_site *site)
 {
     const tg_value w = layer->value[i];
-    const tg_value b = no_bias ? tg__nn_zeros(x, layer->parameter[i].shape, 1, site)
-                               : layer->value[i + 1];
+    const tg_value b =
+        no_bias ? tg__nn_zeros(x, layer->parameter[i].shape, 1, site) : layer->value[i + 1];
     return tg_linear_at(x, w, b, site);
 }
 
-/* ---- layers of the user's own ------------------------------------------------------------------ */
+/* ---- layers of the user's own ---------------------------------------------------------------- */
 
 typedef struct custom {
     tg_nn_function *function;

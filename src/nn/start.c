@@ -76,10 +76,11 @@ tg_value tg__nn_start(tg_tape *tape, tg_tape *scratch, const tg__nn_parameter *p
 {
     const tg_nn_init r = resolve(p, init);
     tg_reset(scratch);
-    const tg_value drawn =
-        r.scheme == TG_INIT_UNIFORM  ? tg_uniform_new(scratch, seed, r.a, r.b, p->rank, p->shape, NULL)
-        : r.scheme == TG_INIT_NORMAL ? tg_normal_new(scratch, seed, r.a, r.b, p->rank, p->shape, NULL)
-                                     : tg_full_new(scratch, r.a, p->rank, p->shape, NULL);
+    const tg_value drawn = r.scheme == TG_INIT_UNIFORM
+                               ? tg_uniform_new(scratch, seed, r.a, r.b, p->rank, p->shape, NULL)
+                           : r.scheme == TG_INIT_NORMAL
+                               ? tg_normal_new(scratch, seed, r.a, r.b, p->rank, p->shape, NULL)
+                               : tg_full_new(scratch, r.a, p->rank, p->shape, NULL);
     const double *const data = tg_data(drawn);
     if (!data) return (tg_value){ 0 };
     const tg_value v = tg_leaf_new(tape, TG_PARAMETER, TG_F64, data, p->rank, p->shape, NULL);

@@ -40,14 +40,14 @@ tg_nn *tg_nn_attention_new(int64_t d, int64_t heads, const tg_nn_attention_optio
                      xavier = { .scheme = TG_INIT_XAVIER_UNIFORM };
     const tg_nn_init bias = o.bias.scheme != TG_INIT_DEFAULT ? o.bias : zeros;
     const int64_t some = d > 0 && d < INT64_MAX / 3 ? d : 1; /* a wrong one is reported below */
-    tg_nn *const qkv = tg_nn_linear_new(some, 3 * some,
-                                        &(tg_nn_linear_options){ o.weight, bias, o.no_bias });
+    tg_nn *const qkv =
+        tg_nn_linear_new(some, 3 * some, &(tg_nn_linear_options){ o.weight, bias, o.no_bias });
     tg_nn *const out =
         tg_nn_linear_new(some, some, &(tg_nn_linear_options){ o.weight, bias, o.no_bias });
     if (qkv && qkv->parameters > 0) qkv->parameter[0].standard = xavier;
-    tg_nn *const l = tg__nn_around("attention", run_attention, &s, sizeof s,
-                                   (tg_nn *[]){ tg_nn_named("qkv", qkv), tg_nn_named("out", out) },
-                                   2);
+    tg_nn *const l =
+        tg__nn_around("attention", run_attention, &s, sizeof s,
+                      (tg_nn *[]){ tg_nn_named("qkv", qkv), tg_nn_named("out", out) }, 2);
     if (!tg__nn_positive(l, "d", d) || !tg__nn_positive(l, "heads", heads)) return l;
     if (d % heads)
         tg__nn_mistake(l, TG_ERROR_ARGUMENT, "d, %lld, cannot be divided among %lld heads",
@@ -60,7 +60,9 @@ tg_nn *tg_nn_transformer_new(int64_t d, int64_t heads, const tg_nn_transformer_o
     const tg_nn_transformer_options o = options ? *options : (tg_nn_transformer_options){ 0 };
     const int64_t hidden = o.hidden ? o.hidden : d < INT64_MAX / 4 ? 4 * d : d;
     const tg_nn_linear_options plain = { .weight = o.weight, .bias = o.bias };
-    const tg_nn_attention_options looking = { .weight = o.weight, .bias = o.bias, .causal = o.causal };
+    const tg_nn_attention_options looking = { .weight = o.weight,
+                                              .bias = o.bias,
+                                              .causal = o.causal };
     tg_nn *const look[] = {
         tg_nn_named("norm", tg_nn_layer_norm_new(d, NULL)),
         tg_nn_named("heads", tg_nn_attention_new(d, heads, &looking)),
@@ -69,8 +71,7 @@ tg_nn *tg_nn_transformer_new(int64_t d, int64_t heads, const tg_nn_transformer_o
     tg_nn *const mlp[] = {
         tg_nn_named("norm", tg_nn_layer_norm_new(d, NULL)),
         tg_nn_named("in", tg_nn_linear_new(d, hidden, &plain)),
-        tg_nn_named("activation",
-                    tg_nn_activation_new(o.activation ? o.activation : "gelu", NULL)),
+        tg_nn_named("activation", tg_nn_activation_new(o.activation ? o.activation : "gelu", NULL)),
         tg_nn_named("out", tg_nn_linear_new(hidden, d, &plain)),
         tg_nn_named("dropout", tg_nn_dropout_new(o.dropout)),
     };

@@ -83,8 +83,8 @@ static void take_over(tg_nn *l, tg_nn *const *layers, int n)
         if (!layers[i])
             tg__nn_mistake(l, TG_ERROR_ARGUMENT, "layer %d is NULL: there was no memory for it", i);
         else if (layers[i]->parent)
-            tg__nn_mistake(l, TG_ERROR_ARGUMENT, "layer %d (%s) belongs to another layer already", i,
-                           layers[i]->kind);
+            tg__nn_mistake(l, TG_ERROR_ARGUMENT, "layer %d (%s) belongs to another layer already",
+                           i, layers[i]->kind);
         else if (layers[i]->built)
             tg__nn_mistake(l, TG_ERROR_ARGUMENT, "layer %d (%s) is built already", i,
                            layers[i]->kind);
@@ -160,7 +160,7 @@ tg_nn *tg_nn_named(const char *name, tg_nn *layer)
     return layer;
 }
 
-/* ---- parameters and arrays of one layer ------------------------------------------------------- */
+/* ---- parameters and arrays of one layer ------------------------------------------------------ */
 
 static bool name_taken(const tg_nn *l, const char *name)
 {
@@ -318,7 +318,8 @@ const tg_value *tg_nn_parameters(const tg_nn *net)
     return net ? net->value : NULL;
 }
 
-/* The i-th parameter of the tree, and *i less the parameters passed; NULL if there are not so many. */
+/* The i-th parameter of the tree, and *i less the parameters passed; NULL if there are not so many.
+   */
 static const tg__nn_parameter *parameter_at(const tg_nn *net, int *i)
 {
     if (*i < net->parameters) return &net->parameter[*i];
@@ -388,8 +389,8 @@ static bool give_paths(tg_nn *l, char *path)
     for (int i = 0; path && i < l->layers; i++) {
         tg_nn *const inside = l->layer[i];
         if (!inside) continue;
-        char *const below = inside->name ? tg__nn_text("%s.%s", path, inside->name)
-                                         : tg__nn_text("%s.%d", path, i);
+        char *const below =
+            inside->name ? tg__nn_text("%s.%s", path, inside->name) : tg__nn_text("%s.%d", path, i);
         if (!give_paths(inside, below)) return false;
     }
     return path;
@@ -502,8 +503,8 @@ static bool put(tg_nn *net, tg_nn *l, tg_tape *tape, tg_tape *scratch, const tg_
     const size_t above = strlen(net->path);
     for (int i = 0; i < l->parameters; i++) {
         const tg__nn_parameter *const p = &l->parameter[i];
-        l->value[i] = tg__nn_start(tape, scratch, p, choose(p, o),
-                                   tg__nn_seed(o->seed, p->name + above));
+        l->value[i] =
+            tg__nn_start(tape, scratch, p, choose(p, o), tg__nn_seed(o->seed, p->name + above));
         if (!tg_error_of(tape) && !tg_error_of(scratch)) continue;
         const tg_error *const e = tg_error_of(tape) ? tg_error_of(tape) : tg_error_of(scratch);
         return fails(net, e->code, "%s: %s", p->name, e->message);
@@ -527,7 +528,8 @@ static bool put_all(tg_nn *net, tg_tape *tape, const tg_nn_options *o)
 /* Whether the net can be built now. */
 static bool may_build(tg_nn *net, const tg_tape *tape, const tg_nn_options *o)
 {
-    const char *const weight = tg__nn_init_wrong(o->weight), *const bias = tg__nn_init_wrong(o->bias);
+    const char *const weight = tg__nn_init_wrong(o->weight), *const bias =
+                                                                 tg__nn_init_wrong(o->bias);
     if (net->parent)
         return fails(net, TG_ERROR_ARGUMENT, "the layer belongs to another: build the outermost");
     if (net->built) return fails(net, TG_ERROR_ARGUMENT, "%s is built already", net->path);
@@ -564,8 +566,8 @@ static void shape_text(const int64_t *shape, int rank, char *text, size_t size)
 {
     size_t used = (size_t)snprintf(text, size, "(");
     for (int i = 0; i < rank && used < size; i++)
-        used += (size_t)snprintf(text + used, size - used, i ? ", %lld" : "%lld",
-                                 (long long)shape[i]);
+        used +=
+            (size_t)snprintf(text + used, size - used, i ? ", %lld" : "%lld", (long long)shape[i]);
     if (used < size) snprintf(text + used, size - used, ")");
 }
 
@@ -587,8 +589,8 @@ static bool fits(tg_nn *net, const tg__nn_parameter *p, tg_value v)
 static bool all_fit(tg_nn *net, const tg_value *v, int n)
 {
     if (n != tg_nn_count(net) || (n > 0 && !v))
-        return fails(net, TG_ERROR_ARGUMENT, "%d values given, the net has %d parameters", v ? n : 0,
-                     tg_nn_count(net));
+        return fails(net, TG_ERROR_ARGUMENT, "%d values given, the net has %d parameters",
+                     v ? n : 0, tg_nn_count(net));
     for (int i = 0; i < n; i++) {
         int at = i;
         if (v[i].tape != v[0].tape)
