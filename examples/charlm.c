@@ -158,8 +158,8 @@ static double bigram_loss(const settings *s, const corpus *c, double alpha)
     return loss;
 }
 
-/* With the smoothing that is best for it on the held-out text itself: nobody can call that unfair.
-   */
+/* With the smoothing that is best for it on the held-out text itself: nobody can call that
+   unfair. */
 static double best_bigram_loss(const settings *s, const corpus *c)
 {
     double best = INFINITY;

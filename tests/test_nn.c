@@ -375,8 +375,8 @@ static void moments(tg_value v, double *mean, double *std, double *most)
     free(x);
 }
 
-/* 60000 draws: the mean of them is within 5 of its deviations, std / 245; the deviation within 2 %.
-   */
+/* 60000 draws: the mean of them is within 5 of its deviations, std / 245; the deviation within 2
+   %. */
 static void starts(tg_nn_init init, double mean, double std, double most, int line)
 {
     tg_tape *t = tg_tape_new(NULL);

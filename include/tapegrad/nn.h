@@ -48,8 +48,8 @@ typedef struct tg_nn tg_nn;
    is a mistake that the build reports. */
 TG_API tg_nn *tg_nn_sequential_new(tg_nn *const *layers, int n);
 
-/* x + f(x), where f is the layers one behind the other (He et al. 2016): tg_nn_residual(a, b, c).
-   */
+/* x + f(x), where f is the layers one behind the other (He et al. 2016): tg_nn_residual(a, b,
+   c). */
 TG_API tg_nn *tg_nn_residual_new(tg_nn *const *layers, int n);
 
 /* Gives a layer a name for its path, instead of its number in the layer around it. Returns the
@@ -110,8 +110,8 @@ typedef struct tg_nn_options {
    defaults. */
 TG_API bool tg_nn_build(tg_nn *net, tg_tape *tape, const tg_nn_options *options);
 
-/* What went wrong last in a build or a bind, or code TG_OK. Owned by the net; of NULL: no memory.
-   */
+/* What went wrong last in a build or a bind, or code TG_OK. Owned by the net; of NULL: no
+   memory. */
 TG_API const tg_status *tg_nn_status(const tg_nn *net);
 
 /* The net, or a layer of it, at x: tg_nn_forward(net, x) passes the position of the call. A null
@@ -157,8 +157,8 @@ TG_API double *tg_nn_state(tg_nn *net, int i, const char **name, size_t *n);
 
 /* Each has a macro of its name without _new, which takes the fields of its options as designators:
    tg_nn_linear(64, 10, .no_bias = true). n is the number of samples, any in each call; zero is each
-   option's default. Defaults of initialisers are those of PyTorch 2 (torch.nn, reset_parameters).
-   */
+   option's default. Defaults of initialisers are those of PyTorch 2 (torch.nn,
+   reset_parameters). */
 
 /* x (..., in) W' + b: (..., out). weight (out, in), bias (out). Both start uniform to
    +- 1 / sqrt(in). */

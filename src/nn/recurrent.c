@@ -63,8 +63,8 @@ static void step(tg_nn *l, tg_value p, tg_nn_carry *carry, const tg_site *site)
     else gru(l, p, carry, site);
 }
 
-/* Makes the null values of a state zeros; false, with the error, if the others have another shape.
-   */
+/* Makes the null values of a state zeros; false, with the error, if the others have another
+   shape. */
 static bool begin(tg_nn *l, tg_value x, tg_nn_carry *carry, const tg_site *site)
 {
     const recurrent *const s = l->settings;

@@ -318,8 +318,8 @@ const tg_value *tg_nn_parameters(const tg_nn *net)
     return net ? net->value : NULL;
 }
 
-/* The i-th parameter of the tree, and *i less the parameters passed; NULL if there are not so many.
-   */
+/* The i-th parameter of the tree, and *i less the parameters passed; NULL if there are not so
+   many. */
 static const tg__nn_parameter *parameter_at(const tg_nn *net, int *i)
 {
     if (*i < net->parameters) return &net->parameter[*i];
