@@ -6,18 +6,18 @@
 
    The last tenth of the text is held out. A model that only knows how often one character follows
    another in the first nine tenths, the bigram model, is what it has to beat there. */
-#define _POSIX_C_SOURCE 200809L /* clock_gettime */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "common/check.h"
 #include "common/cli.h"
 #include "common/random.h"
 
 #include <tapegrad.h>
 #include <tapegrad/checkpoint.h>
+#include <tapegrad/plot.h>
 #include <tapegrad/short.h>
 
 static const char default_text[] = "/usr/share/common-licenses/GPL-3";
@@ -208,13 +208,6 @@ typedef struct training {
     tg_checkpoint saved; /* .batch is the next step */
 } training;
 
-static double seconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
 /* The pieces of a step: they follow from the seed and its number alone. */
 static void draw_pieces(training *r, int64_t step)
 {
@@ -231,16 +224,6 @@ static Value checked_loss(tg_nn *net, tg_tape *t, void *user)
 {
     const training *r = user;
     return loss_of(r->s, net, t, r->text, r->next, 1);
-}
-
-static void check_gradients(training *r)
-{
-    tg_check_report report;
-    draw_pieces(r, 0);
-    if (!tg_nn_gradcheck(r->net, checked_loss, r, &(tg_check_options){ .directions = 1 }, &report))
-        fail("gradient check: %s", report.message);
-    printf("gradient check: %zu derivatives agree, the worst to %.1e\n", report.checked,
-           report.relative_error);
 }
 
 static training training_new(const settings *s, const corpus *c)
@@ -337,9 +320,9 @@ static double train(training *r)
     printf("    step    loss  held-out  ms a step\n%8lld       -  %8.3f\n", (long long)first,
            held_out);
     for (int64_t since = 1; r->saved.batch < s->steps; since++) {
-        const double begun = seconds();
+        const tg_meter watch = tg_meter_start(NULL, 1);
         mean += (train_step(r) - mean) / (double)since;
-        spent += seconds() - begun;
+        spent += tg_meter_end(&watch);
         r->saved.batch++;
         if (r->saved.batch % s->every && r->saved.batch < s->steps) continue;
         held_out = held_out_loss(r);
@@ -441,7 +424,8 @@ int main(int argc, char **argv)
     tg_nn_summary(r.net, stdout, index(r.t, r.text, s.batch, s.context));
     tg_release(r.start);
     if (s.resume) resume(&r);
-    check_gradients(&r);
+    draw_pieces(&r, 0);
+    check_net(r.net, checked_loss, &r, 1);
     const double loss = train(&r);
     if (s.sample) write_sample(&r);
     printf("\nheld-out loss a character: %.3f, the bigram model's %.3f, of all %d alike %.3f\n",

@@ -803,7 +803,7 @@ Test(nn, a_build_says_what_keeps_it_from_building)
     if (!built(net, t)) return;
     cr_expect(!tg_nn_build(net, t, NULL) &&
               strstr(tg_nn_status(net)->message, "net is built already"));
-    cr_expect(!tg_nn_with(net, "late", wrong, NULL, 0) == false &&
+    cr_expect(tg_nn_with(net, "late", wrong, NULL, 0) == net &&
               strstr(tg_nn_status(net)->message, "net: parameters are added before the build"));
     tg_nn *outer = tg_nn_sequential(net);
     cr_expect(!tg_nn_build(outer, t, NULL) &&

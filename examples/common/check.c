@@ -16,6 +16,22 @@ static void check_inputs(tg_model *model, void *user, const tg_check_input *inpu
     printf("gradient check: %zu derivatives agree, the worst to %.1e", report.checked,
            report.relative_error);
     printf(report.kinks ? " (%zu left out at kinks)\n" : "\n", report.kinks);
+static void report_check(bool right, const tg_check_report *report)
+    if (!right) fail("gradient check: %s", report->message);
+    printf("gradient check: %zu derivatives agree, the worst to %.1e", report->checked,
+           report->relative_error);
+    printf(report->kinks ? " (%zu left out at kinks)\n" : "\n", report->kinks);
+}
+
+void check_gradients(tg_model *model, void *user, const tg_check_input *inputs, int n)
+    const bool right = tg_gradcheck(model, user, inputs, n, NULL, &report);
+    report_check(right, &report);
+}
+
+void check_net(tg_nn *net, tg_nn_loss *loss, void *user, size_t directions)
+    const tg_check_options options = { .directions = directions };
+    const bool right = tg_nn_gradcheck(net, loss, user, &options, &report);
+    report_check(right, &report);
 }
 
 void check_gradients(tg_model *model, void *user, const tg_check_input *inputs, int n)
