@@ -233,34 +233,48 @@ static void remove_rests(void)
     cr_expect(system(command) == 0);
 }
 
+/* Kills a child that saves, after some nanoseconds. What is in the file then is one of its states. */
+static void kill_one(training *r, double *large, size_t n, double wait)
+{
+    const pid_t child = fork();
+    if (child == 0) save_for_ever(r, large, n);
+    nanosleep(&(struct timespec){ (time_t)(wait / 1e9), (long)fmod(wait, 1e9) }, NULL);
+    kill(child, SIGKILL);
+    int how;
+    waitpid(child, &how, 0);
+    cr_assert(child > 0 && WIFSIGNALED(how), "the child could not save");
+    cr_assert(tg_checkpoint_load(path, &r->c, &status), "%s", status.message);
+    for (size_t k = 0; k < n; k++)
+        cr_assert(large[k] == (double)r->c.epoch, "a state of two epochs");
+}
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return 1e9 * (double)t.tv_sec + (double)t.tv_nsec;
+}
+
+/* Some children are killed before they have saved once, some later: waits are random, up to four
+   times what one saving takes. */
 Test(checkpoint, a_kill_at_any_moment_leaves_the_last_good_file)
 {
-    enum { KILLS = 40, SIZE = 1 << 16 };
+    enum { KILLS = 40, MOST = 2000, MOVED = 12, SIZE = 1 << 16 };
     double *const large = calloc(SIZE, sizeof *large);
     training r;
     start(&r, TG_F32, adamw, 6);
     r.numbers[0] = (tg_checkpoint_numbers){ "large", large, SIZE };
+    const double begun = now();
     cr_assert(large && tg_checkpoint_save(path, &r.c, &status), "%s", status.message);
-    int64_t last = 0;
+    const double one = now() - begun;
     int moved = 0;
     srand(1);
-    for (int i = 0; i < KILLS; i++) {
-        const pid_t child = fork();
-        if (child == 0) save_for_ever(&r, large, SIZE);
-        const struct timespec wait = { 0, rand() % 12000000 };
-        nanosleep(&wait, NULL);
-        kill(child, SIGKILL);
-        int how;
-        waitpid(child, &how, 0);
-        cr_assert(WIFSIGNALED(how), "the child could not save");
-        cr_assert(tg_checkpoint_load(path, &r.c, &status), "kill %d: %s", i, status.message);
-        for (size_t k = 0; k < SIZE; k++)
-            cr_assert(large[k] == (double)r.c.epoch, "kill %d: a state of two epochs", i);
+    for (int i = 0; i < KILLS || (moved < MOVED && i < MOST); i++) {
+        const int64_t last = r.c.epoch;
+        kill_one(&r, large, SIZE, 4 * one * rand() / RAND_MAX);
         moved += r.c.epoch != last;
-        last = r.c.epoch;
     }
-    cr_expect(moved > KILLS / 8, "only %d of %d children had saved before they were killed", moved,
-              KILLS);
+    cr_expect(moved >= MOVED, "only %d children had saved before they were killed", moved);
     remove_rests();
     free(large);
     finish(&r);
@@ -382,7 +396,7 @@ Test(checkpoint, a_damaged_file_is_refused_or_harmless)
     fclose(f);
     cr_assert(n > 500 && n < sizeof bytes);
     int refusals = 0;
-    for (size_t i = 0; i < n; i += 1 + i / 300) {
+    for (size_t i = 0; i < n; i += 1 + i / 60) {
         memcpy(copy, bytes, n);
         copy[i] ^= 0x15;
         for (int cut = 0; cut < 2; cut++) {
@@ -394,7 +408,7 @@ Test(checkpoint, a_damaged_file_is_refused_or_harmless)
             refusals += !loaded;
         }
     }
-    cr_expect(refusals > 300, "%d", refusals);
+    cr_expect(refusals > 150, "%d", refusals);
     finish(&r);
 }
 
