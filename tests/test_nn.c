@@ -700,6 +700,7 @@ static void refused(tg_nn *net, const char *text, int line)
 }
 #define REFUSED(net, text) refused(net, text, __LINE__)
 
+/* Long as a table is: one call for each mistake. */
 Test(nn, mistakes_in_making_are_reported_by_the_build_with_their_path)
 {
     REFUSED(tg_nn_sequential(tg_nn_linear(2, 2), tg_nn_linear(0, 2)),
