@@ -1,5 +1,4 @@
-/* autoencoder: handwritten digits through two numbers: 8 x 8 pixels to a point of the plane, and
-   back.
+/* autoencoder: handwritten digits through two numbers, a point of the plane, and back.
 
    The encoder makes a code of two numbers of an image, the decoder an image of the code; the loss
    is the mean squared difference of image and image. The best that linear maps can do is known: the
