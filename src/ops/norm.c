@@ -144,9 +144,9 @@ static tg_code parameter_end(const tg__call *c, int i, const double *v, int64_t 
         tg__sums t = { { 0 }, { 0 } };
         k->sum(&(const tg__tile){ w, n, v + j * n, n, 1 }, NULL, 0, &t);
         k->sum(&(const tg__tile){ w, n, v + all + j * n, n, 1 }, NULL, 0, &t);
-        for (int64_t i = 0; i < w; i++) {
-            sum[j + i] = t.total[i] + t.rest[i];
-            if (isnan(sum[j + i])) sum[j + i] = t.total[i];
+        for (int64_t l = 0; l < w; l++) {
+            sum[j + l] = t.total[l] + t.rest[l];
+            if (isnan(sum[j + l])) sum[j + l] = t.total[l];
         }
     }
     c->k->reduce.store(s.n, dx.p, sum);
