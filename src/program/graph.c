@@ -114,7 +114,7 @@ static bool same_node(const tg__graph *g, const tg__node *a, const tg__node *b, 
                       const char *data, const tg__shape *s)
 {
     if (a->op != b->op || a->n != b->n) return false;
-    if (memcmp(tg__node_operands(g, a), x, a->n * sizeof *x) != 0) return false;
+    if (a->n && memcmp(tg__node_operands(g, a), x, a->n * sizeof *x) != 0) return false;
     const size_t size = data_size(a);
     if (size && memcmp(g->attributes.data + a->data, data, size) != 0) return false;
     if (!s) return a->shape == 0;
