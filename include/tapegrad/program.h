@@ -36,6 +36,7 @@ enum {
                                      operands one product of a matrix; sums over the batch too */
     TG_RANGES = 16,               /* the same operation on neighbouring scalars is one on a range */
     TG_REUSE = 32,                /* memory of values no longer needed is used again */
+    TG_WHOLE_BLOCKS = 64,         /* products, reductions, softmax ... take all instances at once */
 };
 
 typedef struct tg_compile_options {

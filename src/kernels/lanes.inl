@@ -86,7 +86,7 @@ static void lanes_dots(int64_t n, int64_t rows, int64_t terms, void *const *y, c
     if (rows - i == 1) dots_rows(n, 1, terms, y + i, x, weight + i * terms);
 }
 
-/* ---- sums over lanes ------------------------------------------------------------------------- */
+/* ---- sums over lanes: in the same order, however the instances are cut into blocks ------------ */
 
 #define SUM_VECTORS (TG__LANE_SUMS / LANES)
 #define OUTER_ROWS 2
@@ -99,7 +99,7 @@ WIDE_INLINE void outer_part(int64_t n, const int rows, const int columns, int64_
     _Pragma("GCC unroll 4") for (int i = 0; i < rows; i++)
         _Pragma("GCC unroll 4") for (int j = 0; j < columns; j++)
             _Pragma("GCC unroll 8") for (int v = 0; v < SUM_VECTORS; v++)
-                part[i][j][v] = wide_splat(0);
+                part[i][j][v] = wide_load(sum + (i * row + j) * TG__LANE_SUMS + v * LANES);
     for (int64_t l = 0; l < n; l += TG__LANE_SUMS) {
         const bool short_ = n - l < TG__LANE_SUMS;
         _Pragma("GCC unroll 8") for (int v = 0; v < SUM_VECTORS; v++) {
@@ -117,10 +117,8 @@ WIDE_INLINE void outer_part(int64_t n, const int rows, const int columns, int64_
     }
     _Pragma("GCC unroll 4") for (int i = 0; i < rows; i++)
         _Pragma("GCC unroll 4") for (int j = 0; j < columns; j++)
-            _Pragma("GCC unroll 8") for (int v = 0; v < SUM_VECTORS; v++) {
-                real *const s = sum + (i * row + j) * TG__LANE_SUMS + v * LANES;
-                wide_store(s, wide_load(s) + part[i][j][v]);
-            }
+            _Pragma("GCC unroll 8") for (int v = 0; v < SUM_VECTORS; v++)
+                wide_store(sum + (i * row + j) * TG__LANE_SUMS + v * LANES, part[i][j][v]);
 }
 
 WIDE_INLINE void outer_rows(int64_t n, const int rows, int64_t columns, real *sum, const void *const *a,

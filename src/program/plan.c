@@ -260,14 +260,32 @@ static bool emit_rows(planning *w, uint32_t tile)
     return ok;
 }
 
+/* A form of a node's, for a step; its number, or -1. */
+static int64_t new_form(planning *w, const tg__form *f)
+{
+    tg__form *const made = tg__more(&w->p.plan->forms, 1, sizeof *made);
+    if (!made) return failed(w), -1;
+    *made = *f;
+    return made - (tg__form *)(void *)w->p.plan->forms.data;
+}
+
 static bool emit_sum(planning *w, uint32_t id)
 {
-    const int64_t place = new_total(w, id, false);
-    tg__step *const s = place < 0 ? NULL : new_step(w, TG__STEP_SUM, id);
+    const uint32_t x = operands_of(w, id)[0];
+    const bool whole = w->p.role[x] == TG__FUSED;
+    tg__form f;
+    if (whole) tg__batch_form(&w->p, x, true, &f);
+    const int64_t place = new_total(w, id, false), form = whole ? new_form(w, &f) : 0;
+    tg__step *const s =
+        place < 0 || form < 0 ? NULL : new_step(w, whole ? TG__STEP_BLOCK : TG__STEP_SUM, whole ? x : id);
     if (!s) return false;
     s->width = (uint32_t)tg__node_shape(w->p.g, id)->n;
+    s->columns = (uint32_t)form;
     const size_t at = (size_t)(s - (tg__step *)(void *)w->p.plan->steps.data);
-    const bool ok = refer(w, 0, place) && refer(w, operands_of(w, id)[0], NO_SUM);
+    bool ok = refer(w, 0, place);
+    const uint32_t n = whole ? tg__node_at(w->p.g, x)->n : 1;
+    for (uint32_t j = 0; ok && j < n; j++)
+        ok = refer(w, whole ? operands_of(w, x)[j] : x, NO_SUM);
     close_step(w, (tg__step *)(void *)w->p.plan->steps.data + at);
     return ok;
 }
@@ -311,9 +329,15 @@ static bool emit_one(planning *w, uint32_t id)
 {
     const tg__node *const node = tg__node_at(w->p.g, id);
     if (!new_unit(w, &id, 1)) return false;
-    tg__step *const s = new_step(w, kind_of(w, id), id);
+    tg__form f = { 0 };
+    const tg__step_kind kind = kind_of(w, id);
+    const bool rule = kind == TG__STEP_RULE || kind == TG__STEP_BACKWARD;
+    const bool whole = rule && tg__batch_form(&w->p, id, false, &f);
+    const int64_t form = whole ? new_form(w, &f) : 0;
+    tg__step *const s = form < 0 ? NULL : new_step(w, whole ? TG__STEP_BLOCK : kind, id);
     if (!s) return false;
     s->width = (uint32_t)tg__node_shape(w->p.g, id)->n;
+    s->columns = (uint32_t)form;
     const size_t at = (size_t)(s - (tg__step *)(void *)w->p.plan->steps.data);
     const uint32_t operands = node->op == TG__NODE_ASSEMBLE ? node->n / 2 : node->n;
     bool ok = refer(w, id, NO_SUM);
@@ -548,6 +572,14 @@ static bool end_units(planning *w, store *st, uint32_t step)
     return true;
 }
 
+/* Whether a step adds to partial sums, which have a place. */
+static bool adds_up(const tg__plan *plan, const tg__step *s)
+{
+    const tg__form *const form = (const tg__form *)(void *)plan->forms.data;
+    return s->kind == TG__STEP_SUM || s->kind == TG__STEP_OUTER ||
+           (s->kind == TG__STEP_BLOCK && form[s->columns].summed);
+}
+
 /* Sums over the batch and the count have their places from the beginning. */
 static bool place_all(planning *w, store *st)
 {
@@ -566,8 +598,7 @@ static bool place_all(planning *w, store *st)
     }
     for (uint32_t i = 0; i < steps; i++) {
         const tg__step *const s = tg__plan_steps(plan) + i;
-        const bool sums = s->kind == TG__STEP_SUM || s->kind == TG__STEP_OUTER;
-        if (!sums && !place_unit(w, st, w->p.unit[s->node])) return false;
+        if (w->p.unit[s->node] && !adds_up(plan, s) && !place_unit(w, st, w->p.unit[s->node])) return false;
         if (!end_units(w, st, i)) return false;
     }
     return true;
@@ -711,12 +742,14 @@ bool tg__plan_make(tg__graph *g, const uint32_t *output, const bool *each, int n
     tg__arena_init(&plan->operands, g->memory);
     tg__arena_init(&plan->totals, g->memory);
     tg__arena_init(&plan->outputs, g->memory);
+    tg__arena_init(&plan->forms, g->memory);
     planning w = { .p = { .g = g, .plan = plan, .memory = g->memory, .careful = careful } };
     plan->shared = TG__BATCH_CHUNK * sizeof(double); /* the row of ones */
     bool ok = begin(&w);
     if (ok) {
         mark(&w.p, output, n);
         const bool dots = !(g->without & TG_DOTS) && !g->strict;
+        tg__find_sums(&w.p);
         ok = (!dots || tg__find_dots(&w.p)) && tg__find_rows(&w.p) && list_users(&w.p);
         if (!ok) failed(&w);
     }
@@ -730,7 +763,8 @@ bool tg__plan_make(tg__graph *g, const uint32_t *output, const bool *each, int n
 
 void tg__plan_free(tg__plan *plan)
 {
-    tg__arena *const arenas[] = { &plan->steps, &plan->operands, &plan->totals, &plan->outputs };
+    tg__arena *const arenas[] = { &plan->steps, &plan->operands, &plan->totals, &plan->outputs,
+                                 &plan->forms };
     for (size_t i = 0; i < sizeof arenas / sizeof *arenas; i++)
         if (arenas[i]->memory) tg__arena_free(arenas[i]);
 }

@@ -23,6 +23,7 @@ typedef enum tg__step_kind {
     TG__STEP_WALK,     /* the same on arrays of different shapes */
     TG__STEP_RULE,     /* y, x ...: any op, one instance after the other */
     TG__STEP_BACKWARD, /* dx, x ..., y, g */
+    TG__STEP_BLOCK,    /* as either of them, all instances at once: columns is a form */
     TG__STEP_ASSEMBLE, /* y, x ... */
     TG__STEP_COPY,     /* y, x: lanes side by side */
     TG__STEP_DOT,      /* y, then pairs a, b: their products' sum */
@@ -41,6 +42,24 @@ typedef struct tg__step {
     uint32_t columns;
 } tg__step;
 
+/* An op, or its gradient, on arrays whose first axis is the instances (dim[0] is filled in at a run). */
+typedef struct tg__form {
+    int code, n;
+    int from[3];     /* which operand of the node */
+    bool batched[3]; /* it has that axis; the result has it always */
+    tg__shape x[3], y;
+    bool back, summed; /* the gradient by form operand `by`; added to a partial sum */
+    int by;
+    union {
+        max_align_t align;
+        char byte[TG__ATTRIBUTES_BYTES];
+        tg_reduce_attributes reduce;
+        tg_softmax_attributes softmax;
+        tg_labels_attributes labels;
+        tg_smoothed_attributes smoothed;
+    } attributes;
+} tg__form;
+
 /* A sum over the batch: where it is added up, and where the total goes. */
 typedef struct tg__total {
     uint64_t partial, total; /* bytes, in their areas */
@@ -58,7 +77,7 @@ typedef struct tg__output {
 } tg__output;
 
 typedef struct tg__plan {
-    tg__arena steps, operands, totals, outputs;
+    tg__arena steps, operands, totals, outputs, forms;
     uint32_t begin[4]; /* the steps of stage s: begin[s] ... begin[s + 1] */
     uint32_t n_outputs, n_totals;
     uint64_t body, shared, partials; /* bytes of the areas; body's for one block */

@@ -64,6 +64,12 @@ bool tg__find_dots(tg__planner *p);
 /* Sums over the batch, as rows and tiles. */
 bool tg__find_rows(tg__planner *p);
 
+/* How the node can be computed for all instances at once; summed: added up over them. False: it cannot. */
+bool tg__batch_form(const tg__planner *p, uint32_t id, bool summed, tg__form *f);
+
+/* Gradients that nothing needs but their sums over the batch: these are computed at once. */
+void tg__find_sums(tg__planner *p);
+
 static inline bool tg__is_lane(const tg__graph *g, uint32_t id)
 {
     const tg__node *const node = tg__node_at(g, id);

@@ -19,7 +19,7 @@ static const char *name_of(const tg_program *p, const tg__step *s)
     };
     if (kind[s->kind]) return kind[s->kind];
     const tg__node *const node = tg__node_at(&p->graph, s->node);
-    if (s->kind != TG__STEP_BACKWARD) return tg__ops[node->op]->name;
+    if (node->op != TG__NODE_BACKWARD) return tg__ops[node->op]->name;
     return tg__ops[((const tg__back *)tg__node_data(&p->graph, node->data))->op]->name;
 }
 
@@ -39,8 +39,9 @@ void tg_program_print(const tg_program *p, FILE *file)
         for (uint32_t j = plan->begin[i]; j < plan->begin[i + 1]; j++) {
             const tg__step *const s = tg__plan_steps(plan) + j;
             const tg__operand *const o = tg__plan_operands(plan) + s->first;
-            fprintf(file, "  %s%s", name_of(p, s), s->kind == TG__STEP_BACKWARD ? "'" : "");
-            if (s->columns) fprintf(file, " %u x %u", s->width, s->columns);
+            fprintf(file, "  %s%s", name_of(p, s), tg__node_at(&p->graph, s->node)->op == TG__NODE_BACKWARD ? "'" : "");
+            if (s->kind == TG__STEP_BLOCK) fputs(" whole", file);
+            else if (s->columns) fprintf(file, " %u x %u", s->width, s->columns);
             else if (s->width != 1) fprintf(file, " [%u]", s->width);
             for (uint32_t k = 0; k < s->n && k < FEW; k++) print_operand(&o[k], file);
             fprintf(file, "%s\n", s->n > FEW ? " ..." : "");

@@ -246,6 +246,49 @@ static bool call_rule(run *r, const tg__step *s, int64_t n)
     return true;
 }
 
+/* Fills in the number of instances. */
+static void set_instances(tg__shape *s, int64_t n)
+{
+    s->dim[0] = n;
+    s->n *= n;
+}
+
+/* The op of a BLOCK step, on all instances. */
+static bool call_block(run *r, const tg__step *s, int64_t n)
+{
+    const tg__form *const f = (const tg__form *)(void *)r->plan->forms.data + s->columns;
+    void *const *const p = r->p + s->first;
+    tg__shape shape[4];
+    tg__array x[3], dx[3];
+    for (int i = 0; i < f->n; i++) {
+        shape[i] = f->x[i];
+        if (f->batched[i]) set_instances(&shape[i], n);
+        x[i] = (tg__array){ &shape[i], p[1 + f->from[i]] };
+        dx[i] = (tg__array){ &shape[i], NULL };
+    }
+    shape[3] = f->y;
+    set_instances(&shape[3], n);
+    const uint32_t m = s->n - 3; /* operands of a gradient's op */
+    r->scratch->used = 0;
+    tg__call c = { .op = tg__ops[f->code],
+                   .code = f->code,
+                   .k = r->g->k,
+                   .attributes = &f->attributes,
+                   .n = f->n,
+                   .x = x,
+                   .y = { &shape[3], f->back ? p[1 + m] : p[0] },
+                   .g = f->back ? p[2 + m] : NULL,
+                   .dx = dx,
+                   .scratch = r->scratch,
+                   .message = r->message,
+                   .message_size = sizeof r->message };
+    if (f->back) dx[f->by].p = p[0];
+    if (f->back && !f->summed)
+        memset(p[0], 0, (size_t)shape[f->by].n * tg__type_size(shape[f->by].type));
+    const tg_code code = f->back ? c.op->backward(&c) : c.op->forward(&c);
+    return code == TG_OK || rule_failed(r, s, &c, code, 0);
+}
+
 /* An elementwise op on tensors of different shapes: the instances are one more axis. */
 static void walk(run *r, const tg__step *s, int64_t n)
 {
@@ -332,6 +375,9 @@ static bool do_steps(run *r, tg__stage stage, int64_t n)
         case TG__STEP_RULE:
         case TG__STEP_BACKWARD:
             if (!call_rule(r, s, n)) return false;
+            break;
+        case TG__STEP_BLOCK:
+            if (!call_block(r, s, n)) return false;
             break;
         case TG__STEP_ASSEMBLE: assemble(r, s, n); break;
         case TG__STEP_COPY: k->copy(n, p[0], 1, x[0], lane[0]); break;
