@@ -201,6 +201,54 @@ Test(programs, sums_of_scalars_are_bit_equal_for_every_block)
     }
 }
 
+/* ---- training ------------------------------------------------------------------------------------ */
+
+/* A line fitted to a parabola by gradient descent: recorded anew for every step, or replayed. */
+static void fit_line(bool replay, double w[2])
+{
+    double x[8], y[8];
+    for (int i = 0; i < 8; i++) x[i] = 0.25 * i - 1, y[i] = x[i] * x[i];
+    tg_tape *const t = tg_tape_new(NULL);
+    Value a = tg_scalar(t, 0.5), b = tg_scalar(t, -0.5);
+    const tg_mark mark = tg_tape_mark(t);
+    tg_program *p = NULL, *g = NULL;
+    tg_workspace *room = NULL;
+    if (replay) {
+        Value xi = tg_input(t, x), yi = tg_input(t, y);
+        Value loss = square(sub(add(mul(a, xi), b), yi));
+        p = tg_compile(&loss, 1, TG_VALUES(xi, yi), TG_VALUES(a, b), NULL, NULL);
+        g = tg_gradient_program(p, &(tg_gradient_options){ .over = TG_BATCH_MEAN }, NULL);
+        room = tg_workspace_new(g, NULL);
+    }
+    for (int i = 0; i < 50; i++) {
+        if (replay) {
+            double total = 0;
+            cr_assert(tg_run_backward(g, room, 8, (const void *[]){ x, y }, &total, NULL));
+            cr_expect(total > 0);
+        } else {
+            Value xs = tg_input(t, x, 8), ys = tg_input(t, y, 8);
+            cr_assert(tg_backward(mean(square(sub(add(mul(a, xs), b), ys)))));
+        }
+        w[0] = tg_item(a) - 0.3 * tg_grad_item(a);
+        w[1] = tg_item(b) - 0.3 * tg_grad_item(b);
+        if (!replay) tg_release(mark);
+        tg_set(a, &w[0], 1);
+        tg_set(b, &w[1], 1);
+    }
+    tg_workspace_free(room);
+    tg_program_free(g);
+    tg_program_free(p);
+    tg_tape_free(t);
+}
+
+Test(programs, a_training_loop_can_be_replayed)
+{
+    double recorded[2], replayed[2];
+    fit_line(false, recorded);
+    fit_line(true, replayed);
+    for (int i = 0; i < 2; i++) cr_expect_float_eq(recorded[i], replayed[i], 1e-14);
+}
+
 /* ---- errors -------------------------------------------------------------------------------------- */
 
 static void expect_message(const tg_status *s, const char *text)
@@ -241,6 +289,7 @@ Test(programs, mistakes_are_named)
     double in[2] = { 1, 2 }, out[2];
     FAILS("input 1 is NULL", tg_run(p, room, 1, (const void *[]){ in, NULL }, (void *[]){ out }, &s));
     FAILS("another program's", tg_run(q, room, 1, (const void *[]){ in, in }, (void *[]){ out }, &s));
+    FAILS("no gradient program", tg_run_backward(p, room, 1, NULL, NULL, &s));
     FAILS("a negative number",
           tg_run(p, room, -1, (const void *[]){ in, in }, (void *[]){ out }, &s));
     tg_workspace_free(room);

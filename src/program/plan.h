@@ -111,6 +111,9 @@ struct tg_program {
     uint32_t *output; /* nodes */
     bool *each;       /* by output: one for every instance, even where all are the same */
     uint32_t n_inputs, n_batch, n_outputs;
+    tg_value *leaf; /* by input: on the tape that it was compiled from */
+    uint32_t *by;   /* of a gradient program, by output but the first: which input it is by */
+    bool gradient;
     int block;
     tg__plan plan;
     tg__plan careful; /* for what plan, if that is quick, made no finite numbers of */

@@ -17,8 +17,8 @@ static void set_status(tg_status *s, tg_code code, const char *what, const char 
 static tg_program *new_program(uint32_t n_inputs, uint32_t n_batch, uint32_t n_outputs)
 {
     tg__memory own = { .reserve = 0 };
-    const size_t bytes =
-        sizeof(tg_program) + ((size_t)n_inputs + n_outputs + 1) * sizeof(uint32_t) + n_outputs;
+    const size_t bytes = sizeof(tg_program) + n_inputs * sizeof(tg_value) +
+                         ((size_t)n_inputs + 2 * n_outputs) * sizeof(uint32_t) + n_outputs;
     tg_program *const p = tg__allocate(&own, bytes);
     if (!p) return NULL;
     memset(p, 0, bytes);
@@ -27,9 +27,11 @@ static tg_program *new_program(uint32_t n_inputs, uint32_t n_batch, uint32_t n_o
     p->n_inputs = n_inputs;
     p->n_batch = n_batch;
     p->n_outputs = n_outputs;
-    p->input = (uint32_t *)(void *)(p + 1);
+    p->leaf = (tg_value *)(void *)(p + 1);
+    p->input = (uint32_t *)(void *)(p->leaf + n_inputs);
     p->output = p->input + n_inputs;
-    p->each = (bool *)(p->output + n_outputs);
+    p->by = p->output + n_outputs;
+    p->each = (bool *)(p->by + n_outputs);
     return p;
 }
 
@@ -120,27 +122,22 @@ tg_program *tg_compile(const tg_value *outputs, int n_outputs, const tg_value *b
     }
     const int n = n_batch + n_shared;
     tg_program *const p = new_program((uint32_t)n, (uint32_t)n_batch, (uint32_t)n_outputs);
-    tg__memory scratch = { .reserve = 0 };
-    tg_value *const inputs = tg__allocate(&scratch, ((size_t)n + 1) * sizeof *inputs);
-    if (!p || !inputs) {
+    if (!p) {
         set_status(status, TG_ERROR_MEMORY, what, "no memory");
-        tg__deallocate(&scratch, inputs, ((size_t)n + 1) * sizeof *inputs);
-        tg_program_free(p);
         return NULL;
     }
-    for (int i = 0; i < n; i++) inputs[i] = i < n_batch ? batch[i] : shared[i - n_batch];
+    for (int i = 0; i < n; i++) p->leaf[i] = i < n_batch ? batch[i] : shared[i - n_batch];
     p->type = t->type;
     p->block = options ? options->block : 0;
-    bool ok = are_leaves(t, inputs, n, why, sizeof why);
+    bool ok = are_leaves(t, p->leaf, n, why, sizeof why);
     if (!ok) set_status(status, TG_ERROR_ARGUMENT, what, why);
     if (ok && tg__graph_init(&p->graph, &p->memory, t->type, options) &&
-        tg__graph_import(&p->graph, outputs, n_outputs, inputs, n, n_batch, p->output)) {
+        tg__graph_import(&p->graph, outputs, n_outputs, p->leaf, n, n_batch, p->output)) {
         for (uint32_t id = 1; id < p->graph.n; id++) {
             const tg__node *const node = tg__node_at(&p->graph, id);
             if (node->op == TG__NODE_INPUT) p->input[node->data] = id;
         }
     }
-    tg__deallocate(&scratch, inputs, ((size_t)n + 1) * sizeof *inputs);
     if (ok) return finish(p, what, status);
     tg_program_free(p);
     return NULL;
@@ -238,7 +235,9 @@ tg_program *tg_gradient_program(const tg_program *p, const tg_gradient_options *
         tg__graph *const g = &made->graph;
         made->type = p->type;
         made->block = p->block;
+        made->gradient = true;
         memcpy(made->input, p->input, p->n_inputs * sizeof *p->input);
+        memcpy(made->leaf, p->leaf, p->n_inputs * sizeof *p->leaf);
         if (!clone_graph(g, &p->graph, &made->memory)) tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
         for (uint32_t i = 0; i < n; i++) wrt[i] = made->input[number[i]];
         if (!tg__graph_failed(g) &&
@@ -247,6 +246,7 @@ tg_program *tg_gradient_program(const tg_program *p, const tg_gradient_options *
             for (uint32_t i = 0; i < n; i++) {
                 const uint32_t by[] = { gradient[i], tg__graph_count(g) };
                 made->each[i + 1] = number[i] < p->n_batch;
+                made->by[i + 1] = number[i];
                 made->output[i + 1] = over == TG_BATCH_SUM
                                           ? gradient[i]
                                           : tg__graph_apply(g, TG__CODE_div, by, 2, NULL);

@@ -280,6 +280,14 @@ bool tg_backward_with(tg_value root, const tg_backward_options *options)
     return ok;
 }
 
+bool tg__clear_gradients(tg_tape *t)
+{
+    if (!make_planes(t, 1)) return false;
+    clear(t, false);
+    t->graded = t->head.n_values;
+    return true;
+}
+
 bool tg_choose_gradient(tg_tape *t, size_t cotangent)
 {
     if (!t || t->failed) return false;

@@ -228,6 +228,9 @@ const char *tg__name_at(const tg_tape *t, uint32_t instruction);
 bool tg__grad_values(bool linear, const tg_value *outputs, const tg_value *cotangents, int n,
                      const tg_value *wrt, int m, tg_value *gradients, const tg_site *site);
 
+/* Room for gradients of everything on the tape, all zero now: tg__adjoint_array. False: no memory. */
+bool tg__clear_gradients(tg_tape *t);
+
 /* Whether the value has a gradient: for scalars this looks at their instruction. */
 bool tg__has_gradient(const tg_tape *t, uint32_t id);
 
