@@ -249,6 +249,77 @@ static void check_way(const trial *t, way w)
     tear_down(&s);
 }
 
+/* ---- directions --------------------------------------------------------------------------------- */
+
+/* Runs p, all of whose inputs are shared: the leaves, then directions; output `which` to out. */
+static bool run_along(const scene *s, const tg_program *p, void *const *input, const int *wrt, int n,
+                      const double *direction, int which, double *out, tg_status *status)
+{
+    const void *in[2 * TG__SAMPLES];
+    void *outputs[2 + TG__SAMPLES] = { NULL };
+    for (int i = 0; i < s->leaves; i++) in[i] = input[i];
+    for (int i = 0; i < n; i++) {
+        in[s->leaves + i] = direction;
+        direction += tg_size(s->leaf[wrt[i]]);
+    }
+    for (int i = 0; which == 1 && i < n; i++) {
+        outputs[1 + i] = out;
+        out += tg_size(s->leaf[wrt[i]]);
+    }
+    if (which == 2) outputs[1] = out; /* behind the loss itself */
+    tg_workspace *const w = p ? tg_workspace_new(p, status) : NULL;
+    const bool ok = w && tg_run(p, w, 1, in, outputs, status);
+    tg_workspace_free(w);
+    return ok;
+}
+
+/* The loss's derivative along a direction, and its Hessian times it, against the tape's. */
+static void check_directions(const trial *t)
+{
+    static scene s;
+    static double direction[TG__SAMPLES * MOST], got[TG__SAMPLES * MOST], expected[TG__SAMPLES * MOST];
+    if (!strpbrk(tg__ops[t->op]->letters, "lnc") || strstr(tg__ops[t->op]->name, "custom")) return;
+    if (!set_up(&s, t, (way){ .type = TG_F64 })) {
+        tear_down(&s);
+        return;
+    }
+    const tg_value squares = apply1("square", s.y); /* so that the Hessian of linear ops is not 0 */
+    s.loss = loss_of(squares);
+    int wrt[TG__SAMPLES], n = 0;
+    size_t size = 0;
+    void *input[TG__SAMPLES];
+    tg_value by[TG__SAMPLES];
+    for (int i = 0; i < s.leaves; i++) {
+        input[i] = input_of(&s, i);
+        if (!has_gradient(&s, i)) continue;
+        by[n] = s.leaf[i];
+        wrt[n++] = i;
+        size += (size_t)tg_size(s.leaf[i]);
+    }
+    for (size_t i = 0; i < size; i++) direction[i] = sin(1.0 + (double)i);
+    tg_status status = { 0 };
+    tg_program *const p = tg_compile(&s.loss, 1, NULL, 0, s.leaf, s.leaves, NULL, &status);
+    tg_program *const j = tg_jvp_program(p, wrt, n, &status);
+    tg_program *const h = tg_hvp_program(p, &(tg_gradient_options){ .wrt = wrt, .n_wrt = n }, &status);
+    s.way.batch = 0;
+    if (n && tg_jvp(s.loss, by, n, direction, 1, expected)) {
+        const bool ok = run_along(&s, j, input, wrt, n, direction, 2, got, &status);
+        cr_expect(ok, "%s: along a direction: %s", trial_text(t), status.message);
+        if (ok) compare(&s, "derivative along a direction", got, TG_F64, expected, 1, 1e-11);
+    }
+    tg_error_clear(s.tape);
+    if (n && tg_hvp(s.loss, by, n, direction, 1, expected)) {
+        const bool ok = run_along(&s, h, input, wrt, n, direction, 1, got, &status);
+        cr_expect(ok, "%s: Hessian times direction: %s", trial_text(t), status.message);
+        if (ok) compare(&s, "Hessian times direction", got, TG_F64, expected, size, 1e-11);
+    }
+    for (int i = 0; i < s.leaves; i++) free(input[i]);
+    tg_program_free(p);
+    tg_program_free(j);
+    tg_program_free(h);
+    tear_down(&s);
+}
+
 /* ---- every op ---------------------------------------------------------------------------------- */
 
 static void all_vary(const trial *t)
@@ -310,6 +381,11 @@ Test(programs, every_op_with_one_operand_varying)
 Test(programs, every_op_strictly_is_bit_equal_forward)
 {
     every_op(strictly);
+}
+
+Test(programs, every_op_along_directions)
+{
+    for (int op = FIRST_OP; op < tg__op_count; op++) each_plain_trial(op, check_directions);
 }
 
 Test(programs, every_op_without_any_pass)

@@ -215,7 +215,7 @@ static void fit_line(bool replay, double w[2])
     tg_workspace *room = NULL;
     if (replay) {
         Value xi = tg_input(t, x), yi = tg_input(t, y);
-        Value loss = square(sub(add(mul(a, xi), b), yi));
+        Value error = sub(add(mul(a, xi), b), yi), loss = square(error);
         p = tg_compile(&loss, 1, TG_VALUES(xi, yi), TG_VALUES(a, b), NULL, NULL);
         g = tg_gradient_program(p, &(tg_gradient_options){ .over = TG_BATCH_MEAN }, NULL);
         room = tg_workspace_new(g, NULL);
@@ -227,7 +227,8 @@ static void fit_line(bool replay, double w[2])
             cr_expect(total > 0);
         } else {
             Value xs = tg_input(t, x, 8), ys = tg_input(t, y, 8);
-            cr_assert(tg_backward(mean(square(sub(add(mul(a, xs), b), ys)))));
+            Value error = sub(add(mul(a, xs), b), ys);
+            cr_assert(tg_backward(mean(square(error))));
         }
         w[0] = tg_item(a) - 0.3 * tg_grad_item(a);
         w[1] = tg_item(b) - 0.3 * tg_grad_item(b);

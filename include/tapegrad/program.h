@@ -72,6 +72,16 @@ typedef struct tg_gradient_options {
 TG_API tg_program *tg_gradient_program(const tg_program *p, const tg_gradient_options *options,
                                        tg_status *status);
 
+/* The same with the gradient's derivative along a direction in the place of the gradient: Hessian times
+   direction. Its inputs are p's, then a direction for each of wrt, of that input's shape. */
+TG_API tg_program *tg_hvp_program(const tg_program *p, const tg_gradient_options *options,
+                                  tg_status *status);
+
+/* The program whose outputs are p's, and then the derivative of each along a direction (forward mode).
+   Its inputs are p's, then a direction for each input wrt (NULL: all shared ones that are no
+   integers), of its shape, one for every instance if the input is a batch input. */
+TG_API tg_program *tg_jvp_program(const tg_program *p, const int *wrt, int n_wrt, tg_status *status);
+
 /* Memory for runs of p, one run at a time. NULL after an error. */
 TG_API tg_workspace *tg_workspace_new(const tg_program *p, tg_status *status);
 TG_API void tg_workspace_free(tg_workspace *w);

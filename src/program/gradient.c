@@ -185,6 +185,8 @@ static void mark(const walk *w, uint32_t from)
         const uint32_t *const x = tg__node_operands(g, node);
         for (uint32_t j = 0; op && j < node->n && !a->wanted; j++)
             a->wanted = wants(w, x[j], tg__letter(op->letters, (int)j));
+        const uint32_t assembled = node->op == TG__NODE_ASSEMBLE ? node->n / 2 : 0;
+        for (uint32_t j = 0; j < assembled && !a->wanted; j++) a->wanted = wants(w, x[j], 'l');
     }
 }
 
@@ -239,18 +241,37 @@ static void step_by_ops(walk *w, uint32_t i, uint32_t gradient)
     w->operands.used = used;
 }
 
+/* What was put together from parts: each gets its part of the gradient. */
+static void step_apart(walk *w, uint32_t i, uint32_t gradient)
+{
+    tg__graph *const g = w->g;
+    const tg__node node = *tg__node_at(g, i);
+    const uint32_t n = node.n / 2;
+    if (!tg__shape_contiguous(tg__node_shape(g, gradient)))
+        gradient = tg__graph_apply(g, TG__CODE_contiguous, &gradient, 1, NULL);
+    for (uint32_t j = 0; j < n && !tg__graph_failed(g); j++) {
+        const uint32_t x = tg__node_operands(g, &node)[j], look = tg__node_operands(g, &node)[n + j];
+        if (!wants(w, x, 'l')) continue;
+        const tg__shape s = *tg__node_shape(g, look ? look : i);
+        const int64_t offset = look ? tg__node_offset(g, look) : 0;
+        contribute(w, x, look ? tg__graph_view(g, gradient, &s, offset) : gradient);
+    }
+}
+
 static void step(walk *w, uint32_t i)
 {
     tg__graph *const g = w->g;
     const tg__node *const node = tg__node_at(g, i);
     const tg__op *const op = tg__node_op(node);
-    if (!op || !adjoint_of(w, i)->wanted) return;
+    const bool assembled = node->op == TG__NODE_ASSEMBLE;
+    if ((!op && !assembled) || !adjoint_of(w, i)->wanted) return;
     const uint32_t gradient = gradient_of(w, i);
     if (!gradient) return;
     w->at = i;
     w->summing = node->stage != TG__BODY;
     g->site = node->site;
-    if (op->kind == TG__OP && node->op == TG__CODE_custom && w->again)
+    if (assembled) step_apart(w, i, gradient);
+    else if (op->kind == TG__OP && node->op == TG__CODE_custom && w->again)
         fail(&w->recorder, "a program cannot differentiate a user's operation twice");
     else if (op->kind == TG__OP && !w->again) step_by_rule(w, i, gradient);
     else step_by_ops(w, i, gradient);

@@ -26,6 +26,9 @@ enum {
     TG__NODE_SUM,            /* operand 0 summed over the batch */
 };
 
+/* The number of an input that nobody gives: what is linear in it is differentiated by it. */
+#define TG__NOT_GIVEN UINT32_MAX
+
 typedef enum tg__stage { TG__EARLY, TG__BODY, TG__LATE } tg__stage;
 
 typedef struct tg__node {

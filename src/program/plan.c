@@ -435,6 +435,9 @@ static bool emit(planning *w, uint32_t id)
     if (p->role[id] != TG__NEEDED) return true;
     switch (node->op) {
     case TG__NODE_INPUT:
+        if (node->data == TG__NOT_GIVEN)
+            tg__graph_fail(p->g, TG_ERROR_HISTORY, "a derivative along a direction depends on its cotangent");
+        return node->data != TG__NOT_GIVEN;
     case TG__NODE_CONSTANT:
     case TG__NODE_VIEW: return true;
     case TG__NODE_COUNT: return new_unit(w, &id, 1) != 0;

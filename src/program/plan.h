@@ -119,4 +119,14 @@ struct tg_program {
     tg__plan careful; /* for what plan, if that is quick, made no finite numbers of */
 };
 
+/* ---- program.c: making programs ---------------------------------------------------------------- */
+
+/* An empty program with room for the numbers of its inputs and outputs; NULL: no memory. */
+tg_program *tg__program_new(uint32_t n_inputs, uint32_t n_batch, uint32_t n_outputs);
+
+/* Makes the plan of a program whose graph is complete. Frees the program when there is an error. */
+tg_program *tg__program_finish(tg_program *p, const char *what, tg_status *status);
+
+void tg__program_fail(tg_status *s, tg_code code, const char *what, const char *message);
+
 #endif

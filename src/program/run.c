@@ -138,7 +138,7 @@ static void *pointer_of(const run *r, const tg__operand *o)
     const uint32_t input = o->area - TG__AREA_INPUTS;
     const char *const at = r->inputs[input];
     const tg__shape *const s = tg__node_shape(r->g, r->program->input[input]);
-    const bool batch = input < r->program->n_batch;
+    const bool batch = tg__node_at(r->g, r->program->input[input])->stage == TG__BODY;
     const int64_t step = batch ? r->first * s->n * (int64_t)tg__type_size(s->type) : 0;
     return (void *)(uintptr_t)(at + step + o->view);
 }
@@ -462,7 +462,7 @@ static bool check(const tg_program *p, const tg_workspace *w, int64_t count,
     else if (!inputs && p->n_inputs) why = "no inputs given";
     for (uint32_t i = 0; !why && i < p->n_inputs; i++) {
         if (inputs[i] || tg__node_shape(&p->graph, p->input[i])->n == 0) continue;
-        if (count == 0 && i < p->n_batch) continue;
+        if (count == 0 && tg__node_at(&p->graph, p->input[i])->stage == TG__BODY) continue;
         snprintf(text, sizeof text, "input %u is NULL", i);
         why = text;
     }

@@ -1,0 +1,241 @@
+/* Programs made of programs: gradients, Hessian-vector products, derivatives along directions. */
+#include <stdio.h>
+#include <string.h>
+
+#include "codes.h" /* generated */
+#include "program/plan.h"
+
+/* ---- graphs to add to ---------------------------------------------------------------------------- */
+
+static bool clone(tg__arena *to, const tg__arena *from, tg__memory *m)
+{
+    tg__arena_init(to, m);
+    if (!tg__arena_grow(to, from->used + 1)) return false;
+    if (from->used) memcpy(to->data, from->data, from->used);
+    to->used = from->used;
+    return true;
+}
+
+static bool clone_graph(tg__graph *to, const tg__graph *from, tg__memory *m)
+{
+    *to = *from;
+    to->memory = m;
+    to->status = &to->room;
+    tg__arena_init(&to->scratch, m);
+    tg__arena table = from->table;
+    table.used = from->buckets * sizeof(uint32_t);
+    return clone(&to->nodes, &from->nodes, m) & clone(&to->pool, &from->pool, m) &
+           clone(&to->shapes, &from->shapes, m) & clone(&to->attributes, &from->attributes, m) &
+           clone(&to->constants, &from->constants, m) & clone(&to->table, &table, m) &
+           clone(&to->sites, &from->sites, m);
+}
+
+/* A program being derived from another one, p: by which inputs, in which words. */
+typedef struct derivation {
+    const tg_program *p;
+    const char *what;
+    tg_status *status;
+    tg__memory memory;
+    size_t bytes;
+    uint32_t *number, n; /* the inputs that derivatives are by */
+    uint32_t *node;      /* room for as many nodes, four times */
+    tg_program *made;
+} derivation;
+
+static bool refuse(derivation *d, tg_code code, const char *why)
+{
+    tg__program_fail(d->status, code, d->what, why);
+    return false;
+}
+
+/* Which inputs: all shared ones that are no integers, or the given ones. */
+static bool choose_inputs(derivation *d, const int *wrt, int n_wrt)
+{
+    const tg_program *const p = d->p;
+    char why[64];
+    for (uint32_t i = p->n_batch; !wrt && i < p->n_inputs; i++)
+        if (tg__node_shape(&p->graph, p->input[i])->type != TG_I64) d->number[d->n++] = i;
+    for (int i = 0; wrt && i < n_wrt; i++) {
+        const int input = wrt[i];
+        const bool exists = input >= 0 && (uint32_t)input < p->n_inputs && d->n < p->n_inputs;
+        if (exists && tg__node_shape(&p->graph, p->input[input])->type != TG_I64) {
+            d->number[d->n++] = (uint32_t)input;
+            continue;
+        }
+        if (exists) snprintf(why, sizeof why, "input %d is one of integers", input);
+        else snprintf(why, sizeof why, "there is no input %d", input);
+        return refuse(d, TG_ERROR_ARGUMENT, why);
+    }
+    return d->n || refuse(d, TG_ERROR_ARGUMENT, "there is no input to differentiate by");
+}
+
+static bool begin(derivation *d, const tg_program *p, const int *wrt, int n_wrt, const char *what,
+                  tg_status *status)
+{
+    *d = (derivation){ .p = p, .what = what, .status = status };
+    if (!p) return refuse(d, TG_ERROR_ARGUMENT, "the program is NULL");
+    d->bytes = (5 * (size_t)p->n_inputs + 2 * (size_t)p->n_outputs + 1) * sizeof(uint32_t);
+    d->number = tg__allocate(&d->memory, d->bytes);
+    if (!d->number) return refuse(d, TG_ERROR_MEMORY, "no memory");
+    d->node = d->number + p->n_inputs;
+    return choose_inputs(d, wrt, n_wrt);
+}
+
+/* The new program: p's graph, p's inputs and some more. */
+static bool make(derivation *d, uint32_t more_inputs, uint32_t outputs)
+{
+    const tg_program *const p = d->p;
+    tg_program *const made = tg__program_new(p->n_inputs + more_inputs, p->n_batch, outputs);
+    if (!made) return refuse(d, TG_ERROR_MEMORY, "no memory");
+    d->made = made;
+    made->type = p->type;
+    made->block = p->block;
+    memcpy(made->input, p->input, p->n_inputs * sizeof *p->input);
+    memcpy(made->leaf, p->leaf, p->n_inputs * sizeof *p->leaf);
+    if (!clone_graph(&made->graph, &p->graph, &made->memory))
+        tg__graph_fail(&made->graph, TG_ERROR_MEMORY, "no memory");
+    return true;
+}
+
+static tg_program *finish(derivation *d)
+{
+    tg__deallocate(&d->memory, d->number, d->bytes);
+    return d->made ? tg__program_finish(d->made, d->what, d->status) : NULL;
+}
+
+static bool is_number(derivation *d)
+{
+    const tg__shape *const s = tg__node_shape(&d->p->graph, d->p->output[0]);
+    if (s->n == 1 && s->type != TG_I64) return true;
+    char why[96];
+    snprintf(why, sizeof why, "the first output has %lld elements%s, not one number", (long long)s->n,
+             s->type == TG_I64 ? ", integers" : "");
+    return refuse(d, TG_ERROR_SHAPE, why);
+}
+
+/* ---- over the batch ------------------------------------------------------------------------------ */
+
+static uint32_t times_count(tg__graph *g, uint32_t x, int code)
+{
+    const uint32_t by[] = { x, tg__graph_count(g) };
+    return tg__graph_apply(g, code, by, 2, NULL);
+}
+
+/* x over the batch: its sum or mean. */
+static uint32_t total_of(tg__graph *g, uint32_t x, tg_over_batch over)
+{
+    if (tg__graph_failed(g)) return 0;
+    const bool varies = tg__node_at(g, x)->stage == TG__BODY;
+    if (!varies) return over == TG_BATCH_MEAN ? x : times_count(g, x, TG__CODE_mul);
+    x = tg__graph_sum(g, x);
+    return over == TG_BATCH_MEAN ? times_count(g, x, TG__CODE_div) : x;
+}
+
+/* The outputs of the new program: the loss over the batch, and gradients by the chosen inputs. */
+static void set_gradients(const derivation *d, const uint32_t *gradient, tg_over_batch over)
+{
+    tg_program *const made = d->made;
+    tg__graph *const g = &made->graph;
+    made->output[0] = total_of(g, d->p->output[0], over);
+    for (uint32_t i = 0; i < d->n; i++) {
+        made->output[i + 1] = over == TG_BATCH_MEAN ? times_count(g, gradient[i], TG__CODE_div) : gradient[i];
+        made->each[i + 1] = d->number[i] < made->n_batch;
+        made->by[i + 1] = d->number[i];
+    }
+}
+
+tg_program *tg_gradient_program(const tg_program *p, const tg_gradient_options *options,
+                                tg_status *status)
+{
+    const tg_gradient_options o = options ? *options : (tg_gradient_options){ 0 };
+    derivation d;
+    if (begin(&d, p, o.wrt, o.n_wrt, "gradient_program", status) && is_number(&d) &&
+        make(&d, 0, d.n + 1)) {
+        uint32_t *const wrt = d.node, *const gradient = wrt + d.n;
+        d.made->gradient = true;
+        for (uint32_t i = 0; i < d.n; i++) wrt[i] = p->input[d.number[i]];
+        if (!tg__graph_failed(&d.made->graph) &&
+            tg__graph_gradient(&d.made->graph, p->output, NULL, 1, wrt, (int)d.n, false, gradient))
+            set_gradients(&d, gradient, o.over);
+    }
+    return finish(&d);
+}
+
+/* ---- along directions ---------------------------------------------------------------------------- */
+
+/* One more input, like node x. */
+static uint32_t input_like(tg_program *made, uint32_t which, uint32_t x)
+{
+    tg__graph *const g = &made->graph;
+    const tg__shape s = *tg__node_shape(g, x);
+    return tg__graph_input(g, which, &s, tg__node_at(g, x)->stage == TG__BODY);
+}
+
+/* The sum over i of the inner products of a[i] and b[i]. */
+static uint32_t inner_product(tg__graph *g, const uint32_t *a, const uint32_t *b, uint32_t n)
+{
+    uint32_t sum = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const uint32_t x[] = { a[i], b[i] };
+        uint32_t term = tg__graph_apply(g, TG__CODE_mul, x, 2, NULL);
+        if (tg__graph_failed(g)) return 0;
+        if (tg__node_at(g, term)->shape) term = tg__graph_apply(g, TG__CODE_sum, &term, 1, NULL);
+        const uint32_t both[] = { sum, term };
+        sum = sum ? tg__graph_apply(g, TG__CODE_add, both, 2, NULL) : term;
+    }
+    return sum;
+}
+
+/* The directions, one for each chosen input, behind p's inputs. */
+static void add_directions(const derivation *d, uint32_t *direction)
+{
+    for (uint32_t i = 0; i < d->n; i++) {
+        const uint32_t which = d->p->n_inputs + i, number = d->number[i];
+        direction[i] = input_like(d->made, which, d->p->input[number]);
+        d->made->input[which] = direction[i];
+    }
+}
+
+tg_program *tg_hvp_program(const tg_program *p, const tg_gradient_options *options, tg_status *status)
+{
+    const tg_gradient_options o = options ? *options : (tg_gradient_options){ 0 };
+    derivation d;
+    if (begin(&d, p, o.wrt, o.n_wrt, "hvp_program", status) && is_number(&d) && make(&d, d.n, d.n + 1)) {
+        tg__graph *const g = &d.made->graph;
+        uint32_t *const wrt = d.node, *const gradient = wrt + d.n, *const direction = gradient + d.n;
+        for (uint32_t i = 0; i < d.n; i++) wrt[i] = p->input[d.number[i]];
+        if (!tg__graph_failed(g)) add_directions(&d, direction);
+        if (!tg__graph_failed(g) &&
+            tg__graph_gradient(g, p->output, NULL, 1, wrt, (int)d.n, true, gradient)) {
+            const uint32_t along = inner_product(g, gradient, direction, d.n);
+            if (!tg__graph_failed(g) &&
+                tg__graph_gradient(g, &along, NULL, 1, wrt, (int)d.n, false, gradient))
+                set_gradients(&d, gradient, o.over);
+        }
+    }
+    return finish(&d);
+}
+
+/* J v is the gradient by u of <J' u, v>: u itself is in it nowhere. */
+tg_program *tg_jvp_program(const tg_program *p, const int *wrt_inputs, int n_wrt, tg_status *status)
+{
+    derivation d;
+    if (begin(&d, p, wrt_inputs, n_wrt, "jvp_program", status) && make(&d, d.n, 2 * p->n_outputs)) {
+        tg__graph *const g = &d.made->graph;
+        uint32_t *const wrt = d.node, *const gradient = wrt + d.n, *const direction = gradient + d.n;
+        uint32_t *const u = direction + d.n, *const tangent = d.made->output + p->n_outputs;
+        for (uint32_t i = 0; i < d.n; i++) wrt[i] = p->input[d.number[i]];
+        if (!tg__graph_failed(g)) add_directions(&d, direction);
+        for (uint32_t i = 0; i < p->n_outputs && !tg__graph_failed(g); i++)
+            u[i] = input_like(d.made, TG__NOT_GIVEN, p->output[i]);
+        if (!tg__graph_failed(g) &&
+            tg__graph_gradient(g, p->output, u, (int)p->n_outputs, wrt, (int)d.n, true, gradient)) {
+            const uint32_t along = inner_product(g, gradient, direction, d.n);
+            memcpy(d.made->output, p->output, p->n_outputs * sizeof *p->output);
+            for (uint32_t i = 0; i < p->n_outputs; i++) d.made->each[p->n_outputs + i] = p->each[i];
+            if (!tg__graph_failed(g))
+                tg__graph_gradient(g, &along, NULL, 1, u, (int)p->n_outputs, true, tangent);
+        }
+    }
+    return finish(&d);
+}
