@@ -197,7 +197,7 @@ static void check_gradient(const scene *s, const tg_program *p, const int *leaf,
     if (!n) return;
     tg_program *const g =
         tg_gradient_program(p, &(tg_gradient_options){ .wrt = wrt, .n_wrt = n }, &status);
-    tg_workspace *const w = g ? tg_workspace_new(g, &status) : NULL;
+    tg_workspace *const w = g ? tg_workspace_new(g, 1, &status) : NULL;
     void *output[1 + TG__SAMPLES];
     for (int i = 0; i <= n; i++) output[i] = calloc(MOST, sizeof(double));
     const bool ok = w && tg_run(g, w, INSTANCES, (const void *const *)input, output, &status);
@@ -230,7 +230,7 @@ static void check_way(const trial *t, way w)
     const tg_value outputs[] = { s.floating ? s.loss : s.y, s.y };
     tg_program *const p = tg_compile(outputs, 2, value, n_batch, value + n_batch, s.leaves - n_batch,
                                      &w.options, &status);
-    tg_workspace *const room = p ? tg_workspace_new(p, &status) : NULL;
+    tg_workspace *const room = p ? tg_workspace_new(p, 1, &status) : NULL;
     void *const y = calloc(MOST, sizeof(double));
     bool each = false;
     if (p) tg_program_output_size(p, 1, &each);
@@ -267,7 +267,7 @@ static bool run_along(const scene *s, const tg_program *p, void *const *input, c
         out += tg_size(s->leaf[wrt[i]]);
     }
     if (which == 2) outputs[1] = out; /* behind the loss itself */
-    tg_workspace *const w = p ? tg_workspace_new(p, status) : NULL;
+    tg_workspace *const w = p ? tg_workspace_new(p, 1, status) : NULL;
     const bool ok = w && tg_run(p, w, 1, in, outputs, status);
     tg_workspace_free(w);
     return ok;

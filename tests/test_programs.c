@@ -81,7 +81,7 @@ static void check_random_graph(const tg_compile_options *options, int64_t instan
     const int wrt[LEAVES] = { 0, 1, 2, 3, 4, 5 };
     tg_program *const g =
         tg_gradient_program(p, &(tg_gradient_options){ .wrt = wrt, .n_wrt = LEAVES }, &status);
-    tg_workspace *const w = tg_workspace_new(g, &status);
+    tg_workspace *const w = tg_workspace_new(g, 1, &status);
     const void *in[LEAVES];
     void *out[1 + LEAVES] = { &total };
     for (int j = 0; j < LEAVES; j++) {
@@ -129,7 +129,7 @@ Test(programs, what_is_not_chosen_reaches_no_gradient)
     tg_status status = { 0 };
     tg_program *const p = tg_compile(&l, 1, &x, 1, TG_VALUES(w, v), NULL, &status);
     tg_program *const g = tg_gradient_program(p, NULL, &status);
-    tg_workspace *const room = tg_workspace_new(g, &status);
+    tg_workspace *const room = tg_workspace_new(g, 1, &status);
     const double X[] = { 1, -1, 0, 2, -3 }, W = 2, V = 3;
     double total, dw, dv;
     cr_assert(tg_run(g, room, 5, (const void *[]){ X, &W, &V }, (void *[]){ &total, &dw, &dv },
@@ -167,7 +167,7 @@ static void run_fit(tg_over_batch over, int64_t count, int block, double *total,
     tg_tape *const t = tg_tape_new(NULL);
     tg_program *const g = compile_fit(t, &(tg_compile_options){ .block = block }, over);
     tg_tape_free(t); /* programs do without */
-    tg_workspace *const room = tg_workspace_new(g, NULL);
+    tg_workspace *const room = tg_workspace_new(g, 1, NULL);
     cr_assert(tg_run(g, room, count, (const void *[]){ x, w }, (void *[]){ total, dw }, NULL));
     tg_workspace_free(room);
     tg_program_free(g);
@@ -201,6 +201,43 @@ Test(programs, sums_of_scalars_are_bit_equal_for_every_block)
     }
 }
 
+/* ---- threads ------------------------------------------------------------------------------------- */
+
+Test(programs, results_are_bit_equal_for_any_number_of_threads)
+{
+    enum { COUNT = 2000 };
+    static double x[COUNT][3], each[2][COUNT][3];
+    for (int i = 0; i < COUNT; i++)
+        for (int j = 0; j < 3; j++) x[i][j] = draw_real();
+    tg_tape *const t = tg_tape_new(NULL);
+    Value in = tg_input(t, (double *)NULL, 3), w = tg_param(t, (double *)NULL, 3);
+    Value loss = log_softmax(mul(w, tanh(in)));
+    loss = neg(at(loss, 1));
+    tg_status status = { 0 };
+    tg_program *const p = tg_compile(&loss, 1, &in, 1, &w, 1, NULL, &status);
+    const int wrt[] = { 0, 1 };
+    tg_program *const g = tg_gradient_program(p, &(tg_gradient_options){ .wrt = wrt, .n_wrt = 2 }, &status);
+    cr_assert(g, "%s", status.message);
+    const double W[] = { 0.5, -1, 2 };
+    const int threads[] = { 1, 2, 3, 7 };
+    double total[2], dw[2][3];
+    for (int i = 0; i < 4; i++) {
+        const int to = i > 0;
+        tg_workspace *const room = tg_workspace_new(g, threads[i], &status);
+        for (int j = 0; j < 3; j++)
+            cr_assert(tg_run(g, room, COUNT, (const void *[]){ x, W },
+                             (void *[]){ &total[to], each[to], dw[to] }, &status));
+        tg_workspace_free(room);
+        if (i == 0) continue;
+        cr_expect(total[0] == total[1] && memcmp(dw[0], dw[1], sizeof *dw) == 0 &&
+                      memcmp(each[0], each[1], sizeof *each) == 0,
+                  "%d threads", threads[i]);
+    }
+    tg_program_free(g);
+    tg_program_free(p);
+    tg_tape_free(t);
+}
+
 /* ---- training ------------------------------------------------------------------------------------ */
 
 /* A line fitted to a parabola by gradient descent: recorded anew for every step, or replayed. */
@@ -218,7 +255,7 @@ static void fit_line(bool replay, double w[2])
         Value error = sub(add(mul(a, xi), b), yi), loss = square(error);
         p = tg_compile(&loss, 1, TG_VALUES(xi, yi), TG_VALUES(a, b), NULL, NULL);
         g = tg_gradient_program(p, &(tg_gradient_options){ .over = TG_BATCH_MEAN }, NULL);
-        room = tg_workspace_new(g, NULL);
+        room = tg_workspace_new(g, 1, NULL);
     }
     for (int i = 0; i < 50; i++) {
         if (replay) {
@@ -285,8 +322,8 @@ Test(programs, mistakes_are_named)
     FAILS("there is no input 7",
           tg_gradient_program(q, &(tg_gradient_options){ .wrt = (int[]){ 7 }, .n_wrt = 1 }, &s));
     FAILS("the program is NULL", tg_gradient_program(NULL, NULL, &s));
-    FAILS("the program is NULL", tg_workspace_new(NULL, &s));
-    tg_workspace *const room = tg_workspace_new(p, &s);
+    FAILS("the program is NULL", tg_workspace_new(NULL, 1, &s));
+    tg_workspace *const room = tg_workspace_new(p, 1, &s);
     double in[2] = { 1, 2 }, out[2];
     FAILS("input 1 is NULL", tg_run(p, room, 1, (const void *[]){ in, NULL }, (void *[]){ out }, &s));
     FAILS("another program's", tg_run(q, room, 1, (const void *[]){ in, in }, (void *[]){ out }, &s));
@@ -296,7 +333,7 @@ Test(programs, mistakes_are_named)
     tg_workspace_free(room);
     tg_program *const taking = tg_compile(&picked, 1, &index, 1, &w, 1, NULL, &s);
     cr_assert(taking, "%s", s.message);
-    tg_workspace *const rows = tg_workspace_new(taking, &s);
+    tg_workspace *const rows = tg_workspace_new(taking, 1, &s);
     const int64_t which[] = { 0, 1, 2 };
     double taken[3];
     FAILS("instance 2: take: ",

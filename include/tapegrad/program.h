@@ -3,7 +3,7 @@
        tg_value loss = model(t, x, y, W, b);               // recorded for one instance
        tg_program *p = tg_compile(TG_VALUES(loss), TG_VALUES(x, y), TG_VALUES(W, b), NULL, &status);
        tg_program *g = tg_gradient_program(p, NULL, &status);
-       tg_workspace *w = tg_workspace_new(g, &status);
+       tg_workspace *w = tg_workspace_new(g, 1, &status);
        tg_run(g, w, 4096, (const void *[]){ X, Y, W0, b0 }, (void *[]){ &total, dW, db }, NULL, &status);
 
    What is recorded is one instance; a run computes any number of them, in blocks, with the batch
@@ -82,8 +82,10 @@ TG_API tg_program *tg_hvp_program(const tg_program *p, const tg_gradient_options
    integers), of its shape, one for every instance if the input is a batch input. */
 TG_API tg_program *tg_jvp_program(const tg_program *p, const int *wrt, int n_wrt, tg_status *status);
 
-/* Memory for runs of p, one run at a time. NULL after an error. */
-TG_API tg_workspace *tg_workspace_new(const tg_program *p, tg_status *status);
+/* Memory for runs of p, one run at a time, each by so many threads (0: one): the caller's and others
+   that the workspace keeps. Results are bit-equal for any number of them. The program must outlive
+   it. NULL after an error. */
+TG_API tg_workspace *tg_workspace_new(const tg_program *p, int threads, tg_status *status);
 TG_API void tg_workspace_free(tg_workspace *w);
 
 /* How many there are; the elements of one, and whether there is one for every instance. */

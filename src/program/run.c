@@ -1,7 +1,10 @@
 /* Running a program: block after block through the steps of its plan. */
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/team.h"
 #include "codes.h" /* generated */
 #include "program/plan.h"
 
@@ -11,15 +14,25 @@ enum { MESSAGE = 256 };
    every block. */
 typedef struct space {
     const tg__plan *plan; /* NULL: not made yet */
-    tg__arena body, shared, partials, pointers, lanes, moving;
+    tg__arena body, own, partials, pointers, lanes, moving;
+    char *shared; /* the first member's own, for all */
     uint32_t block;
 } space;
+
+/* Of one member of the team. */
+typedef struct desk {
+    tg__memory memory;
+    space quick, careful;
+    tg__arena scratch;
+} desk;
 
 struct tg_workspace {
     const tg_program *program;
     tg__memory memory;
-    space space, careful;
-    tg__arena scratch;
+    size_t bytes;
+    int members;
+    tg__team *team; /* NULL: one member */
+    desk desk[];
 };
 
 /* One run. */
@@ -34,6 +47,7 @@ typedef struct run {
     void **p;               /* of every operand */
     const ptrdiff_t *lane;  /* of every operand */
     tg_status *status;
+    int64_t count;
     int64_t first;          /* instance of the block */
     char message[MESSAGE];
 } run;
@@ -60,22 +74,23 @@ static void write_real(void *at, tg_type type, double x)
 
 static void free_space(space *w)
 {
-    tg__arena *const arena[] = { &w->body,     &w->shared, &w->partials,
-                                 &w->pointers, &w->lanes,  &w->moving };
+    tg__arena *const arena[] = { &w->body,     &w->own,   &w->partials,
+                                 &w->pointers, &w->lanes, &w->moving };
     for (size_t i = 0; w->plan && i < sizeof arena / sizeof *arena; i++) tg__arena_free(arena[i]);
     w->plan = NULL;
 }
 
-static bool make_space(space *w, const tg__plan *plan, tg_type type, tg__memory *m)
+/* shared: where the first member has what all share; NULL: this is the first. */
+static bool make_space(space *w, const tg__plan *plan, tg_type type, char *shared, tg__memory *m)
 {
     if (w->plan) return true;
     *w = (space){ .plan = plan };
-    tg__arena *const arena[] = { &w->body,     &w->shared, &w->partials,
-                                 &w->pointers, &w->lanes,  &w->moving };
+    tg__arena *const arena[] = { &w->body,     &w->own,   &w->partials,
+                                 &w->pointers, &w->lanes, &w->moving };
     for (size_t i = 0; i < sizeof arena / sizeof *arena; i++) tg__arena_init(arena[i], m);
     const size_t n = operand_count(plan);
     const bool ok = tg__arena_grow(&w->body, plan->body * plan->block + 64) &&
-                    tg__arena_grow(&w->shared, plan->shared + 64) &&
+                    (shared || tg__arena_grow(&w->own, plan->shared + 64)) &&
                     tg__arena_grow(&w->partials, plan->partials + 64) &&
                     tg__arena_grow(&w->pointers, n * sizeof(void *)) &&
                     tg__arena_grow(&w->lanes, n * sizeof(ptrdiff_t)) &&
@@ -84,8 +99,9 @@ static bool make_space(space *w, const tg__plan *plan, tg_type type, tg__memory 
         free_space(w);
         return false;
     }
-    for (int i = 0; i < TG__BATCH_CHUNK; i++)
-        write_real(w->shared.data + plan->ones + (size_t)i * tg__type_size(type), type, 1);
+    w->shared = shared ? shared : w->own.data;
+    for (int i = 0; i < TG__BATCH_CHUNK && !shared; i++)
+        write_real(w->shared + plan->ones + (size_t)i * tg__type_size(type), type, 1);
     const tg__operand *const o = tg__plan_operands(plan);
     for (size_t i = 0; i < n; i++) ((ptrdiff_t *)(void *)w->lanes.data)[i] = (ptrdiff_t)o[i].lane;
     for (size_t i = 0; i < n; i++) {
@@ -96,32 +112,73 @@ static bool make_space(space *w, const tg__plan *plan, tg_type type, tg__memory 
     return true;
 }
 
-tg_workspace *tg_workspace_new(const tg_program *p, tg_status *status)
+static space *space_of(tg_workspace *w, int member, bool careful)
 {
-    if (!p) {
-        set_status(status, TG_ERROR_ARGUMENT, "workspace_new: the program is NULL");
+    return careful ? &w->desk[member].careful : &w->desk[member].quick;
+}
+
+/* Every member's memory for a plan. */
+static bool make_spaces(tg_workspace *w, bool careful)
+{
+    const tg_program *const p = w->program;
+    const tg__plan *const plan = careful ? &p->careful : &p->plan;
+    for (int i = 0; i < w->members; i++) {
+        char *const shared = i ? space_of(w, 0, careful)->shared : NULL;
+        if (!make_space(space_of(w, i, careful), plan, p->type, shared, &w->desk[i].memory))
+            return false;
+    }
+    return true;
+}
+
+/* Whether some operation must not run in two threads at once. */
+static bool needs_one_thread(const tg_program *p)
+{
+    for (uint32_t id = 1; id < p->graph.n; id++) {
+        const tg__node *const node = tg__node_at(&p->graph, id);
+        const tg__back *const back =
+            node->op == TG__NODE_BACKWARD ? tg__node_data(&p->graph, node->data) : NULL;
+        if ((back ? back->op : node->op) != TG__CODE_custom) continue;
+        const tg_custom_attributes *const a =
+            tg__node_data(&p->graph, back ? back->attributes : node->data);
+        if (a->op->one_thread) return true;
+    }
+    return false;
+}
+
+tg_workspace *tg_workspace_new(const tg_program *p, int threads, tg_status *status)
+{
+    if (!p || threads < 0) {
+        set_status(status, TG_ERROR_ARGUMENT,
+                   p ? "workspace_new: a negative number of threads" : "workspace_new: the program is NULL");
         return NULL;
     }
+    const int members = threads < 2 || needs_one_thread(p) ? 1 : threads;
     tg__memory own = { .reserve = 0 };
-    tg_workspace *const w = tg__allocate(&own, sizeof *w);
+    const size_t bytes = sizeof(tg_workspace) + (size_t)members * sizeof(desk);
+    tg_workspace *const w = tg__allocate(&own, bytes);
     if (w) {
-        *w = (tg_workspace){ .program = p, .memory = own };
-        tg__arena_init(&w->scratch, &w->memory);
-        if (make_space(&w->space, &p->plan, p->type, &w->memory)) return w;
+        memset(w, 0, bytes);
+        *w = (tg_workspace){ .program = p, .memory = own, .bytes = bytes, .members = members };
+        for (int i = 0; i < members; i++) tg__arena_init(&w->desk[i].scratch, &w->desk[i].memory);
+        if (members > 1) w->team = tg__team_new(&w->memory, members);
+        if ((members == 1 || w->team) && make_spaces(w, false)) return w;
         tg_workspace_free(w);
     }
-    set_status(status, TG_ERROR_MEMORY, "workspace_new: no memory for the program's values");
+    set_status(status, TG_ERROR_MEMORY, "workspace_new: no memory for the program's values, or no threads");
     return NULL;
 }
 
 void tg_workspace_free(tg_workspace *w)
 {
     if (!w) return;
-    free_space(&w->space);
-    free_space(&w->careful);
-    tg__arena_free(&w->scratch);
-    tg__memory own = { .bytes = sizeof *w };
-    tg__deallocate(&own, w, sizeof *w);
+    tg__team_free(w->team);
+    for (int i = 0; i < w->members; i++) {
+        free_space(&w->desk[i].quick);
+        free_space(&w->desk[i].careful);
+        tg__arena_free(&w->desk[i].scratch);
+    }
+    tg__memory own = { .bytes = w->bytes };
+    tg__deallocate(&own, w, w->bytes);
 }
 
 /* Where an operand is; of a batch input, for the block that begins at instance first. */
@@ -130,7 +187,7 @@ static void *pointer_of(const run *r, const tg__operand *o)
     const space *const w = r->w;
     switch (o->area) {
     case TG__AREA_BODY: return w->body.data + o->offset * w->block + o->view;
-    case TG__AREA_SHARED: return w->shared.data + o->offset + o->view;
+    case TG__AREA_SHARED: return w->shared + o->offset + o->view;
     case TG__AREA_CONSTANTS: return r->g->constants.data + o->offset + o->view;
     case TG__AREA_PARTIALS: return w->partials.data + o->offset;
     default: break;
@@ -403,7 +460,7 @@ static void add_partials(const run *r)
     const tg__total *const t = (const tg__total *)(void *)r->plan->totals.data;
     const bool f64 = r->program->type == TG_F64;
     for (uint32_t i = 0; i < r->plan->n_totals; i++) {
-        char *const total = r->w->shared.data + t[i].total;
+        char *const total = r->w->shared + t[i].total;
         char *const part = r->w->partials.data + t[i].partial;
         if (!t[i].lanes) {
             r->g->k->add(t[i].n, total, 1, part, 1);
@@ -421,13 +478,12 @@ static void add_partials(const run *r)
     }
 }
 
-static void clear_sums(const run *r)
+static void clear_totals(const run *r)
 {
     const tg__total *const t = (const tg__total *)(void *)r->plan->totals.data;
     const size_t size = tg__type_size(r->program->type);
     for (uint32_t i = 0; i < r->plan->n_totals; i++)
-        memset(r->w->shared.data + t[i].total, 0, t[i].n * size);
-    memset(r->w->partials.data, 0, r->plan->partials);
+        memset(r->w->shared + t[i].total, 0, t[i].n * size);
 }
 
 /* Writes the outputs of n instances, or of the whole run, where the caller wants them. */
@@ -473,43 +529,100 @@ static bool check(const tg_program *p, const tg_workspace *w, int64_t count,
     return false;
 }
 
-/* The whole batch by one plan. */
-static bool run_plan(run *r, int64_t count)
+/* The instances of one chunk, from first on. */
+static bool do_chunk(run *r, int64_t first)
 {
-    const tg__plan *const plan = r->plan;
-    const uint32_t block =
-        count < (int64_t)plan->block ? (uint32_t)(count > 1 ? count : 1) : plan->block;
-    r->p = (void **)(void *)r->w->pointers.data;
-    r->lane = (const ptrdiff_t *)(const void *)r->w->lanes.data;
-    r->first = 0;
-    point(r, block);
-    clear_sums(r);
-    if (plan->count != UINT64_MAX)
-        write_real(r->w->shared.data + plan->count, r->program->type, (double)count);
-    if (!do_steps(r, TG__EARLY, 1)) return false;
-    for (int64_t i = 0, n; i < count; i += n) {
-        const int64_t chunk = TG__BATCH_CHUNK - i % TG__BATCH_CHUNK, left = count - i;
-        n = block < chunk ? block : chunk;
-        if (n > left) n = left;
+    const int64_t end = r->count - first < TG__BATCH_CHUNK ? r->count : first + TG__BATCH_CHUNK;
+    const uint32_t block = r->w->block;
+    for (int64_t i = first, n; i < end; i += n) {
+        n = end - i < block ? end - i : block;
         r->first = i;
-        if (i) point(r, block);
+        point(r, block);
         if (!do_steps(r, TG__BODY, n)) return false;
         write_outputs(r, true, n);
-        if ((i + n) % TG__BATCH_CHUNK == 0 || i + n == count) add_partials(r);
     }
-    if (!do_steps(r, TG__LATE, 1)) return false;
-    r->first = 0;
-    write_outputs(r, false, 1);
     return true;
 }
 
-static bool all_finite(const run *r, int64_t count)
+/* A run by all members. */
+typedef struct sharing {
+    const run *all;
+    tg_workspace *w;
+    bool careful;
+    atomic_llong turn; /* the chunk whose sums are to be added next */
+    atomic_bool failed;
+    tg_status status; /* of the first chunk that failed */
+} sharing;
+
+static run run_of(const run *all, tg_workspace *w, int member, bool careful)
+{
+    run r = *all;
+    r.w = space_of(w, member, careful);
+    r.plan = r.w->plan;
+    r.scratch = &w->desk[member].scratch;
+    r.p = (void **)(void *)r.w->pointers.data;
+    r.lane = (const ptrdiff_t *)(const void *)r.w->lanes.data;
+    return r;
+}
+
+/* Every so many chunks one; the sums are added in the chunks' order, whoever computed them. */
+static void do_part(void *job, int member)
+{
+    sharing *const s = job;
+    run r = run_of(s->all, s->w, member, s->careful);
+    tg_status status = { 0 };
+    r.status = &status;
+    memset(r.w->partials.data, 0, r.plan->partials);
+    for (int64_t c = member; c * TG__BATCH_CHUNK < r.count; c += s->w->members) {
+        const bool ok = !atomic_load(&s->failed) && do_chunk(&r, c * TG__BATCH_CHUNK);
+        while (atomic_load(&s->turn) != c) sched_yield();
+        if (ok) add_partials(&r);
+        else if (!atomic_load(&s->failed)) s->status = status;
+        if (!ok) atomic_store(&s->failed, true);
+        atomic_store(&s->turn, c + 1);
+    }
+}
+
+static uint32_t block_of(const tg__plan *plan, int64_t count)
+{
+    if (count >= (int64_t)plan->block) return plan->block;
+    return count > 1 ? (uint32_t)count : 1;
+}
+
+/* The whole batch by one plan. */
+static bool run_plan(const run *all, tg_workspace *w, bool careful)
+{
+    run r = run_of(all, w, 0, careful);
+    const uint32_t block = block_of(r.plan, r.count);
+    const int64_t chunks = (r.count + TG__BATCH_CHUNK - 1) / TG__BATCH_CHUNK;
+    for (int i = 0; i < w->members; i++) {
+        run other = run_of(all, w, i, careful);
+        point(&other, block);
+    }
+    clear_totals(&r);
+    if (r.plan->count != UINT64_MAX)
+        write_real(r.w->shared + r.plan->count, r.program->type, (double)r.count);
+    if (!do_steps(&r, TG__EARLY, 1)) return false;
+    sharing s = { .all = all, .w = w, .careful = careful };
+    if (w->team && chunks > 1) tg__team_run(w->team, do_part, &s);
+    else for (int i = 0; i < w->members && i < chunks; i++) do_part(&s, i);
+    if (atomic_load(&s.failed)) {
+        set_status(r.status, s.status.code, s.status.message);
+        return false;
+    }
+    if (!do_steps(&r, TG__LATE, 1)) return false;
+    r.first = 0;
+    write_outputs(&r, false, 1);
+    return true;
+}
+
+static bool all_finite(const run *r)
 {
     const tg__output *const o = (const tg__output *)(void *)r->plan->outputs.data;
     for (uint32_t i = 0; i < r->plan->n_outputs; i++) {
         const tg_type type = tg__node_shape(r->g, o[i].node)->type;
         if (!r->outputs[i] || type == TG_I64) continue;
-        const int64_t n = (int64_t)o[i].size * (o[i].each ? count : 1);
+        const int64_t n = (int64_t)o[i].size * (o[i].each ? r->count : 1);
         double sum = 0; /* NaN once there is an infinity or NaN */
         if (type == TG_F64)
             for (int64_t j = 0; j < n; j++) sum += ((double *)r->outputs[i])[j] * 0;
@@ -524,15 +637,11 @@ bool tg_run(const tg_program *p, tg_workspace *w, int64_t count, const void *con
             void *const *outputs, tg_status *status)
 {
     if (!check(p, w, count, inputs, outputs, status)) return false;
-    run r = { .program = p, .plan = &p->plan, .g = &p->graph, .w = &w->space,
-              .scratch = &w->scratch, .inputs = inputs, .outputs = outputs, .status = status };
-    if (!run_plan(&r, count)) return false;
-    if (!p->plan.quick || all_finite(&r, count)) return true;
-    if (!make_space(&w->careful, &p->careful, p->type, &w->memory)) {
-        set_status(status, TG_ERROR_MEMORY, "run: no memory for the program's values");
-        return false;
-    }
-    r.plan = &p->careful;
-    r.w = &w->careful;
-    return run_plan(&r, count);
+    const run r = { .program = p, .plan = &p->plan, .g = &p->graph, .inputs = inputs,
+                    .outputs = outputs, .status = status, .count = count };
+    if (!run_plan(&r, w, false)) return false;
+    if (!p->plan.quick || all_finite(&r)) return true;
+    if (make_spaces(w, true)) return run_plan(&r, w, true);
+    set_status(status, TG_ERROR_MEMORY, "run: no memory for the program's values");
+    return false;
 }
