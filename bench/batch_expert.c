@@ -1,0 +1,149 @@
+/* The expert sides of batch.h: 64 instances side by side, values in the first cache, sums in
+   registers, the transcendental functions by the library's kernels. Compiled with -O3 -march=native
+   and contraction of products and sums. */
+#include <string.h>
+
+#include "batch.h"
+#include "codes.h" /* generated */
+#include "kernels/kernels.h"
+
+enum { BLOCK = 64, WIDTH = 8, VECTORS = BLOCK / WIDTH };
+typedef double vector __attribute__((vector_size(8 * WIDTH), aligned(8)));
+
+static void map(int code, int n, double *y, const double *x)
+{
+    tg__kernels_for(TG_F64)->map_forward[code](n, y, (const void *const[]){ x },
+                                               (const ptrdiff_t[]){ 1 });
+}
+
+static double sum_of(vector v)
+{
+    double sum = 0;
+    for (int i = 0; i < WIDTH; i++) sum += v[i];
+    return sum;
+}
+
+/* Of one block: inputs, hidden values and their derivatives, outputs, lane by lane. */
+typedef struct block {
+    double x[INPUTS][BLOCK], y[CLASSES][BLOCK], z[HIDDEN][BLOCK], h[HIDDEN][BLOCK];
+    double o[CLASSES][BLOCK], e[CLASSES][BLOCK], g[CLASSES][BLOCK], total[BLOCK];
+} block;
+
+#define V(ROW, I) (*(vector *)((ROW) + (I) * WIDTH))
+
+static void forward(block *b, const double *p, int square)
+{
+    const double *w1 = p, *b1 = w1 + HIDDEN * INPUTS, *w2 = b1 + HIDDEN, *b2 = w2 + CLASSES * HIDDEN;
+    for (int j = 0; j < HIDDEN; j++)
+        for (int v = 0; v < VECTORS; v++) {
+            const vector z =
+                w1[j * INPUTS] * V(b->x[0], v) + (w1[j * INPUTS + 1] * V(b->x[1], v) + b1[j]);
+            V(b->z[j], v) = z;
+            if (square) V(b->h[j], v) = z * z;
+        }
+    if (!square) map(TG__CODE_tanh, HIDDEN * BLOCK, b->h[0], b->z[0]);
+    for (int v = 0; v < VECTORS; v += 4) {
+        vector sum[CLASSES][4];
+        for (int k = 0; k < CLASSES; k++)
+            for (int u = 0; u < 4; u++) sum[k][u] = b2[k] - (vector){ 0 };
+        for (int j = 0; j < HIDDEN; j++)
+            for (int k = 0; k < CLASSES; k++)
+                for (int u = 0; u < 4; u++) sum[k][u] += w2[k * HIDDEN + j] * V(b->h[j], v + u);
+        for (int k = 0; k < CLASSES; k++)
+            for (int u = 0; u < 4; u++) V(b->o[k], v + u) = sum[k][u];
+    }
+    map(TG__CODE_exp, CLASSES * BLOCK, b->e[0], b->o[0]);
+    for (int v = 0; v < VECTORS; v++) {
+        V(b->total, v) = V(b->e[0], v) + V(b->e[1], v) + V(b->e[2], v);
+        for (int k = 0; k < CLASSES; k++)
+            V(b->g[k], v) = V(b->e[k], v) / V(b->total, v) - V(b->y[k], v);
+    }
+}
+
+static void backward(const block *b, const double *p, double *d, int square)
+{
+    const double *w2 = p + HIDDEN * (INPUTS + 1);
+    double *dw1 = d, *db1 = dw1 + HIDDEN * INPUTS, *dw2 = db1 + HIDDEN, *db2 = dw2 + CLASSES * HIDDEN;
+    for (int j = 0; j < HIDDEN; j++) {
+        vector sum[6] = { { 0 } };
+        for (int v = 0; v < VECTORS; v++) {
+            const vector h = V(b->h[j], v), g0 = V(b->g[0], v), g1 = V(b->g[1], v), g2 = V(b->g[2], v);
+            const vector dh = w2[j] * g0 + w2[HIDDEN + j] * g1 + w2[2 * HIDDEN + j] * g2;
+            const vector dz = dh * (square ? 2 * V(b->z[j], v) : 1 - h * h);
+            sum[0] += g0 * h, sum[1] += g1 * h, sum[2] += g2 * h;
+            sum[3] += dz * V(b->x[0], v), sum[4] += dz * V(b->x[1], v), sum[5] += dz;
+        }
+        for (int k = 0; k < CLASSES; k++) dw2[k * HIDDEN + j] += sum_of(sum[k]);
+        dw1[j * INPUTS] += sum_of(sum[3]);
+        dw1[j * INPUTS + 1] += sum_of(sum[4]);
+        db1[j] += sum_of(sum[5]);
+    }
+    for (int k = 0; k < CLASSES; k++) {
+        vector sum = { 0 };
+        for (int v = 0; v < VECTORS; v++) sum += V(b->g[k], v);
+        db2[k] += sum_of(sum);
+    }
+}
+
+static double net(int n, const double *p, const double *x, const double *y, double *d, int square)
+{
+    static block b;
+    double loss = 0;
+    for (int i = 0; i < n; i += BLOCK) {
+        for (int l = 0; l < BLOCK; l++) {
+            for (int k = 0; k < INPUTS; k++) b.x[k][l] = x[(i + l) * INPUTS + k];
+            for (int k = 0; k < CLASSES; k++) b.y[k][l] = y[(i + l) * CLASSES + k];
+        }
+        forward(&b, p, square);
+        backward(&b, p, d, square);
+        vector chosen = { 0 };
+        for (int v = 0; v < VECTORS; v++)
+            for (int k = 0; k < CLASSES; k++) chosen += V(b.o[k], v) * V(b.y[k], v);
+        map(TG__CODE_log, BLOCK, b.total, b.total);
+        vector logs = { 0 };
+        for (int v = 0; v < VECTORS; v++) logs += V(b.total, v);
+        loss += sum_of(logs - chosen);
+    }
+    return loss;
+}
+
+double tanh_expert(int n, const double *p, const double *x, const double *y, double *d)
+{
+    return net(n, p, x, y, d, 0);
+}
+
+double square_expert(int n, const double *p, const double *x, const double *y, double *d)
+{
+    return net(n, p, x, y, d, 1);
+}
+
+/* Rows of x, four at a time; 100 features are 12 vectors and 4 numbers. */
+double logistic_expert(int n, const double *p, const double *x, const double *y, double *d)
+{
+    enum { WHOLE = FEATURES / WIDTH, REST = FEATURES % WIDTH };
+    double z[BLOCK], s[BLOCK], l[BLOCK], loss = 0;
+    for (int i = 0; i < n; i += BLOCK, x += BLOCK * FEATURES, y += BLOCK) {
+        for (int r = 0; r < BLOCK; r += 4) {
+            vector sum[4] = { { 0 } };
+            double rest[4] = { 0 };
+            for (int v = 0; v < WHOLE; v++)
+                for (int q = 0; q < 4; q++) sum[q] += V(p, v) * V(x + (r + q) * FEATURES, v);
+            for (int j = FEATURES - REST; j < FEATURES; j++)
+                for (int q = 0; q < 4; q++) rest[q] += p[j] * x[(r + q) * FEATURES + j];
+            for (int q = 0; q < 4; q++) z[r + q] = p[FEATURES] + sum_of(sum[q]) + rest[q];
+        }
+        map(TG__CODE_sigmoid, BLOCK, s, z);
+        map(TG__CODE_softplus, BLOCK, l, z);
+        for (int r = 0; r < BLOCK; r++) loss += l[r] - y[r] * z[r], s[r] -= y[r], d[FEATURES] += s[r];
+        for (int r = 0; r < BLOCK; r += 4) {
+            for (int v = 0; v < WHOLE; v++) {
+                vector sum = V(d, v);
+                for (int q = 0; q < 4; q++) sum += s[r + q] * V(x + (r + q) * FEATURES, v);
+                V(d, v) = sum;
+            }
+            for (int j = FEATURES - REST; j < FEATURES; j++)
+                for (int q = 0; q < 4; q++) d[j] += s[r + q] * x[(r + q) * FEATURES + j];
+        }
+    }
+    return loss;
+}
