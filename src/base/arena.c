@@ -151,7 +151,8 @@ static bool grow_to(tg__arena *a, size_t capacity)
 
 bool tg__arena_extend(tg__arena *a, size_t bytes)
 {
-    size_t capacity = a->capacity ? a->capacity : FIRST_BYTES;
+    const size_t first = a->memory->first ? a->memory->first : FIRST_BYTES;
+    size_t capacity = a->capacity ? a->capacity : first;
     while (capacity < bytes) {
         if (capacity > SIZE_MAX / 2) return false;
         capacity *= 2;

@@ -5,8 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A sum over lanes is kept in so many parts, at every level. */
-enum { TG__LANE_SUMS = 16 };
+/* A sum over lanes is kept in parts, so many bytes of them at every level. */
+enum { TG__LANE_BYTES = 64 };
 
 typedef struct tg__lanes_kernels {
     /* y = sum of a[i] * b[i], i < terms; operands are rows of n lanes, or with stride 0 one number. x
@@ -16,8 +16,8 @@ typedef struct tg__lanes_kernels {
        n lanes. */
     void (*dots)(int64_t n, int64_t rows, int64_t terms, void *const *y, const void *const *x,
                  const void *const *weight);
-    /* sum[(i * columns + j) * TG__LANE_SUMS + l] += the sum of a[i] * b[j] over the lanes l, l +
-       TG__LANE_SUMS, ... of n. */
+    /* sum[(i * columns + j) * parts + l] += the sum of a[i] * b[j] over the lanes l, l +
+       parts, ... of n. */
     void (*outer)(int64_t n, int64_t rows, int64_t columns, void *sum, const void *const *a,
                   const void *const *b);
 } tg__lanes_kernels;

@@ -88,20 +88,21 @@ static void lanes_dots(int64_t n, int64_t rows, int64_t terms, void *const *y, c
 
 /* ---- sums over lanes: in the same order, however the instances are cut into blocks ------------ */
 
-#define SUM_VECTORS (TG__LANE_SUMS / LANES)
-#define OUTER_ROWS 2
-#define OUTER_COLUMNS (SUM_VECTORS > 2 ? 1 : 4)
+#define LANE_SUMS ((int)(TG__LANE_BYTES / sizeof(real)))
+#define SUM_VECTORS (LANE_SUMS / LANES)
+#define OUTER_ROWS (SUM_VECTORS > 2 ? 1 : SUM_VECTORS > 1 ? 2 : 4)
+#define OUTER_COLUMNS (SUM_VECTORS > 1 ? 2 : 4)
 
 WIDE_INLINE void outer_part(int64_t n, const int rows, const int columns, int64_t row, real *sum,
                             const void *const *a, const void *const *b)
 {
-    wide part[OUTER_ROWS][4][SUM_VECTORS];
+    wide part[OUTER_ROWS][OUTER_COLUMNS][SUM_VECTORS];
     _Pragma("GCC unroll 4") for (int i = 0; i < rows; i++)
         _Pragma("GCC unroll 4") for (int j = 0; j < columns; j++)
             _Pragma("GCC unroll 8") for (int v = 0; v < SUM_VECTORS; v++)
-                part[i][j][v] = wide_load(sum + (i * row + j) * TG__LANE_SUMS + v * LANES);
-    for (int64_t l = 0; l < n; l += TG__LANE_SUMS) {
-        const bool short_ = n - l < TG__LANE_SUMS;
+                part[i][j][v] = wide_load(sum + (i * row + j) * LANE_SUMS + v * LANES);
+    for (int64_t l = 0; l < n; l += LANE_SUMS) {
+        const bool short_ = n - l < LANE_SUMS;
         _Pragma("GCC unroll 8") for (int v = 0; v < SUM_VECTORS; v++) {
             const int64_t at = l + v * LANES;
             const wide_mask first = wide_first(n - at > 0 ? n - at : 0);
@@ -118,7 +119,7 @@ WIDE_INLINE void outer_part(int64_t n, const int rows, const int columns, int64_
     _Pragma("GCC unroll 4") for (int i = 0; i < rows; i++)
         _Pragma("GCC unroll 4") for (int j = 0; j < columns; j++)
             _Pragma("GCC unroll 8") for (int v = 0; v < SUM_VECTORS; v++)
-                wide_store(sum + (i * row + j) * TG__LANE_SUMS + v * LANES, part[i][j][v]);
+                wide_store(sum + (i * row + j) * LANE_SUMS + v * LANES, part[i][j][v]);
 }
 
 WIDE_INLINE void outer_rows(int64_t n, const int rows, int64_t columns, real *sum, const void *const *a,
@@ -126,8 +127,8 @@ WIDE_INLINE void outer_rows(int64_t n, const int rows, int64_t columns, real *su
 {
     int64_t j = 0;
     for (; j + OUTER_COLUMNS <= columns; j += OUTER_COLUMNS)
-        outer_part(n, rows, OUTER_COLUMNS, columns, sum + j * TG__LANE_SUMS, a, b + j);
-    for (; j < columns; j++) outer_part(n, rows, 1, columns, sum + j * TG__LANE_SUMS, a, b + j);
+        outer_part(n, rows, OUTER_COLUMNS, columns, sum + j * LANE_SUMS, a, b + j);
+    for (; j < columns; j++) outer_part(n, rows, 1, columns, sum + j * LANE_SUMS, a, b + j);
 }
 
 static void lanes_outer(int64_t n, int64_t rows, int64_t columns, void *sum, const void *const *a,
@@ -135,9 +136,9 @@ static void lanes_outer(int64_t n, int64_t rows, int64_t columns, void *sum, con
 {
     int64_t i = 0;
     for (; i + OUTER_ROWS <= rows; i += OUTER_ROWS)
-        outer_rows(n, OUTER_ROWS, columns, (real *)sum + i * columns * TG__LANE_SUMS, a + i, b);
+        outer_rows(n, OUTER_ROWS, columns, (real *)sum + i * columns * LANE_SUMS, a + i, b);
     for (; i < rows; i++)
-        outer_rows(n, 1, columns, (real *)sum + i * columns * TG__LANE_SUMS, a + i, b);
+        outer_rows(n, 1, columns, (real *)sum + i * columns * LANE_SUMS, a + i, b);
 }
 
 #define LANES_KERNELS { .dot = lanes_dot, .dots = lanes_dots, .outer = lanes_outer }

@@ -221,7 +221,7 @@ static int64_t new_total(planning *w, uint32_t node, bool lanes)
     if (!new_unit(w, &node, 1)) return -1;
     tg__total *const t = tg__more(&plan->totals, 1, sizeof *t);
     if (!t) return failed(w), -1;
-    const uint64_t bytes = (lanes ? (uint64_t)TG__LANE_SUMS : (uint64_t)s->n) * tg__type_size(s->type);
+    const uint64_t bytes = lanes ? TG__LANE_BYTES : (uint64_t)s->n * tg__type_size(s->type);
     const int64_t place = (int64_t)plan->partials;
     *t = (tg__total){ .partial = plan->partials, .total = node, .n = (uint32_t)s->n, .lanes = lanes };
     plan->partials += (bytes + 63) / 64 * 64;

@@ -64,10 +64,11 @@ typedef struct tg__form {
 typedef struct tg__total {
     uint64_t partial, total; /* bytes, in their areas */
     uint32_t n;              /* elements */
-    bool lanes;              /* TG__LANE_SUMS partial sums of one element */
+    bool lanes;              /* TG__LANE_BYTES of partial sums of one element */
 } tg__total;
 
-enum { TG__BATCH_CHUNK = 256 };
+/* Instances that are summed up before others are added; and what an arena of a program asks for first. */
+enum { TG__BATCH_CHUNK = 256, TG__PROGRAM_FIRST = 2048 };
 
 typedef struct tg__output {
     tg__operand from;

@@ -15,7 +15,7 @@ void tg__program_fail(tg_status *s, tg_code code, const char *what, const char *
 
 tg_program *tg__program_new(uint32_t n_inputs, uint32_t n_batch, uint32_t n_outputs)
 {
-    tg__memory own = { .reserve = 0 };
+    tg__memory own = { .first = TG__PROGRAM_FIRST };
     const size_t bytes = sizeof(tg_program) + n_inputs * sizeof(tg_value) +
                          ((size_t)n_inputs + 2 * n_outputs) * sizeof(uint32_t) + n_outputs;
     tg_program *const p = tg__allocate(&own, bytes);

@@ -14,7 +14,7 @@ enum { MESSAGE = 256 };
    every block. */
 typedef struct space {
     const tg__plan *plan; /* NULL: not made yet */
-    tg__arena body, own, partials, pointers, lanes, moving;
+    tg__arena body, own, partials, sums, pointers, lanes, moving;
     char *shared; /* the first member's own, for all */
     uint32_t block;
 } space;
@@ -74,7 +74,7 @@ static void write_real(void *at, tg_type type, double x)
 
 static void free_space(space *w)
 {
-    tg__arena *const arena[] = { &w->body,     &w->own,   &w->partials,
+    tg__arena *const arena[] = { &w->body,     &w->own,   &w->partials, &w->sums,
                                  &w->pointers, &w->lanes, &w->moving };
     for (size_t i = 0; w->plan && i < sizeof arena / sizeof *arena; i++) tg__arena_free(arena[i]);
     w->plan = NULL;
@@ -85,12 +85,13 @@ static bool make_space(space *w, const tg__plan *plan, tg_type type, char *share
 {
     if (w->plan) return true;
     *w = (space){ .plan = plan };
-    tg__arena *const arena[] = { &w->body,     &w->own,   &w->partials,
+    tg__arena *const arena[] = { &w->body,     &w->own,   &w->partials, &w->sums,
                                  &w->pointers, &w->lanes, &w->moving };
     for (size_t i = 0; i < sizeof arena / sizeof *arena; i++) tg__arena_init(arena[i], m);
     const size_t n = operand_count(plan);
     const bool ok = tg__arena_grow(&w->body, plan->body * plan->block + 64) &&
-                    (shared || tg__arena_grow(&w->own, plan->shared + 64)) &&
+                    (shared || (tg__arena_grow(&w->own, plan->shared + 64) &&
+                                tg__arena_grow(&w->sums, plan->partials + 64))) &&
                     tg__arena_grow(&w->partials, plan->partials + 64) &&
                     tg__arena_grow(&w->pointers, n * sizeof(void *)) &&
                     tg__arena_grow(&w->lanes, n * sizeof(ptrdiff_t)) &&
@@ -153,13 +154,16 @@ tg_workspace *tg_workspace_new(const tg_program *p, int threads, tg_status *stat
         return NULL;
     }
     const int members = threads < 2 || needs_one_thread(p) ? 1 : threads;
-    tg__memory own = { .reserve = 0 };
+    tg__memory own = { .first = TG__PROGRAM_FIRST };
     const size_t bytes = sizeof(tg_workspace) + (size_t)members * sizeof(desk);
     tg_workspace *const w = tg__allocate(&own, bytes);
     if (w) {
         memset(w, 0, bytes);
         *w = (tg_workspace){ .program = p, .memory = own, .bytes = bytes, .members = members };
-        for (int i = 0; i < members; i++) tg__arena_init(&w->desk[i].scratch, &w->desk[i].memory);
+        for (int i = 0; i < members; i++) {
+            w->desk[i].memory.first = TG__PROGRAM_FIRST;
+            tg__arena_init(&w->desk[i].scratch, &w->desk[i].memory);
+        }
         if (members > 1) w->team = tg__team_new(&w->memory, members);
         if ((members == 1 || w->team) && make_spaces(w, false)) return w;
         tg_workspace_free(w);
@@ -454,36 +458,40 @@ static bool do_steps(run *r, tg__stage stage, int64_t n)
 
 /* ---- the batch --------------------------------------------------------------------------------- */
 
-/* Adds the chunk's sums to the totals; they begin again at 0. */
-static void add_partials(const run *r)
+/* Adds the chunk's partial sums to those of the chunks before; they begin again at 0. */
+static void add_partials(const run *r, char *sums)
+{
+    const size_t bytes = r->plan->partials;
+    const int64_t n = (int64_t)(bytes / tg__type_size(r->program->type));
+    r->g->k->add(n, sums, 1, r->w->partials.data, 1);
+    memset(r->w->partials.data, 0, bytes);
+}
+
+/* The parts of one sum: halves, their halves ..., the same tree at every level. */
+static double fold_f64(const double *part)
+{
+    return ((part[0] + part[4]) + (part[2] + part[6])) + ((part[1] + part[5]) + (part[3] + part[7]));
+}
+
+static float fold_f32(const float *part)
+{
+    double half[8];
+    for (int i = 0; i < 8; i++) half[i] = (double)(part[i] + part[i + 8]);
+    return (float)fold_f64(half);
+}
+
+/* The totals, of all partial sums. */
+static void fold_sums(const run *r, const char *sums)
 {
     const tg__total *const t = (const tg__total *)(void *)r->plan->totals.data;
     const bool f64 = r->program->type == TG_F64;
     for (uint32_t i = 0; i < r->plan->n_totals; i++) {
         char *const total = r->w->shared + t[i].total;
-        char *const part = r->w->partials.data + t[i].partial;
-        if (!t[i].lanes) {
-            r->g->k->add(t[i].n, total, 1, part, 1);
-            memset(part, 0, t[i].n * tg__type_size(r->program->type));
-            continue;
-        }
-        /* Halves, their halves ...: the same tree at every level. */
-        for (int half = TG__LANE_SUMS / 2; half; half /= 2)
-            for (int l = 0; l < half; l++) {
-                if (f64) ((double *)(void *)part)[l] += ((double *)(void *)part)[l + half];
-                else ((float *)(void *)part)[l] += ((float *)(void *)part)[l + half];
-            }
-        r->g->k->add(1, total, 1, part, 1);
-        memset(part, 0, TG__LANE_SUMS * tg__type_size(r->program->type));
+        const void *const part = sums + t[i].partial;
+        if (!t[i].lanes) memcpy(total, part, t[i].n * tg__type_size(r->program->type));
+        else if (f64) *(double *)(void *)total = fold_f64(part);
+        else *(float *)(void *)total = fold_f32(part);
     }
-}
-
-static void clear_totals(const run *r)
-{
-    const tg__total *const t = (const tg__total *)(void *)r->plan->totals.data;
-    const size_t size = tg__type_size(r->program->type);
-    for (uint32_t i = 0; i < r->plan->n_totals; i++)
-        memset(r->w->shared + t[i].total, 0, t[i].n * size);
 }
 
 /* Writes the outputs of n instances, or of the whole run, where the caller wants them. */
@@ -576,7 +584,7 @@ static void do_part(void *job, int member)
     for (int64_t c = member; c * TG__BATCH_CHUNK < r.count; c += s->w->members) {
         const bool ok = !atomic_load(&s->failed) && do_chunk(&r, c * TG__BATCH_CHUNK);
         while (atomic_load(&s->turn) != c) sched_yield();
-        if (ok) add_partials(&r);
+        if (ok) add_partials(&r, space_of(s->w, 0, s->careful)->sums.data);
         else if (!atomic_load(&s->failed)) s->status = status;
         if (!ok) atomic_store(&s->failed, true);
         atomic_store(&s->turn, c + 1);
@@ -599,7 +607,7 @@ static bool run_plan(const run *all, tg_workspace *w, bool careful)
         run other = run_of(all, w, i, careful);
         point(&other, block);
     }
-    clear_totals(&r);
+    memset(r.w->sums.data, 0, r.plan->partials);
     if (r.plan->count != UINT64_MAX)
         write_real(r.w->shared + r.plan->count, r.program->type, (double)r.count);
     if (!do_steps(&r, TG__EARLY, 1)) return false;
@@ -610,6 +618,7 @@ static bool run_plan(const run *all, tg_workspace *w, bool careful)
         set_status(r.status, s.status.code, s.status.message);
         return false;
     }
+    fold_sums(&r, r.w->sums.data);
     if (!do_steps(&r, TG__LATE, 1)) return false;
     r.first = 0;
     write_outputs(&r, false, 1);
