@@ -5,7 +5,7 @@
 #include "program/planner.h"
 
 enum {
-    CACHE_BYTES = 192 << 10, /* what the values of a block may take */
+    CACHE_BYTES = 512 << 10, /* what the values of a block may take */
     LARGEST_BLOCK = 256,
     SMALLEST_BLOCK = 16,
     USERS_LOOKED_AT = 16,

@@ -10,11 +10,11 @@
 
 enum { MESSAGE = 256 };
 
-/* What a plan needs for running. Pointers of operands are worked out once, those to inputs again for
-   every block. */
+/* What a plan needs for running. Pointers of operands are worked out once; those to shared inputs
+   again when the caller's data has moved, those to batch inputs for every block. */
 typedef struct space {
     const tg__plan *plan; /* NULL: not made yet */
-    tg__arena body, own, partials, sums, pointers, lanes, moving;
+    tg__arena body, own, partials, sums, pointers, lanes, moving, given, inputs;
     char *shared; /* the first member's own, for all */
     uint32_t block;
 } space;
@@ -75,18 +75,19 @@ static void write_real(void *at, tg_type type, double x)
 static void free_space(space *w)
 {
     tg__arena *const arena[] = { &w->body,     &w->own,   &w->partials, &w->sums,
-                                 &w->pointers, &w->lanes, &w->moving };
+                                 &w->pointers, &w->lanes, &w->moving, &w->given, &w->inputs };
     for (size_t i = 0; w->plan && i < sizeof arena / sizeof *arena; i++) tg__arena_free(arena[i]);
     w->plan = NULL;
 }
 
 /* shared: where the first member has what all share; NULL: this is the first. */
-static bool make_space(space *w, const tg__plan *plan, tg_type type, char *shared, tg__memory *m)
+static bool make_space(space *w, const tg_program *p, const tg__plan *plan, char *shared,
+                       tg__memory *m)
 {
     if (w->plan) return true;
     *w = (space){ .plan = plan };
     tg__arena *const arena[] = { &w->body,     &w->own,   &w->partials, &w->sums,
-                                 &w->pointers, &w->lanes, &w->moving };
+                                 &w->pointers, &w->lanes, &w->moving, &w->given, &w->inputs };
     for (size_t i = 0; i < sizeof arena / sizeof *arena; i++) tg__arena_init(arena[i], m);
     const size_t n = operand_count(plan);
     const bool ok = tg__arena_grow(&w->body, plan->body * plan->block + 64) &&
@@ -95,20 +96,25 @@ static bool make_space(space *w, const tg__plan *plan, tg_type type, char *share
                     tg__arena_grow(&w->partials, plan->partials + 64) &&
                     tg__arena_grow(&w->pointers, n * sizeof(void *)) &&
                     tg__arena_grow(&w->lanes, n * sizeof(ptrdiff_t)) &&
-                    tg__arena_grow(&w->moving, n * sizeof(uint32_t));
+                    tg__arena_grow(&w->moving, n * sizeof(uint32_t)) &&
+                    tg__arena_grow(&w->given, n * sizeof(uint32_t)) &&
+                    tg__arena_grow(&w->inputs, p->n_inputs * sizeof(void *));
     if (!ok) {
         free_space(w);
         return false;
     }
     w->shared = shared ? shared : w->own.data;
     for (int i = 0; i < TG__BATCH_CHUNK && !shared; i++)
-        write_real(w->shared + plan->ones + (size_t)i * tg__type_size(type), type, 1);
+        write_real(w->shared + plan->ones + (size_t)i * tg__type_size(p->type), p->type, 1);
     const tg__operand *const o = tg__plan_operands(plan);
     for (size_t i = 0; i < n; i++) ((ptrdiff_t *)(void *)w->lanes.data)[i] = (ptrdiff_t)o[i].lane;
     for (size_t i = 0; i < n; i++) {
         if (o[i].area < TG__AREA_INPUTS) continue;
-        ((uint32_t *)(void *)w->moving.data)[w->moving.used / sizeof(uint32_t)] = (uint32_t)i;
-        w->moving.used += sizeof(uint32_t);
+        const uint32_t input = p->input[o[i].area - TG__AREA_INPUTS];
+        const bool varies = tg__node_at(&p->graph, input)->stage == TG__BODY;
+        tg__arena *const list = varies ? &w->moving : &w->given;
+        ((uint32_t *)(void *)list->data)[list->used / sizeof(uint32_t)] = (uint32_t)i;
+        list->used += sizeof(uint32_t);
     }
     return true;
 }
@@ -125,7 +131,7 @@ static bool make_spaces(tg_workspace *w, bool careful)
     const tg__plan *const plan = careful ? &p->careful : &p->plan;
     for (int i = 0; i < w->members; i++) {
         char *const shared = i ? space_of(w, 0, careful)->shared : NULL;
-        if (!make_space(space_of(w, i, careful), plan, p->type, shared, &w->desk[i].memory))
+        if (!make_space(space_of(w, i, careful), p, plan, shared, &w->desk[i].memory))
             return false;
     }
     return true;
@@ -204,17 +210,29 @@ static void *pointer_of(const run *r, const tg__operand *o)
     return (void *)(uintptr_t)(at + step + o->view);
 }
 
+/* The operands on a list. */
+static void point_at(const run *r, const tg__arena *list)
+{
+    const tg__operand *const o = tg__plan_operands(r->plan);
+    const uint32_t *const which = (const uint32_t *)(void *)list->data;
+    for (size_t i = 0; i < list->used / sizeof *which; i++)
+        r->p[which[i]] = pointer_of(r, &o[which[i]]);
+}
+
+/* Everything that stays where it is during a run. */
 static void point(const run *r, uint32_t block)
 {
     const tg__operand *const o = tg__plan_operands(r->plan);
-    if (r->w->block != block) {
-        r->w->block = block;
+    space *const w = r->w;
+    if (w->block != block) {
+        w->block = block;
         for (size_t i = 0; i < operand_count(r->plan); i++)
             if (o[i].area < TG__AREA_INPUTS) r->p[i] = pointer_of(r, &o[i]);
     }
-    const uint32_t *const moving = (const uint32_t *)(void *)r->w->moving.data;
-    for (size_t i = 0; i < r->w->moving.used / sizeof *moving; i++)
-        r->p[moving[i]] = pointer_of(r, &o[moving[i]]);
+    const size_t bytes = r->program->n_inputs * sizeof(void *);
+    if (bytes && memcmp(w->inputs.data, r->inputs, bytes) == 0) return;
+    if (bytes) memcpy(w->inputs.data, r->inputs, bytes);
+    point_at(r, &w->given);
 }
 
 /* ---- steps ------------------------------------------------------------------------------------- */
@@ -378,6 +396,13 @@ static void walk(run *r, const tg__step *s, int64_t n)
     while (tg__walk_next(&w));
 }
 
+/* One element of a sum. */
+static void add_one(tg_type type, char *y, const char *x)
+{
+    if (type == TG_F64) *(double *)(void *)y += *(const double *)(const void *)x;
+    else *(float *)(void *)y += *(const float *)(const void *)x;
+}
+
 static void assemble(run *r, const tg__step *s, int64_t n)
 {
     const tg__graph *const g = r->g;
@@ -393,11 +418,11 @@ static void assemble(run *r, const tg__step *s, int64_t n)
         memset(to, 0, (size_t)(y->n * size));
         for (uint32_t j = 0; j < m; j++) {
             const uint32_t look = id[m + j];
-            tg__shape from = *tg__node_shape(g, id[j]);
-            const tg__array x = { &from, p[1 + j] + l * lane[1 + j] * size };
+            const tg__array x = { tg__node_shape(g, id[j]), p[1 + j] + l * lane[1 + j] * size };
             const int64_t offset = look ? tg__node_offset(g, look) : 0;
             const tg__shape *const at = look ? tg__node_shape(g, look) : y;
-            tg__add(g->k, (tg__array){ at, to + offset * size }, x);
+            if (at->n == 1) add_one(y->type, to + offset * size, x.p);
+            else tg__add(g->k, (tg__array){ at, to + offset * size }, x);
         }
     }
 }
@@ -545,7 +570,7 @@ static bool do_chunk(run *r, int64_t first)
     for (int64_t i = first, n; i < end; i += n) {
         n = end - i < block ? end - i : block;
         r->first = i;
-        point(r, block);
+        point_at(r, &r->w->moving);
         if (!do_steps(r, TG__BODY, n)) return false;
         write_outputs(r, true, n);
     }
