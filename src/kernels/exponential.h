@@ -75,10 +75,17 @@ M_INLINE real m_exp_tail(real h, real l)
     return (real)0.5 * r2 + ((r2 * r) * q - l);
 }
 
+/* Of exp(x - less), less beside x at most 2^-3. */
+M_INLINE m_exponential m_exp_reduce_pair(real x, real less)
+{
+    const real rounded = (x - less) * EXP_LOG2E + M_MAGIC, n = rounded - M_MAGIC;
+    const real h = x - n * EXP_LN2_HI;
+    return (m_exponential){ rounded, h, m_exp_tail(h, n * EXP_LN2_LO + less) };
+}
+
 M_INLINE m_exponential m_exp_reduce(real x)
 {
-    const real rounded = x * EXP_LOG2E + M_MAGIC, n = rounded - M_MAGIC, h = x - n * EXP_LN2_HI;
-    return (m_exponential){ rounded, h, m_exp_tail(h, n * EXP_LN2_LO) };
+    return m_exp_reduce_pair(x, 0);
 }
 
 /* 1 + h + tail */
@@ -134,15 +141,13 @@ M_INLINE real m_expm1(real x)
     return M_ABS(x) < EXP_TINY ? x : 2 * m_half_expm1(e).high;
 }
 
-/* h / (h + 1) with h = (exp(2 |x|) - 1) / 2. What rounding took from both sides changes the quotient
-   q by (h.low - q low) / (h + 1), which is 1 - q times the bracket. */
+/* h / (h + 1) with h = (exp(2 |x|) - 1) / 2. */
 M_INLINE real m_tanh(real x)
 {
     const real size = M_ABS(x);
     const m_pair h = m_half_expm1(m_exp_reduce(2 * (size > EXP_TANH_MAX ? EXP_TANH_MAX : size)));
-    const m_pair below = m_sum(h.high, 1);
-    const real q = h.high / below.high, rest = h.low - q * (below.low + h.low);
-    return M_COPYSIGN(q + rest * (1 - q), x);
+    const m_pair sum = m_sum(h.high, 1);
+    return M_COPYSIGN(m_quotient(h, (m_pair){ sum.high, sum.low + h.low }), x);
 }
 
 /* exp(-|x|) */

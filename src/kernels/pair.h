@@ -86,13 +86,28 @@ M_INLINE m_pair m_sum(real a, real b)
     return (m_pair){ sum, (a - (sum - part)) + (b - part) };
 }
 
-/* x / y, almost correctly rounded: from the upper half of the quotient and what it leaves over,
-   which is exact. One division. */
-M_INLINE real m_quotient(m_pair x, m_pair y)
+/* x / y: the upper half of the quotient, and the rest from what that leaves over, which is exact. One
+   division. */
+M_INLINE m_pair m_quotient_parts(m_pair x, m_pair y)
 {
     const real inverse = 1 / y.high, q = m_upper(x.high * inverse), upper = m_upper(y.high);
     const real rest = ((x.high - q * upper) - q * (y.high - upper)) + (x.low - q * y.low);
-    return q + rest * inverse;
+    return (m_pair){ q, rest * inverse };
+}
+
+/* x / y, almost correctly rounded. */
+M_INLINE real m_quotient(m_pair x, m_pair y)
+{
+    const m_pair q = m_quotient_parts(x, y);
+    return q.high + q.low;
+}
+
+/* x y, almost correctly rounded, and what rounding took from it. */
+M_INLINE m_pair m_product(m_pair x, m_pair y)
+{
+    const real a = m_upper(x.high), b = m_upper(y.high);
+    const real cross = a * (y.high - b) + (x.high - a) * y.high;
+    return m_join(a * b, cross + (x.low * y.high + x.high * y.low));
 }
 
 #endif

@@ -40,7 +40,7 @@ POLYNOMIAL(f64_polynomial, double)
 #define SQUARE_LOW 0x1p-50f
 #define SCALE_DOWN_ROOT 0x1p-33f
 #define SCALE_UP_ROOT 0x1p45f
-#define QUOTIENT_LOW 0x1p-70f
+#define QUOTIENT_LOW 0x1p-100f
 #else
 #define SQUARE_HIGH 0x1p511
 #define SQUARE_LOW 0x1p-400
@@ -159,43 +159,44 @@ static inline double m_pow_b(double a, double b)
 }
 #endif
 
+/* b exp(a), also where exp(a) alone has underflowed: part of its power of 2 goes to b first. */
+static inline real m_exp_times(real a, real b)
+{
+    const m_exponential e = m_exp_reduce(m_clamp(a, EXP_MIN - EXP_MAX, EXP_MAX));
+    const real n = e.rounded - M_MAGIC, first = m_clamp(n, EXP_NORMAL, -EXP_NORMAL);
+    return m_scale(b * m_power(first + M_MAGIC) * m_exp_fraction(e).high, n - first + M_MAGIC);
+}
+
 /* ---- exponentials of squares ----------------------------------------------------------------- */
 
+/* Beyond these exp(-x x) and exp(-x x / 2) are 0. */
 #ifdef TG_REAL_F32
-#define GAUSSIAN_LIMIT 16
-/* The leading half of the digits: its square is exact. */
-static inline real m_head(real x)
-{
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    bits &= 0xfffff000u;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
+#define GAUSSIAN_LIMIT 10.2f
+#define GAUSSIAN_HALF_LIMIT 14.43f
 #else
-#define GAUSSIAN_LIMIT 40
-static inline real m_head(real x)
-{
-    return (real)(float)x;
-}
+#define GAUSSIAN_LIMIT 27.3
+#define GAUSSIAN_HALF_LIMIT 38.61
 #endif
 
 /* |x|, as far as the functions below change. */
-static inline real m_gaussian_size(real x)
+static inline real m_gaussian_size(real x, real scale)
 {
-    return M(fabs)(x) > GAUSSIAN_LIMIT ? GAUSSIAN_LIMIT : M(fabs)(x);
+    const real limit = scale == 1 ? GAUSSIAN_LIMIT : GAUSSIAN_HALF_LIMIT;
+    return M(fabs)(x) > limit ? limit : M(fabs)(x);
 }
 
-/* exp(-scale x x) for scale 1 or 1/2: exp(-scale h h) exp(-scale (x - h) (x + h)), the second
-   exponent small. */
+/* exp(-scale x x) for scale 1 or 1/2, h being the upper half of x:
+   exp(-scale h h - scale (x - h) (x + h)). */
+static inline m_exponential m_gaussian_parts(real x, real scale)
+{
+    const real size = m_gaussian_size(x, scale), h = m_upper(size);
+    return m_exp_reduce_pair(-scale * h * h, scale * ((size - h) * (size + h)));
+}
+
 static inline real m_gaussian(real x, real scale)
 {
-    const real size = m_gaussian_size(x), h = m_head(size);
-    const real t = scale * ((size - h) * (size + h));
-    const real tail =
-        t * (1 - t * (R(0.5) - t * (R(0.16666666666666666667) - t * R(0.041666666666666666667))));
-    const real y = m_exp(-scale * h * h);
-    return y - y * tail;
+    const m_exponential e = m_gaussian_parts(x, scale);
+    return m_scale(m_exp_fraction(e).high, e.rounded);
 }
 
 static inline real m_normal_pdf(real x)
@@ -205,7 +206,7 @@ static inline real m_normal_pdf(real x)
 
 /* (1 + 2 z) exp(z z) erfc(z) in t = (z - 3.75) / (z + 3.75) for z >= 0 (after Shepherd and
    Laframboise, Mathematics of Computation 36, 1981). */
-static inline real m_erfcx_factor(real t)
+static inline m_pair m_erfcx_factor(real t)
 {
 #ifdef TG_REAL_F32
     static const real even[] = {
@@ -231,7 +232,7 @@ static inline real m_erfcx_factor(real t)
         0x1.8fa9fe49c359bp-26, -0x1.014cd7201b5adp-28, 0x1.561b105822235p-32,
     };
 #endif
-    return m_polynomial(LENGTH(even), even, LENGTH(odd), odd, t);
+    return m_join(*even, t * m_polynomial(LENGTH(odd), odd, LENGTH(even) - 1, even + 1, t));
 }
 
 /* erf(z) / z in t = z z for 0 <= z <= 1/2. */
@@ -263,30 +264,45 @@ static inline real m_erf_factor(real t)
 }
 
 /* erfc(z) for z >= 0, from exp(-z z). */
-static inline real m_erfc_positive(real z, real gaussian)
+static inline real m_erfc_positive(m_pair z, m_exponential gaussian)
 {
-    const real low = 1 - z * m_erf_factor(z * z);
-    const real high = gaussian * (m_erfcx_factor((z - R(3.75)) / (z + R(3.75))) / (1 + 2 * z));
-    return z < R(0.5) ? low : high;
+    const real low = 1 - z.high * m_erf_factor(z.high * z.high);
+    const m_pair below = m_sum(1, 2 * z.high);
+    const m_pair factor = m_erfcx_factor((z.high - R(3.75)) / (z.high + R(3.75)));
+    const m_pair q = m_quotient_parts(factor, (m_pair){ below.high, below.low + 2 * z.low });
+    const real high = m_scale(m_product(q, m_exp_fraction(gaussian)).high, gaussian.rounded);
+    return z.high < R(0.25) ? low : high;
 }
 
 static inline real m_erfc(real x)
 {
-    const real y = m_erfc_positive(m_gaussian_size(x), m_gaussian(x, 1));
+    const real y = m_erfc_positive((m_pair){ m_gaussian_size(x, 1), 0 }, m_gaussian_parts(x, 1));
     return x < 0 ? 2 - y : y;
+}
+
+/* x / sqrt(2) */
+static inline m_pair m_over_sqrt2(real x)
+{
+#ifdef TG_REAL_F32
+    const real high = 0x1.6ap-1f, low = 0x1.3cccfep-14f;
+#else
+    const real high = 0x1.6a09e6p-1, low = 0x1.9fcef32422cbfp-27;
+#endif
+    const real upper = m_upper(x);
+    return m_join(upper * high, upper * low + (x - upper) * (high + low));
 }
 
 /* x times the normal distribution function, which is erfc(-x / sqrt(2)) / 2. */
 static inline real m_gelu(real x)
 {
-    const real z = m_gaussian_size(x) * R(0.70710678118654752440);
-    const real y = R(0.5) * m_erfc_positive(z, m_gaussian(x, R(0.5)));
+    const m_pair z = m_over_sqrt2(m_gaussian_size(x, R(0.5)));
+    const real y = R(0.5) * m_erfc_positive(z, m_gaussian_parts(x, R(0.5)));
     return (x < -100 ? -100 : x) * (x > 0 ? 1 - y : y);
 }
 
 /* exp(x x / 2) gelu'(-x) / (0.7518 - x) in t = (x - 4) / (x + 4) for x >= 0, where 0.7518 is the
    zero. */
-static inline real m_gelu_factor(real t)
+static inline m_pair m_gelu_factor(real t)
 {
 #ifdef TG_REAL_F32
     static const real even[] = {
@@ -310,18 +326,22 @@ static inline real m_gelu_factor(real t)
         0x1.cc81c2e959e84p-30,  -0x1.3b6717f40fbc8p-33,
     };
 #endif
-    return m_polynomial(LENGTH(even), even, LENGTH(odd), odd, t);
+    return m_join(*even, t * m_polynomial(LENGTH(odd), odd, LENGTH(even) - 1, even + 1, t));
 }
 
 static inline real m_gelu_x(real x)
 {
-    const real size = m_gaussian_size(x);
+    const real size = m_gaussian_size(x, R(0.5));
 #ifdef TG_REAL_F32
-    const real from_zero = (0x1.80ead2p-1f - size) - 0x1.a03fd4p-27f;
+    const real zero = 0x1.80ead2p-1f, zero_low = -0x1.a03fd4p-27f;
 #else
-    const real from_zero = (0x1.80ead197f00b4p-1 - size) - 0x1.13e74c58cada8p-56;
+    const real zero = 0x1.80ead197f00b4p-1, zero_low = -0x1.13e74c58cada8p-56;
 #endif
-    const real y = m_gaussian(x, R(0.5)) * (from_zero * m_gelu_factor((size - 4) / (size + 4)));
+    const m_pair difference = m_sum(zero, -size), factor = m_gelu_factor((size - 4) / (size + 4));
+    const m_pair from_zero = m_join(difference.high, difference.low + zero_low);
+    const m_exponential gaussian = m_gaussian_parts(x, R(0.5));
+    const m_pair p = m_product(m_product(from_zero, factor), m_exp_fraction(gaussian));
+    const real y = m_scale(p.high, gaussian.rounded);
     return x > 0 ? 1 - y : y;
 }
 
@@ -332,6 +352,20 @@ static inline real m_sigmoid_x(real x)
 {
     const real e = m_exp(-M(fabs)(x));
     return e / (1 + e * (2 + e));
+}
+
+/* The same from y = sigmoid(x), as long as 1 - y keeps its digits: what y lacks, 0.56 ulp, comes to at
+   most 1.6 here. Elsewhere, and on the scalar path only there, with an exponential. */
+static inline real m_sigmoid_by_value(real x, real y)
+{
+    return y < R(0.85) ? y * (1 - y) : m_sigmoid_x(x);
+}
+
+/* tanh'(x) from y = tanh(x), likewise: below sqrt(3) / 2, 1 - y y is above 1/4, and what y lacks there,
+   0.53 ulp, comes to at most 1.9. */
+static inline real m_tanh_by_value(real x, real y)
+{
+    return M(fabs)(y) < R(0.866) ? 1 - y * y : 4 * m_sigmoid_x(2 * x);
 }
 
 /* The part of exp(a) in exp(a) + exp(b): sigmoid(a - b), with what the difference loses. Two
@@ -520,6 +554,16 @@ static inline real m_celu(real a, real b)
     return a > 0 || M(fabs)(z) < R(1e-20) ? a : b * M(expm1)(z);
 }
 
+#ifndef TG_REAL_F32
+/* a / b in two parts. */
+static inline m_pair m_celu_quotient(real a, real b)
+{
+    const real scale = fabs(a) < 0x1p-500 && fabs(b) < 0x1p-500 ? 0x1p500 : 1, p = a * scale,
+               q = b * scale, z = p / q;
+    return (m_pair){ z, fabs(z) < 1000 ? fma(-z, q, p) / q : 0 };
+}
+#endif
+
 /* exp(a / b) below 0, else 1. */
 static inline real m_celu_a(real a, real b)
 {
@@ -527,15 +571,13 @@ static inline real m_celu_a(real a, real b)
 #ifdef TG_REAL_F32
     return (real)exp((double)a / (double)b);
 #else
-    const double scale = fabs(a) < 0x1p-500 && fabs(b) < 0x1p-500 ? 0x1p500 : 1, p = a * scale,
-                 q = b * scale, z = p / q;
-    if (!(z > -750)) return z != z ? z : 0;
-    const double y = m_exp(z);
-    return fabs(z) < 1e-20 ? 1 : y + y * (fma(-z, q, p) / q);
+    const m_pair z = m_celu_quotient(a, b);
+    const double y = m_exp(z.high);
+    return fabs(z.high) < 1e-20 ? 1 : y + y * z.low;
 #endif
 }
 
-/* (exp(z) (1 - z) - 1) / z^2 in t = z + 1, for -2 <= z <= 0. */
+/* (exp(z) (1 - z) - 1) / z^2 in t = z + 1, for z from -2 to a little above 0. */
 static inline double f64_celu_factor(double t)
 {
     static const double even[] = {
@@ -551,12 +593,24 @@ static inline double f64_celu_factor(double t)
     return f64_polynomial(LENGTH(even), even, LENGTH(odd), odd, t);
 }
 
-/* By b: exp(z) (1 - z) - 1 for z = a / b below 0. */
-static inline double f64_celu_b(double a, double b)
+/* By b: exp(z) (1 - z) - 1 for z = a / b below 0. What rounding took from z changes it by -z exp(z)
+   times as much. */
+static inline real m_celu_b(real a, real b)
 {
-    const double quotient = a / b, z = quotient < -1000 ? -1000 : quotient;
     if (a > 0) return 0;
-    return z > -2 ? z * z * f64_celu_factor(z + 1) : F64_EXP(z) * (1 - z) - 1;
+#ifdef TG_REAL_F32
+    const double quotient = (double)a / (double)b, z = quotient < -1000 ? -1000 : quotient;
+    return (real)(fabs(z) < 0.3 ? z * z * f64_celu_factor(z + 1) : exp(z) * (1 - z) - 1);
+#else
+    const m_pair z = m_celu_quotient(a, b);
+    const double in = m_clamp(z.high, -60, 700);
+    const m_exponential e = m_exp_reduce(in);
+    const m_pair fraction = m_exp_fraction(e), p = m_product(fraction, m_sum(1, -in));
+    const double power = m_power(e.rounded), rest = -in * z.low * (fraction.high * power);
+    const m_pair sum = m_sum(-1, p.high * power);
+    const double near = z.high * z.high * f64_celu_factor(z.high + 1) + rest;
+    return fabs(z.high) < 0.3 ? near : sum.high + (sum.low + (p.low * power + rest));
+#endif
 }
 
 /* ---- logit ----------------------------------------------------------------------------------- */

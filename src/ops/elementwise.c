@@ -51,7 +51,7 @@ TG_MAP1(atan, "n", "arc tangent", atan(x), atan2_a(x, 1), (-3, 3))
 TG_MAP2(atan2, "nn", "angle of the point (b, a)", atan2(a, b), atan2_a(a, b), -atan2_a(b, a), (-2, 2), (0.3, 2))
 TG_MAP1(sinh, "n", "hyperbolic sine", sinh(x), cosh(x), (-2, 2))
 TG_MAP1(cosh, "n", "hyperbolic cosine", cosh(x), sinh(x), (-2, 2))
-TG_MAP1(tanh, "n", "hyperbolic tangent", tanh(x), 4 * sigmoid_x(2 * x), (-2, 2))
+TG_MAP1(tanh, "n", "hyperbolic tangent", tanh(x), tanh_by_value(x, y), (-2, 2))
 TG_MAP1(asinh, "n", "inverse hyperbolic sine", asinh(x), hypot_a(1, x), (-3, 3))
 TG_MAP1(acosh, "n", "inverse hyperbolic cosine", acosh(x), 1 / (sqrt(x - 1) * sqrt(x + 1)),
         (1.2, 4))
@@ -61,7 +61,7 @@ TG_MAP1(atanh, "n", "inverse hyperbolic tangent", atanh(x),
 /* special functions */
 TG_MAP1(erf, "n", "error function", erf(x), 1.1283791670955125739 * gaussian(x), (-2, 2))
 TG_MAP1(erfc, "n", "1 - erf(x)", erfc(x), -1.1283791670955125739 * gaussian(x), (-2, 2))
-TG_MAP1(sigmoid, "n", "logistic function 1 / (1 + exp(-x))", sigmoid(x), sigmoid_x(x), (-3, 3))
+TG_MAP1(sigmoid, "n", "logistic function 1 / (1 + exp(-x))", sigmoid(x), sigmoid_by_value(x, y), (-3, 3))
 TG_MAP1(log_sigmoid, "n", "log(sigmoid(x))", -softplus(-x), sigmoid(-x), (-3, 3))
 TG_MAP1(logit, "n", "log(x / (1 - x)), the inverse of sigmoid", logit(x), where(y != y, y, 1 / (x * (1 - x))),
         (0.1, 0.9))
@@ -107,7 +107,7 @@ TG_PICK3(masked_fill, "l0l", "c where b is not 0, else a", where(b != 0, c, a), 
 TG_PICK1(relu, "n", "x above 0, else 0", where(x <= 0, 0, x), x > 0, (-2, 2))
 TG_PICK2(leaky_relu, "nl", "a above 0, else a b", where(a > 0, a, a * b), where(a > 0, 1, b), where(a > 0, 0, a),
          (-2, 2), (0.05, 0.3))
-TG_PICK2(elu, "nl", "a above 0, else b (exp(a) - 1)", where(a > 0, a, b * expm1(a)), where(a > 0, 1, b * exp(a)),
+TG_PICK2(elu, "nl", "a above 0, else b (exp(a) - 1)", where(a > 0, a, b * expm1(a)), where(a > 0, 1, exp_times(a, b)),
          where(a > 0, 0, expm1(a)), (-2, 2), (0.5, 2))
 TG_PICK2(celu, "nn", "a above 0, else b (exp(a / b) - 1), b above 0", celu(a, b), celu_a(a, b), celu_b(a, b), (-2, 2),
          (0.5, 2))
@@ -139,6 +139,8 @@ TG_PART2(pow_a, "nn", "b a^(b - 1), 0 where b is 0", pow_a(a, b), times(b, pow_a
          pow(a, b - 1) + xlogy(y, a), (0.2, 3), (-2, 3))
 TG_PART2(pow_b, "nn", "a^b log(a), 0 where a is 0 and b not negative", pow_b(a, b),
          pow(a, b - 1) + xlogy(pow_a(a, b), a), xlogy(y, a), (0.2, 3), (-2, 3))
+TG_PART2(exp_times, "nl", "b exp(a), also where exp(a) alone has underflowed", exp_times(a, b), y, exp(a), (-2, 2),
+         (-2, 2))
 TG_PART2(exp2_x, "0l", "b log(2), by way of a if b = exp2(a) has overflowed", exp2_x(a, b), 0, 0.69314718055994530942,
          (-2, 2), (-2, 2))
 TG_PART2(logaddexp_a, "nn", "exp(a) / (exp(a) + exp(b))", logaddexp_a(a, b), y * logaddexp_a(b, a),
@@ -151,6 +153,10 @@ TG_PART2(atan2_a, "nn", "b / (a a + b b), 0 at the origin", atan2_a(a, b), -2 * 
 TG_PART1(gaussian, "n", "exp(-x x)", gaussian(x), -2 * x * y, (-2, 2))
 TG_PART1(normal_pdf, "n", "density of the normal distribution", normal_pdf(x), -x * y, (-2, 2))
 TG_PART1(sigmoid_x, "n", "sigmoid(x) sigmoid(-x)", sigmoid_x(x), -y * tanh(0.5 * x), (-3, 3))
+TG_PART2(sigmoid_by_value, "0n", "b (1 - b), by way of a if b = sigmoid(a) is near 1", sigmoid_by_value(a, b), 0,
+         1 - 2 * b, (-2, 2), (0.1, 0.8))
+TG_PART2(tanh_by_value, "0n", "1 - b b, by way of a if b = tanh(a) is near -1 or 1", tanh_by_value(a, b), 0, -2 * b,
+         (-2, 2), (-0.8, 0.8))
 TG_PART1(silu_x, "n", "derivative of silu", silu_x(x), sigmoid_x(x) * (2 - x * tanh(0.5 * x)), (-3, 3))
 TG_PART1(mish_x, "n", "derivative of mish", mish_x(x),
          4 * sigmoid_x(2 * softplus(x)) *
