@@ -75,17 +75,18 @@ M_INLINE real m_exp_tail(real h, real l)
     return (real)0.5 * r2 + ((r2 * r) * q - l);
 }
 
-/* Of exp(x - less), less beside x at most 2^-3. */
-M_INLINE m_exponential m_exp_reduce_pair(real x, real less)
+M_INLINE m_exponential m_exp_reduce(real x)
+{
+    const real rounded = x * EXP_LOG2E + M_MAGIC, n = rounded - M_MAGIC, h = x - n * EXP_LN2_HI;
+    return (m_exponential){ rounded, h, m_exp_tail(h, n * EXP_LN2_LO) };
+}
+
+/* Of exp(x - less), for less at most 2^-3. */
+M_INLINE m_exponential m_exp_reduce_less(real x, real less)
 {
     const real rounded = (x - less) * EXP_LOG2E + M_MAGIC, n = rounded - M_MAGIC;
     const real h = x - n * EXP_LN2_HI;
     return (m_exponential){ rounded, h, m_exp_tail(h, n * EXP_LN2_LO + less) };
-}
-
-M_INLINE m_exponential m_exp_reduce(real x)
-{
-    return m_exp_reduce_pair(x, 0);
 }
 
 /* 1 + h + tail */
@@ -95,7 +96,7 @@ M_INLINE m_pair m_exp_fraction(m_exponential e)
     return m_join(s.high, s.low + e.tail);
 }
 
-/* y 2^n with n from EXP2_MIN to EXP2_MAX. The power comes in two factors, so that results that are
+/* y 2^n with n from EXP2_MIN - 8 to EXP2_MAX. The power comes in two factors, so that results that are
    subnormal or infinite are rounded once. */
 M_INLINE real m_scale(real y, real rounded)
 {

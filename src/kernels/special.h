@@ -190,7 +190,7 @@ static inline real m_gaussian_size(real x, real scale)
 static inline m_exponential m_gaussian_parts(real x, real scale)
 {
     const real size = m_gaussian_size(x, scale), h = m_upper(size);
-    return m_exp_reduce_pair(-scale * h * h, scale * ((size - h) * (size + h)));
+    return m_exp_reduce_less(-scale * h * h, scale * ((size - h) * (size + h)));
 }
 
 static inline real m_gaussian(real x, real scale)
@@ -426,10 +426,11 @@ static inline real m_silu_x(real x)
 #else
     const real d = (in + 0x1.474973c84120bp+0) + 0x1.f8d74bc9ac154p-54, k = 0x1.1d25cf210482ep-2;
 #endif
-    const real near = d + k * m_expm1_near_0(d), direct = (1 + in) + e;
-    const real low = e * (M(fabs)(d) < R(0.35) ? near : direct);
-    const real high = 1 + (e + in * e);
-    return (in < 0 ? low : high) / (1 + e * (2 + e));
+    const m_pair one = m_sum(1, in), above = m_join(1, e), high = m_join(1, e + in * e);
+    const real near = d + k * m_expm1_near_0(d), direct = one.high + (one.low + e);
+    const real q = m_quotient((m_pair){ in < 0 ? e : high.high, in < 0 ? 0 : high.low },
+                              m_product(above, above));
+    return in < 0 ? q * (M(fabs)(d) < R(0.35) ? near : direct) : q;
 }
 
 /* x tanh(log(1 + exp(x))) = x e (e + 2) / (e (e + 2) + 2), e = exp(x); above 0 in exp(-x). */
@@ -493,41 +494,35 @@ static inline real m_mish_x(real x)
 #define GELU_TANH_A 1.5957691216057307118
 #define GELU_TANH_B 0.071354816272600248776
 #define GELU_TANH_C 0.21406444881780074633
+#define GELU_TANH_LIMIT 21.55 /* beyond it the exponential is 0 */
 
+/* exp(-s) and x s' of |x|, in two parts each. */
+typedef struct m_gelu_tanh_parts {
+    double e, e_low, slope, slope_low;
+} m_gelu_tanh_parts;
+
+static inline m_gelu_tanh_parts m_gelu_tanh_split(double x)
+{
+    const double size = fabs(x) > GELU_TANH_LIMIT ? GELU_TANH_LIMIT : fabs(x);
 #ifdef TG_REAL_F32
-#define F64_EXP exp
-static inline double f64_gelu_tanh_exp(double x)
-{
-    return exp(x * (GELU_TANH_A + GELU_TANH_B * x * x));
-}
+    const double square = size * size, e = exp(-size * (GELU_TANH_A + GELU_TANH_B * square));
+    return (m_gelu_tanh_parts){ e, 0, size * (GELU_TANH_A + GELU_TANH_C * square), 0 };
 #else
-#define F64_EXP m_exp
-/* What a b loses in rounding (Dekker 1971; Veltkamp's splitting). */
-static inline double f64_product_rest(double a, double b, double product)
-{
-    const double ca = 134217729 * a, cb = 134217729 * b;
-    const double ah = ca - (ca - a), bh = cb - (cb - b), al = a - ah, bl = b - bh;
-    return ((ah * bh - product) + ah * bl + al * bh) + al * bl;
-}
-
-static inline double f64_gelu_tanh_exp(double x)
-{
-    const double square = x * x, square_rest = f64_product_rest(x, x, square);
-    const double cubic = GELU_TANH_B * square,
-                 cubic_rest = f64_product_rest(GELU_TANH_B, square, cubic) +
-                              GELU_TANH_B * square_rest - 0x1.6c843a29d1c70p-61 * square;
-    const double w = cubic + GELU_TANH_A, back = w - cubic;
-    const double w_rest =
-        (cubic - (w - back)) + (GELU_TANH_A - back) + (cubic_rest - 0x1.cbc0d30ebfd15p-54);
-    const double s = x * w, s_rest = f64_product_rest(x, w, s) + x * w_rest;
-    const double y = m_exp(s);
-    return y + y * s_rest;
-}
+    const m_pair a = { GELU_TANH_A, -0x1.cbc0d30ebfd15p-54 };
+    const m_pair b = { GELU_TANH_B, -0x1.6c843a29d1c70p-61 }, in = { size, 0 };
+    const m_pair linear = m_product(in, a), cubic = m_product(m_product(m_product(in, in), b), in);
+    const m_pair s = m_sum(linear.high, cubic.high), slope = m_sum(s.high, 2 * cubic.high);
+    const double s_low = s.low + (linear.low + cubic.low);
+    const m_exponential e = m_exp_reduce_less(-s.high, s_low);
+    const m_pair f = m_exp_fraction(e);
+    return (m_gelu_tanh_parts){ m_scale(f.high, e.rounded), m_scale(f.low, e.rounded), slope.high,
+                                slope.low + (s_low + 2 * cubic.low) };
 #endif
+}
 
 static inline double f64_gelu_tanh(double x)
 {
-    const double e = f64_gelu_tanh_exp(fabs(x) > 40 ? -40 : -fabs(x));
+    const double e = m_gelu_tanh_split(x).e;
     return (x < -100 ? -100 : x) * (x >= 0 ? 1 : e) / (1 + e);
 }
 
@@ -535,15 +530,25 @@ static inline double f64_gelu_tanh(double x)
    from that zero, as in m_silu_x. Above 0 in exp(-s). */
 static inline double f64_gelu_tanh_x(double x)
 {
-    const double in = x < -40 ? -40 : x > 40 ? 40 : x, e = f64_gelu_tanh_exp(-fabs(in));
+    const m_gelu_tanh_parts p = m_gelu_tanh_split(x);
+    const double in = x < -GELU_TANH_LIMIT ? -GELU_TANH_LIMIT : x;
     const double zero = -0x1.81429f9e97e4dp-1, d = (in - zero) - 0x1.4f523ed77dbdcp-55;
     const double m = in * in + in * zero + zero * zero;
     const double near =
         d * (GELU_TANH_A + GELU_TANH_C * m) +
         0x1.2af64e9c485eep-2 * (double)m_expm1_near_0((real)(d * (GELU_TANH_A + GELU_TANH_B * m)));
-    const double slope = in * (GELU_TANH_A + GELU_TANH_C * (in * in));
-    const double low = e * (fabs(d) < 0.25 ? near : (1 + slope) + e), high = 1 + (e + slope * e);
-    return (in < 0 ? low : high) / (1 + e * (2 + e));
+#ifdef TG_REAL_F32
+    const double low = p.e * (fabs(d) < 0.25 ? near : (1 - p.slope) + p.e);
+    return (in < 0 ? low : 1 + (p.e + p.slope * p.e)) / (1 + p.e * (2 + p.e));
+#else
+    const m_pair one = m_sum(1, -p.slope), sum = m_join(1, p.e);
+    const m_pair above = { sum.high, sum.low + p.e_low }, high = m_join(1, p.e + p.slope * p.e);
+    const m_pair bracket = m_sum(one.high, p.e);
+    const double low = bracket.high + (bracket.low + (one.low - p.slope_low + p.e_low));
+    const double q = m_quotient((m_pair){ in < 0 ? p.e : high.high, in < 0 ? p.e_low : high.low },
+                                m_product(above, above));
+    return in >= 0 ? q : q * (fabs(d) < 0.03 ? near : low);
+#endif
 }
 
 /* ---- celu ------------------------------------------------------------------------------------ */
