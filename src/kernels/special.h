@@ -773,15 +773,65 @@ static inline double f64_digamma(double x)
     if (x == 0) return copysign((double)INFINITY, -x);
     const double size = -x, r = size - rint(size);
     if (r == 0 || size > 0x1p60) return (double)NAN;
-    const double cotangent = fabs(r) < 0x1p-20
-                                 ? 1 / r - 3.2898681336964528729 * r
-                                 : 3.1415926535897932385 / tan(3.1415926535897932385 * r);
+    if (fabs(r) < 0x1p-20)
+        return f64_digamma_positive(1 + size) + (1 / r - 3.2898681336964528729 * r);
+    const double pi = 3.1415926535897932385, angle = pi * r, t = tan(angle);
+    const double lost = fma(pi, r, -angle) + 0x1.1a62633145c07p-53 * r;
+    const double cotangent = pi / t - pi * (1 + 1 / (t * t)) * lost;
     return f64_digamma_positive(1 + size) + cotangent;
 }
 
-/* n! zeta(n + 1, x) for n > 0, x > 0: the first terms, scaled by the first of all or by the largest
-   of the rest, and the rest by Euler and Maclaurin's formula (Abramowitz and Stegun 6.4.11). */
-static inline double f64_polygamma_rest(double n, double x)
+/* Sums, products and quotients of doubles in two parts, to 100 bits. */
+typedef struct f64_pair {
+    double high, low;
+} f64_pair;
+
+static inline f64_pair f64_sum(double a, double b)
+{
+    const double sum = a + b, part = sum - a;
+    return (f64_pair){ sum, (a - (sum - part)) + (b - part) };
+}
+
+static inline f64_pair f64_plus(f64_pair a, f64_pair b)
+{
+    const f64_pair sum = f64_sum(a.high, b.high);
+    return (f64_pair){ sum.high, sum.low + (a.low + b.low) };
+}
+
+static inline f64_pair f64_times(f64_pair a, f64_pair b)
+{
+    const double p = a.high * b.high, low = fma(a.high, b.high, -p) + (a.high * b.low + a.low * b.high);
+    return (f64_pair){ p + low, (p - (p + low)) + low };
+}
+
+static inline f64_pair f64_over(f64_pair a, f64_pair b)
+{
+    const double q = a.high / b.high;
+    return (f64_pair){ q, (fma(-q, b.high, a.high) + (a.low - q * b.low)) / b.high };
+}
+
+/* x^-m for m > 0. */
+static inline f64_pair f64_inverse_power(f64_pair x, int m)
+{
+    f64_pair p = { 1, 0 };
+    for (int bit = 128; bit > 0; bit /= 2) {
+        p = f64_times(p, p);
+        if (m & bit) p = f64_times(p, x);
+    }
+    if (p.high == 0) return (f64_pair){ (double)INFINITY, 0 };
+    return p.high < (double)INFINITY ? f64_over((f64_pair){ 1, 0 }, p) : (f64_pair){ 0, 0 };
+}
+
+static inline f64_pair f64_factorial(double n)
+{
+    f64_pair y = { 1, 0 };
+    for (double k = 2; k <= n; k++) y = f64_times(y, (f64_pair){ k, 0 });
+    return y;
+}
+
+/* n x^n zeta(n + 1, x) for n > 0 and x >= n + 10, by Euler and Maclaurin's formula (Abramowitz and
+   Stegun 6.4.11). */
+static inline f64_pair f64_polygamma_rest(double n, double x)
 {
     static const double b[] = { 0x1.5555555555555p-4,  -0x1.6c16c16c16c17p-10,
                                 0x1.1566abc011567p-15, -0x1.bbd779334ef0bp-21,
@@ -794,61 +844,63 @@ static inline double f64_polygamma_rest(double n, double x)
         rising *= (n + 2 * k) * (n + 2 * k + 1) * u;
         sum += b[k] * rising;
     }
-    return 1 + (n / (2 * x) + sum);
+    return f64_sum(1, n / (2 * x) + sum);
 }
 
 /* (x / (x + k))^m, with what sum and quotient lose. */
-static inline double f64_ratio_power(double x, double k, double m)
+static inline f64_pair f64_ratio_power(double x, double k, double m)
 {
-    const double sum = x + k, q = x / sum, back = sum - x;
-    const double lost = (x - (sum - back)) + (k - back);
-    return pow(q, m) * (1 + m * (fma(-q, sum, x) - q * lost) / x);
+    const f64_pair sum = f64_sum(x, k), q = f64_over((f64_pair){ x, 0 }, sum);
+    const double y = pow(q.high, m);
+    return (f64_pair){ y, y == 0 ? 0 : y * (m * q.low / q.high) };
 }
 
+/* n! zeta(n + 1, x) for n > 0, x > 0: the first terms, in units of the first of all, and the rest. The
+   power of x comes last, without its exponent, so that nothing is out of range on the way. */
 M_SEPARATE static double f64_polygamma_positive(double n, double x)
 {
     const bool large = x >= n + 10;
-    double factorial = 1, sum = 0;
-    for (double k = 2; k < n && factorial < (double)INFINITY; k++) factorial *= k;
-    const double root = pow(x, large ? -0.5 * n : -0.5 * (n + 1));
-    if (large) return factorial * root * (root * f64_polygamma_rest(n, x));
-    double k = 1;
-    for (; x + k < n + 10; k++) sum += f64_ratio_power(x, k, n + 1);
-    sum += f64_ratio_power(x, k, n + 1) * (x + k) * f64_polygamma_rest(n, x + k) / n;
-    return factorial * n * root * (root * (1 + sum));
-}
-
-/* pi^2 / sin(pi r)^2 - 1 / r^2 for |r| <= 1/2 in t = r r - 1/8. */
-static inline double f64_cosecant_rest(double t)
-{
-    static const double even[] = {
-        0x1.12c3fc136c3c3p+2, 0x1.1aec3c0a36a33p+4, 0x1.457d273f9ed01p+5,
-        0x1.319693b2dbd64p+6, 0x1.0461be5f5c5fap+7, 0x1.a386c6e348dbdp+7,
-        0x1.45e4758848c27p+8, 0x1.eaf7ec156f504p+8, 0x1.968526bd82e27p+9,
-    };
-    static const double odd[] = {
-        0x1.3bd37b5dcb717p+3, 0x1.bd9830eb2d735p+4, 0x1.c554c5806e579p+5,
-        0x1.92740dd0531fbp+6, 0x1.4c5527cdee544p+7, 0x1.066cf052cfcffp+8,
-        0x1.921af0e7dd491p+8, 0x1.2ba6e833e9d7dp+9, 0x1.ef28dd69a4156p+9,
-    };
-    return f64_polynomial(LENGTH(even), even, LENGTH(odd), odd, t);
-}
-
-/* pi^(n + 1) P(cot(pi r)), the n-th derivative of pi cot(pi r): P from P' by (1 + c c). */
-static inline double f64_cotangent_derivative(int n, double r)
-{
-    const double pi = 3.1415926535897932385;
-    const double c = copysign(sin(pi * (0.5 - fabs(r))), r) / sin(pi * fabs(r));
-    double p[174] = { 0, pi }; /* by powers of c */
-    for (int k = 0; k < n; k++) {
-        double derivative[174];
-        for (int i = 0; i <= k; i++) derivative[i] = -pi * (i + 1) * p[i + 1];
-        for (int i = 0; i <= k + 2; i++)
-            p[i] = (i <= k ? derivative[i] : 0) + (i >= 2 ? derivative[i - 2] : 0);
+    f64_pair sum = { 1, 0 };
+    if (large) {
+        sum = f64_polygamma_rest(n, x);
+    } else {
+        double k = 1;
+        for (; x + k < n + 10; k++) sum = f64_plus(sum, f64_ratio_power(x, k, n + 1));
+        const f64_pair rest = f64_times(f64_sum(x, k), f64_polygamma_rest(n, x + k));
+        const f64_pair tail = f64_times(f64_ratio_power(x, k, n + 1), rest);
+        sum = f64_plus(sum, f64_over(tail, (f64_pair){ n, 0 }));
     }
-    double y = p[n + 1];
-    for (int i = n; i >= 0; i--) y = y * c + p[i];
-    return y;
+    int exponent;
+    const int m = large ? (int)n : (int)n + 1;
+    const double fraction = 2 * frexp(x, &exponent), power = pow(fraction, -m);
+    const f64_pair y = f64_times(f64_factorial(m - 1), sum);
+    return scalbn(y.high * power + y.low * power, -m * (exponent - 1));
+}
+
+/* The same for negative x = -size that is no whole number, and (-1)^n as sign: over distances to whole
+   numbers above and, by N = floor(size) + 1, below,
+
+       n! (zeta(n + 1, 1 - f) - sign (zeta(n + 1, f) - zeta(n + 1, f + N))),    f = size - floor(size)
+
+   where for even n the terms cancel near zeros. */
+M_SEPARATE static double f64_polygamma_negative(double n, double size, double sign)
+{
+    const double whole = floor(size), f = size - whole, terms = n + 10;
+    const int m = (int)n + 1;
+    f64_pair sum = { 0, 0 };
+    for (double k = 0; k < terms; k++) {
+        const f64_pair above = f64_inverse_power(f64_sum(k + 1, -f), m);
+        sum = f64_plus(sum, above);
+        if (k > whole) continue;
+        const f64_pair below = f64_inverse_power(f64_sum(k, f), m);
+        sum = f64_plus(sum, (f64_pair){ -sign * below.high, -sign * below.low });
+    }
+    const double ends[] = { terms + 1 - f, terms + f, size + 1 }, signs[] = { 1, -sign, sign };
+    for (int i = 0; i < (whole < terms ? 1 : 3); i++)
+        sum.low += signs[i] * pow(ends[i], -n) * f64_polygamma_rest(n, ends[i]).high / n;
+    const f64_pair factorial = f64_factorial(n);
+    const double y = factorial.high * sum.high;
+    return isinf(y) ? y : f64_times(factorial, f64_sum(sum.high, sum.low)).high;
 }
 
 /* The n-th derivative of digamma, n rounded to a whole number, 0 to 170; below 0 by reflection
@@ -862,9 +914,6 @@ static inline double f64_polygamma(double order, double x)
     const double size = -x, r = size - rint(size);
     if (x == 0) return sign > 0 ? (double)INFINITY : copysign((double)INFINITY, -x);
     if (r == 0 || size > 0x1p60) return sign > 0 ? (double)INFINITY : (double)NAN;
-    if (n == 1)
-        return 1 / (r * r) +
-               (f64_cosecant_rest(r * r - 0.125) - f64_polygamma_positive(1, 1 + size));
-    return -f64_cotangent_derivative((int)n, -r) - f64_polygamma_positive(n, 1 + size);
+    return sign * f64_polygamma_negative(n, size, -sign);
 }
 #endif

@@ -289,10 +289,7 @@ static void random_inputs(state *s)
         if (i % 8 == 4) x[1] = x[0] * ordinary(s, 9);
         if (i % 8 == 7) x[1] = x[0] + ordinary(s, 6);
         if (i % 16 == 9) x[2] = -x[0] * x[1];
-        if (is_order(s->j)) {
-            x[0] = (double)(i % 5);
-            if (x[0] + s->j->quantity > 0) x[1] = fabs(x[1]);
-        }
+        if (is_order(s->j)) x[0] = (double)(i % 16 < 15 ? i % 5 : (int64_t)(random_bits(s) % 170));
         try(s, x[0], x[1], x[2]);
     }
 }
@@ -312,8 +309,7 @@ static void neighbours(state *s, double of, int operand, int each_side)
             double x[3] = { other, other, ordinary(s, 3) };
             x[operand] = near;
             if (is_order(s->j) && operand == 1) x[0] = (double)(i % 4);
-            if (!is_order(s->j) || (operand == 1 && (near > 0 || x[0] + s->j->quantity < 1)))
-                try(s, x[0], x[1], x[2]);
+            if (!is_order(s->j) || operand == 1) try(s, x[0], x[1], x[2]);
             near = next(s->j, near, side < 0 ? -HUGE_VAL : HUGE_VAL);
         }
     }

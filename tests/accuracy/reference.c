@@ -317,7 +317,27 @@ static void zeta_times_factorial(mpfr_t y, unsigned n, const mpfr_t x)
     mpfr_clears(end, term, u, rising, (mpfr_ptr)NULL);
 }
 
-/* Orders up to 170; below 0 only trigamma, by reflection. */
+/* The n-th derivative of digamma for x < 0, no whole number: distances to whole numbers above x, and to
+   those below until 0. */
+static void polygamma_below_0(mpfr_t y, unsigned n, const mpfr_t x)
+{
+    mpfr_t f, t;
+    mpfr_inits2(mpfr_get_prec(y) + 64, f, t, (mpfr_ptr)NULL);
+    mpfr_ui_sub(t, 1, x, MPFR_RNDN);
+    zeta_times_factorial(y, n, t);
+    mpfr_neg(f, x, MPFR_RNDN);
+    mpfr_frac(f, f, MPFR_RNDN);
+    zeta_times_factorial(t, n, f);
+    mpfr_sub(y, t, y, MPFR_RNDN);
+    if (n % 2 == 0) mpfr_neg(y, y, MPFR_RNDN);
+    mpfr_ui_sub(f, 1, f, MPFR_RNDN);
+    zeta_times_factorial(t, n, f);
+    mpfr_add(y, y, t, MPFR_RNDN);
+    if (n % 2 == 0) mpfr_neg(y, y, MPFR_RNDN);
+    mpfr_clears(f, t, (mpfr_ptr)NULL);
+}
+
+/* Orders up to 170; trigamma below 0 by reflection. */
 static void polygamma(mpfr_t y, const mpfr_t order, const mpfr_t x)
 {
     const unsigned n = (unsigned)mpfr_get_ui(order, MPFR_RNDN);
@@ -326,7 +346,9 @@ static void polygamma(mpfr_t y, const mpfr_t order, const mpfr_t x)
     } else if (mpfr_sgn(x) > 0) {
         zeta_times_factorial(y, n, x);
         if (n % 2 == 0) mpfr_neg(y, y, MPFR_RNDN);
-    } else if (n > 1 || mpfr_integer_p(x)) {
+    } else if (n > 1 && !mpfr_integer_p(x)) {
+        polygamma_below_0(y, n, x);
+    } else if (mpfr_integer_p(x)) {
         if (n % 2) mpfr_set_inf(y, 1);
         else mpfr_set_nan(y);
     } else {
