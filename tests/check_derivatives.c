@@ -279,12 +279,16 @@ static void seam_agrees(const trial *t)
     }
 }
 
-/* Between bounds that leave no room clamp's derivative is a convention; celu is meant for b > 0. */
+/* Between bounds that leave no room clamp's derivative is a convention; celu is meant for b > 0; the
+   operands of tanh_by_value and sigmoid_by_value are a and its tanh or sigmoid, and what they make of
+   others is not a function of b alone. tanh and sigmoid themselves are checked at all points. */
 static bool is_outside(const trial *t)
 {
     const char *const name = tg__ops[t->op]->name;
     if (strcmp(name, "clamp") == 0) return t->x.x[1].lo >= t->x.x[2].lo;
     if (strcmp(name, "carry") == 0) return t->x.x[2].lo != 0; /* it is told its derivative */
+    if (strcmp(name, "tanh_by_value") == 0) return fabs(t->x.x[1].lo) > 0.8;
+    if (strcmp(name, "sigmoid_by_value") == 0) return t->x.x[1].lo > 0.8;
     return strncmp(name, "celu", 4) == 0 && t->x.x[1].lo <= 0;
 }
 

@@ -96,7 +96,7 @@ M_INLINE m_pair m_exp_fraction(m_exponential e)
     return m_join(s.high, s.low + e.tail);
 }
 
-/* y 2^n with n from EXP2_MIN - 8 to EXP2_MAX. The power comes in two factors, so that results that are
+/* y 2^n with n from EXP2_MIN - 7 to EXP2_MAX. The power comes in two factors, so that results that are
    subnormal or infinite are rounded once. */
 M_INLINE real m_scale(real y, real rounded)
 {

@@ -172,10 +172,10 @@ static inline real m_exp_times(real a, real b)
 /* Beyond these exp(-x x) and exp(-x x / 2) are 0. */
 #ifdef TG_REAL_F32
 #define GAUSSIAN_LIMIT 10.2f
-#define GAUSSIAN_HALF_LIMIT 14.43f
+#define GAUSSIAN_HALF_LIMIT 14.7f
 #else
 #define GAUSSIAN_LIMIT 27.3
-#define GAUSSIAN_HALF_LIMIT 38.61
+#define GAUSSIAN_HALF_LIMIT 38.75
 #endif
 
 /* |x|, as far as the functions below change. */
