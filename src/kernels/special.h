@@ -777,8 +777,9 @@ static inline double f64_digamma(double x)
         return f64_digamma_positive(1 + size) + (1 / r - 3.2898681336964528729 * r);
     const double pi = 3.1415926535897932385, angle = pi * r, t = tan(angle);
     const double lost = fma(pi, r, -angle) + 0x1.1a62633145c07p-53 * r;
-    const double cotangent = pi / t - pi * (1 + 1 / (t * t)) * lost;
-    return f64_digamma_positive(1 + size) + cotangent;
+    const double cotangent = pi / t;
+    const double rest = fma(-cotangent, t, pi) / t - pi * (1 + 1 / (t * t)) * lost;
+    return (f64_digamma_positive(1 + size) + cotangent) + rest;
 }
 
 /* Sums, products and quotients of doubles in two parts, to 100 bits. */
@@ -813,13 +814,13 @@ static inline f64_pair f64_over(f64_pair a, f64_pair b)
 /* x^-m for m > 0. */
 static inline f64_pair f64_inverse_power(f64_pair x, int m)
 {
+    const f64_pair inverse = f64_over((f64_pair){ 1, 0 }, x);
     f64_pair p = { 1, 0 };
     for (int bit = 128; bit > 0; bit /= 2) {
         p = f64_times(p, p);
-        if (m & bit) p = f64_times(p, x);
+        if (m & bit) p = f64_times(p, inverse);
     }
-    if (p.high == 0) return (f64_pair){ (double)INFINITY, 0 };
-    return p.high < (double)INFINITY ? f64_over((f64_pair){ 1, 0 }, p) : (f64_pair){ 0, 0 };
+    return p.high < (double)INFINITY ? p : (f64_pair){ (double)INFINITY, 0 };
 }
 
 static inline f64_pair f64_factorial(double n)
