@@ -501,7 +501,7 @@ typedef struct m_gelu_tanh_parts {
     double e, e_low, slope, slope_low;
 } m_gelu_tanh_parts;
 
-static inline m_gelu_tanh_parts m_gelu_tanh_split(double x)
+M_INLINE m_gelu_tanh_parts m_gelu_tanh_split(double x)
 {
     const double size = fabs(x) > GELU_TANH_LIMIT ? GELU_TANH_LIMIT : fabs(x);
 #ifdef TG_REAL_F32
@@ -520,7 +520,7 @@ static inline m_gelu_tanh_parts m_gelu_tanh_split(double x)
 #endif
 }
 
-static inline double f64_gelu_tanh(double x)
+M_INLINE double f64_gelu_tanh(double x)
 {
     const double e = m_gelu_tanh_split(x).e;
     return (x < -100 ? -100 : x) * (x >= 0 ? 1 : e) / (1 + e);
@@ -528,7 +528,7 @@ static inline double f64_gelu_tanh(double x)
 
 /* exp(s) (1 + exp(s) + x s') / (1 + exp(s))^2, the bracket 0 at -0.7525: near there by the distance
    from that zero, as in m_silu_x. Above 0 in exp(-s). */
-static inline double f64_gelu_tanh_x(double x)
+M_INLINE double f64_gelu_tanh_x(double x)
 {
     const m_gelu_tanh_parts p = m_gelu_tanh_split(x);
     const double in = x < -GELU_TANH_LIMIT ? -GELU_TANH_LIMIT : x;
@@ -801,7 +801,8 @@ static inline f64_pair f64_plus(f64_pair a, f64_pair b)
 
 static inline f64_pair f64_times(f64_pair a, f64_pair b)
 {
-    const double p = a.high * b.high, low = fma(a.high, b.high, -p) + (a.high * b.low + a.low * b.high);
+    const double p = a.high * b.high;
+    const double low = fma(a.high, b.high, -p) + (a.high * b.low + a.low * b.high);
     return (f64_pair){ p + low, (p - (p + low)) + low };
 }
 
