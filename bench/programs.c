@@ -87,9 +87,10 @@ static const model models[] = {
 
 /* ---- one model in all ways ----------------------------------------------------------------------- */
 
-enum { PLAIN, EXPERT, BATCH, SINGLE, STRICT, F32, WAYS };
+enum { PLAIN, EXPERT, BATCH, FAST, SINGLE, STRICT, F32, WAYS };
 static const char *const way_name[] = { "plain, by hand",          "expert, by hand",
-                                        "program, batch of 4096",  "program, one instance a run",
+                                        "program, batch of 4096",  "program, fast_math",
+                                        "program, one instance a run",
                                         "program, strict",         "program, f32" };
 
 typedef struct task {
@@ -170,7 +171,7 @@ static task *new_task(const model *m)
         k->pf[i] = (float)k->p[i];
     }
     for (int way = WAYS - 1; way >= BATCH; way--) {
-        const tg_compile_options o = { .strict = way == STRICT, .block = way == SINGLE };
+        const tg_compile_options o = { .strict = way == STRICT, .fast_math = way == FAST, .block = way == SINGLE };
         k->program[way] = compile(k, way == F32 ? TG_F32 : TG_F64, &o);
         k->room[way] = tg_workspace_new(k->program[way], 1, NULL);
     }

@@ -42,6 +42,7 @@ enum {
 typedef struct tg_compile_options {
     unsigned without; /* passes to leave out: TG_FOLD | ... */
     bool strict;      /* round as the tape does: without what reorders sums or fuses products */
+    bool fast_math;   /* tanh' as 1 - y^2 and sigmoid' as y (1 - y), whose digits go where y saturates */
     int block;        /* instances at a time; 0: chosen so that the values stay in the cache */
 } tg_compile_options;
 

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 /* A sum over lanes is kept in parts, so many bytes of them at every level. */
-enum { TG__LANE_BYTES = 64 };
+#define TG__LANE_BYTES 64
 
 typedef struct tg__lanes_kernels {
     /* y = sum of a[i] * b[i], i < terms; operands are rows of n lanes, or with stride 0 one number. x

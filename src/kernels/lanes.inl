@@ -90,8 +90,13 @@ static void lanes_dots(int64_t n, int64_t rows, int64_t terms, void *const *y, c
 
 #define LANE_SUMS ((int)(TG__LANE_BYTES / sizeof(real)))
 #define SUM_VECTORS (LANE_SUMS / LANES)
-#define OUTER_ROWS (SUM_VECTORS > 2 ? 1 : SUM_VECTORS > 1 ? 2 : 4)
-#define OUTER_COLUMNS (SUM_VECTORS > 1 ? 2 : 4)
+#if WIDE_BYTES == TG__LANE_BYTES
+#define OUTER_ROWS 4
+#define OUTER_COLUMNS 4
+#else
+#define OUTER_ROWS 2
+#define OUTER_COLUMNS 2
+#endif
 
 WIDE_INLINE void outer_part(int64_t n, const int rows, const int columns, int64_t row, real *sum,
                             const void *const *a, const void *const *b)
@@ -128,7 +133,14 @@ WIDE_INLINE void outer_rows(int64_t n, const int rows, int64_t columns, real *su
     int64_t j = 0;
     for (; j + OUTER_COLUMNS <= columns; j += OUTER_COLUMNS)
         outer_part(n, rows, OUTER_COLUMNS, columns, sum + j * LANE_SUMS, a, b + j);
-    for (; j < columns; j++) outer_part(n, rows, 1, columns, sum + j * LANE_SUMS, a, b + j);
+    switch (columns - j) {
+#if OUTER_COLUMNS > 2
+    case 3: outer_part(n, rows, 3, columns, sum + j * LANE_SUMS, a, b + j); break;
+    case 2: outer_part(n, rows, 2, columns, sum + j * LANE_SUMS, a, b + j); break;
+#endif
+    case 1: outer_part(n, rows, 1, columns, sum + j * LANE_SUMS, a, b + j); break;
+    default: break;
+    }
 }
 
 static void lanes_outer(int64_t n, int64_t rows, int64_t columns, void *sum, const void *const *a,
@@ -137,8 +149,15 @@ static void lanes_outer(int64_t n, int64_t rows, int64_t columns, void *sum, con
     int64_t i = 0;
     for (; i + OUTER_ROWS <= rows; i += OUTER_ROWS)
         outer_rows(n, OUTER_ROWS, columns, (real *)sum + i * columns * LANE_SUMS, a + i, b);
-    for (; i < rows; i++)
-        outer_rows(n, 1, columns, (real *)sum + i * columns * LANE_SUMS, a + i, b);
+    real *const last = (real *)sum + i * columns * LANE_SUMS;
+    switch (rows - i) {
+#if OUTER_ROWS > 2
+    case 3: outer_rows(n, 3, columns, last, a + i, b); break;
+    case 2: outer_rows(n, 2, columns, last, a + i, b); break;
+#endif
+    case 1: outer_rows(n, 1, columns, last, a + i, b); break;
+    default: break;
+    }
 }
 
 #define LANES_KERNELS { .dot = lanes_dot, .dots = lanes_dots, .outer = lanes_outer }

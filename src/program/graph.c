@@ -31,6 +31,7 @@ bool tg__graph_init(tg__graph *g, tg__memory *m, tg_type type, const tg_compile_
     *g = (tg__graph){ .type = type, .k = tg__kernels_for(type), .memory = m };
     g->without = options ? options->without : 0;
     g->strict = options && options->strict;
+    g->fast_math = options && options->fast_math;
     tg__arena *const arena[] = { &g->nodes, &g->pool,  &g->shapes,  &g->attributes, &g->constants,
                                  &g->table, &g->scratch, &g->sites };
     for (size_t i = 0; i < sizeof arena / sizeof *arena; i++) tg__arena_init(arena[i], m);
@@ -397,6 +398,16 @@ static uint32_t simplify(tg__graph *g, int code, const uint32_t *x, const tg__sh
     return 0;
 }
 
+/* The derivatives of tanh and sigmoid by their value y alone, for those who do not mind; 0: no such. */
+static uint32_t quick_derivative(tg__graph *g, int code, const uint32_t *x)
+{
+    if (!g->fast_math || (code != TG__CODE_tanh_by_value && code != TG__CODE_sigmoid_by_value)) return 0;
+    const uint32_t y = x[1], one = tg__graph_number(g, 1);
+    const uint32_t minus = tg__graph_apply(g, TG__CODE_neg, &y, 1, NULL);
+    const uint32_t squared[] = { minus, y, code == TG__CODE_tanh_by_value ? one : y };
+    return tg__graph_apply(g, TG__CODE_fma, squared, 3, NULL);
+}
+
 /* Plain scalars only: the way of most nodes of large graphs. */
 static uint32_t apply_scalar(tg__graph *g, int code, const uint32_t *x, int n)
 {
@@ -431,6 +442,8 @@ uint32_t tg__graph_apply(tg__graph *g, int code, const uint32_t *x, int n, const
     if (tg__graph_failed(g)) return 0;
     const tg__op *const op = tg__ops[code];
     if (!attributes) attributes = op->attributes->defaults;
+    const uint32_t quick = quick_derivative(g, code, x);
+    if (quick) return quick;
     if (op->kind == TG__MAP && all_scalars(g, x, n)) return apply_scalar(g, code, x, n);
     if (op->kind == TG__VIEW) return apply_view(g, code, x[0], attributes);
     application a;

@@ -62,7 +62,7 @@ typedef struct tg__graph {
     uint32_t numbers[8], next_number; /* the numbers made last */
     uint32_t count;                   /* the node of it; 0: none */
     unsigned without; /* passes that are off */
-    bool strict;
+    bool strict, fast_math;
     tg_status *status; /* of the first error; never NULL */
     tg_status room;
 } tg__graph;
