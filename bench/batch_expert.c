@@ -4,16 +4,20 @@
 #include <string.h>
 
 #include "batch.h"
-#include "codes.h" /* generated */
-#include "kernels/kernels.h"
+#include "ops/op.h"
 
 enum { BLOCK = 64, WIDTH = 8, VECTORS = BLOCK / WIDTH };
 typedef double vector __attribute__((vector_size(8 * WIDTH), aligned(8)));
 
-static void map(int code, int n, double *y, const double *x)
+/* The kernels used, looked up once. */
+typedef enum function { TANH, EXP, LOG, SIGMOID, SOFTPLUS, FUNCTIONS } function;
+
+static void map(function f, int n, double *y, const double *x)
 {
-    tg__kernels_for(TG_F64)->map_forward[code](n, y, (const void *const[]){ x },
-                                               (const ptrdiff_t[]){ 1 });
+    static const char *const name[] = { "tanh", "exp", "log", "sigmoid", "softplus" };
+    static tg__map_forward_kernel *kernel[FUNCTIONS];
+    if (!kernel[f]) kernel[f] = tg__kernels_for(TG_F64)->map_forward[tg__find(name[f])];
+    kernel[f](n, y, (const void *const[]){ x }, (const ptrdiff_t[]){ 1 });
 }
 
 static double sum_of(vector v)
@@ -41,7 +45,7 @@ static void forward(block *b, const double *p, int square)
             V(b->z[j], v) = z;
             if (square) V(b->h[j], v) = z * z;
         }
-    if (!square) map(TG__CODE_tanh, HIDDEN * BLOCK, b->h[0], b->z[0]);
+    if (!square) map(TANH, HIDDEN * BLOCK, b->h[0], b->z[0]);
     for (int v = 0; v < VECTORS; v += 4) {
         vector sum[CLASSES][4];
         for (int k = 0; k < CLASSES; k++)
@@ -52,7 +56,7 @@ static void forward(block *b, const double *p, int square)
         for (int k = 0; k < CLASSES; k++)
             for (int u = 0; u < 4; u++) V(b->o[k], v + u) = sum[k][u];
     }
-    map(TG__CODE_exp, CLASSES * BLOCK, b->e[0], b->o[0]);
+    map(EXP, CLASSES * BLOCK, b->e[0], b->o[0]);
     for (int v = 0; v < VECTORS; v++) {
         V(b->total, v) = V(b->e[0], v) + V(b->e[1], v) + V(b->e[2], v);
         for (int k = 0; k < CLASSES; k++)
@@ -99,7 +103,7 @@ static double net(int n, const double *p, const double *x, const double *y, doub
         vector chosen = { 0 };
         for (int v = 0; v < VECTORS; v++)
             for (int k = 0; k < CLASSES; k++) chosen += V(b.o[k], v) * V(b.y[k], v);
-        map(TG__CODE_log, BLOCK, b.total, b.total);
+        map(LOG, BLOCK, b.total, b.total);
         vector logs = { 0 };
         for (int v = 0; v < VECTORS; v++) logs += V(b.total, v);
         loss += sum_of(logs - chosen);
@@ -132,8 +136,8 @@ double logistic_expert(int n, const double *p, const double *x, const double *y,
                 for (int q = 0; q < 4; q++) rest[q] += p[j] * x[(r + q) * FEATURES + j];
             for (int q = 0; q < 4; q++) z[r + q] = p[FEATURES] + sum_of(sum[q]) + rest[q];
         }
-        map(TG__CODE_sigmoid, BLOCK, s, z);
-        map(TG__CODE_softplus, BLOCK, l, z);
+        map(SIGMOID, BLOCK, s, z);
+        map(SOFTPLUS, BLOCK, l, z);
         for (int r = 0; r < BLOCK; r++) loss += l[r] - y[r] * z[r], s[r] -= y[r], d[FEATURES] += s[r];
         for (int r = 0; r < BLOCK; r += 4) {
             for (int v = 0; v < WHOLE; v++) {
