@@ -4,7 +4,9 @@
    reference page. It reads rows as text; what a row means is op.h's.
 
        generate KIND OUTPUT FAMILY.c ...      KIND: ops.h short.h codes.h maps.inl maps_index.h
-   table.inl api.inl map_api.inl derive.h map_derive.inl notes.inl */
+   table.inl api.inl map_api.inl derive.h map_derive.inl notes.inl cpp.inl
+
+   For cpp.inl it also reads the structs and the defaults of tapegrad/attributes.h, a last FAMILY. */
 #define _POSIX_C_SOURCE 200809L
 #include <ctype.h>
 #include <stdarg.h>
@@ -491,6 +493,119 @@ static void write_short_h(void)
     emit("\n#endif\n#endif\n");
 }
 
+/* ---- C++ ------------------------------------------------------------------------------------- */
+
+static char *attributes_h; /* without comments and continued lines */
+
+static void read_attributes(const char *path)
+{
+    file_name = path;
+    char *text = read_file(path), *to = text;
+    attributes_h = text;
+    for (const char *p = text; *p;) {
+        if (strncmp(p, "/*", 2) == 0) {
+            const char *const end = strstr(p, "*/");
+            if (!end) die(text, p, "a comment without an end");
+            p = end + 2;
+        } else if (strncmp(p, "\\\n", 2) == 0) {
+            p += 2;
+        } else {
+            *to++ = *p++;
+        }
+    }
+    *to = 0;
+}
+
+/* What stands behind .NAME = in TG_DEFAULTS_KIND, up to the next field. */
+static char *default_of(const char *kind, const char *name)
+{
+    static const char start[] = "#define TG_DEFAULTS_";
+    const char *define = attributes_h;
+    for (const char *p = define; (p = strstr(p, start)); p++)
+        if (strncmp(p + strlen(start), kind, strlen(kind)) == 0 && p[strlen(start) + strlen(kind)] == ' ')
+            define = p;
+    char mark[128];
+    const char *const end = define + strcspn(define, "\n");
+    snprintf(mark, sizeof mark, ".%s = ", name);
+    const char *const from = strstr(define, mark);
+    if (!from || from > end) die(attributes_h, NULL, "no default for %s of %s", name, kind);
+    const char *to = from + strlen(mark);
+    for (int depth = 0; to < end && (depth || *to != ','); to++) depth += (*to == '{') - (*to == '}');
+    return argument(from + strlen(mark), to);
+}
+
+/* An aggregate with default initialisers, and how it becomes the struct of C. */
+static void attributes_class(const char *kind)
+{
+    char mark[128];
+    snprintf(mark, sizeof mark, "typedef struct tg_%s_attributes {", kind);
+    const char *p = strstr(attributes_h, mark);
+    if (!p) die(attributes_h, NULL, "there is no struct of the attributes of %s", kind);
+    char names[512] = "";
+    emit("struct %s_attributes {\n", kind);
+    for (p += strlen(mark); *(p += strspn(p, " \n")) != '}';) {
+        const char *const end = strchr(p, ';');
+        const char *name = end;
+        while (isalnum((unsigned char)name[-1]) || name[-1] == '_') name--;
+        char *const field = argument(name, end);
+        emit("    %s %s = %s;\n", argument(p, name), field, default_of(kind, field));
+        if (strlen(names) + strlen(field) + 3 > sizeof names) die("", NULL, "too many attributes");
+        strcat(strcat(names, *names ? ", " : ""), field);
+        p = end + 1;
+    }
+    emit("    operator tg_%s_attributes() const { return { %s }; }\n};\n", kind, names);
+}
+
+static bool has_class(const row *r)
+{
+    return has_attributes(r) && !is_list(r) && !is_equation(r);
+}
+
+static void cpp_function(const char *name, const row *r)
+{
+    emit("/* %s: %s. */\n", name, r->doc);
+    if (is_list(r)) emit("template <class... N> ");
+    else emit("inline ");
+    emit("value %s(", name);
+    if (is_equation(r)) emit("const char *equation, ");
+    if (r->operands < 0) emit("const operands &x");
+    else operand_list(r, "const operand &", false);
+    if (is_list(r)) emit(", N... n");
+    if (has_class(r)) emit(", const %s_attributes &attributes = {}", r->attributes);
+    emit(")\n{\n");
+    if (has_attributes(r))
+        emit("    const tg_%s_attributes own = %s;\n", r->attributes,
+             is_list(r) ? "detail::list_of(n...)" : is_equation(r) ? "detail::equation_of(equation)" : "attributes");
+    emit("    return detail::made((tg_%s_at)(", name);
+    if (r->operands < 0) {
+        emit("x.c.data(), x.count(), ");
+    } else {
+        static const char *const names[] = { "a", "b", "c", "d" };
+        for (int i = 0; i < r->operands; i++) emit("%s.c, ", r->operands == 1 ? "x" : names[i]);
+    }
+    emit("%s&%s.site), ", has_attributes(r) ? "&own, " : "", r->operands == 1 || r->operands < 0 ? "x" : "a");
+    if (r->operands < 0) emit("x");
+    else operand_list(r, "", false);
+    emit(");\n}\n");
+}
+
+static void write_cpp_inl(void)
+{
+    if (!attributes_h) die("", NULL, "cpp.inl needs attributes.h");
+    banner();
+    emit("/* The operations for C++, part of <tapegrad.hpp>, which includes this inside its namespace. */\n"
+         "#ifndef TAPEGRAD_HPP\n#error \"include <tapegrad.hpp>\"\n#endif\n\n");
+    for (int i = 0; i < n_rows; i++) {
+        bool known = rows[i].alias_of || rows[i].part || rows[i].packed || !has_class(&rows[i]);
+        for (int j = 0; j < i && !known; j++)
+            known = !rows[j].part && !rows[j].packed && !rows[j].alias_of &&
+                    strcmp(rows[j].attributes, rows[i].attributes) == 0;
+        if (!known) attributes_class(rows[i].attributes);
+    }
+    emit("\n");
+    each(cpp_function);
+}
+
 static void write_codes_h(void)
 {
     banner();
@@ -806,12 +921,17 @@ int main(int argc, char **argv)
         { "derive.h", write_derive_h },
         { "map_derive.inl", write_map_derive_inl },
         { "notes.inl", write_notes_inl },
+        { "cpp.inl", write_cpp_inl },
     };
     if (argc < 4) {
         fprintf(stderr, "usage: generate KIND OUTPUT FAMILY.c ...\n");
         return 1;
     }
-    for (int i = 3; i < argc; i++) read_family(argv[i]);
+    for (int i = 3; i < argc; i++) {
+        const size_t length = strlen(argv[i]);
+        if (length > 2 && strcmp(argv[i] + length - 2, ".h") == 0) read_attributes(argv[i]);
+        else read_family(argv[i]);
+    }
     sort_rows();
     for (size_t i = 0; i < sizeof outputs / sizeof *outputs; i++) {
         if (strcmp(outputs[i].kind, argv[1]) != 0) continue;
