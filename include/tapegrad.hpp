@@ -123,12 +123,12 @@ template <class... N> constexpr tg_axes axes(N... axis)
 /* A scalar or a tensor on a tape: a handle, copied like a pointer. */
 class value {
 public:
-    value() : c_() {}
+    value() : c_{ nullptr, 0, 0 } {}
     value(tg_value c) : c_(c) {}
     operator tg_value() const { return c_; }
 
-    /* Whether there is one: operations that fail give null values. */
-    bool is_null() const { return !c_.tape; }
+    /* Whether there is none: operations that fail give null values. */
+    bool is_null() const { return !c_.generation; }
 
     int rank() const { return tg_rank(c_); }
     int64_t dim(int axis) const { return tg_dim(c_, axis); }
@@ -231,22 +231,13 @@ struct operands {
 
 namespace detail {
 
-/* The result of an operation on operands, whose first real tape has the error if it failed. */
-template <class... O> value made(tg_value y, [[maybe_unused]] const O &...x)
+/* The result of an operation, which lies on its operands' tape even if it failed. */
+inline value made(tg_value y)
 {
 #ifdef TAPEGRAD_EXCEPTIONS
-    if (!y.tape) (check(x.c.tape == TG__NUMBER ? nullptr : x.c.tape), ...);
+    if (!y.tape) throw failure({ TG_ERROR_HANDLE, "an operation on null values", nullptr, 0, nullptr });
 #endif
-    return y;
-}
-
-inline value made(tg_value y, [[maybe_unused]] const operands &x)
-{
-#ifdef TAPEGRAD_EXCEPTIONS
-    for (tg_value v : x.c)
-        if (!y.tape) check(v.tape);
-#endif
-    return y;
+    return checked(y.tape, y);
 }
 
 template <class... N> tg_list_attributes list_of(N... n)
@@ -390,6 +381,7 @@ private:
     }
     template <class T> value leaf(tg_leaf kind, T *data, const shape &s, tg_site site) const
     {
+        static_assert(std::is_floating_point_v<T>, "double or float; integers are an index");
         return made(tg_leaf_new(*this, kind, detail::type_of<std::remove_const_t<T>>(), data, s.rank(), s.data(), &site));
     }
     template <class C, class = decltype(std::declval<const C &>().data())>

@@ -583,10 +583,7 @@ static void cpp_function(const char *name, const row *r)
         static const char *const names[] = { "a", "b", "c", "d" };
         for (int i = 0; i < r->operands; i++) emit("%s.c, ", r->operands == 1 ? "x" : names[i]);
     }
-    emit("%s&%s.site), ", has_attributes(r) ? "&own, " : "", r->operands == 1 || r->operands < 0 ? "x" : "a");
-    if (r->operands < 0) emit("x");
-    else operand_list(r, "", false);
-    emit(");\n}\n");
+    emit("%s&%s.site));\n}\n", has_attributes(r) ? "&own, " : "", r->operands == 1 || r->operands < 0 ? "x" : "a");
 }
 
 static void write_cpp_inl(void)

@@ -1,5 +1,5 @@
-"""The public headers stand alone: each compiles by itself, without warnings, as C and as C++;
-short.h gets on with the system's headers that use the same names; nested calls compile fast.
+"""The public headers stand alone: each compiles by itself, without warnings, as C11, C17 and C++17,
+tapegrad.hpp as C++17 and C++20; short.h gets on with the system's headers that use the same names; nested calls compile fast.
 
     headers.py SOURCE BUILD COMPILER ...
 """
@@ -32,7 +32,9 @@ def headers(place):
     """The names by which users include them."""
     roots = place.source / "include", place.build / "include"
     found = {p.relative_to(root).as_posix() for root in roots for p in root.rglob("*.h")}
-    expect({"tapegrad.h", "tapegrad/ops.h", "tapegrad/short.h"} <= found,
+    modules = {f"tapegrad/{name}.h" for name in
+               ("checkpoint", "data", "nn", "ops", "optim", "plot", "program", "short")}
+    expect({"tapegrad.h"} | modules <= found,
            f"some headers are missing, there are only {', '.join(sorted(found))}")
     return sorted(found)
 
@@ -56,8 +58,8 @@ def compiles(place, compiler, name, text, what, how="-fsyntax-only"):
     expect(status == 0, f"{what}: {' '.join(compiler)} has objections\n{head(output)}")
 
 
-def each_alone(place, compiler, name):
-    for header in headers(place):
+def each_alone(place, compiler, name, which):
+    for header in which:
         include = f"#include <{header}>\n"
         end = "extern int not_empty;\n"
         compiles(place, compiler, name, include + end, f"{header} alone")
@@ -90,11 +92,15 @@ def nested_calls(place):
 
 
 def test(place):
-    each_alone(place, [*place.compiler, "-std=c17"], "alone.c")
-    say(f"{len(headers(place))} headers compile alone as C")
+    every = headers(place)
+    for standard in "c11", "c17":
+        each_alone(place, [*place.compiler, f"-std={standard}"], "alone.c", every)
+    say(f"{len(every)} headers compile alone as C11 and C17")
     if cxx(place.compiler):
-        each_alone(place, [*cxx(place.compiler), "-std=c++17"], "alone.cpp")
-        say(f"and as C++, with {cxx(place.compiler)[-1]}")
+        each_alone(place, [*cxx(place.compiler), "-std=c++17"], "alone.cpp",
+                   [*every, "tapegrad.hpp"])
+        each_alone(place, [*cxx(place.compiler), "-std=c++20"], "alone.cpp", ["tapegrad.hpp"])
+        say(f"and with tapegrad.hpp as C++17, it as C++20 too, with {cxx(place.compiler)[-1]}")
     else:
         say("not tried as C++: there is no such compiler")
     for neighbour in NEIGHBOURS:
