@@ -1,16 +1,20 @@
 """The library as others get it: built where no optional dependency is to be found, installed and
-found by pkg-config, shared and static, or taken as a Meson subproject.
+found by pkg-config and by CMake, shared and static; not installed but used from its build
+directory; taken as a Meson subproject. The starter is built in these ways, and its tests run.
 
     install.py SOURCE BUILD COMPILER ...
 """
 
 import re
 import shlex
+import shutil
 
-from outer import LEAN, WARNINGS, configure, copy_tree, expect, main, run, say
+from headers import cxx
+from outer import LEAN, WARNINGS, attempt, configure, copy_tree, expect, main, run, say
 
 PROGRAM = r"""#include <stdio.h>
 #include <tapegrad.h>
+#include <tapegrad/nn.h>
 #include <tapegrad/short.h>
 
 int main(void)
@@ -20,6 +24,17 @@ int main(void)
     Value x = param(t, x0, 3);
     if (tg_backward(sum(mul(x, exp(x))))) printf("%.6f\n", tg_grad(x)[2]);
     tg_tape_free(t);
+    tg_nn_free(tg_nn_linear_new(2, 3, NULL));
+}
+"""
+CPP_PROGRAM = r"""#include <cstdio>
+#include <tapegrad.hpp>
+
+int main()
+{
+    tg::tape t;
+    tg::value x = t.param(std::vector<double>{ 1, 2, 3 }, { 3 });
+    if (sum(x * exp(x)).backward()) std::printf("%.6f\n", x.grad()[2]);
 }
 """
 PRINTS = "80.342148\n"  # (1 + x) exp(x) at 3
@@ -28,27 +43,42 @@ PROJECT = """project('outside', 'c',
   default_options: ['c_std=c17', 'warning_level=3', 'werror=true'])
 executable('outside', 'outside.c', dependencies: dependency('tapegrad'))
 """
+CMAKE = """cmake_minimum_required(VERSION 3.16)
+project(outside %s)
+find_package(tapegrad 0.1 CONFIG REQUIRED)
+add_executable(outside outside.c)
+target_link_libraries(outside PRIVATE tapegrad::%s)
+"""
+CMAKE_CPP = """add_executable(outside_cpp outside.cpp)
+target_link_libraries(outside_cpp PRIVATE tapegrad::%s)
+target_compile_features(outside_cpp PRIVATE cxx_std_17)
+"""
+PKG_CONFIG = ["pkg-config", "--cflags", "--libs", "tapegrad"]
 
-PUBLIC = {"tg_tape_new", "tg_backward", "tg_sum", "tg_matmul_at", "tg_gradcheck"}  # some of them
+PUBLIC = {"tg_tape_new", "tg_backward", "tg_sum", "tg_matmul_at", "tg_gradcheck", "tg_run", "tg_nn_free"}  # some
 
 
 def outside(path):
-    """A directory with the program of somebody else."""
+    """A directory with the programs of somebody else."""
     path.mkdir(parents=True)
     (path / "outside.c").write_text(PROGRAM)
+    (path / "outside.cpp").write_text(CPP_PROGRAM)
     return path
 
 
-def installed(place):
-    """Installs both kinds of library, built where pkg-config finds nothing. Returns the prefix."""
-    build, prefix, nothing = (place.scratch / name for name in ("build", "prefix", "nothing"))
-    nothing.mkdir()
-    configure(place, place.source, build, *LEAN, "-Ddefault_library=both", f"-Dprefix={prefix}",
-              "-Dlibdir=lib", env={"PKG_CONFIG_LIBDIR": str(nothing), "PKG_CONFIG_PATH": ""})
+def built(place, name, *options, env=None):
+    """Configures, builds and installs. Returns the build directory and the prefix."""
+    build, prefix = place.scratch / f"build-{name}", place.scratch / f"prefix-{name}"
+    configure(place, place.source, build, *options, f"-Dprefix={prefix}", "-Dlibdir=lib",
+              "-Dtests=disabled", env=env)
     run(["meson", "compile", "-C", build])
-    say("where no optional dependency is to be found, it configures and builds")
     run(["meson", "install", "-C", build, "--no-rebuild"], env={"DESTDIR": ""})
-    return prefix
+    return build, prefix
+
+
+def finds(prefix):
+    """The environment in which a prefix is found."""
+    return {"PKG_CONFIG_PATH": str(prefix / "lib" / "pkgconfig"), "LD_LIBRARY_PATH": str(prefix / "lib")}
 
 
 def check_exports(library):
@@ -65,38 +95,131 @@ def check_exports(library):
     say(f"{len(names)} functions are exported, all public; the soname is {soname[1]}")
 
 
-def program_with_pkg_config(place, prefix, kind):
-    where = outside(place.scratch / kind)
-    command = ["pkg-config", "--cflags", "--libs", "tapegrad"]
-    env = {"PKG_CONFIG_PATH": str(prefix / "lib" / "pkgconfig"), "LD_LIBRARY_PATH": ""}
-    if kind == "shared":
-        flags = shlex.split(run(command, env=env))
-        env["LD_LIBRARY_PATH"] = str(prefix / "lib")
-    else:
-        flags = shlex.split(run([*command, "--static"], env=env))
-        flags = ["-l:libtapegrad.a" if flag == "-ltapegrad" else flag for flag in flags]
+def check_headers(place, prefix):
+    """Every header in the tree is installed."""
+    tree = place.source / "include"
+    missing = [p.relative_to(tree).as_posix() for pattern in ("*.h", "*.hpp") for p in tree.rglob(pattern)
+               if not (prefix / "include" / p.relative_to(tree)).is_file()]
+    expect(not missing, f"not installed: {', '.join(missing)}")
+
+
+def prints(program, env, what):
+    output = run([program], env=env)
+    expect(output == PRINTS, f"the program with {what} prints {output}, not {PRINTS}")
+
+
+def program_with(place, where, flags, env, what):
+    """Compiles the C program, and the C++ one where there is a compiler, and runs them."""
+    outside(where)
     run([*place.compiler, "-std=c17", *WARNINGS, "outside.c", "-o", "outside", *flags], cwd=where)
-    output = run([where / "outside"], env=env)
-    expect(output == PRINTS, f"the program with the {kind} library prints {output}, not {PRINTS}")
-    say(f"a program finds the installed {kind} library by pkg-config, and runs")
+    prints(where / "outside", env, what)
+    if cxx(place.compiler):
+        command = [*cxx(place.compiler), "-std=c++17", *WARNINGS, "outside.cpp", "-o", "outside_cpp", *flags]
+        run(command, cwd=where)
+        prints(where / "outside_cpp", env, f"{what}, in C++")
+
+
+def with_pkg_config(place, prefix, kind):
+    env = finds(prefix)
+    flags = shlex.split(run([*PKG_CONFIG, *(["--static"] if kind == "static" else [])], env=env))
+    if kind == "static":
+        flags = ["-l:libtapegrad.a" if flag == "-ltapegrad" else flag for flag in flags]
+        env["LD_LIBRARY_PATH"] = ""
+    program_with(place, place.scratch / f"{prefix.name}-{kind}", flags, env, f"the {kind} library")
+    say(f"programs find the {kind} library in {prefix.name} by pkg-config, and run")
+
+
+def with_cmake(place, prefix, target, name):
+    if not shutil.which("cmake"):
+        say(f"not tried with CMake, which is not installed: {name}")
+        return
+    where, env = outside(place.scratch / f"cmake-{name}"), finds(prefix)
+    env |= {"CC": " ".join(place.compiler), "LD_LIBRARY_PATH": ""}
+    languages = "C"
+    if cxx(place.compiler):
+        languages, env["CXX"] = "C CXX", " ".join(cxx(place.compiler))
+    text = CMAKE % (languages, target) + (CMAKE_CPP % target if "CXX" in env else "")
+    (where / "CMakeLists.txt").write_text(text)
+    run(["cmake", "-G", "Ninja", "-S", where, "-B", where / "build", f"-DCMAKE_PREFIX_PATH={prefix}"], env=env)
+    run(["cmake", "--build", where / "build"], env=env)
+    for program in where.glob("build/outside*"):
+        prints(program, env, f"CMake, {name}")
+    say(f"a CMake project finds tapegrad::{target}, {name}, and runs")
+
+
+def cmake_refuses_another_version(place, prefix):
+    if not shutil.which("cmake"):
+        return
+    where = outside(place.scratch / "cmake-version")
+    for version, found in ("0.1", True), ("0", True), ("0.2", False), ("1", False), ("0.0.9", False):
+        (where / "CMakeLists.txt").write_text(CMAKE.replace(" 0.1 ", f" {version} ") % ("C", "tapegrad"))
+        status, output = attempt(["cmake", "-G", "Ninja", "-S", where, "-B", where / version,
+                                  f"-DCMAKE_PREFIX_PATH={prefix}"], env={"CC": " ".join(place.compiler)})
+        expect((status == 0) == found, f"asked for {version}, CMake says otherwise\n{output}")
+    say("CMake is told which versions will do")
+
+
+def not_installed(place, build):
+    flags = shlex.split(run(["meson", "devenv", "-C", build, *PKG_CONFIG]).splitlines()[-1])
+    program_with(place, place.scratch / "not-installed", flags, {"LD_LIBRARY_PATH": str(build / "src")},
+                 "the library in its build directory")
+    output = run(["meson", "devenv", "-C", build, place.scratch / "not-installed" / "outside"])
+    expect(output.endswith(PRINTS), f"in meson devenv the program prints {output}")
+    say("programs use the library in its build directory, by pkg-config and in meson devenv")
 
 
 def subproject(place):
     where = outside(place.scratch / "project")
     (where / "meson.build").write_text(PROJECT)
     copy_tree(place.source, where / "subprojects" / "tapegrad")
-    configure(place, where, where / "build", *(o.replace("-D", "-Dtapegrad:") for o in LEAN))
+    options = [o.replace("-D", "-Dtapegrad:") for o in LEAN]
+    configure(place, where, where / "build", *options, env=finding_nothing(place))
     run(["meson", "compile", "-C", where / "build"])
-    output = run([where / "build" / "outside"])
-    expect(output == PRINTS, f"the program with the subproject prints {output}, not {PRINTS}")
+    prints(where / "build" / "outside", {}, "the subproject")
     say("a Meson project takes it as a subproject, and runs")
+    starter(place, "subproject", where / "subprojects" / "tapegrad", options, finding_nothing(place))
+
+
+def finding_nothing(place):
+    """An environment in which pkg-config finds nothing."""
+    nothing = place.scratch / "nothing"
+    nothing.mkdir(exist_ok=True)
+    return {"PKG_CONFIG_LIBDIR": str(nothing), "PKG_CONFIG_PATH": ""}
+
+
+def starter(place, name, tapegrad, options, env):
+    """The starter as a user copies it; tapegrad is a tree that its wrap file leads to, or None."""
+    where = place.scratch / f"starter-{name}"
+    shutil.copytree(place.source / "examples" / "starter", where)
+    if tapegrad:
+        shutil.move(tapegrad, where / "subprojects" / "tapegrad")
+    configure(place, where, where / "build", "-Dwerror=true", *options, env=env)
+    run(["meson", "test", "-C", where / "build"], env=env)
+    wrong = (where / "ridge.c").read_text().replace("slope = -d->label", "slope = d->label")
+    (where / "ridge.c").write_text(wrong)
+    status, output = attempt(["meson", "test", "-C", where / "build", "--print-errorlogs"], env=env)
+    expect(status != 0 and "by hand against the tape: gradient[0] is" in output,
+           f"the starter's tests do not see a wrong sign\n{output}")
+    say(f"the starter's tests pass with tapegrad as {name}, and fail when a sign is wrong")
 
 
 def test(place):
-    prefix = installed(place)
+    build, prefix = built(place, "both", *LEAN, "-Ddefault_library=both", env=finding_nothing(place))
+    say("where no optional dependency is to be found, it configures and builds")
     check_exports((prefix / "lib" / "libtapegrad.so").resolve())
-    program_with_pkg_config(place, prefix, "shared")
-    program_with_pkg_config(place, prefix, "static")
+    check_headers(place, prefix)
+    for kind in "shared", "static":
+        with_pkg_config(place, prefix, kind)
+    with_cmake(place, prefix, "tapegrad", "both kinds installed")
+    with_cmake(place, prefix, "static", "the static one of both")
+    cmake_refuses_another_version(place, prefix)
+    not_installed(place, build)
+    starter(place, "installed", None, [], finds(prefix))
+
+    lean = [option for option in LEAN if "blas" not in option]
+    _, static = built(place, "static", *lean, "-Ddefault_library=static")
+    with_pkg_config(place, static, "static")
+    with_cmake(place, static.rename(place.scratch / "moved"), "tapegrad", "only the static one, moved")
     subproject(place)
 
 
