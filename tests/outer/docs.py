@@ -1,12 +1,13 @@
 """The pages do what they say: every program, snippet and command in the Markdown files is run, and
 what it prints is compared with the text block that follows.
 
-    docs.py SOURCE BUILD COMPILER ...             C blocks, against the library in BUILD
+    docs.py SOURCE BUILD COMPILER ...             C and C++ blocks, against the library in BUILD
     docs.py --commands SOURCE BUILD COMPILER ...  shell blocks, in a scratch copy of the tree
 
 A C block with main is a program, model.c. One with rows of the op table is compiled as a family
 file. Any other is compiled as the inside of a function with a tape t and the parameters that a
-comment before it names, <!-- given: tg_value x, const double *x0 -->, or else by itself.
+comment before it names, <!-- given: tg_value x, const double *x0 -->, or else by itself. A C++ block
+is a program, model.cpp; those of CMake, Meson and wrap files are install.py's.
 In a text block ... stands for anything in a line, and alone on a line for any lines.
 A block of commands with git clone starts beside the copy of the tree, any other inside.
 """
@@ -17,10 +18,11 @@ import re
 import shlex
 import sys
 
+from headers import cxx
 from outer import (WARNINGS, Failure, attempt, copy_tree, expect, head, include_arguments,
                    library_arguments, main, say, tail)
 
-LANGUAGES = {"c", "sh", "text", "mermaid", "make"}
+LANGUAGES = {"c", "cpp", "sh", "text", "mermaid", "make", "cmake", "meson", "ini"}
 NESTED = "TAPEGRAD_TEST_DOCS"  # set for the commands, which may run the tests again
 
 # Linked to each program, so that what it and the library print comes in order, as on a terminal.
@@ -110,11 +112,18 @@ def compiles(place, source, arguments, where):
     return attempt([*place.compiler, "-std=c17", *WARNINGS, "model.c", *arguments], cwd=where)
 
 
+def compiles_cpp(place, source, arguments, where):
+    (where / "model.cpp").write_text(source)
+    command = [*cxx(place.compiler), "-std=c++17", *WARNINGS, "model.cpp", "-x", "c++"]
+    return attempt([*command, *arguments], cwd=where)
+
+
 def program(place, block, where):
     (where / "examples").symlink_to(place.source / "examples")  # some read its data
     (where / "by_line.c").write_text(BY_LINE)
     arguments = ["by_line.c", "-o", "model", *library_arguments(place.source, place.build)]
-    status, output = compiles(place, block.text, arguments, where)
+    compiled = compiles_cpp if block.language == "cpp" else compiles
+    status, output = compiled(place, block.text, arguments, where)
     expect(status == 0, f"{block.where}: this program does not compile\n{head(output)}")
     status, output = attempt([where / "model"], cwd=where, timeout=60)
     if "this tapegrad was built without zlib" in output:
@@ -154,7 +163,12 @@ def kind(block):
 
 
 def c_blocks(place):
-    for number, block in enumerate(all_blocks(place.source, "c")):
+    blocks = all_blocks(place.source, "c")
+    if cxx(place.compiler):
+        blocks += all_blocks(place.source, "cpp")
+    else:
+        say("C++ programs are not tried: there is no such compiler")
+    for number, block in enumerate(blocks):
         where = place.scratch / str(number)
         where.mkdir()
         kind(block)(place, block, where)
@@ -184,12 +198,13 @@ def commands(place):
     env = {"CC": " ".join(place.compiler), "CI": "true", NESTED: "1",
            "DESTDIR": str(place.scratch / "installed")}  # whatever a page installs stays in here
     for block in all_blocks(place.source, "sh"):
+        here = "--prefix=\"$PWD/" in block.text  # it stays here anyway, and is used further on
         every = block.text.rstrip("\n").split("\n")
         lines = [line for line in every if not is_special(place, line)]
         script = "\n".join(["trap 'echo \"status $? from: $BASH_COMMAND\"' ERR", "set -e", *lines])
         beside = any(line.startswith("git clone ") for line in every)
         status, output = attempt(["bash", "-c", script], cwd=tree.parent if beside else tree,
-                                 timeout=1800, env=env)
+                                 timeout=1800, env={**env, "DESTDIR": ""} if here else env)
         expect(status == 0, f"{block.where}: these commands fail\n{tail(output)}")
         compare(block, output)
         say(f"{block.where}: ran {len(lines)} of {len(every)} commands")

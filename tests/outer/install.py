@@ -1,6 +1,6 @@
 """The library as others get it: built where no optional dependency is to be found, installed and
 found by pkg-config and by CMake, shared and static; not installed but used from its build
-directory; taken as a Meson subproject. The starter is built in these ways, and its tests run.
+directory; taken as a Meson subproject; each as docs/install.md says. The starter is built in these ways, and its tests run.
 
     install.py SOURCE BUILD COMPILER ...
 """
@@ -39,31 +39,37 @@ int main()
 """
 PRINTS = "80.342148\n"  # (1 + x) exp(x) at 3
 
-PROJECT = """project('outside', 'c',
-  default_options: ['c_std=c17', 'warning_level=3', 'werror=true'])
-executable('outside', 'outside.c', dependencies: dependency('tapegrad'))
-"""
-CMAKE = """cmake_minimum_required(VERSION 3.16)
-project(outside %s)
-find_package(tapegrad 0.1 CONFIG REQUIRED)
-add_executable(outside outside.c)
-target_link_libraries(outside PRIVATE tapegrad::%s)
-"""
-CMAKE_CPP = """add_executable(outside_cpp outside.cpp)
-target_link_libraries(outside_cpp PRIVATE tapegrad::%s)
-target_compile_features(outside_cpp PRIVATE cxx_std_17)
+CMAKE_CPP = """enable_language(CXX)
+add_executable(model_cpp model.cpp)
+target_link_libraries(model_cpp PRIVATE tapegrad::tapegrad)
+target_compile_features(model_cpp PRIVATE cxx_std_17)
 """
 PKG_CONFIG = ["pkg-config", "--cflags", "--libs", "tapegrad"]
 
 PUBLIC = {"tg_tape_new", "tg_backward", "tg_sum", "tg_matmul_at", "tg_gradcheck", "tg_run", "tg_nn_free"}  # some
 
 
+def on_the_page(place, language):
+    """The block in this language of docs/install.md."""
+    page = (place.source / "docs" / "install.md").read_text()
+    found = re.findall(rf"```{language}\n(.*?)```", page, re.S)
+    expect(len(found) == 1, f"docs/install.md has {len(found)} blocks in {language}")
+    return found[0]
+
+
 def outside(path):
     """A directory with the programs of somebody else."""
     path.mkdir(parents=True)
-    (path / "outside.c").write_text(PROGRAM)
-    (path / "outside.cpp").write_text(CPP_PROGRAM)
+    (path / "model.c").write_text(PROGRAM)
+    (path / "model.cpp").write_text(CPP_PROGRAM)
     return path
+
+
+def finding_nothing(place):
+    """An environment in which pkg-config finds nothing."""
+    nothing = place.scratch / "nothing"
+    nothing.mkdir(exist_ok=True)
+    return {"PKG_CONFIG_LIBDIR": str(nothing), "PKG_CONFIG_PATH": ""}
 
 
 def built(place, name, *options, env=None):
@@ -95,12 +101,15 @@ def check_exports(library):
     say(f"{len(names)} functions are exported, all public; the soname is {soname[1]}")
 
 
-def check_headers(place, prefix):
-    """Every header in the tree is installed."""
+def check_files(place, prefix):
+    """Every header in the tree is installed, and the manual; the starter's wrap file is the page's."""
     tree = place.source / "include"
     missing = [p.relative_to(tree).as_posix() for pattern in ("*.h", "*.hpp") for p in tree.rglob(pattern)
                if not (prefix / "include" / p.relative_to(tree)).is_file()]
     expect(not missing, f"not installed: {', '.join(missing)}")
+    expect((prefix / "share" / "man" / "man3" / "tapegrad_tape.3").is_file(), "the manual is not installed")
+    wrap = (place.source / "examples" / "starter" / "subprojects" / "tapegrad.wrap").read_text()
+    expect(on_the_page(place, "ini") in wrap, "docs/install.md has another wrap file than the starter")
 
 
 def prints(program, env, what):
@@ -111,12 +120,12 @@ def prints(program, env, what):
 def program_with(place, where, flags, env, what):
     """Compiles the C program, and the C++ one where there is a compiler, and runs them."""
     outside(where)
-    run([*place.compiler, "-std=c17", *WARNINGS, "outside.c", "-o", "outside", *flags], cwd=where)
-    prints(where / "outside", env, what)
+    run([*place.compiler, "-std=c17", *WARNINGS, "model.c", "-o", "model", *flags], cwd=where)
+    prints(where / "model", env, what)
     if cxx(place.compiler):
-        command = [*cxx(place.compiler), "-std=c++17", *WARNINGS, "outside.cpp", "-o", "outside_cpp", *flags]
+        command = [*cxx(place.compiler), "-std=c++17", *WARNINGS, "model.cpp", "-o", "model_cpp", *flags]
         run(command, cwd=where)
-        prints(where / "outside_cpp", env, f"{what}, in C++")
+        prints(where / "model_cpp", env, f"{what}, in C++")
 
 
 def with_pkg_config(place, prefix, kind):
@@ -135,14 +144,13 @@ def with_cmake(place, prefix, target, name):
         return
     where, env = outside(place.scratch / f"cmake-{name}"), finds(prefix)
     env |= {"CC": " ".join(place.compiler), "LD_LIBRARY_PATH": ""}
-    languages = "C"
+    text = on_the_page(place, "cmake")
     if cxx(place.compiler):
-        languages, env["CXX"] = "C CXX", " ".join(cxx(place.compiler))
-    text = CMAKE % (languages, target) + (CMAKE_CPP % target if "CXX" in env else "")
-    (where / "CMakeLists.txt").write_text(text)
+        text, env["CXX"] = text + CMAKE_CPP, " ".join(cxx(place.compiler))
+    (where / "CMakeLists.txt").write_text(text.replace("tapegrad::tapegrad", f"tapegrad::{target}"))
     run(["cmake", "-G", "Ninja", "-S", where, "-B", where / "build", f"-DCMAKE_PREFIX_PATH={prefix}"], env=env)
     run(["cmake", "--build", where / "build"], env=env)
-    for program in where.glob("build/outside*"):
+    for program in (p for p in where.glob("build/model*") if p.is_file()):
         prints(program, env, f"CMake, {name}")
     say(f"a CMake project finds tapegrad::{target}, {name}, and runs")
 
@@ -152,7 +160,8 @@ def cmake_refuses_another_version(place, prefix):
         return
     where = outside(place.scratch / "cmake-version")
     for version, found in ("0.1", True), ("0", True), ("0.2", False), ("1", False), ("0.0.9", False):
-        (where / "CMakeLists.txt").write_text(CMAKE.replace(" 0.1 ", f" {version} ") % ("C", "tapegrad"))
+        text = on_the_page(place, "cmake").replace("tapegrad 0.1 ", f"tapegrad {version} ")
+        (where / "CMakeLists.txt").write_text(text)
         status, output = attempt(["cmake", "-G", "Ninja", "-S", where, "-B", where / version,
                                   f"-DCMAKE_PREFIX_PATH={prefix}"], env={"CC": " ".join(place.compiler)})
         expect((status == 0) == found, f"asked for {version}, CMake says otherwise\n{output}")
@@ -163,28 +172,21 @@ def not_installed(place, build):
     flags = shlex.split(run(["meson", "devenv", "-C", build, *PKG_CONFIG]).splitlines()[-1])
     program_with(place, place.scratch / "not-installed", flags, {"LD_LIBRARY_PATH": str(build / "src")},
                  "the library in its build directory")
-    output = run(["meson", "devenv", "-C", build, place.scratch / "not-installed" / "outside"])
+    output = run(["meson", "devenv", "-C", build, place.scratch / "not-installed" / "model"])
     expect(output.endswith(PRINTS), f"in meson devenv the program prints {output}")
     say("programs use the library in its build directory, by pkg-config and in meson devenv")
 
 
 def subproject(place):
     where = outside(place.scratch / "project")
-    (where / "meson.build").write_text(PROJECT)
+    (where / "meson.build").write_text(on_the_page(place, "meson"))
     copy_tree(place.source, where / "subprojects" / "tapegrad")
     options = [o.replace("-D", "-Dtapegrad:") for o in LEAN]
     configure(place, where, where / "build", *options, env=finding_nothing(place))
     run(["meson", "compile", "-C", where / "build"])
-    prints(where / "build" / "outside", {}, "the subproject")
+    prints(where / "build" / "model", {}, "the subproject")
     say("a Meson project takes it as a subproject, and runs")
     starter(place, "subproject", where / "subprojects" / "tapegrad", options, finding_nothing(place))
-
-
-def finding_nothing(place):
-    """An environment in which pkg-config finds nothing."""
-    nothing = place.scratch / "nothing"
-    nothing.mkdir(exist_ok=True)
-    return {"PKG_CONFIG_LIBDIR": str(nothing), "PKG_CONFIG_PATH": ""}
 
 
 def starter(place, name, tapegrad, options, env):
@@ -207,7 +209,7 @@ def test(place):
     build, prefix = built(place, "both", *LEAN, "-Ddefault_library=both", env=finding_nothing(place))
     say("where no optional dependency is to be found, it configures and builds")
     check_exports((prefix / "lib" / "libtapegrad.so").resolve())
-    check_headers(place, prefix)
+    check_files(place, prefix)
     for kind in "shared", "static":
         with_pkg_config(place, prefix, kind)
     with_cmake(place, prefix, "tapegrad", "both kinds installed")
