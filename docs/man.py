@@ -4,7 +4,8 @@ tapegrad_tape(3) for tapegrad/tape.h, in the order of the header, with its comme
     man.py VERSION DIRECTORY HEADER ...
 
 A header is a comment on the whole, then declarations, each after its comment if it has one; a line
-/* ---- title ---- */ begins a section. What has two underscores, as in tg__, is not for use by name.
+/* ---- title ---- */ begins a section. What has two underscores, as in tg__, is not for
+use by name.
 """
 
 import re
@@ -14,7 +15,8 @@ from pathlib import Path
 
 COMMENT = re.compile(r"/\*.*?\*/", re.S)
 SECTION = re.compile(r"/\* -{4} (.*?) -* ?\*/")
-DROPPED = re.compile(r"#(?!define)|#define \w+_(H|HPP)$|#define TG_(API|DEFAULTS_\w+|HERE)\b|extern \"C\"|\}$|static inline ")
+DROPPED = re.compile(r"#(?!define)|#define \w+_(H|HPP)$|#define TG_(API|DEFAULTS_\w+|HERE)\b"
+                     r"|extern \"C\"|\}$|static inline ")
 ATTRIBUTE = re.compile(r"__attribute__\(\((?:[^()]|\([^()]*\))*\)\)\s*")
 
 
@@ -39,7 +41,8 @@ def code_end(text, at):
     depth = 0
     for piece in re.compile(r"/\*.*?\*/|[{};]", re.S).finditer(text, at):
         depth += {"{": 1, "}": -1}.get(piece[0], 0)
-        if depth == 0 and (piece[0] == ";" or text[at:].startswith("static inline") and piece[0] == "}"):
+        function = text.startswith("static inline", at) and piece[0] == "}"
+        if depth == 0 and (piece[0] == ";" or function):
             # a remark on the same line belongs to it, with the lines that it goes on for
             remark = re.compile(r" *(/\*.*?\*/)?", re.S).match(text, piece.end())
             return remark.end()
@@ -112,7 +115,7 @@ def verbatim(text):
 
 def prose(comment):
     """A comment as paragraphs; what is indented in it stays as it is."""
-    lines = [line[3:] if line.startswith("   ") else line for line in comment[3:-2].rstrip().split("\n")]
+    lines = [line.removeprefix("   ") for line in comment[3:-2].rstrip().split("\n")]
     result, quiet, kept = [], True, []
     for line in [*lines, ""]:
         if line.startswith("  ") or kept and not line.strip():

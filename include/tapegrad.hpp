@@ -46,7 +46,7 @@ struct operand;
 #ifdef TAPEGRAD_EXCEPTIONS
 /* A tape's error; what() is its whole message. */
 class failure : public std::runtime_error {
-public:
+  public:
     explicit failure(const tg_error &e)
         : std::runtime_error(e.message), code(e.code), file(e.file ? e.file : ""), line(e.line)
     {
@@ -83,8 +83,15 @@ template <class T> constexpr tg_type type_of()
                   "elements are double, float or integers");
     if constexpr (std::is_floating_point_v<T>) return sizeof(T) == 4 ? TG_F32 : TG_F64;
     else if constexpr (std::is_signed_v<T>)
-        return sizeof(T) == 1 ? TG__I8 : sizeof(T) == 2 ? TG__I16 : sizeof(T) == 4 ? TG__I32 : TG_I64;
-    else return sizeof(T) == 1 ? TG__U8 : sizeof(T) == 2 ? TG__U16 : sizeof(T) == 4 ? TG__U32 : TG__U64;
+        return sizeof(T) == 1   ? TG__I8
+               : sizeof(T) == 2 ? TG__I16
+               : sizeof(T) == 4 ? TG__I32
+                                : TG_I64;
+    else
+        return sizeof(T) == 1   ? TG__U8
+               : sizeof(T) == 2 ? TG__U16
+               : sizeof(T) == 4 ? TG__U32
+                                : TG__U64;
 }
 
 template <class T> constexpr size_t bytes_of()
@@ -99,7 +106,7 @@ template <class T> constexpr size_t bytes_of()
 
 /* Lengths of axes: { 3, 2 }, of any integer types; {} is a scalar's. */
 class shape {
-public:
+  public:
     template <class... N, class = std::enable_if_t<(std::is_integral_v<N> && ...)>>
     shape(N... n) : rank_(int(sizeof...(N))), dim_{ static_cast<int64_t>(n)... }
     {
@@ -108,7 +115,7 @@ public:
     int rank() const { return rank_; }
     const int64_t *data() const { return dim_; }
 
-private:
+  private:
     int rank_;
     int64_t dim_[TG_MAX_RANK];
 };
@@ -122,7 +129,7 @@ template <class... N> constexpr tg_axes axes(N... axis)
 
 /* A scalar or a tensor on a tape: a handle, copied like a pointer. */
 class value {
-public:
+  public:
     value() : c_{ nullptr, 0, 0 } {}
     value(tg_value c) : c_(c) {}
     operator tg_value() const { return c_; }
@@ -149,7 +156,8 @@ public:
 
     /* n elements at data, or those of a container. */
     template <class T>
-    bool set(const T *data, size_t n, const char *file = __builtin_FILE(), int line = __builtin_LINE()) const
+    bool set(const T *data, size_t n, const char *file = __builtin_FILE(),
+             int line = __builtin_LINE()) const
     {
         const tg_site site = { file, line };
         return detail::checked(c_.tape, tg_set_data(c_, detail::type_of<T>(), data, n, &site));
@@ -183,7 +191,7 @@ public:
     value &operator*=(const operand &b);
     value &operator/=(const operand &b);
 
-private:
+  private:
     std::vector<double> copy(bool (*from)(tg_value, double *, size_t)) const
     {
         std::vector<double> x(static_cast<size_t>(size() > 0 ? size() : 0));
@@ -215,7 +223,8 @@ struct operand {
 
 /* Any number of values: { a, b, c }, or a container of them. */
 struct operands {
-    operands(std::initializer_list<value> v, const char *file = __builtin_FILE(), int line = __builtin_LINE())
+    operands(std::initializer_list<value> v, const char *file = __builtin_FILE(),
+             int line = __builtin_LINE())
         : c(v.begin(), v.end()), site{ file, line }
     {
     }
@@ -235,7 +244,8 @@ namespace detail {
 inline value made(tg_value y)
 {
 #ifdef TAPEGRAD_EXCEPTIONS
-    if (!y.tape) throw failure({ TG_ERROR_HANDLE, "an operation on null values", nullptr, 0, nullptr });
+    if (!y.tape)
+        throw failure({ TG_ERROR_HANDLE, "an operation on null values", nullptr, 0, nullptr });
 #endif
     return checked(y.tape, y);
 }
@@ -257,29 +267,77 @@ inline tg_einsum_attributes equation_of(const char *text)
 
 #include <tapegrad/cpp.inl>
 
-inline value operator+(const operand &a, const operand &b) { return add(a, b); }
-inline value operator-(const operand &a, const operand &b) { return sub(a, b); }
-inline value operator*(const operand &a, const operand &b) { return mul(a, b); }
-inline value operator/(const operand &a, const operand &b) { return div(a, b); }
-inline value operator-(const operand &x) { return neg(x); }
-inline value operator+(const value &x) { return x; }
-inline value operator==(const operand &a, const operand &b) { return eq(a, b); }
-inline value operator!=(const operand &a, const operand &b) { return ne(a, b); }
-inline value operator<(const operand &a, const operand &b) { return lt(a, b); }
-inline value operator<=(const operand &a, const operand &b) { return le(a, b); }
-inline value operator>(const operand &a, const operand &b) { return gt(a, b); }
-inline value operator>=(const operand &a, const operand &b) { return ge(a, b); }
+inline value operator+(const operand &a, const operand &b)
+{
+    return add(a, b);
+}
+inline value operator-(const operand &a, const operand &b)
+{
+    return sub(a, b);
+}
+inline value operator*(const operand &a, const operand &b)
+{
+    return mul(a, b);
+}
+inline value operator/(const operand &a, const operand &b)
+{
+    return div(a, b);
+}
+inline value operator-(const operand &x)
+{
+    return neg(x);
+}
+inline value operator+(const value &x)
+{
+    return x;
+}
+inline value operator==(const operand &a, const operand &b)
+{
+    return eq(a, b);
+}
+inline value operator!=(const operand &a, const operand &b)
+{
+    return ne(a, b);
+}
+inline value operator<(const operand &a, const operand &b)
+{
+    return lt(a, b);
+}
+inline value operator<=(const operand &a, const operand &b)
+{
+    return le(a, b);
+}
+inline value operator>(const operand &a, const operand &b)
+{
+    return gt(a, b);
+}
+inline value operator>=(const operand &a, const operand &b)
+{
+    return ge(a, b);
+}
 
-inline value &value::operator+=(const operand &b) { return *this = add({ *this, b.site.file, b.site.line }, b); }
-inline value &value::operator-=(const operand &b) { return *this = sub({ *this, b.site.file, b.site.line }, b); }
-inline value &value::operator*=(const operand &b) { return *this = mul({ *this, b.site.file, b.site.line }, b); }
-inline value &value::operator/=(const operand &b) { return *this = div({ *this, b.site.file, b.site.line }, b); }
+inline value &value::operator+=(const operand &b)
+{
+    return *this = add({ *this, b.site.file, b.site.line }, b);
+}
+inline value &value::operator-=(const operand &b)
+{
+    return *this = sub({ *this, b.site.file, b.site.line }, b);
+}
+inline value &value::operator*=(const operand &b)
+{
+    return *this = mul({ *this, b.site.file, b.site.line }, b);
+}
+inline value &value::operator/=(const operand &b)
+{
+    return *this = div({ *this, b.site.file, b.site.line }, b);
+}
 
 /* ---- tapes ----------------------------------------------------------------------------------- */
 
 /* A tape, freed at the end of its scope; it can be moved, not copied, and converts to tg_tape *. */
 class tape {
-public:
+  public:
     explicit tape(const tg_tape_options &options = {}) : c_(make(options), tg_tape_free) {}
     operator tg_tape *() const { return c_.get(); }
 
@@ -312,8 +370,10 @@ public:
         const tg_site site = { file, line };
         return made(tg_index_new(*this, detail::bytes_of<T>(), data, s.rank(), s.data(), &site));
     }
-    template <class C, class T = std::remove_const_t<std::remove_pointer_t<decltype(std::declval<const C &>().data())>>>
-    value index(const C &from, const char *file = __builtin_FILE(), int line = __builtin_LINE()) const
+    template <class C, class T = std::remove_const_t<
+                           std::remove_pointer_t<decltype(std::declval<const C &>().data())>>>
+    value index(const C &from, const char *file = __builtin_FILE(),
+                int line = __builtin_LINE()) const
     {
         return index(from.data(), { from.size() }, file, line);
     }
@@ -328,27 +388,30 @@ public:
         const tg_site site = { file, line };
         return made(tg_number_new(*this, x, &site));
     }
-    value full(double x, const shape &s, const char *file = __builtin_FILE(), int line = __builtin_LINE()) const
+    value full(double x, const shape &s, const char *file = __builtin_FILE(),
+               int line = __builtin_LINE()) const
     {
         const tg_site site = { file, line };
         return made(tg_full_new(*this, x, s.rank(), s.data(), &site));
     }
-    value zeros(const shape &s, const char *file = __builtin_FILE(), int line = __builtin_LINE()) const
+    value zeros(const shape &s, const char *file = __builtin_FILE(),
+                int line = __builtin_LINE()) const
     {
         return full(0, s, file, line);
     }
-    value ones(const shape &s, const char *file = __builtin_FILE(), int line = __builtin_LINE()) const
+    value ones(const shape &s, const char *file = __builtin_FILE(),
+               int line = __builtin_LINE()) const
     {
         return full(1, s, file, line);
     }
-    value uniform(uint64_t seed, double lo, double hi, const shape &s, const char *file = __builtin_FILE(),
-                  int line = __builtin_LINE()) const
+    value uniform(uint64_t seed, double lo, double hi, const shape &s,
+                  const char *file = __builtin_FILE(), int line = __builtin_LINE()) const
     {
         const tg_site site = { file, line };
         return made(tg_uniform_new(*this, seed, lo, hi, s.rank(), s.data(), &site));
     }
-    value normal(uint64_t seed, double mean, double std, const shape &s, const char *file = __builtin_FILE(),
-                 int line = __builtin_LINE()) const
+    value normal(uint64_t seed, double mean, double std, const shape &s,
+                 const char *file = __builtin_FILE(), int line = __builtin_LINE()) const
     {
         const tg_site site = { file, line };
         return made(tg_normal_new(*this, seed, mean, std, s.rank(), s.data(), &site));
@@ -362,7 +425,7 @@ public:
     void clear_error() const { tg_error_clear(*this); }
     tg_tape_stats stats() const { return tg_stats(*this); }
 
-private:
+  private:
     static tg_tape *make([[maybe_unused]] tg_tape_options options)
     {
 #ifdef TAPEGRAD_EXCEPTIONS
@@ -374,7 +437,10 @@ private:
         return tg_tape_new(&options);
 #endif
     }
-    value made(tg_value v) const { return detail::checked(c_.get(), v); }
+    value made(tg_value v) const
+    {
+        return detail::checked(c_.get(), v);
+    }
     value leaf(tg_leaf kind, std::nullptr_t, const shape &s, tg_site site) const
     {
         return made(tg_leaf_new(*this, kind, TG_F64, nullptr, s.rank(), s.data(), &site));
@@ -382,7 +448,8 @@ private:
     template <class T> value leaf(tg_leaf kind, T *data, const shape &s, tg_site site) const
     {
         static_assert(std::is_floating_point_v<T>, "double or float; integers are an index");
-        return made(tg_leaf_new(*this, kind, detail::type_of<std::remove_const_t<T>>(), data, s.rank(), s.data(), &site));
+        return made(tg_leaf_new(*this, kind, detail::type_of<std::remove_const_t<T>>(), data,
+                                s.rank(), s.data(), &site));
     }
     template <class C, class = decltype(std::declval<const C &>().data())>
     value leaf(tg_leaf kind, const C &from, const shape &s, tg_site site) const
@@ -397,25 +464,25 @@ private:
 /* Takes back, at the end of its scope, what was recorded since its beginning: the body of a training
    loop begins with  tg::step s(t); */
 class step {
-public:
+  public:
     explicit step(const tape &t) : mark_(t.mark()) {}
     ~step() { tg_release(mark_); }
     step(const step &) = delete;
     step &operator=(const step &) = delete;
 
-private:
+  private:
     tg_mark mark_;
 };
 
 /* No gradient flows through what is recorded in its scope. */
 class no_grad {
-public:
+  public:
     explicit no_grad(const tape &t) : tape_(t) { tg_no_grad_begin(tape_); }
     ~no_grad() { tg_no_grad_end(tape_); }
     no_grad(const no_grad &) = delete;
     no_grad &operator=(const no_grad &) = delete;
 
-private:
+  private:
     tg_tape *tape_;
 };
 

@@ -5,7 +5,8 @@
 #include <cstdio>
 #include <cstring>
 
-extern "C" double net_in_c(const double *w1, const double *w2, const double *x0, const int *y0, double *dw1, double *dw2);
+extern "C" double net_in_c(const double *w1, const double *w2, const double *x0, const int *y0,
+                           double *dw1, double *dw2);
 bool throws_what_went_wrong();
 
 namespace {
@@ -28,10 +29,12 @@ void a_net_has_the_gradients_of_c_to_the_last_bit()
         if (i < 8) x0[i] = double(i * 5 % 7) / 3 - 1;
     }
     const std::array<int, 4> y0 = { 0, 2, 1, 1 };
-    const double in_c = net_in_c(w1.data(), w2.data(), x0.data(), y0.data(), dw1.data(), dw2.data());
+    const double in_c =
+        net_in_c(w1.data(), w2.data(), x0.data(), y0.data(), dw1.data(), dw2.data());
 
     tg::tape t;
-    tg::value W1 = t.param(w1, { 2, 5 }), W2 = t.param(w2.data(), { 5, w2.size() / 5 }), b = t.param(nullptr, { 3 });
+    tg::value W1 = t.param(w1, { 2, 5 }), W2 = t.param(w2.data(), { 5, w2.size() / 5 }),
+              b = t.param(nullptr, { 3 });
     const tg::value x = t.input(x0, { 4, 2 }), y = t.index(y0);
     tg::smoothed_attributes smoothed;
     smoothed.label_smoothing = 0.1;
@@ -52,15 +55,22 @@ void numbers_stand_on_either_side()
     tg::tape t;
     const tg::value x = t.scalar(3), y = t.scalar(2);
     expect((x + 1).item() == 4 && (1 + x).item() == 4 && (x + y).item() == 5, "+");
-    expect((x - 1u).item() == 2 && (1 - x).item() == -2 && (-x).item() == -3 && (+x).item() == 3, "-");
-    expect((x * 2L).item() == 6 && (2.0f * x).item() == 6 && (x / 2).item() == 1.5 && (6 / x).item() == 2, "* /");
-    expect((x < 4).item() == 1 && (4 < x).item() == 0 && (x <= y).item() == 0 && (x >= 3).item() == 1, "< <= >=");
+    expect((x - 1u).item() == 2 && (1 - x).item() == -2 && (-x).item() == -3 && (+x).item() == 3,
+           "-");
+    expect((x * 2L).item() == 6 && (2.0f * x).item() == 6 && (x / 2).item() == 1.5 &&
+               (6 / x).item() == 2,
+           "* /");
+    expect((x < 4).item() == 1 && (4 < x).item() == 0 && (x <= y).item() == 0 &&
+               (x >= 3).item() == 1,
+           "< <= >=");
     expect((x > y).item() == 1 && (x == 3).item() == 1 && (x != 3).item() == 0, "> == !=");
-    expect(maximum(2, x).item() == 3 && pow(2, x).item() == 8 && where(x > y, 1, y).item() == 1, "functions");
+    expect(maximum(2, x).item() == 3 && pow(2, x).item() == 8 && where(x > y, 1, y).item() == 1,
+           "functions");
     tg::value a = x;
     a += y, a -= 1, a *= a, a /= 4;
     expect(a.item() == 4 && x.item() == 3, "+= -= *= /=");
-    expect(exp(0) == 1 && pow(2, 3) == 8 && tg::exp(x).item() == std::exp(3.0), "numbers alone keep their meaning");
+    expect(exp(0) == 1 && pow(2, 3) == 8 && tg::exp(x).item() == std::exp(3.0),
+           "numbers alone keep their meaning");
 }
 
 void lists_and_shapes_are_braced()
@@ -68,16 +78,25 @@ void lists_and_shapes_are_braced()
     tg::tape t;
     const std::vector<float> x0 = { 1, 2, 3, 4, 5, 6 };
     const tg::value x = t.input(x0, { 3, size_t(2) }), y = t.full(2, { 3, 2 });
-    expect(tg::cat({ x, y }, { 1 }).dim(1) == 4 && tg::stack(std::vector<tg::value>{ x, y, x }).dim(0) == 3, "cat, stack");
-    expect(reshape(x, 2, -1).dim(1) == 3 && permute(x, 1, 0).read() == std::vector<double>{ 1, 3, 5, 2, 4, 6 }, "reshape, permute");
+    expect(tg::cat({ x, y }, { 1 }).dim(1) == 4 &&
+               tg::stack(std::vector<tg::value>{ x, y, x }).dim(0) == 3,
+           "cat, stack");
+    expect(reshape(x, 2, -1).dim(1) == 3 &&
+               permute(x, 1, 0).read() == std::vector<double>{ 1, 3, 5, 2, 4, 6 },
+           "reshape, permute");
     expect(tg::einsum("ij,ij->i", { x, y }).read() == std::vector<double>{ 6, 14, 22 }, "einsum");
     expect(sum(x, { 1, {}, true }).rank() == 2 && sum(x).item() == 21, "attributes by place");
-    expect(t.zeros({}).rank() == 0 && t.ones({ 4 }).size() == 4 && t.number(5).item() == 5, "zeros, ones, number");
-    expect(t.uniform(1, 2, 3, { 50 }).read()[7] >= 2 && t.normal(1, 0, 1, { 50 }).dim(0) == 50, "random leaves");
+    expect(t.zeros({}).rank() == 0 && t.ones({ 4 }).size() == 4 && t.number(5).item() == 5,
+           "zeros, ones, number");
+    expect(t.uniform(1, 2, 3, { 50 }).read()[7] >= 2 && t.normal(1, 0, 1, { 50 }).dim(0) == 50,
+           "random leaves");
     const tg::value p = t.param(x0, { 6 });
-    expect(p.set(std::array<float, 6>{ 6, 5, 4, 3, 2, 1 }) && p.data()[0] == 6 && p.set(&x0[0], 6), "set");
+    expect(p.set(std::array<float, 6>{ 6, 5, 4, 3, 2, 1 }) && p.data()[0] == 6 && p.set(&x0[0], 6),
+           "set");
     p.edit()[5] = 60;
-    expect(p.read()[5] == 60 && t.index(&std::array<unsigned char, 2>{ 7, 8 }[0], { 2 }).read()[1] == 8, "edit, index");
+    expect(p.read()[5] == 60 &&
+               t.index(&std::array<unsigned char, 2>{ 7, 8 }[0], { 2 }).read()[1] == 8,
+           "edit, index");
 }
 
 void scopes_take_back_what_they_recorded()
@@ -108,7 +127,8 @@ void scopes_take_back_what_they_recorded()
 bool failed(const tg::tape &t, tg_code code, int line)
 {
     const tg_error *const e = t.error();
-    const bool right = e && e->code == code && e->line == line && e->file && std::strcmp(e->file, __FILE__) == 0;
+    const bool right =
+        e && e->code == code && e->line == line && e->file && std::strcmp(e->file, __FILE__) == 0;
     t.clear_error();
     return right;
 }
@@ -122,15 +142,19 @@ void errors_say_where()
     expect((x + y).is_null() && failed(t, TG_ERROR_SHAPE, __LINE__), "an operator");
     expect((2 * x - 3 * y).is_null() && failed(t, TG_ERROR_SHAPE, __LINE__), "a nested operator");
     expect(matmul(x, y).is_null() && failed(t, TG_ERROR_SHAPE, __LINE__), "a function");
-    expect(reshape(x, 5).is_null() && failed(t, TG_ERROR_SHAPE, __LINE__), "a function with a list");
-    expect(tg::cat({ x, y }).is_null() && failed(t, TG_ERROR_SHAPE, __LINE__), "a function of a list");
+    expect(reshape(x, 5).is_null() && failed(t, TG_ERROR_SHAPE, __LINE__),
+           "a function with a list");
+    expect(tg::cat({ x, y }).is_null() && failed(t, TG_ERROR_SHAPE, __LINE__),
+           "a function of a list");
     tg::value z = x;
     z += y;
     expect(z.is_null() && failed(t, TG_ERROR_SHAPE, __LINE__ - 1), "an assignment");
     expect(t.full(1, { -1 }).is_null() && failed(t, TG_ERROR_SHAPE, __LINE__), "a leaf");
-    expect(t.param(std::vector<double>(3), { 2 }).is_null() && t.error(), "a container of another size");
+    expect(t.param(std::vector<double>(3), { 2 }).is_null() && t.error(),
+           "a container of another size");
     t.clear_error();
-    expect(!x.set(std::vector<double>(3)) && t.error() && x.read().size() == 6 - 6, "the first error stays");
+    expect(!x.set(std::vector<double>(3)) && t.error() && x.read().size() == 6 - 6,
+           "the first error stays");
     t.clear_error();
     expect(x.read().size() == 6, "and is taken off");
 }
@@ -144,7 +168,8 @@ void the_gradient_check_takes_a_lambda()
         const tg::value x = in[0];
         return sum(x * exp(x));
     };
-    expect(tg_gradcheck(model, nullptr, inputs, 1, nullptr, &report) && report.checked == 3, "tg_gradcheck");
+    expect(tg_gradcheck(model, nullptr, inputs, 1, nullptr, &report) && report.checked == 3,
+           "tg_gradcheck");
 }
 
 } // namespace

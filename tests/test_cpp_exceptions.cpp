@@ -15,7 +15,8 @@ bool throws_what_went_wrong()
         line = __LINE__, matmul(x, 2 * x);
     } catch (const tg::failure &e) {
         thrown += e.code == TG_ERROR_SHAPE && e.line == line && e.file == __FILE__ &&
-                  std::string(e.what()).find("matmul: shapes (3, 2) and (3, 2) do not agree") != std::string::npos;
+                  std::string(e.what()).find("matmul: shapes (3, 2) and (3, 2) do not agree") !=
+                      std::string::npos;
     }
     try {
         tg::stack({ x, y });

@@ -522,7 +522,8 @@ static char *default_of(const char *kind, const char *name)
     static const char start[] = "#define TG_DEFAULTS_";
     const char *define = attributes_h;
     for (const char *p = define; (p = strstr(p, start)); p++)
-        if (strncmp(p + strlen(start), kind, strlen(kind)) == 0 && p[strlen(start) + strlen(kind)] == ' ')
+        if (strncmp(p + strlen(start), kind, strlen(kind)) == 0 &&
+            p[strlen(start) + strlen(kind)] == ' ')
             define = p;
     char mark[128];
     const char *const end = define + strcspn(define, "\n");
@@ -530,7 +531,8 @@ static char *default_of(const char *kind, const char *name)
     const char *const from = strstr(define, mark);
     if (!from || from > end) die(attributes_h, NULL, "no default for %s of %s", name, kind);
     const char *to = from + strlen(mark);
-    for (int depth = 0; to < end && (depth || *to != ','); to++) depth += (*to == '{') - (*to == '}');
+    for (int depth = 0; to < end && (depth || *to != ','); to++)
+        depth += (*to == '{') - (*to == '}');
     return argument(from + strlen(mark), to);
 }
 
@@ -575,7 +577,9 @@ static void cpp_function(const char *name, const row *r)
     emit(")\n{\n");
     if (has_attributes(r))
         emit("    const tg_%s_attributes own = %s;\n", r->attributes,
-             is_list(r) ? "detail::list_of(n...)" : is_equation(r) ? "detail::equation_of(equation)" : "attributes");
+             is_list(r)       ? "detail::list_of(n...)"
+             : is_equation(r) ? "detail::equation_of(equation)"
+                              : "attributes");
     emit("    return detail::made((tg_%s_at)(", name);
     if (r->operands < 0) {
         emit("x.c.data(), x.count(), ");
@@ -583,14 +587,16 @@ static void cpp_function(const char *name, const row *r)
         static const char *const names[] = { "a", "b", "c", "d" };
         for (int i = 0; i < r->operands; i++) emit("%s.c, ", r->operands == 1 ? "x" : names[i]);
     }
-    emit("%s&%s.site));\n}\n", has_attributes(r) ? "&own, " : "", r->operands == 1 || r->operands < 0 ? "x" : "a");
+    emit("%s&%s.site));\n}\n", has_attributes(r) ? "&own, " : "",
+         r->operands == 1 || r->operands < 0 ? "x" : "a");
 }
 
 static void write_cpp_inl(void)
 {
     if (!attributes_h) die("", NULL, "cpp.inl needs attributes.h");
     banner();
-    emit("/* The operations for C++, part of <tapegrad.hpp>, which includes this inside its namespace. */\n"
+    emit("/* The operations for C++, part of <tapegrad.hpp>, which includes this inside its "
+         "namespace. */\n"
          "#ifndef TAPEGRAD_HPP\n#error \"include <tapegrad.hpp>\"\n#endif\n\n");
     for (int i = 0; i < n_rows; i++) {
         bool known = rows[i].alias_of || rows[i].part || rows[i].packed || !has_class(&rows[i]);

@@ -6,8 +6,8 @@ what it prints is compared with the text block that follows.
 
 A C block with main is a program, model.c. One with rows of the op table is compiled as a family
 file. Any other is compiled as the inside of a function with a tape t and the parameters that a
-comment before it names, <!-- given: tg_value x, const double *x0 -->, or else by itself. A C++ block
-is a program, model.cpp; those of CMake, Meson and wrap files are install.py's.
+comment before it names, <!-- given: tg_value x, const double *x0 -->, or else by itself. A C++
+block is a program, model.cpp; those of CMake, Meson and wrap files are install.py's.
 In a text block ... stands for anything in a line, and alone on a line for any lines.
 A block of commands with git clone starts beside the copy of the tree, any other inside.
 """

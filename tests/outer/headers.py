@@ -1,5 +1,6 @@
 """The public headers stand alone: each compiles by itself, without warnings, as C11, C17 and C++17,
-tapegrad.hpp as C++17 and C++20; short.h gets on with the system's headers that use the same names; nested calls compile fast.
+tapegrad.hpp as C++17 and C++20; short.h gets on with the system's headers that use the same names;
+nested calls compile fast.
 
     headers.py SOURCE BUILD COMPILER ...
 """

@@ -1,6 +1,7 @@
 """The library as others get it: built where no optional dependency is to be found, installed and
 found by pkg-config and by CMake, shared and static; not installed but used from its build
-directory; taken as a Meson subproject; each as docs/install.md says. The starter is built in these ways, and its tests run.
+directory; taken as a Meson subproject; each as docs/install.md says. The starter is built in two of
+these ways, and its tests run.
 
     install.py SOURCE BUILD COMPILER ...
 """
@@ -44,9 +45,11 @@ add_executable(model_cpp model.cpp)
 target_link_libraries(model_cpp PRIVATE tapegrad::tapegrad)
 target_compile_features(model_cpp PRIVATE cxx_std_17)
 """
+CMAKE = ["-G", "Ninja"]
 PKG_CONFIG = ["pkg-config", "--cflags", "--libs", "tapegrad"]
 
-PUBLIC = {"tg_tape_new", "tg_backward", "tg_sum", "tg_matmul_at", "tg_gradcheck", "tg_run", "tg_nn_free"}  # some
+PUBLIC = {"tg_tape_new", "tg_backward", "tg_sum", "tg_matmul_at", "tg_gradcheck", "tg_run",
+          "tg_nn_free"}  # some of them
 
 
 def on_the_page(place, language):
@@ -84,7 +87,8 @@ def built(place, name, *options, env=None):
 
 def finds(prefix):
     """The environment in which a prefix is found."""
-    return {"PKG_CONFIG_PATH": str(prefix / "lib" / "pkgconfig"), "LD_LIBRARY_PATH": str(prefix / "lib")}
+    return {"PKG_CONFIG_PATH": str(prefix / "lib" / "pkgconfig"),
+            "LD_LIBRARY_PATH": str(prefix / "lib")}
 
 
 def check_exports(library):
@@ -102,14 +106,15 @@ def check_exports(library):
 
 
 def check_files(place, prefix):
-    """Every header in the tree is installed, and the manual; the starter's wrap file is the page's."""
+    """Every header of the tree is installed, and the manual; the starter's wrap is the page's."""
     tree = place.source / "include"
-    missing = [p.relative_to(tree).as_posix() for pattern in ("*.h", "*.hpp") for p in tree.rglob(pattern)
-               if not (prefix / "include" / p.relative_to(tree)).is_file()]
+    every = [p.relative_to(tree) for suffix in ("h", "hpp") for p in tree.rglob(f"*.{suffix}")]
+    missing = [p.as_posix() for p in every if not (prefix / "include" / p).is_file()]
     expect(not missing, f"not installed: {', '.join(missing)}")
-    expect((prefix / "share" / "man" / "man3" / "tapegrad_tape.3").is_file(), "the manual is not installed")
+    manual = prefix / "share" / "man" / "man3" / "tapegrad_tape.3"
+    expect(manual.is_file(), "the manual is not installed")
     wrap = (place.source / "examples" / "starter" / "subprojects" / "tapegrad.wrap").read_text()
-    expect(on_the_page(place, "ini") in wrap, "docs/install.md has another wrap file than the starter")
+    expect(on_the_page(place, "ini") in wrap, "docs/install.md has another wrap than the starter")
 
 
 def prints(program, env, what):
@@ -123,8 +128,8 @@ def program_with(place, where, flags, env, what):
     run([*place.compiler, "-std=c17", *WARNINGS, "model.c", "-o", "model", *flags], cwd=where)
     prints(where / "model", env, what)
     if cxx(place.compiler):
-        command = [*cxx(place.compiler), "-std=c++17", *WARNINGS, "model.cpp", "-o", "model_cpp", *flags]
-        run(command, cwd=where)
+        compiler = [*cxx(place.compiler), "-std=c++17", *WARNINGS]
+        run([*compiler, "model.cpp", "-o", "model_cpp", *flags], cwd=where)
         prints(where / "model_cpp", env, f"{what}, in C++")
 
 
@@ -148,7 +153,8 @@ def with_cmake(place, prefix, target, name):
     if cxx(place.compiler):
         text, env["CXX"] = text + CMAKE_CPP, " ".join(cxx(place.compiler))
     (where / "CMakeLists.txt").write_text(text.replace("tapegrad::tapegrad", f"tapegrad::{target}"))
-    run(["cmake", "-G", "Ninja", "-S", where, "-B", where / "build", f"-DCMAKE_PREFIX_PATH={prefix}"], env=env)
+    run(["cmake", *CMAKE, "-S", where, "-B", where / "build", f"-DCMAKE_PREFIX_PATH={prefix}"],
+        env=env)
     run(["cmake", "--build", where / "build"], env=env)
     for program in (p for p in where.glob("build/model*") if p.is_file()):
         prints(program, env, f"CMake, {name}")
@@ -159,20 +165,23 @@ def cmake_refuses_another_version(place, prefix):
     if not shutil.which("cmake"):
         return
     where = outside(place.scratch / "cmake-version")
-    for version, found in ("0.1", True), ("0", True), ("0.2", False), ("1", False), ("0.0.9", False):
+    versions = {"0.1": True, "0": True, "0.2": False, "1": False, "0.0.9": False}
+    for version, found in versions.items():
         text = on_the_page(place, "cmake").replace("tapegrad 0.1 ", f"tapegrad {version} ")
         (where / "CMakeLists.txt").write_text(text)
-        status, output = attempt(["cmake", "-G", "Ninja", "-S", where, "-B", where / version,
-                                  f"-DCMAKE_PREFIX_PATH={prefix}"], env={"CC": " ".join(place.compiler)})
+        status, output = attempt(["cmake", *CMAKE, "-S", where, "-B", where / version,
+                                  f"-DCMAKE_PREFIX_PATH={prefix}"],
+                                 env={"CC": " ".join(place.compiler)})
         expect((status == 0) == found, f"asked for {version}, CMake says otherwise\n{output}")
     say("CMake is told which versions will do")
 
 
 def not_installed(place, build):
     flags = shlex.split(run(["meson", "devenv", "-C", build, *PKG_CONFIG]).splitlines()[-1])
-    program_with(place, place.scratch / "not-installed", flags, {"LD_LIBRARY_PATH": str(build / "src")},
+    where = place.scratch / "not-installed"
+    program_with(place, where, flags, {"LD_LIBRARY_PATH": str(build / "src")},
                  "the library in its build directory")
-    output = run(["meson", "devenv", "-C", build, place.scratch / "not-installed" / "model"])
+    output = run(["meson", "devenv", "-C", build, where / "model"])
     expect(output.endswith(PRINTS), f"in meson devenv the program prints {output}")
     say("programs use the library in its build directory, by pkg-config and in meson devenv")
 
@@ -186,7 +195,8 @@ def subproject(place):
     run(["meson", "compile", "-C", where / "build"])
     prints(where / "build" / "model", {}, "the subproject")
     say("a Meson project takes it as a subproject, and runs")
-    starter(place, "subproject", where / "subprojects" / "tapegrad", options, finding_nothing(place))
+    starter(place, "subproject", where / "subprojects" / "tapegrad", options,
+            finding_nothing(place))
 
 
 def starter(place, name, tapegrad, options, env):
@@ -206,7 +216,8 @@ def starter(place, name, tapegrad, options, env):
 
 
 def test(place):
-    build, prefix = built(place, "both", *LEAN, "-Ddefault_library=both", env=finding_nothing(place))
+    build, prefix = built(place, "both", *LEAN, "-Ddefault_library=both",
+                          env=finding_nothing(place))
     say("where no optional dependency is to be found, it configures and builds")
     check_exports((prefix / "lib" / "libtapegrad.so").resolve())
     check_files(place, prefix)
@@ -221,7 +232,8 @@ def test(place):
     lean = [option for option in LEAN if "blas" not in option]
     _, static = built(place, "static", *lean, "-Ddefault_library=static")
     with_pkg_config(place, static, "static")
-    with_cmake(place, static.rename(place.scratch / "moved"), "tapegrad", "only the static one, moved")
+    moved = static.rename(place.scratch / "moved")
+    with_cmake(place, moved, "tapegrad", "only the static one, moved")
     subproject(place)
 
 

@@ -10,10 +10,11 @@ import shutil
 from headers import headers
 from outer import attempt, expect, main, say
 
-DECLARED = [r"\bTG_API [^;(]*?\b(\w+)\(", r"^\} (\w+);", r"^typedef struct \w+ (\w+);", r"^#define (\w+)",
-            r"^typedef \w+ (\w+)\("]
+DECLARED = [r"\bTG_API [^;(]*?\b(\w+)\(", r"^\} (\w+);", r"^typedef struct \w+ (\w+);",
+            r"^#define (\w+)", r"^typedef \w+ (\w+)\("]
 INNER = re.compile(r"TG_API$|TG_HERE$|TG_DEFAULTS_|TAPEGRAD_|\w+__")
-CHECKERS = {"groff": ["groff", "-man", "-Tutf8", "-ww", "-z"], "mandoc": ["mandoc", "-Tlint", "-Wwarning"]}
+CHECKERS = {"groff": ["groff", "-man", "-Tutf8", "-ww", "-z"],
+            "mandoc": ["mandoc", "-Tlint", "-Wwarning"]}
 
 
 def declared(text):

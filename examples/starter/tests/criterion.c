@@ -6,7 +6,8 @@ Test(ridge, the_gradient_of_the_tape_is_that_of_differences)
 {
     const tg_check_input inputs[] = { { "w", weights, 1, { FEATURES } } };
     tg_check_report report;
-    cr_assert(tg_gradcheck(ridge_on_tape, &example, inputs, 1, NULL, &report), "%s", report.message);
+    cr_assert(tg_gradcheck(ridge_on_tape, &example, inputs, 1, NULL, &report), "%s",
+              report.message);
 }
 
 Test(ridge, the_gradient_by_hand_is_that_of_the_tape)

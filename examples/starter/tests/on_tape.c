@@ -16,7 +16,8 @@ tg_value ridge_on_tape(tg_tape *t, const tg_value *inputs, void *user)
 {
     const ridge_data *const d = user;
     Value w = inputs[0];
-    Value x = constant(t, d->x, (int64_t)d->m, (int64_t)d->n), label = constant(t, d->label, (int64_t)d->m);
+    Value x = constant(t, d->x, (int64_t)d->m, (int64_t)d->n),
+          label = constant(t, d->label, (int64_t)d->m);
     Value z = mul(label, matmul(x, w));
     return add(mean(softplus(neg(z))), mul(d->lambda / 2, sum(square(w))));
 }
@@ -37,7 +38,9 @@ bool hand_agrees(const double *w, size_t n, ridge_data *data, char *message, siz
     if (agrees) ridge_gradient(w, n, g, data);
     for (size_t j = 0; agrees && j < n; j++) {
         agrees = same(g[j], tg_grad(W)[j]);
-        if (!agrees) snprintf(message, size, "gradient[%zu] is %.15g by hand, %.15g on the tape", j, g[j], tg_grad(W)[j]);
+        if (!agrees)
+            snprintf(message, size, "gradient[%zu] is %.15g by hand, %.15g on the tape", j, g[j],
+                     tg_grad(W)[j]);
     }
     free(g);
     tg_tape_free(t);

@@ -7,7 +7,7 @@
 #include "ridge.h"
 
 enum { SAMPLES = 6, FEATURES = 3 };
-extern ridge_data example;            /* (SAMPLES, FEATURES) */
+extern ridge_data example;             /* (SAMPLES, FEATURES) */
 extern const double weights[FEATURES]; /* where the gradients are looked at */
 
 /* For tg_gradcheck: inputs[0] are the weights. user is a ridge_data. */
