@@ -94,7 +94,7 @@ provide() {
 configure() {
     local directory=$1 state
     shift
-    state="$* without $(missing pkg-config libcriterion-dev libmpfr-dev libopenblas-dev zlib1g-dev)"
+    state="$* without $(missing pkg-config libcriterion-dev libmpfr-dev libopenblas-dev zlib1g-dev g++)"
     if [ ! -f "$directory/build.ninja" ]; then
         quietly meson setup "$directory" "$root" "$@" || return
     elif [ "$state" != "$(cat "$directory/configured" 2>/dev/null)" ]; then
