@@ -16,7 +16,9 @@ PUBLIC = {"base": {"value.h"},
                    "derivatives.h", "custom.h", "factors.h"},
           "program": {"value.h", "attributes.h", "table.h", "tape.h", "inline.h", "ops.h", "program.h"},
           "expr": {"value.h", "attributes.h", "table.h", "tape.h", "inline.h", "ops.h", "expr.h"},
-          "check": {"value.h", "attributes.h", "table.h", "tape.h", "inline.h", "ops.h", "check.h"}}
+          "check": {"value.h", "attributes.h", "table.h", "tape.h", "inline.h", "ops.h", "check.h"},
+          "debug": {"value.h", "attributes.h", "table.h", "tape.h", "inline.h", "ops.h", "check.h",
+                    "debug.h"}}
 ROOMS = list(PUBLIC)
 
 # Modules above the engine: public headers and their own; they allocate for themselves.
@@ -26,10 +28,11 @@ MODULES = ("nn", "optim", "data", "plot", "checkpoint")
 GENERATED = {"kernels": {"maps_index.h", "maps.inl"},
              "ops": {"codes.h", "table.inl", "derive.h", "map_derive.inl"},
              "tape": {"codes.h", "maps.inl", "api.inl", "map_api.inl"},
-             "program": {"codes.h"}}
+             "program": {"codes.h"},
+             "debug": {"codes.h"}}
 
 # Below, but not to be entered: check needs memory, and for the rest the public functions.
-CLOSED = {"check": {"kernels", "ops", "tape"}}
+CLOSED = {"check": {"kernels", "ops", "tape"}, "debug": {"kernels", "program", "expr", "check"}}
 
 # A program that the build runs, no part of the library: it allocates, prints and exits.
 GENERATOR = "src/ops/generate.c"
@@ -42,7 +45,7 @@ ERRORS = r"\b(?:fprintf|vfprintf|fputs|fputc|fwrite|write)\s*\(|\bstderr\b"
 UNFINISHED = rf"\b(?:{'TO'}{'DO'}|{'FIX'}{'ME'}|{'X' * 3})\b"
 WRITES_FILES = {"src/data/write.c", "src/plot/file.c",  # to descriptors that they have opened
                 "src/plot/meter.c", "src/nn/look.c",     # to the file that the caller gives
-                "src/program/print.c"}
+                "src/program/print.c", "src/debug/explain.c", "src/debug/print.c"}
 LONGEST = 60
 
 # All that is neither constant nor on a tape.
