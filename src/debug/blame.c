@@ -12,7 +12,7 @@
 #include "codes.h" /* generated */
 #include "debug/rule.h"
 
-enum { ROWS = 10, COLUMNS = 5, SHRINKS = 14, ELEMENTS = 1000 };
+enum { ROWS = 16, COLUMNS = 5, SHRINKS = 14, ELEMENTS = 1000 };
 
 /* Ulps by which an element of a value may be off; the largest relative error estimate with which two
    numbers can differ. */
@@ -22,6 +22,7 @@ typedef struct blame {
     tg_blame_report *report;
     uint64_t random;
     double rtol, epsilon, step;
+    double tiny; /* values below it have lost digits */
     tg__arena shadow; /* for rules */
 } blame;
 
@@ -122,12 +123,13 @@ static slope measure(subject *s, double scale)
         if (i > 0) {
             extrapolate(s, i, h, table, &best);
             kinks = is_kink(s, &p[(i + 1) % 2], &p[i % 2], h) ? kinks + 1 : 0;
+            /* What was found from the other side of a kink is nothing. */
+            if (kinks) best = (slope){ 0, INFINITY, false };
             const double enough = fmax(0.1 * s->b->rtol * fabs(best.value), 2 * rounding(s, h));
             if (!kinks && best.error <= enough) break;
         }
         if (++i < ROWS) p[i % 2] = probe_at(s, h / 2);
     }
-    if (kinks > 1) best.trusted = false;
     return best;
 }
 
@@ -135,8 +137,8 @@ static slope measure(subject *s, double scale)
 
 typedef enum judgement { RIGHT, WRONG, NOTHING } judgement;
 
-/* The slope that the backward rule gives, and what its rounding may do. */
-static double analytic(const subject *s, double *noise)
+/* The slope that the backward rule gives, and how large its terms are. */
+static double analytic(const subject *s, double *terms)
 {
     const tg__moved *const m = &s->r.moved[s->operand];
     double sum = 0, size = 0;
@@ -145,20 +147,23 @@ static double analytic(const subject *s, double *noise)
         sum += term;
         size += fabs(term);
     }
-    *noise = 64 * s->b->epsilon * size;
+    *terms = size;
     return sum;
 }
 
 static judgement judge(subject *s, double *a, double *n)
 {
-    double noise;
-    *a = analytic(s, &noise);
+    double terms;
+    *a = analytic(s, &terms);
     const slope d = measure(s, 1);
     *n = d.value;
     if (!isfinite(*a) || !d.trusted) return NOTHING;
+    if (s->magnitude > 0 && s->magnitude < s->b->tiny) return NOTHING;
     const double size = fmax(fabs(*a), fabs(d.value)), apart = fabs(*a - d.value);
-    if (apart <= s->b->rtol * size + d.error + noise) return RIGHT;
-    if (apart <= s->b->rtol * size + 10 * d.error + noise || d.error > doubt * size) return NOTHING;
+    const double close = s->b->rtol * size + 64 * s->b->epsilon * terms;
+    const bool clear = d.error <= fmax(doubt * fmax(size, terms), 10 * s->b->rtol * s->magnitude);
+    if (apart <= close + d.error) return clear ? RIGHT : NOTHING;
+    if (apart <= close + 10 * d.error || d.error > doubt * size) return NOTHING;
     const slope again = measure(s, 0.7);
     return again.trusted && fabs(again.value - d.value) <= 0.1 * apart ? WRONG : NOTHING;
 }
@@ -247,7 +252,7 @@ static void accuse_element(subject *s, double a, double n)
 static bool begin_operand(subject *s, bool *possible)
 {
     tg__look *const l = s->l;
-    const tg__shape *y = l->t ? tg__value_array(l->t, l->t->head.code[s->i].y).s : NULL;
+    const tg__shape *const y = tg__value_array(l->t, l->t->head.code[s->i].y).s;
     *possible = true;
     if (!tg__trial_begin(l, s->i, &s->r)) return false;
     if (!tg__trial_move(l, &s->r, s->operand, &s->b->random)) return false;
@@ -317,6 +322,7 @@ static bool check_instruction(tg__look *l, blame *b, uint32_t i)
 {
     tg__play p;
     if (!tg__play_begin(l, i, &p)) return false;
+    if (p.call.y.s->n == 0) return true;
     if (p.call.code == TG__CODE_custom &&
         ((const tg_custom_attributes *)p.call.attributes)->op->impure) {
         b->report->skipped++;
@@ -357,6 +363,7 @@ bool tg_blame(tg_value loss, tg_blame_report *report, tg_status *status)
         const bool f64 = l.t->type == TG_F64;
         b.rtol = f64 ? 1e-7 : 1e-3;
         b.epsilon = f64 ? DBL_EPSILON : FLT_EPSILON;
+        b.tiny = f64 ? DBL_MIN / DBL_EPSILON : FLT_MIN / FLT_EPSILON;
         b.step = f64 ? 0.02 : 0.1;
     }
     for (uint32_t i = 0; ok && i <= l.last; i++)

@@ -12,12 +12,13 @@
 #define NONE UINT32_MAX
 
 /* To show the largest few of tensors, whose order is an estimate, more are evaluated. */
-enum { PATHS = 8, STEPS = 16, WORK = 10000000, MOST_PATHS = 1000, MORE = 4, LINE = 512 };
+enum { PATHS = 8, STEPS = 16, WORK = 10000000, MOST_PATHS = 1000, MORE = 4, LINE = 512, OPERANDS = 4 };
 
 typedef struct edge {
     uint32_t owner, maker; /* instructions: by which a gradient comes, to which it goes */
     int operand;
-    bool number; /* result and operand are one number each */
+    bool number; /* result and operand are one number each, */
+    bool single; /* and so is all that the maker made */
     double d;    /* derivative; else: how much the norm grows */
     double log;  /* log2 |d| */
 } edge;
@@ -133,7 +134,7 @@ static char *pulled_back(search *s, tg__play *p, int j, const void *g, size_t sc
     const tg_code code = p->call.op->backward ? p->call.op->backward(&p->call) : TG_OK;
     if (code == TG_OK) return dx;
     if (code == TG_ERROR_MEMORY) tg__look_no_memory(l);
-    else tg__look_fail(l, code, "%s: %s", p->call.op->name, l->message);
+    else tg__look_fail(l, code, "%s: %s", tg__op_name(p->call.op, p->call.attributes), l->message);
     return NULL;
 }
 
@@ -158,6 +159,7 @@ static bool fill_edge(search *s, tg__play *p, edge *e, const char *ones)
             tg__put(to, type, k, tg__get(to, type, k) + tg__get(dx, type, k));
     }
     e->number = size == 1 && p->x[e->operand].s->n == 1;
+    e->single = e->number && tg__value_array(l->t, l->t->head.code[e->maker].y).s->n == 1;
     if (e->number || before == 0) {
         const char *const dx = pulled_back(s, p, e->operand, ones, scratch);
         if (!dx) return false;
@@ -358,14 +360,16 @@ static bool follow(search *s, size_t n, path *p)
     for (size_t i = 0; i < n; i++) {
         const edge *const e = &s->edge[s->walk[i]];
         s->factor[i] = e->d;
-        if (e->number && tensor) number = (scaled){ tg__get(s->g, type, 0), 0 };
-        if (e->number) {
+        double grown;
+        if (e->single && tensor) number = (scaled){ tg__get(s->g, type, 0), 0 };
+        if (e->single) {
             multiply(&number, e->d);
         } else {
             if (!tensor) tg__put(s->g, type, 0, plain(&number));
-            if (!step(s, e, &s->factor[i])) return false;
+            if (!step(s, e, &grown)) return false;
+            if (!e->number) s->factor[i] = grown;
         }
-        tensor = !e->number;
+        tensor = !e->single;
     }
     if (!tensor) tg__put(s->g, type, 0, plain(&number));
     const uint32_t whole = l->t->head.code[s->source].y;
@@ -416,21 +420,25 @@ static void print_step(const search *s, FILE *file, size_t i)
     const edge *const e = &s->edge[s->walk[i]];
     const tg__instruction *const in = &t->head.code[e->owner];
     const tg_site site = tg__site_of(t, e->owner);
-    char equation[LINE], by[LINE];
-    tg__text x = { equation, sizeof equation, 0 }, operand = { by, sizeof by, 0 };
+    char line[LINE];
+    tg__text x = { line, sizeof line, 0 };
     uint32_t room[2];
     int n;
     const uint32_t *const id = tg__operand_ids(t, in, room, &n);
+    tg__say(&x, e->number ? "d/d" : "to ");
+    tg__say_value(s->l, &x, id[e->operand]);
+    tg__say(&x, e->number ? " = " : ": x ");
+    tg__say_number(&x, s->factor[i]);
+    fprintf(file, "   %-24s ", line);
+    x = (tg__text){ line, sizeof line, 0 };
     tg__say_value(s->l, &x, in->y);
     tg__say(&x, " = %s(", tg__name_at(t, e->owner));
-    for (int j = 0; j < n && j < 4; j++) {
+    for (int j = 0; j < n && j < OPERANDS; j++) {
         if (j) tg__say(&x, ", ");
         tg__say_value(s->l, &x, id[j]);
     }
-    tg__say(&x, n > 4 ? ", ...)" : ")");
-    tg__say_value(s->l, &operand, id[e->operand]);
-    if (e->number) fprintf(file, "   d/d%s = %-12.6g %s", by, s->factor[i], equation);
-    else fprintf(file, "   to %s: x %-12.6g %s", by, s->factor[i], equation);
+    tg__say(&x, n > OPERANDS ? ", ...)" : ")");
+    fprintf(file, "%s", line);
     if (site.file) fprintf(file, "   %s:%d", site.file, site.line);
     fprintf(file, "\n");
 }

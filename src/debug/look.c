@@ -350,15 +350,23 @@ void tg__say_value(const tg__look *l, tg__text *x, uint32_t id)
     const tg__shape *const s = tg__value_array(l->t, id).s;
     const uint32_t start = whole & TG__DESCRIPTOR ? tg__descriptor_of(l->t, whole)->offset : whole;
     if (s->rank) tg__say(x, " as %s", TG__SHAPE_TEXT(s));
-    else if (!(id & TG__DESCRIPTOR)) tg__say(x, "[%u]", id - start);
+    else if (!(id & TG__DESCRIPTOR)) tg__say_element(x, tg__value_array(l->t, whole).s, id - start);
+}
+
+void tg__say_number(tg__text *x, double number)
+{
+    if (isnan(number)) tg__say(x, "nan");
+    else tg__say(x, "%.6g", number);
 }
 
 void tg__say_elements(tg__text *x, tg__array a, int64_t most)
 {
     const bool many = a.s->rank > 0;
     if (many) tg__say(x, "[");
-    for (int64_t k = 0; k < a.s->n && k < most; k++)
-        tg__say(x, "%s%.6g", k ? ", " : "", tg__element(a, k));
+    for (int64_t k = 0; k < a.s->n && k < most; k++) {
+        if (k) tg__say(x, ", ");
+        tg__say_number(x, tg__element(a, k));
+    }
     if (many) tg__say(x, a.s->n > most ? ", ...]" : "]");
 }
 

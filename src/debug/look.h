@@ -117,19 +117,22 @@ __attribute__((format(printf, 2, 3))) void tg__say(tg__text *x, const char *form
 /* The name of a value, or NULL; for a view without one NULL, too. */
 const char *tg__look_name(const tg__look *l, uint32_t id);
 
-/* "W", "%12", "%12 as (2, 3)". */
+/* "W", "%12"; of a view "W as (2, 3)", "W[1, 2]". */
 void tg__say_value(const tg__look *l, tg__text *x, uint32_t id);
+
+/* To six digits; NaN without a sign. */
+void tg__say_number(tg__text *x, double number);
 
 /* "[1, 2, 3, ...]", or the number; at most so many elements. */
 void tg__say_elements(tg__text *x, tg__array a, int64_t most);
 
-/* "exp of model.c:12 (%7)", "leaf x of model.c:3 (%1)". */
+/* "exp (%7) of model.c:12", "leaf (x) of model.c:3". */
 void tg__say_place(tg__text *x, const tg_place *p);
 
-/* " of (2, 0)", " of element 7 of ..." for the k-th element of this shape; nothing for a scalar. */
+/* "[2, 0]" for the k-th element of this shape; nothing for a scalar. */
 void tg__say_element(tg__text *x, const tg__shape *s, int64_t k);
 
-/* ": operand x = [1, 2], 3": what an instruction computes with. */
+/* "x = [1, 2], %3 = 4": what an instruction computes with. */
 void tg__say_operands(const tg__look *l, tg__text *x, uint32_t i);
 
 tg_place tg__place_of(const tg__look *l, uint32_t i);

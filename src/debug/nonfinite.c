@@ -36,7 +36,7 @@ static void say_inputs(const tg__look *l, tg__text *x, uint32_t i, int64_t k)
 {
     const tg__instruction *const in = &l->t->head.code[i];
     const tg__array y = tg__value_array(l->t, in->y);
-    if (tg__ops[in->op]->kind != TG__MAP || y.s->rank == 0) {
+    if (tg__ops[in->op]->kind != TG__MAP) {
         tg__say_operands(l, x, i);
         return;
     }
@@ -48,7 +48,9 @@ static void say_inputs(const tg__look *l, tg__text *x, uint32_t i, int64_t k)
         const tg__shape seen = tg__broadcast_to(a.s, y.s);
         tg__say(x, "%s", j ? ", " : "");
         tg__say_value(l, x, id[j]);
-        tg__say(x, " = %.6g there", tg__element((tg__array){ &seen, a.p }, k));
+        tg__say(x, " = ");
+        tg__say_number(x, tg__element((tg__array){ &seen, a.p }, k));
+        if (y.s->rank) tg__say(x, " there");
     }
 }
 
@@ -68,7 +70,8 @@ static bool find_forward(tg__look *l, tg_value root, tg_nonfinite *found)
     found->place.element = k;
     found->number = tg__element(made, k);
     tg__say_place(&x, &found->place);
-    tg__say(&x, l->t->head.code[i].op == TG__LEAF ? " holds %g" : " made %g", found->number);
+    tg__say(&x, l->t->head.code[i].op == TG__LEAF ? " holds " : " made ");
+    tg__say_number(&x, found->number);
     if (made.s->rank) tg__say(&x, " at ");
     tg__say_element(&x, made.s, k);
     if (l->t->head.code[i].op == TG__LEAF) return true;
@@ -104,7 +107,9 @@ static bool look_at_gradients(tg__look *l, uint32_t i, const tg__play *p, void *
         tg__say(&x, " by ");
         tg__say_value(l, &x, p->id[j]);
         tg__say_element(&x, p->dx[j].s, k);
-        tg__say(&x, " is %g: ", found->number);
+        tg__say(&x, " is ");
+        tg__say_number(&x, found->number);
+        tg__say(&x, ": ");
         if (tg__shape_same_dims(p->call.y.s, p->dx[j].s)) say_inputs(l, &x, i, k);
         else tg__say_operands(l, &x, i);
         tg__say(&x, "; the gradient that came in is ");
