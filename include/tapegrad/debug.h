@@ -42,12 +42,12 @@ typedef struct tg_explain_options {
 } tg_explain_options;
 
 typedef struct tg_explanation {
-    double paths;       /* how many there are (exact to 2^53) */
-    double sum;         /* of all: the gradient; of several elements its Euclidean norm */
-    size_t listed;      /* how many were listed */
-    double listed_sum;  /* what they are together, as sum */
-    double largest;     /* the first one listed */
-    bool out_of_work;   /* options.work was too little */
+    double paths;      /* how many there are (exact to 2^53) */
+    double sum;        /* of all: the gradient; of several elements its Euclidean norm */
+    size_t listed;     /* how many were listed */
+    double listed_sum; /* what they are together, as sum */
+    double largest;    /* the first one listed */
+    bool out_of_work;  /* options.work was too little */
 } tg_explanation;
 
 /* Lists the paths by which the gradient comes from loss (one element) to w: for each the derivatives

@@ -22,7 +22,7 @@ typedef struct blame {
     tg_blame_report *report;
     uint64_t random;
     double rtol, epsilon, step;
-    double tiny; /* values below it have lost digits */
+    double tiny;      /* values below it have lost digits */
     tg__arena shadow; /* for rules */
 } blame;
 
@@ -33,7 +33,7 @@ typedef struct subject {
     tg__trial r;
     uint32_t i;
     int operand;
-    int64_t n; /* elements of the result */
+    int64_t n;                  /* elements of the result */
     void *g, *y, *plus, *minus; /* (n) */
     void *dx, *twice;           /* as the operand's copy */
     double magnitude;           /* sum |g y| */
@@ -224,8 +224,7 @@ static void accuse_element(subject *s, double a, double n)
         double most = 0;
         for (int64_t k = 0; k < x.s->n; k++) {
             double here, there;
-            const int64_t at =
-                m->origin + ((char *)tg__element_at(x, k) - (char *)x.p) / (int64_t)s->l->t->element;
+            const int64_t at = m->origin + tg__offset_of_element(x.s, k);
             memset(m->u, 0, (size_t)m->n * sizeof *m->u);
             m->u[at] = 1;
             if (judge(s, &here, &there) != WRONG || fabs(here - there) <= most) continue;
@@ -236,7 +235,8 @@ static void accuse_element(subject *s, double a, double n)
         }
     }
     char name[128];
-    accuse(s, " has a wrong gradient by %s%s: its backward rule gives %.8g, differences of its "
+    accuse(s,
+           " has a wrong gradient by %s%s: its backward rule gives %.8g, differences of its "
            "forward rule give %.8g (for %s)",
            operand_text(s, name, sizeof name, worst), worst < 0 ? " along a direction" : "", a, n,
            s->n == 1 ? "a cotangent that is not 1" : "random cotangents");
@@ -312,8 +312,10 @@ static bool check_operand(subject *s)
     if (j == NOTHING) report->skipped++;
     else report->checked++;
     if (!adds)
-        accuse(s, " does not add to the gradient of operand %d: its backward rule overwrites what "
-                  "is there", s->operand);
+        accuse(s,
+               " does not add to the gradient of operand %d: its backward rule overwrites what "
+               "is there",
+               s->operand);
     else if (j == WRONG) accuse_element(s, a, n);
     return true;
 }

@@ -12,7 +12,15 @@
 #define NONE UINT32_MAX
 
 /* To show the largest few of tensors, whose order is an estimate, more are evaluated. */
-enum { PATHS = 8, STEPS = 16, WORK = 10000000, MOST_PATHS = 1000, MORE = 4, LINE = 512, OPERANDS = 4 };
+enum {
+    PATHS = 8,
+    STEPS = 16,
+    WORK = 10000000,
+    MOST_PATHS = 1000,
+    MORE = 4,
+    LINE = 512,
+    OPERANDS = 4
+};
 
 typedef struct edge {
     uint32_t owner, maker; /* instructions: by which a gradient comes, to which it goes */
@@ -33,12 +41,12 @@ typedef struct node {
 
 /* A path: as the parent's up to the owner of edge, from there on the best. */
 typedef struct path {
-    int parent;      /* of the chosen ones; -1: it is the best path */
+    int parent; /* of the chosen ones; -1: it is the best path */
     uint32_t edge;
-    double prefix;   /* log of the product before and with edge */
-    double log;      /* of the whole product */
-    double value;    /* what it contributes, or its norm */
-    double share;    /* of the gradient */
+    double prefix; /* log of the product before and with edge */
+    double log;    /* of the whole product */
+    double value;  /* what it contributes, or its norm */
+    double share;  /* of the gradient */
 } path;
 
 typedef struct search {
@@ -50,7 +58,7 @@ typedef struct search {
     node *node;      /* by instruction - source */
     edge *edge;
     uint32_t edges;
-    bool numbers;    /* every edge is */
+    bool numbers; /* every edge is */
     path *chosen, *waiting;
     int n_chosen, n_waiting, most;
     uint32_t *walk;  /* edges of one path */
@@ -58,7 +66,7 @@ typedef struct search {
     uint32_t *turn;  /* deviations of one path, last first */
     uint32_t *order; /* the chosen paths, largest first */
     size_t work;
-    char *g, *next;  /* gradients along one path */
+    char *g, *next; /* gradients along one path */
 } search;
 
 static node *node_of(const search *s, uint32_t i)
@@ -472,8 +480,8 @@ static void print_rest(const search *s, FILE *file, int listed)
         fprintf(file, "\n%.17g more, together %.10g\n", rest,
                 s->result->sum - s->result->listed_sum);
     if (zero > 0)
-        fprintf(file, "\n%.17g path%s a derivative of 0 in %s\n", zero, zero == 1 ? " has" : "s have",
-                zero == 1 ? "it" : "them");
+        fprintf(file, "\n%.17g path%s a derivative of 0 in %s\n", zero,
+                zero == 1 ? " has" : "s have", zero == 1 ? "it" : "them");
 }
 
 static void print_title(const search *s, FILE *file, tg_value loss)

@@ -5,7 +5,11 @@
 #include "codes.h" /* generated */
 #include "debug/trial.h"
 
-enum { SHRINK = 16, LARGE = 0, SMALL = 2 }; /* runs: + and - with the large step, with the small one */
+enum {
+    SHRINK = 16,
+    LARGE = 0,
+    SMALL = 2
+}; /* runs: + and - with the large step, with the small one */
 
 typedef struct runs {
     void *y[4];
@@ -77,11 +81,8 @@ static void note(tg__look *l, const count *c, uint32_t i, int operand, int64_t k
 /* The row-major number of the element at this place of a moved operand's copy; -1: a gap. */
 static int64_t number_of(const tg__moved *m, const tg__shape *s, int64_t place)
 {
-    const tg__array a = { s, NULL };
-    for (int64_t k = 0; k < s->n; k++) {
-        const ptrdiff_t at = (char *)tg__element_at(a, k) - (char *)NULL;
-        if (at / (ptrdiff_t)tg__type_size(s->type) + m->origin == place) return k;
-    }
+    for (int64_t k = 0; k < s->n; k++)
+        if (tg__offset_of_element(s, k) + m->origin == place) return k;
     return -1;
 }
 

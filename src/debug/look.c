@@ -258,8 +258,7 @@ bool tg__sweep(tg__look *l, tg_value root, tg__visit *before, tg__visit *after, 
         if (!p.call.op->backward) continue;
         const tg_code code = p.call.op->backward(&p.call);
         if (code == TG_ERROR_MEMORY) return tg__look_no_memory(l);
-        if (code != TG_OK)
-            return tg__look_fail(l, code, "%s: %s", tg__name_at(t, i), l->message);
+        if (code != TG_OK) return tg__look_fail(l, code, "%s: %s", tg__name_at(t, i), l->message);
         if (after && !after(l, i, &p, user)) return true;
     }
     return true;
@@ -267,25 +266,31 @@ bool tg__sweep(tg__look *l, tg_value root, tg__visit *before, tg__visit *after, 
 
 /* ---- elements -------------------------------------------------------------------------------- */
 
-void *tg__element_at(tg__array a, int64_t k)
+int64_t tg__offset_of_element(const tg__shape *s, int64_t k)
 {
     int64_t at = 0;
-    for (int i = a.s->rank; i-- > 0;) {
-        at += k % a.s->dim[i] * a.s->stride[i];
-        k /= a.s->dim[i];
+    for (int i = s->rank; i-- > 0;) {
+        at += k % s->dim[i] * s->stride[i];
+        k /= s->dim[i];
     }
+    return at;
+}
+
+static void *element_at(tg__array a, int64_t k)
+{
+    const int64_t at = tg__offset_of_element(a.s, k);
     return (char *)a.p + at * (int64_t)tg__type_size(a.s->type);
 }
 
 double tg__element(tg__array a, int64_t k)
 {
-    const void *const p = tg__element_at(a, k);
+    const void *const p = element_at(a, k);
     return a.s->type == TG_I64 ? (double)*(const int64_t *)p : tg__get(p, a.s->type, 0);
 }
 
 void tg__set_element(tg__array a, int64_t k, double x)
 {
-    tg__put(tg__element_at(a, k), a.s->type, 0, x);
+    tg__put(element_at(a, k), a.s->type, 0, x);
 }
 
 int64_t tg__first_nonfinite(tg__array a, bool nan)

@@ -13,8 +13,8 @@ typedef struct tg__look {
     const char *what; /* the caller, for messages */
     tg__memory memory;
     tg__arena names, makers, needed, adjoints, scratch, room;
-    uint32_t last;       /* the instruction of the value looked from */
-    char message[256];   /* of a rule that failed */
+    uint32_t last;     /* the instruction of the value looked from */
+    char message[256]; /* of a rule that failed */
 } tg__look;
 
 /* Where elements lie in the arena of the tape's floating type: first ... end, counted in elements. */
@@ -83,8 +83,8 @@ tg__array tg__swept(const tg__look *l, uint32_t id);
 
 /* ---- elements -------------------------------------------------------------------------------- */
 
-/* The place of the k-th element, row-major, and its number. */
-void *tg__element_at(tg__array a, int64_t k);
+/* Where the k-th element, row-major, is from the first one, in elements; and the element. */
+int64_t tg__offset_of_element(const tg__shape *s, int64_t k);
 double tg__element(tg__array a, int64_t k);
 void tg__set_element(tg__array a, int64_t k, double x);
 

@@ -306,8 +306,7 @@ bool tg_print_dot(tg_tape *tape, const tg_print_options *options, FILE *file, tg
     if (ok) {
         fprintf(file, "digraph tape {\n  node [shape=box fontname=\"sans-serif\" fontsize=10];\n"
                       "  edge [fontname=\"sans-serif\" fontsize=9];\n");
-        if (p.left_out)
-            fprintf(file, "  label=\"%zu earlier ones are left out\";\n", p.left_out);
+        if (p.left_out) fprintf(file, "  label=\"%zu earlier ones are left out\";\n", p.left_out);
         for (uint32_t i = 0; i < p.end; i++)
             if (p.shown[i]) print_node(&p, i);
         fprintf(file, "}\n");

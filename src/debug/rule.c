@@ -49,8 +49,8 @@ bool tg__rule_begin(tg__look *l, tg__trial *r, tg__arena *shadow, tg__rule_trial
     const tg_tape *const t = l->t;
     const uint32_t x = r->p.id[0], value = value_of(l, r->p.id[1]), last = tg__look_maker(l, value);
     *u = (tg__rule_trial){ r, shadow, value, last > MOST ? last - MOST : 0, NULL };
-    *possible = is_inner(&t->head.code[last]) &&
-                !(x & TG__DESCRIPTOR && tg__descriptor_of(t, x)->external);
+    *possible =
+        is_inner(&t->head.code[last]) && !(x & TG__DESCRIPTOR && tg__descriptor_of(t, x)->external);
     if (!*possible) return true;
     if (!shadow->used) {
         if (!tg__arena_push(shadow, (t->head.n_values + (size_t)1) * t->element)) return false;
@@ -66,8 +66,8 @@ bool tg__rule_begin(tg__look *l, tg__trial *r, tg__arena *shadow, tg__rule_trial
 static tg__array array_of(const tg__look *l, const tg__rule_trial *u, uint32_t id)
 {
     tg__array a = tg__value_array(l->t, id);
-    const bool elsewhere = a.s->type == TG_I64 ||
-                           (id & TG__DESCRIPTOR && tg__descriptor_of(l->t, id)->external);
+    const bool elsewhere =
+        a.s->type == TG_I64 || (id & TG__DESCRIPTOR && tg__descriptor_of(l->t, id)->external);
     if (!elsewhere) a.p = u->shadow->data + ((char *)a.p - l->t->values.data);
     return a;
 }

@@ -15,7 +15,8 @@ typedef struct tg__rule_trial {
 } tg__rule_trial;
 
 /* Of the trial of a carry. possible: whether its value can be computed again. False: no memory. */
-bool tg__rule_begin(tg__look *l, tg__trial *r, tg__arena *shadow, tg__rule_trial *u, bool *possible);
+bool tg__rule_begin(tg__look *l, tg__trial *r, tg__arena *shadow, tg__rule_trial *u,
+                    bool *possible);
 
 /* The value with operand 0 as it has been moved, into y. False where an operation refuses. */
 bool tg__rule_value(tg__look *l, const tg__rule_trial *u, void *y);

@@ -39,6 +39,7 @@ void tg__trial_at(tg__look *l, tg__trial *r, double t);
 /* The rules, at the operands as they are: the result into y; what cotangent g gives by operand j,
    added to dx, of the layout of its copy. */
 tg_code tg__trial_forward(tg__look *l, tg__trial *r, void *y);
-tg_code tg__trial_backward(tg__look *l, tg__trial *r, const void *y, const void *g, int j, void *dx);
+tg_code tg__trial_backward(tg__look *l, tg__trial *r, const void *y, const void *g, int j,
+                           void *dx);
 
 #endif
