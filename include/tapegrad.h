@@ -4,7 +4,7 @@
    Read on in: value.h (values, errors), tape.h (tapes, leaves, backward, reading), ops.h (every
    operation with one result), factors.h (those with several), expr.h (infix expressions),
    derivatives.h (higher orders, Jacobians, Hessians), custom.h (operations of your own), check.h
-   (gradient checking), program.h
+   (gradient checking), debug.h (paths, NaNs, blame, the tape as text and as a graph), program.h
    (compiled computations on batches). */
 #ifndef TAPEGRAD_H
 #define TAPEGRAD_H
@@ -12,6 +12,7 @@
 #include <tapegrad/attributes.h>
 #include <tapegrad/check.h>
 #include <tapegrad/custom.h>
+#include <tapegrad/debug.h>
 #include <tapegrad/derivatives.h>
 #include <tapegrad/expr.h>
 #include <tapegrad/factors.h>
