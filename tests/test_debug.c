@@ -170,6 +170,102 @@ Test(debug, the_largest_of_astronomically_many_paths_come_first)
     tg_tape_free(t);
 }
 
+/* Random graphs of numbers, their paths listed by brute force. */
+enum { NODES = 14, ROUTES = 1 << NODES };
+
+typedef struct graph {
+    int operand[NODES][2];
+    double slope[NODES][2];
+    int operands[NODES];
+} graph;
+
+static int all_routes(const graph *g, int node, double product, double *out)
+{
+    if (node == 0) return *out = product, 1;
+    int n = 0;
+    for (int j = 0; j < g->operands[node]; j++)
+        n += all_routes(g, g->operand[node][j], product * g->slope[node][j], out + n);
+    return n;
+}
+
+static int by_size(const void *a, const void *b)
+{
+    const double x = fabs(*(const double *)a), y = fabs(*(const double *)b);
+    return (x < y) - (x > y);
+}
+
+static uint32_t dice = 5;
+
+static uint32_t toss(uint32_t below)
+{
+    dice = dice * 1664525u + 1013904223u;
+    return (dice >> 8) % below;
+}
+
+static tg_value random_graph(tg_tape *t, graph *g, tg_value *x)
+{
+    Value v[NODES] = { scalar(t, 0.7) };
+    for (int i = 1; i < NODES; i++) {
+        const int a = (int)toss((uint32_t)i), b = (int)toss((uint32_t)i), kind = (int)toss(3);
+        const double p = tg_item(v[a]), q = tg_item(v[b]);
+        g->operand[i][0] = a, g->operand[i][1] = b;
+        g->operands[i] = kind < 2 ? 2 : 1;
+        g->slope[i][0] = kind == 0 ? q : kind == 1 ? 1 : cos(p);
+        g->slope[i][1] = kind == 0 ? p : kind == 1 ? -1 : 0;
+        v[i] = kind == 0 ? mul(v[a], v[b]) : kind == 1 ? sub(v[a], v[b]) : sin(v[a]);
+    }
+    *x = v[0];
+    return v[NODES - 1];
+}
+
+Test(debug, the_paths_listed_are_the_largest_of_all)
+{
+    static double product[ROUTES];
+    for (int round = 0; round < 300; round++) {
+        tg_tape *const t = tg_tape_new(NULL);
+        graph g;
+        tg_value x;
+        const tg_value y = random_graph(t, &g, &x);
+        const int n = all_routes(&g, NODES - 1, 1, product);
+        double sum = 0, most = 0, size = 0;
+        size_t nonzero = 0;
+        qsort(product, (size_t)n, sizeof *product, by_size);
+        for (int i = 0; i < n; i++) {
+            sum += product[i];
+            size += fabs(product[i]);
+            nonzero += product[i] != 0;
+            if (i < 5) most += product[i];
+        }
+        tg_explanation e;
+        cr_assert(tg_explain(y, x, &(tg_explain_options){ .paths = 5 }, NULL, &e, NULL));
+        cr_expect(e.paths == n && e.listed == (nonzero < 5 ? nonzero : 5), "%d: %g of %d", round,
+                  e.paths, n);
+        cr_expect(fabs(e.sum - sum) <= 1e-13 * size, "%d: %g, %g", round, e.sum, sum);
+        cr_expect(nonzero == 0 || fabs(fabs(e.largest) - fabs(product[0])) <= 1e-14 * size);
+        const bool tie = n > 5 && fabs(product[4]) - fabs(product[5]) < 1e-12 * size;
+        cr_expect(tie || fabs(e.listed_sum - most) <= 1e-13 * size, "%d: %g, %g", round,
+                  e.listed_sum, most);
+        tg_tape_free(t);
+    }
+}
+
+Test(debug, operations_with_very_many_operands_take_no_longer)
+{
+    enum { MANY = 20000 };
+    tg_tape *const t = tg_tape_new(NULL);
+    Value x = tg_name(param(t, nine, 3), "x"), *const v = malloc(MANY * sizeof *v);
+    for (int i = 0; i < MANY; i++) v[i] = mul(at(x, i % 3), 1 + 1e-5 * i);
+    Value y = sum(relu(stack(v, MANY)));
+    tg_explanation e;
+    tg_kinks k;
+    tg_blame_report r;
+    cr_assert(tg_explain(y, x, NULL, NULL, &e, NULL) && e.paths == MANY);
+    cr_assert(tg_count_kinks(y, &k, NULL) && k.kinks == 0 && k.checked == MANY + 3);
+    cr_assert(tg_blame(y, &r, NULL) && r.wrong == 0 && r.checked > MANY);
+    free(v);
+    tg_tape_free(t);
+}
+
 Test(debug, paths_with_a_zero_are_counted_and_not_listed)
 {
     tg_tape *const t = tg_tape_new(NULL);

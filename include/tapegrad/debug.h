@@ -36,7 +36,7 @@ typedef struct tg_place {
 
 /* Zero is each field's default. */
 typedef struct tg_explain_options {
-    size_t paths; /* how many are listed: 8 */
+    size_t paths; /* how many are listed, at most 1000: 8 */
     size_t steps; /* lines for each; of longer paths the middle is left out: 16 */
     size_t work;  /* steps walked in all: 10 million */
 } tg_explain_options;
@@ -125,7 +125,8 @@ typedef struct tg_blame_report {
 
 /* Looks for the operation that makes a gradient wrong: checks the derivative of every operation that
    loss depends on, by itself and in place, with the operands that it had: its backward rule against
-   differences of its own forward rule, along a random direction, then element by element. Rules of
+   differences of its own forward rule, along a random direction, then element by element; of more
+   than 16 operands only that many, evenly spaced. Rules of
    the user's (TG_RULE) are checked, too. Call it when a gradient check fails, or with the model as
    that had it. */
 TG_API bool tg_blame(tg_value loss, tg_blame_report *report, tg_status *status);

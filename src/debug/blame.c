@@ -12,7 +12,7 @@
 #include "codes.h" /* generated */
 #include "debug/rule.h"
 
-enum { ROWS = 16, COLUMNS = 5, SHRINKS = 14, ELEMENTS = 1000 };
+enum { ROWS = 16, COLUMNS = 5, SHRINKS = 14, ELEMENTS = 1000, OPERANDS = 16 };
 
 /* Ulps by which an element of a value may be off; the largest relative error estimate with which two
    numbers can differ. */
@@ -36,6 +36,7 @@ typedef struct subject {
     int64_t n;                  /* elements of the result */
     void *g, *y, *plus, *minus; /* (n) */
     void *dx, *twice;           /* as the operand's copy */
+    void **into;                /* by operand: where its gradient goes */
     double magnitude;           /* sum |g y| */
     bool is_rule;
     tg__rule_trial rule;
@@ -174,9 +175,11 @@ static bool run_backward(subject *s, bool *adds)
     const tg_type type = s->l->t->type;
     const int64_t n = s->r.moved[s->operand].n;
     tg__trial_at(s->l, &s->r, 0);
-    if (tg__trial_backward(s->l, &s->r, s->y, s->g, s->operand, s->dx) != TG_OK) return false;
+    s->into[s->operand] = s->dx;
+    if (tg__trial_backward(s->l, &s->r, s->y, s->g, s->into) != TG_OK) return false;
     memcpy(s->twice, s->dx, (size_t)n * s->l->t->element);
-    if (tg__trial_backward(s->l, &s->r, s->y, s->g, s->operand, s->twice) != TG_OK) return false;
+    s->into[s->operand] = s->twice;
+    if (tg__trial_backward(s->l, &s->r, s->y, s->g, s->into) != TG_OK) return false;
     double largest = 0, apart = 0;
     for (int64_t k = 0; k < n; k++) {
         const double once = tg__get(s->dx, type, k), both = tg__get(s->twice, type, k);
@@ -262,7 +265,8 @@ static bool begin_operand(subject *s, bool *possible)
         if (!(*room[k] = tg__trial_room(l, &s->r, s->n))) return false;
     s->dx = tg__trial_room(l, &s->r, s->r.moved[s->operand].n);
     s->twice = tg__trial_room(l, &s->r, s->r.moved[s->operand].n);
-    if (!s->dx || !s->twice) return false;
+    s->into = tg__trial_room(l, &s->r, s->r.p.call.n);
+    if (!s->dx || !s->twice || !s->into) return false;
     for (int64_t k = 0; k < s->n; k++) tg__put(s->g, y->type, k, tg__weight(&s->b->random));
     s->is_rule = s->r.p.call.code == TG__CODE_carry && s->operand == 0;
     if (s->is_rule && !tg__rule_begin(l, &s->r, &s->b->shadow, &s->rule, possible))
@@ -330,8 +334,8 @@ static bool check_instruction(tg__look *l, blame *b, uint32_t i)
         b->report->skipped++;
         return true;
     }
-    const int n = p.call.n;
-    for (int j = 0; j < n; j++) {
+    const int n = p.call.n, step = (n + OPERANDS - 1) / OPERANDS;
+    for (int j = 0; j < n; j += step) {
         /* The place of the operands' arrays is used again for each. */
         if (!tg__play_begin(l, i, &p)) return false;
         if (!tg__play_wants(l, &p, j) || p.x[j].s->type == TG_I64 || p.x[j].s->n == 0) continue;

@@ -125,58 +125,80 @@ static double norm(const char *p, tg_type type, int64_t n)
     return sqrt(sum);
 }
 
-/* What gradient g of instruction p gives by operand j alone, in p's scratch memory, of the layout of
-   the operand's range. NULL: it failed. */
-static char *pulled_back(search *s, tg__play *p, int j, const void *g, size_t scratch)
+/* Zeroed room for the gradient by operand j, of the layout of its range, which p's rule adds to. */
+static char *make_target(search *s, tg__play *p, int j)
 {
     tg__look *const l = s->l;
     const tg__range range = tg__range_of(l->t, p->id[j]);
     const size_t bytes = (range.end - range.first + (size_t)1) * l->t->element;
-    l->scratch.used = scratch;
     char *const dx = tg__arena_push(&l->scratch, bytes);
     if (!dx) return tg__look_no_memory(l), NULL;
     memset(dx, 0, bytes);
-    for (int k = 0; k < p->call.n; k++) p->dx[k].p = NULL;
     p->dx[j].p = dx + (offset_of(s, p->id[j]) - range.first) * (int64_t)l->t->element;
-    p->call.g = g;
-    const tg_code code = p->call.op->backward ? p->call.op->backward(&p->call) : TG_OK;
-    if (code == TG_OK) return dx;
-    if (code == TG_ERROR_MEMORY) tg__look_no_memory(l);
-    else tg__look_fail(l, code, "%s: %s", tg__op_name(p->call.op, p->call.attributes), l->message);
-    return NULL;
+    return dx;
 }
 
-/* One edge's derivative; adds to the operand's adjoint. ones: gradients to measure with. */
-static bool fill_edge(search *s, tg__play *p, edge *e, const char *ones)
+/* Pulls gradient g back into the targets that were made. */
+static bool pull_back(search *s, tg__play *p, const void *g)
+{
+    tg__look *const l = s->l;
+    p->call.g = g;
+    const tg_code code = p->call.op->backward ? p->call.op->backward(&p->call) : TG_OK;
+    if (code == TG_OK) return true;
+    if (code == TG_ERROR_MEMORY) return tg__look_no_memory(l);
+    return tg__look_fail(l, code, "%s: %s", tg__op_name(p->call.op, p->call.attributes),
+                         l->message);
+}
+
+/* The same for all edges of a node: target[k] gets what goes along the k-th. */
+static bool pull_all(search *s, tg__play *p, const node *own, const void *g, char **target)
+{
+    for (uint32_t k = 0; k < own->n; k++)
+        if (!(target[k] = make_target(s, p, s->edge[own->first + k].operand))) return false;
+    return pull_back(s, p, g);
+}
+
+/* Where the first element of the operand is in its target. */
+static int64_t origin_of(const search *s, const tg__play *p, const edge *e)
+{
+    return offset_of(s, p->id[e->operand]) - tg__range_of(s->l->t, p->id[e->operand]).first;
+}
+
+static void measure(search *s, const tg__play *p, edge *e, const char *dx, double before)
+{
+    const tg__range range = tg__range_of(s->l->t, p->id[e->operand]);
+    const tg_type type = s->l->t->type;
+    e->d = e->number ? tg__get(dx, type, origin_of(s, p, e))
+                     : norm(dx, type, range.end - range.first) / before;
+    e->log = isnan(e->d) ? INFINITY : log2(fabs(e->d));
+}
+
+/* The derivatives of a node's edges, and what they add to the operands' adjoints. ones: a gradient
+   to measure with, where one of numbers, or one that is not zero, is wanted. */
+static bool fill_node(search *s, tg__play *p, const node *own, const char *ones)
 {
     tg__look *const l = s->l;
     const tg_type type = l->t->type;
-    const size_t scratch = l->scratch.used;
     const int64_t size = p->call.y.s->n;
-    const tg__range range = tg__range_of(l->t, p->id[e->operand]);
-    const int64_t n = range.end - range.first;
-    const tg__array g = tg__swept(l, l->t->head.code[e->owner].y);
+    const tg__array g = tg__swept(l, l->t->head.code[s->edge[own->first].owner].y);
     const double before = norm(g.p, type, size);
-    double grown = 0;
-    if (before != 0) {
-        const char *const dx = pulled_back(s, p, e->operand, g.p, scratch);
-        if (!dx) return false;
+    char **const target = tg__arena_push(&l->scratch, own->n * sizeof *target);
+    if (!target) return tg__look_no_memory(l);
+    if (before != 0 && !pull_all(s, p, own, g.p, target)) return false;
+    for (uint32_t k = 0; before != 0 && k < own->n; k++) {
+        edge *const e = &s->edge[own->first + k];
+        const tg__range range = tg__range_of(l->t, p->id[e->operand]);
         char *const to = l->adjoints.data + range.first * l->t->element;
-        grown = norm(dx, type, n) / before;
-        for (int64_t k = 0; k < n; k++)
-            tg__put(to, type, k, tg__get(to, type, k) + tg__get(dx, type, k));
+        for (int64_t i = 0; i < range.end - range.first; i++)
+            tg__put(to, type, i, tg__get(to, type, i) + tg__get(target[k], type, i));
+        if (!e->number) measure(s, p, e, target[k], before);
     }
-    e->number = size == 1 && p->x[e->operand].s->n == 1;
-    e->single = e->number && tg__value_array(l->t, l->t->head.code[e->maker].y).s->n == 1;
-    if (e->number || before == 0) {
-        const char *const dx = pulled_back(s, p, e->operand, ones, scratch);
-        if (!dx) return false;
-        const int64_t at = offset_of(s, p->id[e->operand]) - range.first;
-        grown = e->number ? tg__get(dx, type, at) : norm(dx, type, n) / sqrt((double)size);
+    if (before != 0 && size > 1) return true;
+    if (!pull_all(s, p, own, ones, target)) return false;
+    for (uint32_t k = 0; k < own->n; k++) {
+        edge *const e = &s->edge[own->first + k];
+        if (e->number || before == 0) measure(s, p, e, target[k], sqrt((double)size));
     }
-    e->d = grown;
-    e->log = isnan(grown) ? INFINITY : log2(fabs(grown));
-    l->scratch.used = scratch;
     return true;
 }
 
@@ -214,11 +236,13 @@ static bool fill_edges(search *s, tg_value loss)
         uint32_t at = own->first;
         for (int j = 0; j < p.call.n; j++) {
             if (!leads(s, &l->t->head.code[i], p.id, j)) continue;
-            edge *const e = &s->edge[at++];
-            *e = (edge){ .owner = i, .maker = tg__look_maker(l, p.id[j]), .operand = j };
-            if (!fill_edge(s, &p, e, ones)) return false;
-            s->numbers &= e->number;
+            const uint32_t maker = tg__look_maker(l, p.id[j]);
+            const bool number = p.call.y.s->n == 1 && p.x[j].s->n == 1;
+            const bool single = number && tg__value_array(l->t, l->t->head.code[maker].y).s->n == 1;
+            s->edge[at++] = (edge){ i, maker, j, number, single, 0, 0 };
+            s->numbers &= number;
         }
+        if (!fill_node(s, &p, own, ones)) return false;
     }
     return true;
 }
@@ -343,8 +367,8 @@ static bool step(search *s, const edge *e, double *factor)
     const uint32_t whole = l->t->head.code[e->maker].y;
     tg__play p;
     if (!tg__play_begin(l, e->owner, &p)) return false;
-    const char *const dx = pulled_back(s, &p, e->operand, s->g, l->scratch.used);
-    if (!dx) return false;
+    const char *const dx = make_target(s, &p, e->operand);
+    if (!dx || !pull_back(s, &p, s->g)) return false;
     const int64_t n = tg__value_array(l->t, whole).s->n;
     const tg__range range = tg__range_of(l->t, p.id[e->operand]);
     const double before = norm(s->g, type, p.call.y.s->n);

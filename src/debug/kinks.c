@@ -13,8 +13,7 @@ enum {
 
 typedef struct runs {
     void *y[4];
-    void *dx[4];
-    bool fine;
+    void **dx[4]; /* by operand */
 } runs;
 
 typedef struct count {
@@ -45,24 +44,16 @@ static size_t jumps(const count *c, tg_type type, int64_t n, void *const *run, i
     return found;
 }
 
-static bool run_forward(tg__look *l, const count *c, tg__trial *r, int i, void *y)
+/* g NULL: forward. False where a rule refuses. */
+static bool run_all(tg__look *l, const count *c, tg__trial *r, const void *g, const runs *s)
 {
-    tg__trial_at(l, r, (i % 2 ? -1 : 1) * (i < SMALL ? c->h : c->h / SHRINK));
-    return tg__trial_forward(l, r, y) == TG_OK;
-}
-
-static bool run_all(tg__look *l, const count *c, tg__trial *r, const void *g, int j, runs *s)
-{
-    bool fine = true;
-    for (int i = 0; fine && i < 4; i++) {
-        if (j < 0) {
-            fine = run_forward(l, c, r, i, s->y[i]);
-            continue;
-        }
+    for (int i = 0; i < 4; i++) {
         tg__trial_at(l, r, (i % 2 ? -1 : 1) * (i < SMALL ? c->h : c->h / SHRINK));
-        fine = tg__trial_backward(l, r, s->y[i], g, j, s->dx[i]) == TG_OK;
+        const tg_code code =
+            g ? tg__trial_backward(l, r, s->y[i], g, s->dx[i]) : tg__trial_forward(l, r, s->y[i]);
+        if (code != TG_OK) return false;
     }
-    return fine;
+    return true;
 }
 
 static void note(tg__look *l, const count *c, uint32_t i, int operand, int64_t k)
@@ -86,32 +77,23 @@ static int64_t number_of(const tg__moved *m, const tg__shape *s, int64_t place)
     return -1;
 }
 
-static bool count_in(tg__look *l, count *c, uint32_t i, tg__trial *r, runs *s, void *g)
+static void count_in(tg__look *l, count *c, uint32_t i, tg__trial *r, const runs *s, const void *g)
 {
     const tg_type type = l->t->type;
-    const int64_t n = r->p.call.y.s->n;
     int64_t first = -1;
-    if (!run_all(l, c, r, NULL, -1, s)) return true;
+    if (!run_all(l, c, r, NULL, s)) return;
     c->k->checked++;
-    size_t found = jumps(c, type, n, s->y, &first);
+    size_t found = jumps(c, type, r->p.call.y.s->n, s->y, &first);
     c->k->jumps += found;
     if (found) note(l, c, i, -1, first);
+    if (!run_all(l, c, r, g, s)) return;
     for (int j = 0; j < r->p.call.n; j++) {
-        const tg__moved *const m = &r->moved[j];
-        if (!m->n || !tg__play_wants(l, &r->p, j)) continue;
-        l->scratch.used = r->scratch;
-        for (int k = 0; k < 4; k++)
-            if (!(s->dx[k] = tg__trial_room(l, r, m->n))) return false;
-        const size_t scratch = r->scratch;
-        tg__trial_ready(l, r);
-        if (run_all(l, c, r, g, j, s)) {
-            found = jumps(c, type, m->n, s->dx, &first);
-            c->k->kinks += found;
-            if (found) note(l, c, i, j, number_of(m, r->p.x[j].s, first));
-        }
-        r->scratch = scratch;
+        void *const dx[] = { s->dx[0][j], s->dx[1][j], s->dx[2][j], s->dx[3][j] };
+        if (!dx[0]) continue;
+        found = jumps(c, type, r->moved[j].n, dx, &first);
+        c->k->kinks += found;
+        if (found) note(l, c, i, j, number_of(&r->moved[j], r->p.x[j].s, first));
     }
-    return true;
 }
 
 static bool is_impure(const tg__play *p)
@@ -129,6 +111,11 @@ static bool look_at(tg__look *l, count *c, uint32_t i)
     if (y->type == TG_I64 || y->n == 0) return true;
     if (!tg__trial_begin(l, i, &r)) return false;
     if (is_impure(&r.p)) return true;
+    for (int k = 0; k < 4; k++) {
+        s.y[k] = tg__trial_room(l, &r, y->n);
+        s.dx[k] = tg__trial_room(l, &r, r.p.call.n);
+        if (!s.y[k] || !s.dx[k]) return false;
+    }
     bool any = false;
     for (int j = 0; j < r.p.call.n; j++) {
         const tg__shape *const x = r.p.x[j].s;
@@ -136,15 +123,15 @@ static bool look_at(tg__look *l, count *c, uint32_t i)
         if (tg__first_nonfinite(r.p.x[j], false) >= 0) return true;
         if (!tg__trial_move(l, &r, j, &c->random)) return false;
         any = true;
+        for (int k = 0; k < 4 && tg__play_wants(l, &r.p, j); k++)
+            if (!(s.dx[k][j] = tg__trial_room(l, &r, r.moved[j].n))) return false;
     }
-    if (!any) return true;
     void *const g = tg__trial_room(l, &r, y->n);
-    for (int k = 0; k < 4; k++)
-        if (!(s.y[k] = tg__trial_room(l, &r, y->n))) return false;
-    if (!g) return false;
+    if (!any || !g) return !any;
     for (int64_t k = 0; k < y->n; k++) tg__put(g, y->type, k, tg__weight(&c->random));
     tg__trial_ready(l, &r);
-    return count_in(l, c, i, &r, &s, g);
+    count_in(l, c, i, &r, &s, g);
+    return true;
 }
 
 static bool count_all(tg__look *l, count *c)

@@ -75,13 +75,13 @@ tg_code tg__trial_forward(tg__look *l, tg__trial *r, void *y)
     return c.op->forward(&c);
 }
 
-tg_code tg__trial_backward(tg__look *l, tg__trial *r, const void *y, const void *g, int j, void *dx)
+tg_code tg__trial_backward(tg__look *l, tg__trial *r, const void *y, const void *g, void *const *dx)
 {
     tg__call c = r->p.call;
     l->scratch.used = r->scratch;
     c.y.p = (void *)(uintptr_t)y;
     c.g = g;
-    for (int k = 0; k < c.n; k++) r->p.dx[k].p = NULL;
-    r->p.dx[j].p = (char *)dx + r->moved[j].origin * (int64_t)l->t->element;
+    for (int j = 0; j < c.n; j++)
+        r->p.dx[j].p = dx[j] ? (char *)dx[j] + r->moved[j].origin * (int64_t)l->t->element : NULL;
     return c.op->backward ? c.op->backward(&c) : TG_OK;
 }

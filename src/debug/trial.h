@@ -36,10 +36,10 @@ void tg__trial_ready(tg__look *l, tg__trial *r);
 /* Operands to x + t u. */
 void tg__trial_at(tg__look *l, tg__trial *r, double t);
 
-/* The rules, at the operands as they are: the result into y; what cotangent g gives by operand j,
-   added to dx, of the layout of its copy. */
+/* The rules, at the operands as they are: the result into y; what cotangent g gives by each moved
+   operand, added to dx[j], of the layout of its copy, unless that is NULL. */
 tg_code tg__trial_forward(tg__look *l, tg__trial *r, void *y);
-tg_code tg__trial_backward(tg__look *l, tg__trial *r, const void *y, const void *g, int j,
-                           void *dx);
+tg_code tg__trial_backward(tg__look *l, tg__trial *r, const void *y, const void *g,
+                           void *const *dx);
 
 #endif
