@@ -509,6 +509,7 @@ Test(debug, a_wrong_operation_is_named_with_its_place_and_its_values)
 TG_RULE(swish, "x * sigmoid(x)", "sigmoid(x) * (1 + x * sigmoid(-x))")
 TG_RULE(swash, "x * sigmoid(x)", "sigmoid(x) * (1 - x * sigmoid(-x))")
 TG_RULE(sine, "a * sin(b)", "sin(b)", "a * cos(b)")
+TG_RULE(root, "sqrt(x)", "0.5 / y")
 TG_RULE(wrong_sine, "a * sin(b)", "sin(b)", "-a * cos(b)")
 
 Test(debug, rules_are_checked_with_the_operations_that_they_stand_for)
@@ -521,6 +522,9 @@ Test(debug, rules_are_checked_with_the_operations_that_they_stand_for)
         const tg_blame_report r = blame(right[i]);
         cr_expect(r.wrong == 0 && r.checked >= (i < 3 ? 2 : 1), "%d: %s", i, r.message);
     }
+    const tg_blame_report unsure = blame(root(s));
+    cr_expect(unsure.wrong == 0 && unsure.skipped == 1,
+              "its value cannot be told from its operand's history");
     Value wrong[] = { sum(swash(W)), sum(wrong_sine(W, v)), sum(wrong_sine(v, sin(v))), swash(s),
                       wrong_sine(s, u) };
     for (int i = 0; i < 5; i++) {
