@@ -1,0 +1,56 @@
+/* The problems of the public benchmark GradBench, each done in the same ways side by side: by hand,
+   recorded on a tape, and as a program. A problem's file has all of them. */
+#ifndef GRADBENCH_H
+#define GRADBENCH_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <tapegrad.h>
+#include <tapegrad/program.h>
+
+enum { SIZES = 4 };
+
+/* PRIMAL is the value alone, in plain C. PLAIN: value and gradient as a C programmer derives and
+   writes them, an instance at a time. EXPERT: the same blocked, vectorised, memory reused. EAGER:
+   recorded and walked backwards each time. PROGRAM: recorded and compiled before. */
+enum { PRIMAL, PLAIN, EXPERT, EAGER, PROGRAM, WAYS };
+
+typedef struct problem {
+    const char *name;
+    const char *size[SIZES];      /* what the rows are called; NULL: no more rows */
+    void *(*start)(int size);     /* data by seed, and what is prepared once */
+    void (*stop)(void *state);
+    size_t (*results)(void *state);
+    size_t values; /* so many of the results, the first, are no gradient; PRIMAL gives these only */
+    void (*way[WAYS])(void *state, double *result); /* NULL: the problem is not done this way */
+} problem;
+
+extern const problem hello, gmm, ba, lstm, ht, kmeans, llsq, lse, ode, det, particle, saddle;
+
+/* Memory or the end of the program. */
+void *room(size_t n, size_t size);
+
+/* A number in lo ... hi; moves the seed on. */
+double draw(uint32_t *seed, double lo, double hi);
+
+/* Ends the program with what went wrong. */
+void must(bool ok, const char *what);
+
+/* A program and room to run it in. */
+typedef struct compiled {
+    tg_program *program;
+    tg_workspace *workspace;
+} compiled;
+
+/* The outputs as they are, for every instance. */
+compiled compile(const tg_value *outputs, int n, const tg_value *batch, int n_batch,
+                 const tg_value *shared, int n_shared);
+
+/* The sum of f over the instances, and its gradients by the inputs whose numbers are in wrt (NULL: all
+   shared ones). */
+compiled compile_gradient(tg_value f, const tg_value *batch, int n_batch, const tg_value *shared,
+                          int n_shared, const int *wrt, int n_wrt);
+void run_compiled(const compiled *c, int64_t count, const void *const *inputs, void *const *outputs);
+void free_compiled(compiled *c);
+
+#endif
