@@ -8,7 +8,7 @@
 #include "vector.h"
 #include <tapegrad/short.h>
 
-enum { M = 128, BLOCK = 8 * LANES };
+enum { M = 128, BLOCK = 8 };
 
 typedef struct state {
     int64_t n;
@@ -94,34 +94,34 @@ static void plain(void *s, double *result)
     plain_of(s, result, result + 1);
 }
 
-/* Blocks of points side by side: Horner's scheme forward, then r t^j, added up lane by lane. */
+/* Blocks of points side by side in registers: Horner's scheme forward, then r t^j, added up lane by
+   lane. */
 static void expert(void *state_, double *result)
 {
     const state *const s = state_;
-    double sums[M][LANES] = { { 0 } }, loss = 0;
-    for (int64_t first = 0; first < s->n; first += BLOCK) {
-        const int n = s->n - first < BLOCK ? (int)(s->n - first) : BLOCK;
-        double t[BLOCK] = { 0 }, r[BLOCK];
-        memcpy(t, s->t + first, (size_t)n * sizeof *t);
-        for (int i = 0; i < BLOCK; i++) r[i] = s->x[M - 1];
+    lanes sums[M] = { { 0 } }, loss = { 0 };
+    for (int64_t first = 0; first < s->n; first += BLOCK * LANES) {
+        const int64_t n = s->n - first < BLOCK * LANES ? s->n - first : BLOCK * LANES;
+        lanes t[BLOCK] = { { 0 } }, r[BLOCK], sign[BLOCK], inside[BLOCK];
+        memcpy(t, s->t + first, (size_t)n * sizeof(double));
+        for (int i = 0; i < BLOCK * LANES; i++) {
+            sign[i / LANES][i % LANES] = sign_of(t[i / LANES][i % LANES]);
+            inside[i / LANES][i % LANES] = i < n;
+        }
+        for (int i = 0; i < BLOCK; i++) r[i] = lanes_of(s->x[M - 1]);
         for (int j = M - 1; j-- > 0;)
             for (int i = 0; i < BLOCK; i++) r[i] = r[i] * t[i] + s->x[j];
-        for (int i = 0; i < BLOCK; i++) r[i] = i < n ? r[i] - sign_of(t[i]) : 0;
-        for (int i = 0; i < BLOCK; i++) loss += 0.5 * r[i] * r[i];
+        for (int i = 0; i < BLOCK; i++) {
+            r[i] = (r[i] - sign[i]) * inside[i];
+            loss += 0.5 * r[i] * r[i];
+        }
         for (int j = 0; j < M; j++) {
-            double lane[LANES];
-            for (int l = 0; l < LANES; l++) lane[l] = r[l];
-            for (int i = LANES; i < BLOCK; i += LANES)
-                for (int l = 0; l < LANES; l++) lane[l] += r[i + l];
-            for (int l = 0; l < LANES; l++) sums[j][l] += lane[l];
+            sums[j] += ((r[0] + r[1]) + (r[2] + r[3])) + ((r[4] + r[5]) + (r[6] + r[7]));
             for (int i = 0; i < BLOCK; i++) r[i] *= t[i];
         }
     }
-    result[0] = loss;
-    for (int j = 0; j < M; j++) {
-        result[1 + j] = 0;
-        for (int l = 0; l < LANES; l++) result[1 + j] += sums[j][l];
-    }
+    result[0] = lanes_sum(loss);
+    for (int j = 0; j < M; j++) result[1 + j] = lanes_sum(sums[j]);
 }
 
 /* ---- the rows ---------------------------------------------------------------------------------- */

@@ -5,7 +5,20 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { LANES = 8 }; /* f64 in the widest vectors that there are */
+/* As many f64 as the widest vectors have; the compiler splits them for other machines. */
+enum { LANES = 8 };
+typedef double lanes __attribute__((vector_size(LANES * sizeof(double)), may_alias));
+typedef int64_t lanes_i64 __attribute__((vector_size(LANES * sizeof(double)), may_alias));
+
+static inline lanes lanes_of(double x)
+{
+    return (lanes){ x, x, x, x, x, x, x, x };
+}
+
+static inline double lanes_sum(lanes x)
+{
+    return ((x[0] + x[4]) + (x[1] + x[5])) + ((x[2] + x[6]) + (x[3] + x[7]));
+}
 
 /* Within 1 ulp or so between -708 and 709; what is outside counts as the end it lies behind. Reduced
    by n log 2, then Taylor's series, whose rest is below 2^-56. */
