@@ -20,8 +20,8 @@ typedef struct problem {
     const char *size[SIZES];      /* what the rows are called; NULL: no more rows */
     void *(*start)(int size);     /* data by seed, and what is prepared once */
     void (*stop)(void *state);
-    size_t (*results)(void *state);
-    size_t values; /* so many of the results, the first, are no gradient; PRIMAL gives these only */
+    /* How many numbers a way gives. The first values of them are no gradient; PRIMAL gives these only. */
+    size_t (*results)(void *state, size_t *values);
     void (*way[WAYS])(void *state, double *result); /* NULL: the problem is not done this way */
 } problem;
 

@@ -38,8 +38,9 @@ static void stop(void *state_)
     free(s);
 }
 
-static size_t results(void *s)
+static size_t results(void *s, size_t *values)
 {
+    *values = 1;
     (void)s;
     return 2;
 }
@@ -73,5 +74,5 @@ static void program(void *state_, double *result)
     run_compiled(&s->program, 1, (const void *[]){ &s->x }, (void *[]){ result, result + 1 });
 }
 
-const problem hello = { "hello", { "" }, start, stop, results, 1,
+const problem hello = { "hello", { "" }, start, stop, results,
                         { primal, by_hand, by_hand, eager, program } };

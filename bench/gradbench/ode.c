@@ -218,10 +218,11 @@ static void stop(void *state_)
     free(s);
 }
 
-static size_t results(void *state_)
+static size_t results(void *state_, size_t *values)
 {
+    *values = 1;
     return 1 + (size_t)((const state *)state_)->n;
 }
 
-const problem ode = { "ode", { "20", "50", "100" }, start, stop, results, 1,
+const problem ode = { "ode", { "20", "50", "100" }, start, stop, results,
                       { primal, plain, expert, eager, program } };
