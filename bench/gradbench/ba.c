@@ -18,15 +18,27 @@ typedef struct state {
     int *camera, *point;   /* of each observation */
     int64_t *begin;        /* where a row begins, and its columns: the same for all ways */
     int64_t *column;
-    double *packed;        /* (BLOCK, 14) */
+    double *packed;        /* BLOCK cameras and points */
     tg_tape *tape;
     tg_mark mark;
     compiled program;
 } state;
 
+/* Cameras and points of n observations: element j of observation i at i * row + j * column. */
+static void pack(const state *s, int64_t first, int64_t n, int64_t row, int64_t column)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const double *const c = s->cameras + s->camera[first + i] * C;
+        const double *const x = s->points + s->point[first + i] * X;
+        for (int j = 0; j < C; j++) s->packed[i * row + j * column] = c[j];
+        for (int j = 0; j < X; j++) s->packed[i * row + (C + j) * column] = x[j];
+    }
+}
+
 /* ---- with the library ------------------------------------------------------------------------ */
 
-/* e[0], e[1]: the residuals of a camera c, point x, weight w and feature. */
+/* e[0], e[1]: the residuals of a camera c, point x, weight w and feature; scalars, or vectors of as many
+   observations. */
 static void model(const Value *c, const Value *x, Value w, const Value *feature, Value *e)
 {
     Value d[3], v[3], cross[3];
@@ -50,30 +62,34 @@ static void model(const Value *c, const Value *x, Value w, const Value *feature,
     e[1] = mul(w, sub(add(mul(scale, b), c[PRINCIPAL + 1]), feature[1]));
 }
 
-/* One observation's residuals and two rows, each backwards from its residual. */
+/* A block of observations at once: each number is a vector of them. Since none has to do with another,
+   the gradient of the sum of their residuals is all their rows. */
 static void eager(void *state_, double *result)
 {
     const state *const s = state_;
-    double *row = result + 3 * s->p;
-    for (int64_t i = 0; i < s->p; i++) {
-        Value z[ROW], feature[2], e[2];
-        for (int j = 0; j < C; j++) z[j] = tg_scalar(s->tape, s->cameras[s->camera[i] * C + j]);
-        for (int j = 0; j < X; j++) z[C + j] = tg_scalar(s->tape, s->points[s->point[i] * X + j]);
-        z[C + X] = tg_scalar(s->tape, s->w[i]);
-        for (int j = 0; j < 2; j++) feature[j] = tg_number(s->tape, s->features[2 * i + j]);
+    double *const rows = result + 3 * s->p;
+    for (int64_t first = 0; first < s->p; first += BLOCK) {
+        const int64_t n = s->p - first < BLOCK ? s->p - first : BLOCK;
+        Value z[ROW], feature[2], e[3];
+        pack(s, first, n, 1, n);
+        for (int j = 0; j < C + X; j++) z[j] = param(s->tape, s->packed + j * n, n);
+        z[C + X] = param(s->tape, s->w + first, n);
+        const Value features = input(s->tape, s->features + 2 * first, n, 2);
+        for (int j = 0; j < 2; j++) feature[j] = select(features, .axis = 1, .index = j);
         model(z, z + C, z[C + X], feature, e);
-        for (int k = 0; k < 2; k++, row += ROW) {
-            must(tg_backward(e[k]), "ba");
-            result[2 * i + k] = tg_item(e[k]);
-            for (int j = 0; j < ROW; j++) row[j] = tg_grad_item(z[j]);
+        e[2] = sub(1, square(z[C + X]));
+        for (int k = 0; k < 2; k++) {
+            const double *const value = tg_data(e[k]);
+            must(tg_backward(sum(e[k])), "ba");
+            for (int64_t i = 0; i < n; i++) result[2 * (first + i) + k] = value[i];
+            for (int j = 0; j < ROW; j++) {
+                const double *const gradient = tg_grad(z[j]);
+                for (int64_t i = 0; i < n; i++) rows[(2 * (first + i) + k) * ROW + j] = gradient[i];
+            }
         }
-        tg_release(s->mark);
-    }
-    for (int64_t i = 0; i < s->p; i++) {
-        const Value w = tg_scalar(s->tape, s->w[i]), e = sub(1, square(w));
-        must(tg_backward(e), "ba");
-        result[2 * s->p + i] = tg_item(e);
-        *row++ = tg_grad_item(w);
+        const size_t m = (size_t)n;
+        must(tg_backward(sum(e[2])) && tg_read(e[2], result + 2 * s->p + first, m) &&
+                 tg_grad_read(z[C + X], rows + 2 * ROW * s->p + first, m), "ba");
         tg_release(s->mark);
     }
 }
@@ -102,11 +118,7 @@ static void program(void *state_, double *result)
     const state *const s = state_;
     for (int64_t first = 0; first < s->p; first += BLOCK) {
         const int64_t n = s->p - first < BLOCK ? s->p - first : BLOCK;
-        for (int64_t i = 0; i < n; i++) {
-            double *const z = s->packed + i * (C + X);
-            memcpy(z, s->cameras + s->camera[first + i] * C, C * sizeof *z);
-            memcpy(z + C, s->points + s->point[first + i] * X, X * sizeof *z);
-        }
+        pack(s, first, n, C + X, 1);
         run_compiled(&s->program, n,
                      (const void *[]){ s->packed, s->w + first, s->features + 2 * first },
                      (void *[]){ result + 3 * s->p + first * 2 * ROW, result + 2 * first,

@@ -1,0 +1,189 @@
+/* A charged particle starts at (0, 8) with velocity (0.75, 0) between charges at (10, 0) and
+   (10, 10 - w): the w for which it crosses y = 0 nearest to x = 0, by descent from w = 0. It is
+   accelerated by minus the gradient of the potential, the sum of 1 / distance, in Euler's steps of 0.1; the
+   gradient by w goes through all of them. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gradbench.h"
+#include "descent.h"
+#include <tapegrad/short.h>
+
+typedef struct state {
+    bool outer_forward, inner_forward;
+    tg_tape *tape;
+    tg_mark mark;
+} state;
+
+static const double step = 0.1;
+
+/* ---- with the library ------------------------------------------------------------------------ */
+
+static Value potential(const Value *x, Value w)
+{
+    const Value dx = sub(x[0], 10), dy = sub(x[1], sub(10, w));
+    return add(rsqrt(add(square(dx), square(x[1]))), rsqrt(add(square(dx), square(dy))));
+}
+
+/* The gradient of p by x, as values: reverse, or forward along each axis. */
+static void gradient_values(const state *s, Value p, const Value *x, Value *gradient)
+{
+    if (!s->inner_forward) {
+        must(tg_grad_values(&p, NULL, 1, x, 2, gradient), "particle");
+        return;
+    }
+    const Value one = tg_number(s->tape, 1), zero = tg_number(s->tape, 0);
+    const Value along[2][2] = { { one, zero }, { zero, one } };
+    for (int i = 0; i < 2; i++)
+        must(tg_jvp_values(&p, 1, x, along[i], 2, &gradient[i]), "particle");
+}
+
+static Value miss(const state *s, Value w)
+{
+    Value x[2] = { tg_scalar(s->tape, 0), tg_scalar(s->tape, 8) };
+    Value v[2] = { tg_number(s->tape, 0.75), tg_number(s->tape, 0) }, a[2];
+    for (;;) {
+        const Value next[2] = { add(x[0], mul(step, v[0])), add(x[1], mul(step, v[1])) };
+        if (tg_item(next[1]) <= 0) return square(sub(x[0], div(mul(x[1], v[0]), v[1])));
+        gradient_values(s, potential(x, w), x, a);
+        for (int i = 0; i < 2; i++) v[i] = sub(v[i], mul(step, a[i])), x[i] = next[i];
+    }
+}
+
+/* The value at w; with derivative what it says. */
+static double miss_at(const state *s, double w0, double *derivative)
+{
+    const Value w = tg_scalar(s->tape, w0), f = miss(s, w);
+    const double value = tg_item(f);
+    if (derivative && s->outer_forward) {
+        must(tg_jvp(f, &w, 1, (const double[]){ 1 }, 1, derivative), "particle");
+    } else if (derivative) {
+        must(tg_backward(f), "particle");
+        *derivative = tg_grad_item(w);
+    }
+    tg_release(s->mark);
+    return value;
+}
+
+/* The descent, with whatever gives values and derivatives. */
+typedef double value_and_derivative(const state *s, double w, double *derivative);
+
+static double least(const state *s, value_and_derivative *f)
+{
+    double w = 0, g;
+    descent d = descent_from(f(s, w, &g));
+    while (fabs(g) > close_enough) {
+        descent_grow(&d);
+        const double next = w - d.eta * g;
+        if (fabs(next - w) <= close_enough) break;
+        double next_g;
+        if (!descent_takes(&d, f(s, next, &next_g))) continue;
+        w = next, g = next_g;
+    }
+    return w;
+}
+
+static void eager(void *s, double *result)
+{
+    *result = least(s, miss_at);
+}
+
+/* ---- by hand --------------------------------------------------------------------------------- */
+
+/* Everything with its derivative by w beside it. The force of a charge at distance d is d / |d|^3; its
+   derivative d' / |d|^3 - 3 d (d d') / |d|^5. */
+static void push(const double d[2], const double dd[2], double a[2], double da[2])
+{
+    const double r2 = d[0] * d[0] + d[1] * d[1], r = sqrt(r2), inner = d[0] * dd[0] + d[1] * dd[1];
+    for (int i = 0; i < 2; i++) {
+        a[i] += d[i] / (r2 * r);
+        da[i] += dd[i] / (r2 * r) - 3 * d[i] * inner / (r2 * r2 * r);
+    }
+}
+
+static double plain_at(const state *s, double w, double *derivative)
+{
+    (void)s;
+    double x[2] = { 0, 8 }, v[2] = { 0.75, 0 }, dx[2] = { 0, 0 }, dv[2] = { 0, 0 };
+    while (x[1] + step * v[1] > 0) {
+        const double d0[2] = { x[0] - 10, x[1] }, d1[2] = { x[0] - 10, x[1] - (10 - w) };
+        const double dd1[2] = { dx[0], dx[1] + 1 };
+        double a[2] = { 0, 0 }, da[2] = { 0, 0 };
+        push(d0, dx, a, da);
+        push(d1, dd1, a, da);
+        for (int i = 0; i < 2; i++) {
+            x[i] += step * v[i], dx[i] += step * dv[i];
+            v[i] += step * a[i], dv[i] += step * da[i];
+        }
+    }
+    const double end = x[0] - x[1] * v[0] / v[1];
+    const double dend = dx[0] - (dx[1] * v[0] + x[1] * dv[0]) / v[1] + x[1] * v[0] * dv[1] / (v[1] * v[1]);
+    *derivative = 2 * end * dend;
+    return end * end;
+}
+
+static void plain(void *s, double *result)
+{
+    *result = least(s, plain_at);
+}
+
+/* The two charges side by side, one root and one division for both. */
+static double expert_at(const state *s, double w, double *derivative)
+{
+    (void)s;
+    typedef double pair __attribute__((vector_size(16)));
+    const pair charge = { 0, 10 - w }, moves = { 0, 1 };
+    double x = 0, y = 8, vx = 0.75, vy = 0, dx = 0, dy = 0, dvx = 0, dvy = 0;
+    for (;;) {
+        const double next = y + step * vy;
+        if (next <= 0) break;
+        const double ex = x - 10;
+        const pair ey = y - charge, dey = dy + moves, r2 = ex * ex + ey * ey;
+        const pair r = { sqrt(r2[0]), sqrt(r2[1]) }, inverse2 = 1 / r2, inverse3 = inverse2 * (r * inverse2);
+        const pair inner = (ex * dx + ey * dey) * 3 * inverse2;
+        const pair ax = ex * inverse3, ay = ey * inverse3;
+        const pair dax = (dx - ex * inner) * inverse3, day = (dey - ey * inner) * inverse3;
+        x += step * vx, dx += step * dvx;
+        y = next, dy += step * dvy;
+        vx += step * (ax[0] + ax[1]), vy += step * (ay[0] + ay[1]);
+        dvx += step * (dax[0] + dax[1]), dvy += step * (day[0] + day[1]);
+    }
+    const double inverse = 1 / vy, end = x - y * vx * inverse;
+    *derivative = 2 * end * (dx - (dy * vx + y * dvx - y * vx * dvy * inverse) * inverse);
+    return end * end;
+}
+
+static void expert(void *s, double *result)
+{
+    *result = least(s, expert_at);
+}
+
+/* ---- the rows ---------------------------------------------------------------------------------- */
+
+static void *start(int size)
+{
+    state *const s = room(1, sizeof *s);
+    s->outer_forward = size >= 2;
+    s->inner_forward = size % 2 == 1;
+    s->tape = tg_tape_new(NULL);
+    s->mark = tg_tape_mark(s->tape);
+    return s;
+}
+
+static void stop(void *state_)
+{
+    state *const s = state_;
+    tg_tape_free(s->tape);
+    free(s);
+}
+
+static size_t results(void *s, size_t *values)
+{
+    (void)s;
+    *values = 0;
+    return 1;
+}
+
+const problem particle = { "particle", { "rev over rev", "rev over fwd", "fwd over rev", "fwd over fwd" },
+                           start, stop, results, { NULL, plain, expert, eager, NULL } };
