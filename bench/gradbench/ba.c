@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "gradbench.h"
+#include "rotation.h"
 #include <tapegrad/short.h>
 
 enum { CAMERAS = 49, POINTS = 7776, C = 11, X = 3, ROW = C + X + 1, BLOCK = 512 };
@@ -206,32 +207,6 @@ static void plain(void *s, double *result)
 }
 
 /* ---- by hand: expert --------------------------------------------------------------------------- */
-
-/* What a camera's rotation has in common for all observations: the matrix R, and its derivatives by
-   the three numbers of the rotation. */
-typedef struct turned {
-    double R[9], dR[3][9];
-} turned;
-
-static void turn(const double *c, turned *t)
-{
-    const double angle = sqrt(c[0] * c[0] + c[1] * c[1] + c[2] * c[2]), inverse = 1 / angle;
-    const double v[3] = { c[0] * inverse, c[1] * inverse, c[2] * inverse };
-    const double cosine = cos(angle), sine = sin(angle), rest = 1 - cosine;
-    for (int i = 0; i < 3; i++)
-        for (int j = 0; j < 3; j++) {
-            const int k = 3 - i - j; /* of the cross product's element, where i != j */
-            const double sign = i == j ? 0 : (j - i + 3) % 3 == 1 ? -1 : 1, one = i == j;
-            t->R[i * 3 + j] = one * cosine + (i == j ? 0 : sign * v[k] * sine) + v[i] * v[j] * rest;
-            for (int m = 0; m < 3; m++) {
-                const double dvi = ((i == m) - v[i] * v[m]) * inverse, dvj = ((j == m) - v[j] * v[m]) * inverse;
-                const double dvk = i == j ? 0 : ((k == m) - v[k] * v[m]) * inverse;
-                t->dR[m][i * 3 + j] = -one * sine * v[m] + (dvi * v[j] + v[i] * dvj) * rest +
-                                      v[i] * v[j] * sine * v[m] +
-                                      (i == j ? 0 : sign * (dvk * sine + v[k] * cosine * v[m]));
-            }
-        }
-}
 
 /* An observation: the residuals and their rows straight to where they belong, with one division. */
 static inline void observe_turned(const double *c, const turned *t, const double *x, double w,

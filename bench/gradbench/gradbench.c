@@ -16,7 +16,7 @@ enum { REPEATS = 7 };
 /* Two results agree to this, relative to themselves, or to the largest one for what cancels. */
 static const double tolerance = 1e-9, floor_of_largest = 1e-13;
 
-static const problem *const problems[] = { &hello, &gmm, &ba, &lstm, &kmeans, &llsq, &lse, &ode, &det, &particle, &saddle };
+static const problem *const problems[] = { &hello, &gmm, &ba, &lstm, &ht, &kmeans, &llsq, &lse, &ode, &det, &particle, &saddle };
 enum { PROBLEMS = sizeof problems / sizeof *problems };
 
 static const char *const way_names[WAYS] = { "primal", "plain", "expert", "eager", "program" };
