@@ -159,7 +159,7 @@ static void *start(int size)
     s->tape = tg_tape_new(NULL);
     s->leaf = param(s->tape, s->a, s->l, s->l);
     s->mark = tg_tape_mark(s->tape);
-    s->program = compile_gradient(model(s), NULL, 0, &s->leaf, 1, NULL, 0);
+    s->program = compile_gradient(model(s), &s->leaf, 1, NULL, 0, (const int[]){ 0 }, 1);
     tg_release(s->mark);
     return s;
 }

@@ -135,7 +135,7 @@ static void find_nearest(const state *s, lanes p[MOST][BLOCK], lanes_i64 nearest
         for (int i = 0; i < BLOCK; i++) {
             const lanes_i64 closer = distance[i] < least[i];
             nearest[i] = (closer & j) | (~closer & nearest[i]);
-            least[i] = (lanes)((closer & (lanes_i64)distance[i]) | (~closer & (lanes_i64)least[i]));
+            least[i] = -lanes_max(-distance[i], -least[i]);
         }
     }
 }

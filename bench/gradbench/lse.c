@@ -38,9 +38,8 @@ static Value model_of_number(Value x, Value largest)
 static void program(void *state_, double *result)
 {
     const state *const s = state_;
-    double largest = -INFINITY, sum;
-#pragma omp simd reduction(max : largest)
-    for (int64_t i = 0; i < s->n; i++) largest = s->x[i] > largest ? s->x[i] : largest;
+    const double largest = largest_in(s->x, s->n);
+    double sum;
     run_compiled(&s->program, s->n, (const void *[]){ s->x, &largest }, (void *[]){ &sum, result + 1 });
     const double scale = 1 / sum;
     result[0] = largest + log(sum);
@@ -76,9 +75,8 @@ static void expert(void *state_, double *result)
     for (int64_t first = 0; first < s->n; first += BLOCK) {
         const int64_t n = s->n - first < BLOCK ? s->n - first : BLOCK;
         const double *const x = s->x + first;
-        double most = x[0], part = 0;
-#pragma omp simd reduction(max : most)
-        for (int64_t i = 0; i < n; i++) most = x[i] > most ? x[i] : most;
+        const double most = largest_in(x, n);
+        double part = 0;
 #pragma omp simd reduction(+ : part)
         for (int64_t i = 0; i < n; i++) part += dx[first + i] = fast_exp(x[i] - most);
         s->largest[first / BLOCK] = most;

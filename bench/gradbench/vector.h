@@ -15,6 +15,31 @@ static inline lanes lanes_of(double x)
     return (lanes){ x, x, x, x, x, x, x, x };
 }
 
+/* Elementwise the larger one. */
+static inline lanes lanes_max(lanes a, lanes b)
+{
+    const lanes_i64 first = a > b;
+    return (lanes)((first & (lanes_i64)a) | (~first & (lanes_i64)b));
+}
+
+/* The largest of n numbers. */
+static inline double largest_in(const double *x, int64_t n)
+{
+    lanes most[4] = { lanes_of(x[0]), lanes_of(x[0]), lanes_of(x[0]), lanes_of(x[0]) };
+    int64_t i = 0;
+    for (; i + 4 * LANES <= n; i += 4 * LANES)
+        for (int j = 0; j < 4; j++) {
+            lanes next;
+            memcpy(&next, x + i + j * LANES, sizeof next);
+            most[j] = lanes_max(most[j], next);
+        }
+    const lanes all = lanes_max(lanes_max(most[0], most[1]), lanes_max(most[2], most[3]));
+    double largest = all[0];
+    for (int j = 1; j < LANES; j++) largest = all[j] > largest ? all[j] : largest;
+    for (; i < n; i++) largest = x[i] > largest ? x[i] : largest;
+    return largest;
+}
+
 static inline double lanes_sum(lanes x)
 {
     return ((x[0] + x[4]) + (x[1] + x[5])) + ((x[2] + x[6]) + (x[3] + x[7]));
