@@ -64,30 +64,28 @@ static void eager(void *state_, double *result)
 static Value model_of_point(const state *s, Value x)
 {
     const Value alpha = s->leaf[0], mu = s->leaf[1], q = s->leaf[2], l = s->leaf[3];
-    Value inner[64], Q[MOST][MOST], y[MOST], prior = tg_number(s->tape, 0);
+    Value inner[64], Q[MOST][MOST], y[MOST];
+    const Value diagonal = exp(q), weights = add(alpha, sum(q, .axis = 1));
+    const Value prior = mul(0.5, add(sum(square(diagonal)), sum(square(l))));
     for (int64_t k = 0; k < s->K; k++) {
-        Value weight = at(alpha, k), squares = tg_number(s->tape, 0);
+        Value squares = tg_number(s->tape, 0);
         for (int64_t j = 0, p = 0; j < s->D; j++) {
-            Q[j][j] = exp(at(q, k, j));
-            weight = add(weight, at(q, k, j));
+            Q[j][j] = at(diagonal, k, j);
             for (int64_t i = j + 1; i < s->D; i++) Q[i][j] = at(l, k, p++);
         }
         for (int64_t i = 0; i < s->D; i++) {
             y[i] = mul(Q[i][0], sub(at(x, 0), at(mu, k, 0)));
-            prior = add(prior, square(Q[i][0]));
-            for (int64_t j = 1; j <= i; j++) {
+            for (int64_t j = 1; j <= i; j++)
                 y[i] = add(y[i], mul(Q[i][j], sub(at(x, j), at(mu, k, j))));
-                prior = add(prior, square(Q[i][j]));
-            }
             squares = add(squares, square(y[i]));
         }
-        inner[k] = sub(weight, mul(0.5, squares));
+        inner[k] = sub(at(weights, k), mul(0.5, squares));
     }
     Value largest = inner[0], total = tg_number(s->tape, 0);
     for (int64_t k = 1; k < s->K; k++) largest = maximum(largest, inner[k]);
     largest = tg_detach(largest);
     for (int64_t k = 0; k < s->K; k++) total = add(total, exp(sub(inner[k], largest)));
-    const Value rest = sub(s->constant / N, add(logsumexp(alpha), mul(0.5 / N, prior)));
+    const Value rest = sub(s->constant / N, add(logsumexp(alpha), mul(1.0 / N, prior)));
     return add(add(largest, log(total)), rest);
 }
 
