@@ -328,4 +328,4 @@ static size_t results(void *state_, size_t *values)
 }
 
 const problem ba = { "ba", { "31843", "100000", "300000" }, start, stop, results,
-                     { primal, plain, expert, eager, program } };
+                     { primal, plain, expert, eager, program }, { 0 } };

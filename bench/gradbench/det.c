@@ -185,4 +185,4 @@ static size_t results(void *state_, size_t *values)
 }
 
 const problem det = { "det", { "5", "8", "11" }, start, stop, results,
-                      { primal, plain, expert, eager, program } };
+                      { primal, plain, expert, eager, program }, { 0 } };

@@ -401,4 +401,4 @@ static size_t results(void *state_, size_t *values)
 }
 
 const problem gmm = { "gmm", { "D 2, K 5", "D 10, K 25", "D 32, K 50" }, start, stop, results,
-                      { primal, plain, expert, eager, program } };
+                      { primal, plain, expert, eager, program }, { 0 } };

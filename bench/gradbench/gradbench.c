@@ -18,6 +18,9 @@ static const double long_ns = 1e8; /* rows with a call that takes longer have fe
 /* Two results agree to this, relative to themselves, or to the largest one for what cancels. */
 static const double tolerance = 1e-9, floor_of_largest = 1e-13;
 
+/* Results agree to this with what is published. */
+static const double published = 1e-4;
+
 static const problem *const problems[] = { &hello, &gmm, &ba, &lstm, &ht, &kmeans, &llsq, &lse, &ode, &det, &particle, &saddle };
 enum { PROBLEMS = sizeof problems / sizeof *problems };
 
@@ -128,6 +131,12 @@ static bool check(const problem *p, int size, void *state)
     p->way[PLAIN](state, expected);
     bool ok = !all_zero(expected + values, n - values);
     if (!ok) printf("%s %s: the gradient is zero\n", p->name, p->size[size]);
+    for (int i = 0; i < 4 && p->known[i] != 0; i++) {
+        if (fabs(expected[i] - p->known[i]) <= published * fabs(p->known[i])) continue;
+        printf("%s %s: result %d is %.17g, published is %g\n", p->name, p->size[size], i, expected[i],
+               p->known[i]);
+        ok = false;
+    }
     for (int way = 0; way < WAYS; way++) {
         if (way == PLAIN || !p->way[way]) continue;
         for (size_t i = 0; i < n; i++) got[i] = NAN;

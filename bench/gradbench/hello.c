@@ -75,4 +75,4 @@ static void program(void *state_, double *result)
 }
 
 const problem hello = { "hello", { "" }, start, stop, results,
-                        { primal, by_hand, by_hand, eager, program } };
+                        { primal, by_hand, by_hand, eager, program }, { 0 } };

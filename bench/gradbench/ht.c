@@ -429,4 +429,4 @@ static size_t results(void *state_, size_t *values)
 }
 
 const problem ht = { "ht", { "544, 100", "544, 1000", "10000, 10000" }, start, stop, results,
-                     { primal, plain, expert, eager, NULL } };
+                     { primal, plain, expert, eager, NULL }, { 0 } };

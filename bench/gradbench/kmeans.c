@@ -238,4 +238,4 @@ static size_t results(void *state_, size_t *values)
 }
 
 const problem kmeans = { "kmeans", { "1000x2, 5", "4000x8, 16", "8000x32, 32" }, start, stop, results,
-                         { primal, plain, expert, eager, program } };
+                         { primal, plain, expert, eager, program }, { 0 } };

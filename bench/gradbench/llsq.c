@@ -161,4 +161,4 @@ static size_t results(void *s, size_t *values)
 }
 
 const problem llsq = { "llsq", { "1000", "4000", "16000" }, start, stop, results,
-                       { primal, plain, expert, eager, program } };
+                       { primal, plain, expert, eager, program }, { 0 } };

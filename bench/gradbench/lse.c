@@ -130,4 +130,4 @@ static size_t results(void *state_, size_t *values)
 }
 
 const problem lse = { "lse", { "2500", "50000", "1280000" }, start, stop, results,
-                      { primal, plain, expert, eager, program } };
+                      { primal, plain, expert, eager, program }, { 0 } };

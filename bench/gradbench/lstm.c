@@ -330,4 +330,4 @@ static size_t results(void *state_, size_t *values)
 }
 
 const problem lstm = { "lstm", { "L 2, 256", "L 2, 1024", "L 4, 1024" }, start, stop, results,
-                       { primal, plain, expert, eager, program } };
+                       { primal, plain, expert, eager, program }, { 0 } };

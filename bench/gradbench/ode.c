@@ -225,4 +225,4 @@ static size_t results(void *state_, size_t *values)
 }
 
 const problem ode = { "ode", { "20", "50", "100" }, start, stop, results,
-                      { primal, plain, expert, eager, program } };
+                      { primal, plain, expert, eager, program }, { 0 } };
