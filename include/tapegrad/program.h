@@ -114,6 +114,12 @@ TG_API bool tg_run_backward(const tg_program *g, tg_workspace *w, int64_t count,
 /* Writes the program's steps to file, one a line, and what the compiler chose. */
 TG_API void tg_program_print(const tg_program *p, FILE *file);
 
+/* Writes the program as C17 that needs libm only: void NAME(int64_t count, inputs x0, x1 ..., outputs
+   y0, y1 ...), every one a pointer, laid out as tg_run has them; no output may be NULL. What indices
+   point at is asserted. False after an error, an operation that no C is written for, say, and then
+   nothing has been written. */
+TG_API bool tg_program_emit_c(const tg_program *p, const char *name, FILE *file, tg_status *status);
+
 #ifdef __cplusplus
 }
 #endif

@@ -327,3 +327,40 @@ bool tg__graph_gradient(tg__graph *g, const uint32_t *output, const uint32_t *co
     tg__arena_free(&w.operands);
     return ok && !tg__graph_failed(g);
 }
+
+uint32_t tg__graph_derived(tg__graph *g, const uint32_t *x, uint32_t n, const tg__back *back,
+                           const void *attributes)
+{
+    if (tg__graph_failed(g)) return 0;
+    walk w = { .recorder = { .apply = apply, .fail = fail, .number = tg__of_number, .zeros = zeros,
+                             .shape = shape },
+               .g = g, .at = x[n] };
+    tg__arena_init(&w.operands, g->memory);
+    tg__arena room;
+    tg__arena_init(&room, g->memory);
+    tg_value *const v = tg__arena_push(&room, n * (2 * sizeof *v + sizeof(bool)) + 1);
+    uint32_t made = 0;
+    if (v) {
+        tg_value *const dx = v + n;
+        bool *const wanted = (bool *)(void *)(dx + n);
+        for (uint32_t j = 0; j < n; j++) {
+            v[j] = value_of(&w, x[j]);
+            dx[j] = (tg_value){ NULL, 0, 0 };
+            wanted[j] = (int)j == back->by;
+        }
+        tg__derivation d = { .to = &w.recorder, .code = back->op, .attributes = attributes,
+                             .n = (int)n, .x = v, .y = value_of(&w, x[n]),
+                             .g = value_of(&w, x[n + 1]), .wanted = wanted, .dx = dx };
+        tg__ops[back->op]->derive(&d);
+        const tg__shape s = *tg__node_shape(g, x[back->by]);
+        const tg_value got = dx[back->by];
+        const bool given = got.generation || got.tape == TG__NUMBER;
+        made = given ? node_of(&w, got) : filled(&w, 0, &s).id;
+        if (!tg__graph_failed(g)) made = summed_to(&w, made, &s);
+    } else {
+        out_of_memory(&w);
+    }
+    tg__arena_free(&room);
+    tg__arena_free(&w.operands);
+    return tg__graph_failed(g) ? 0 : made;
+}

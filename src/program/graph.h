@@ -155,4 +155,9 @@ bool tg__graph_import(tg__graph *g, const tg_value *value, int n, const tg_value
 bool tg__graph_gradient(tg__graph *g, const uint32_t *output, const uint32_t *cotangent, int n,
                         const uint32_t *wrt, int m, bool again, uint32_t *gradient);
 
+/* What a node of TG__NODE_BACKWARD is, made of ops by the recorded derivative. x: as its operands, the
+   n of the op, its result, the gradient of that. */
+uint32_t tg__graph_derived(tg__graph *g, const uint32_t *x, uint32_t n, const tg__back *back,
+                           const void *attributes);
+
 #endif
