@@ -69,7 +69,7 @@ static void write_caller(const entry *e, size_t number)
 /* Runs the program and writes its function; takes the program and the inputs over. */
 static bool add_entry(entry e, tg_status *status)
 {
-    char name[24];
+    char name[32];
     tg_workspace *const w = tg_workspace_new(e.program, status);
     for (int i = 0; i < e.outputs; i++) e.expected[i] = calloc(e.size[i] + 1, sizeof(double));
     const bool ok = w && tg_run(e.program, w, INSTANCES, (const void *const *)e.input, e.expected, status);
@@ -121,7 +121,7 @@ typedef void caller(int64_t n, const void *const *x, void *const *y);
 static void check_entry(void *library, size_t number)
 {
     const entry *const e = &src.list[number];
-    char name[24];
+    char name[32];
     snprintf(name, sizeof name, "call%zu", number);
     caller *call;
     *(void **)&call = dlsym(library, name);
@@ -146,8 +146,9 @@ static void end(void)
     for (size_t i = 0; i < sizeof compilers / sizeof *compilers; i++) {
         snprintf(command, sizeof command,
                  "%s -std=c17 -pedantic -Wall -Wextra -Wshadow -Wconversion -Werror -Wno-missing-prototypes "
-                 "-ffp-contract=off %s %s %s -lm",
-                 compilers[i], i ? "-fsyntax-only" : "-shared -fPIC -o", i ? "" : library, src.path);
+                 "-ffp-contract=off %s %s %s %s",
+                 compilers[i], i ? "-fsyntax-only" : "-shared -fPIC -o", i ? "" : library, src.path,
+                 i ? "" : "-lm");
         const bool clean = system(command) == 0;
         cr_expect(clean, "%s: %s", compilers[i], command);
         compiled &= i > 0 || clean;
@@ -268,7 +269,7 @@ static void check_way(const trial *t, way w)
             if ((w.batch >> j & 1) == (pass == 0)) order[n++] = j;
     for (int j = 0; j < leaves; j++) {
         ordered[j] = leaf[order[j]];
-        n_batch += w.batch >> j & 1;
+        n_batch += (int)(w.batch >> j & 1);
         if (!is_index(t, order[j])) wrt[n_wrt++] = j;
     }
     tg_status s = { 0 };

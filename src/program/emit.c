@@ -35,7 +35,7 @@ static void write_text(tg__emitter *e, const char *format, va_list args)
     va_end(again);
 }
 
-void tg__emit(tg__emitter *e, const char *format, ...)
+void tg__write(tg__emitter *e, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -43,9 +43,9 @@ void tg__emit(tg__emitter *e, const char *format, ...)
     va_end(args);
 }
 
-void tg__emit_line(tg__emitter *e, const char *format, ...)
+void tg__write_line(tg__emitter *e, const char *format, ...)
 {
-    tg__emit(e, "\n%*s", 4 * e->depth, "");
+    tg__write(e, "\n%*s", 4 * e->depth, "");
     va_list args;
     va_start(args, format);
     write_text(e, format, args);
@@ -125,7 +125,7 @@ static void write_site(tg__emitter *e, uint32_t id)
     if (number == e->line || !site->file || strstr(site->file, "/*") || strstr(site->file, "*/"))
         return;
     e->line = number;
-    tg__emit_line(e, "/* %s:%d */", site->file, site->line);
+    tg__write_line(e, "/* %s:%d */", site->file, site->line);
 }
 
 /* target += or = the elements of node, in loops. before: the target without its index. */
@@ -147,12 +147,12 @@ static void write_elements(tg__emitter *e, const char *before, const char *after
     tg__nest_merge(&t);
     const int loops = t.rank;
     tg__open_loops(e, &t, 0, loops, false);
-    tg__emit_line(e, "%s", before);
+    tg__write_line(e, "%s", before);
     if (target_has_axes) tg__emit_index(e, &t, t.n - 1);
-    tg__emit(e, "%s", after);
+    tg__write(e, "%s", after);
     if (e->inlined[node]) tg__emit_expression(e, &t, node);
     else tg__emit_access(e, &t, 0, NULL);
-    tg__emit(e, ";");
+    tg__write(e, ";");
     tg__close_loops(e, loops, false);
 }
 
@@ -184,20 +184,20 @@ static void write_constant(tg__emitter *e, uint32_t id)
     const tg__shape *const s = tg__node_shape(e->g, id);
     const char *const p = tg__node_constant(e->g, id);
     if (s->rank == 0) return;
-    tg__emit_line(e, "static const %s v%u[%" PRId64 "] = { /* %s */",
+    tg__write_line(e, "static const %s v%u[%" PRId64 "] = { /* %s */",
                   s->type == TG_I64 ? "int64_t" : e->real, id, s->n ? s->n : 1, TG__SHAPE_TEXT(s));
     e->depth++;
     for (int64_t i = 0; i < (s->n ? s->n : 1); i++) {
-        if (i % 4 == 0) tg__emit_line(e, "%s", "");
-        else tg__emit(e, " ");
+        if (i % 4 == 0) tg__write_line(e, "%s", "");
+        else tg__write(e, " ");
         const void *const x = p + (size_t)i * tg__type_size(s->type);
-        if (s->n == 0) tg__emit(e, "0");
-        else if (s->type == TG_I64) tg__emit(e, "%" PRId64, *(const int64_t *)x);
+        if (s->n == 0) tg__write(e, "0");
+        else if (s->type == TG_I64) tg__write(e, "%" PRId64, *(const int64_t *)x);
         else tg__emit_number(e, s->type == TG_F64 ? *(const double *)x : (double)*(const float *)x);
-        tg__emit(e, ",");
+        tg__write(e, ",");
     }
     e->depth--;
-    tg__emit_line(e, "};");
+    tg__write_line(e, "};");
 }
 
 static void write_node(tg__emitter *e, uint32_t id)
@@ -245,19 +245,19 @@ static void write_body(tg__emitter *e, const tg_program *p, const uint32_t *outp
     for (uint32_t id = 1; id < e->g->n; id++)
         if (e->uses[id] && tg__node_at(e->g, id)->op == TG__NODE_SUM) tg__declare(e, id, true);
     if (has_body(e, p)) {
-        tg__emit_line(e, "for (int64_t i = 0; i < count; i++) {");
+        tg__write_line(e, "for (int64_t i = 0; i < count; i++) {");
         e->depth++;
         write_stage(e, TG__BODY);
         for (uint32_t i = 0; i < p->n_outputs; i++)
             if (p->each[i] && tg__node_at(e->g, output[i])->stage != TG__LATE)
                 write_output(e, i, output[i], true);
         e->depth--;
-        tg__emit_line(e, "}");
+        tg__write_line(e, "}");
     }
     write_stage(e, TG__LATE);
     for (uint32_t i = 0; i < p->n_outputs; i++)
         if (!p->each[i]) write_output(e, i, output[i], false);
-    tg__emit(e, "\n}\n");
+    tg__write(e, "\n}\n");
 }
 
 /* ---- the head ---------------------------------------------------------------------------------- */
@@ -265,7 +265,7 @@ static void write_body(tg__emitter *e, const tg_program *p, const uint32_t *outp
 static void write_parameter(tg__emitter *e, const char *space, const tg__shape *s, bool each,
                             const char *name, uint32_t which, bool last)
 {
-    tg__emit(e, "\n    %s%s *%s%u%s /* %s%s */", space, s->type == TG_I64 ? "int64_t" : e->real, name,
+    tg__write(e, "\n    %s%s *%s%u%s /* %s%s */", space, s->type == TG_I64 ? "int64_t" : e->real, name,
              which, last ? ")" : ",", s->rank ? TG__SHAPE_TEXT(s) : "one number",
              each ? ", for every instance" : "");
 }
@@ -273,14 +273,14 @@ static void write_parameter(tg__emitter *e, const char *space, const tg__shape *
 static void write_head(tg__emitter *e, const tg_program *p)
 {
     e->to = &e->helpers;
-    tg__emit(e, "void %s(int64_t count,", e->name);
+    tg__write(e, "void %s(int64_t count,", e->name);
     for (uint32_t i = 0; i < p->n_inputs; i++)
         write_parameter(e, "const ", tg__node_shape(&p->graph, p->input[i]), i < p->n_batch, "x", i,
                         false);
     for (uint32_t i = 0; i < p->n_outputs; i++)
         write_parameter(e, "", tg__node_shape(&p->graph, p->output[i]), p->each[i], "y", i,
                         i + 1 == p->n_outputs);
-    tg__emit(e, "\n{");
+    tg__write(e, "\n{");
     e->depth = 1;
     bool counts = has_body(e, p);
     for (uint32_t i = 0; i < p->n_inputs; i++) {
@@ -289,10 +289,10 @@ static void write_head(tg__emitter *e, const tg_program *p)
             const tg__node *const node = tg__node_at(e->g, id);
             used = node->op == TG__NODE_INPUT && node->data == i && e->uses[id];
         }
-        if (!used) tg__emit_line(e, "(void)x%u;", i);
+        if (!used) tg__write_line(e, "(void)x%u;", i);
     }
     counts |= e->g->count && e->uses[e->g->count];
-    if (!counts) tg__emit_line(e, "(void)count;");
+    if (!counts) tg__write_line(e, "(void)count;");
 }
 
 /* ---- the whole --------------------------------------------------------------------------------- */

@@ -29,10 +29,10 @@ typedef struct tg__emitter {
 } tg__emitter;
 
 /* Text, as printf. */
-__attribute__((format(printf, 2, 3))) void tg__emit(tg__emitter *e, const char *format, ...);
+__attribute__((format(printf, 2, 3))) void tg__write(tg__emitter *e, const char *format, ...);
 
 /* The same on a new line, at the present depth. */
-__attribute__((format(printf, 2, 3))) void tg__emit_line(tg__emitter *e, const char *format, ...);
+__attribute__((format(printf, 2, 3))) void tg__write_line(tg__emitter *e, const char *format, ...);
 
 /* ---- emit_math.c ------------------------------------------------------------------------------- */
 

@@ -76,7 +76,7 @@ void tg__open_loops(tg__emitter *e, const tg__nest *t, int from, int to, bool bl
 {
     for (int i = from; i < to; i++) {
         const char v = loop_name[i];
-        tg__emit_line(e, "for (int %c = 0; %c < %" PRId64 "; %c++)%s", v, v, t->dim[i], v,
+        tg__write_line(e, "for (int %c = 0; %c < %" PRId64 "; %c++)%s", v, v, t->dim[i], v,
                       block ? " {" : "");
         e->depth++;
     }
@@ -86,7 +86,7 @@ void tg__close_loops(tg__emitter *e, int loops, bool block)
 {
     while (loops-- > 0) {
         e->depth--;
-        if (block) tg__emit_line(e, "}");
+        if (block) tg__write_line(e, "}");
     }
 }
 
@@ -102,27 +102,27 @@ static void write_index(tg__emitter *e, const tg__nest *t, const tg__access *a, 
                         const char *after)
 {
     bool first = !before;
-    if (before) tg__emit(e, "%s", before);
+    if (before) tg__write(e, "%s", before);
     bool negative = false;
     for (int i = 0; i < t->rank; i++) negative |= a->stride[i] < 0;
     if (negative && a->offset) { /* what is subtracted comes second */
-        tg__emit(e, "%s%" PRId64, first ? "" : " + ", a->offset);
+        tg__write(e, "%s%" PRId64, first ? "" : " + ", a->offset);
         first = false;
     }
     for (int i = 0; i < t->rank; i++) {
         const int64_t step = a->stride[i], size = step < 0 ? -step : step;
         if (step == 0) continue;
-        tg__emit(e, "%s", first ? (step < 0 ? "-" : "") : step < 0 ? " - " : " + ");
-        if (size != 1) tg__emit(e, "%" PRId64 " * ", size);
-        tg__emit(e, "%c", loop_name[i]);
+        tg__write(e, "%s", first ? (step < 0 ? "-" : "") : step < 0 ? " - " : " + ");
+        if (size != 1) tg__write(e, "%" PRId64 " * ", size);
+        tg__write(e, "%c", loop_name[i]);
         first = false;
     }
     if (!negative && a->offset) {
-        tg__emit(e, "%s%" PRId64, first ? "" : " + ", a->offset);
+        tg__write(e, "%s%" PRId64, first ? "" : " + ", a->offset);
         first = false;
     }
-    if (after) tg__emit(e, "%s%s", first ? "" : " + ", after);
-    else if (first) tg__emit(e, "0");
+    if (after) tg__write(e, "%s%s", first ? "" : " + ", after);
+    else if (first) tg__write(e, "0");
 }
 
 static void write_input(tg__emitter *e, const tg__nest *t, const tg__access *a, uint32_t owner,
@@ -132,9 +132,9 @@ static void write_input(tg__emitter *e, const tg__nest *t, const tg__access *a, 
     const int64_t n = tg__node_shape(e->g, owner)->n;
     char before[40] = "i";
     if (n != 1) snprintf(before, sizeof before, "%" PRId64 " * i", n);
-    tg__emit(e, "x%u[", which);
+    tg__write(e, "x%u[", which);
     write_index(e, t, a, which < e->n_batch ? before : NULL, more);
-    tg__emit(e, "]");
+    tg__write(e, "]");
 }
 
 void tg__emit_access(tg__emitter *e, const tg__nest *t, int i, const char *more)
@@ -143,22 +143,22 @@ void tg__emit_access(tg__emitter *e, const tg__nest *t, int i, const char *more)
     const uint32_t owner = tg__node_owner(e->g, a->node);
     const tg__node *const node = tg__node_at(e->g, owner);
     const tg__shape *const s = tg__node_shape(e->g, owner);
-    if (node->op == TG__NODE_SUM && e->g->type == TG_F32) tg__emit(e, "(float)");
+    if (node->op == TG__NODE_SUM && e->g->type == TG_F32) tg__write(e, "(float)");
     if (node->op == TG__NODE_INPUT) {
         write_input(e, t, a, owner, more);
     } else if (node->op == TG__NODE_COUNT) {
-        tg__emit(e, "(%s)count", e->real);
+        tg__write(e, "(%s)count", e->real);
     } else if (node->op == TG__NODE_CONSTANT && s->rank == 0 && s->type != TG_I64) {
         const void *const p = tg__node_constant(e->g, owner);
         tg__emit_number(e, s->type == TG_F64 ? *(const double *)p : (double)*(const float *)p);
     } else if (node->op == TG__NODE_CONSTANT && s->rank == 0) {
-        tg__emit(e, "%" PRId64, *(const int64_t *)tg__node_constant(e->g, owner));
+        tg__write(e, "%" PRId64, *(const int64_t *)tg__node_constant(e->g, owner));
     } else if (s->rank == 0) {
-        tg__emit(e, "v%u", owner);
+        tg__write(e, "v%u", owner);
     } else {
-        tg__emit(e, "v%u[", owner);
+        tg__write(e, "v%u[", owner);
         write_index(e, t, a, NULL, more);
-        tg__emit(e, "]");
+        tg__write(e, "]");
     }
 }
 
@@ -203,7 +203,7 @@ static void write_operand(tg__emitter *e, tg__nest *t, uint32_t x, int least)
     memcpy(own, e->to->data + at, n);
     own[n] = 0;
     e->to->used = at;
-    tg__emit(e, "(%s)", own);
+    tg__write(e, "(%s)", own);
 }
 
 static void write_node(tg__emitter *e, tg__nest *t, uint32_t node, int least)
@@ -214,25 +214,25 @@ static void write_node(tg__emitter *e, tg__nest *t, uint32_t node, int least)
     const char *const operator= operator_of(of->op, &binds);
     if (!operator&& of->op != TG__CODE_neg) {
         tg__emit_function(e, of->op);
-        tg__emit(e, "(");
+        tg__write(e, "(");
         for (uint32_t j = 0; j < of->n; j++) {
-            if (j) tg__emit(e, ", ");
+            if (j) tg__write(e, ", ");
             write_operand(e, t, x[j], 0);
         }
-        tg__emit(e, ")");
+        tg__write(e, ")");
         return;
     }
     if (!operator) binds = UNARY;
-    if (binds < least) tg__emit(e, "(");
+    if (binds < least) tg__write(e, "(");
     if (operator) {
         write_operand(e, t, x[0], binds);
-        tg__emit(e, "%s", operator);
+        tg__write(e, "%s", operator);
         write_operand(e, t, x[1], binds + 1);
     } else {
-        tg__emit(e, "-");
+        tg__write(e, "-");
         write_operand(e, t, x[0], PRIMARY);
     }
-    if (binds < least) tg__emit(e, ")");
+    if (binds < least) tg__write(e, ")");
 }
 
 void tg__emit_expression(tg__emitter *e, tg__nest *t, uint32_t node)
@@ -249,8 +249,8 @@ void tg__declare(tg__emitter *e, uint32_t id, bool zero)
     const bool wide = s->type == TG_F64 || tg__node_at(e->g, id)->op == TG__NODE_SUM;
     const char *const type = s->type == TG_I64 ? "int64_t" : wide ? "double" : "float";
     e->bytes += (size_t)n * (wide ? 8 : tg__type_size(s->type));
-    if (s->rank == 0) tg__emit_line(e, "%s v%u%s;", type, id, zero ? " = 0" : "");
-    else tg__emit_line(e, "%s v%u[%" PRId64 "]%s; /* %s */", type, id, n, zero ? " = { 0 }" : "",
+    if (s->rank == 0) tg__write_line(e, "%s v%u%s;", type, id, zero ? " = 0" : "");
+    else tg__write_line(e, "%s v%u[%" PRId64 "]%s; /* %s */", type, id, n, zero ? " = { 0 }" : "",
                        TG__SHAPE_TEXT(s));
 }
 
@@ -270,13 +270,13 @@ void tg__emit_map(tg__emitter *e, uint32_t id)
     const int loops = t.rank;
     tg__open_loops(e, &t, 0, loops, false);
     if (s->rank > 0) {
-        tg__emit_line(e, "%s", "");
+        tg__write_line(e, "%s", "");
         tg__emit_access(e, &t, 0, NULL);
-        tg__emit(e, " = ");
+        tg__write(e, " = ");
     } else {
-        tg__emit_line(e, "const %s v%u = ", e->real, id);
+        tg__write_line(e, "const %s v%u = ", e->real, id);
     }
     tg__emit_expression(e, &t, id);
-    tg__emit(e, ";");
+    tg__write(e, ";");
     tg__close_loops(e, loops, false);
 }

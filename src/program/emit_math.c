@@ -116,8 +116,8 @@ static const char *text_of(const names *list, size_t n, const char *name, size_t
 void tg__emit_number(tg__emitter *e, double x)
 {
     const bool single = e->g->type == TG_F32;
-    if (isnan(x)) tg__emit(e, single ? "NAN" : "(double)NAN");
-    else if (isinf(x)) tg__emit(e, "%s%sINFINITY", x < 0 ? "-" : "", single ? "" : "(double)");
+    if (isnan(x)) tg__write(e, single ? "NAN" : "(double)NAN");
+    else if (isinf(x)) tg__write(e, "%s%sINFINITY", x < 0 ? "-" : "", single ? "" : "(double)");
     else {
         char text[40];
         for (int digits = 1; digits <= 17; digits++) { /* as few as give the same number back */
@@ -125,7 +125,7 @@ void tg__emit_number(tg__emitter *e, double x)
             if (single ? strtof(text, NULL) == (float)x : strtod(text, NULL) == x) break;
         }
         const bool whole = !strpbrk(text, ".e");
-        tg__emit(e, "%s%s%s", text, whole ? ".0" : "", e->suffix);
+        tg__write(e, "%s%s%s", text, whole ? ".0" : "", e->suffix);
     }
 }
 
@@ -157,21 +157,21 @@ static const char *argument(const char *s)
     return s;
 }
 
+/* Of all rows: some have no public function. */
 static int op_named(const char *name, size_t length)
 {
-    char own[32];
-    if (length >= sizeof own) return 0;
-    memcpy(own, name, length);
-    own[length] = 0;
-    return tg__find(own);
+    for (int code = tg__op_count; --code > 0;)
+        if (strlen(tg__ops[code]->name) == length && memcmp(tg__ops[code]->name, name, length) == 0)
+            return code;
+    return 0;
 }
 
 static void write_word(tg__emitter *e, const char *s, size_t n)
 {
     const char *const known = TEXT_OF(libm, s, n);
-    if (known) tg__emit(e, "%s%s", known, e->suffix);
-    else if (n > 1) tg__emit(e, "%s_%.*s", e->name, (int)n, s);
-    else tg__emit(e, "%c", *s);
+    if (known) tg__write(e, "%s%s", known, e->suffix);
+    else if (n > 1) tg__write(e, "%s_%.*s", e->name, (int)n, s);
+    else tg__write(e, "%c", *s);
 }
 
 static void write_formula(tg__emitter *e, const char *s, const char *end);
@@ -180,12 +180,12 @@ static void write_formula(tg__emitter *e, const char *s, const char *end);
 static const char *write_choice(tg__emitter *e, const char *s)
 {
     static const char *const between[] = { " ? ", " : ", ")" };
-    tg__emit(e, "(");
+    tg__write(e, "(");
     for (int i = 0; i < 3; i++) {
         const char *const end = argument(s);
         while (*s == ' ') s++;
         write_formula(e, s, end);
-        tg__emit(e, "%s", between[i]);
+        tg__write(e, "%s", between[i]);
         s = end + 1;
     }
     return s;
@@ -197,7 +197,7 @@ static void write_formula(tg__emitter *e, const char *s, const char *end)
         if (isdigit((unsigned char)*s)) {
             const size_t n = number(s, end);
             const bool point = memchr(s, '.', n) || memchr(s, 'e', n);
-            tg__emit(e, "%.*s%s", (int)n, s, point ? e->suffix : "");
+            tg__write(e, "%.*s%s", (int)n, s, point ? e->suffix : "");
             s += n;
         } else if (isalpha((unsigned char)*s)) {
             const size_t n = word(s, end);
@@ -208,7 +208,7 @@ static void write_formula(tg__emitter *e, const char *s, const char *end)
             write_word(e, s, n);
             s += n;
         } else {
-            tg__emit(e, "%c", *s++);
+            tg__write(e, "%c", *s++);
         }
     }
 }
@@ -234,9 +234,9 @@ static void define_words(tg__emitter *e, const char *s)
 static void write_block(tg__emitter *e, const char *s)
 {
     for (; *s; s++) {
-        if (*s == '@') tg__emit(e, "%s", e->real);
-        else if (*s == '$') tg__emit(e, "%s_", e->name);
-        else tg__emit(e, "%c", *s);
+        if (*s == '@') tg__write(e, "%s", e->real);
+        else if (*s == '$') tg__write(e, "%s_", e->name);
+        else tg__write(e, "%c", *s);
     }
 }
 
@@ -253,19 +253,19 @@ static void define(tg__emitter *e, int code)
     const int n = tg__operands(op->letters);
     tg__arena *const to = e->to;
     e->to = &e->helpers;
-    tg__emit(e, "/* %s */\nstatic %s %s_%s(", op->doc, e->real, e->name, op->name);
-    for (int i = 0; i < n; i++) tg__emit(e, "%s%s %c", i ? ", " : "", e->real, n == 1 ? 'x' : "abc"[i]);
-    tg__emit(e, ")\n{\n");
+    tg__write(e, "/* %s */\nstatic %s %s_%s(", op->doc, e->real, e->name, op->name);
+    for (int i = 0; i < n; i++) tg__write(e, "%s%s %c", i ? ", " : "", e->real, n == 1 ? 'x' : "abc"[i]);
+    tg__write(e, ")\n{\n");
     if (block) {
         write_block(e, block);
     } else {
         for (int i = 0; n > 1 && i < n; i++) /* what a formula leaves out */
-            if (!strchr(formula, "abc"[i])) tg__emit(e, "    (void)%c;\n", "abc"[i]);
-        tg__emit(e, "    return ");
+            if (!strchr(formula, "abc"[i])) tg__write(e, "    (void)%c;\n", "abc"[i]);
+        tg__write(e, "    return ");
         write_formula(e, formula, formula + strlen(formula));
-        tg__emit(e, ";\n");
+        tg__write(e, ";\n");
     }
-    tg__emit(e, "}\n\n");
+    tg__write(e, "}\n\n");
     e->to = to;
 }
 

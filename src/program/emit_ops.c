@@ -42,31 +42,31 @@ static void write_fold(const writing *w, tg__nest *t, const folding *f, bool pro
     t->next = 1;
     const int outer = t->outer, inner = t->rank - outer;
     tg__open_loops(e, t, 0, outer, true);
-    tg__emit_line(e, "%s s%u = %s", f->wide ? "double" : e->real, w->id, start ? start : "");
+    tg__write_line(e, "%s s%u = %s", f->wide ? "double" : e->real, w->id, start ? start : "");
     if (!start) tg__emit_access(e, t, t->next++, NULL);
-    tg__emit(e, ";");
+    tg__write(e, ";");
     tg__open_loops(e, t, outer, outer + inner, false);
-    tg__emit_line(e, "s%u%s", w->id, f->operation ? f->operation : " = ");
+    tg__write_line(e, "s%u%s", w->id, f->operation ? f->operation : " = ");
     if (!f->operation) {
         tg__emit_function(e, f->op);
-        tg__emit(e, "(s%u, ", w->id);
+        tg__write(e, "(s%u, ", w->id);
     }
     if (!product && w->e->inlined[w->x[0]]) tg__emit_expression(e, t, w->x[0]);
     for (bool first = true; t->next < t->n; first = false) {
-        tg__emit(e, "%s", first ? "" : " * ");
+        tg__write(e, "%s", first ? "" : " * ");
         tg__emit_access(e, t, t->next++, NULL);
     }
-    tg__emit(e, "%s;", f->operation ? "" : ")");
+    tg__write(e, "%s;", f->operation ? "" : ")");
     tg__close_loops(e, inner, false);
     if (axes) {
-        tg__emit_line(e, "%s", "");
+        tg__write_line(e, "%s", "");
         tg__emit_access(e, t, 0, NULL);
-        tg__emit(e, " = %s", wide ? "(float)" : "");
+        tg__write(e, " = %s", wide ? "(float)" : "");
     } else {
-        tg__emit_line(e, "const %s v%u = %s", e->real, w->id, wide ? "(float)" : "");
+        tg__write_line(e, "const %s v%u = %s", e->real, w->id, wide ? "(float)" : "");
     }
-    if (divisor != 0) tg__emit(e, wide ? "(s%u / %.17g);" : "s%u / %.17g;", w->id, divisor);
-    else tg__emit(e, "s%u;", w->id);
+    if (divisor != 0) tg__write(e, wide ? "(s%u / %.17g);" : "s%u / %.17g;", w->id, divisor);
+    else tg__write(e, "s%u;", w->id);
     tg__close_loops(e, outer, true);
 }
 
@@ -196,11 +196,11 @@ static void write_copy(const writing *w, tg__nest *t, const char *operation)
     tg__nest_merge(t);
     const int loops = t->rank;
     tg__open_loops(e, t, 0, loops, false);
-    tg__emit_line(e, "%s", "");
+    tg__write_line(e, "%s", "");
     tg__emit_access(e, t, 0, NULL);
-    tg__emit(e, "%s", operation);
+    tg__write(e, "%s", operation);
     tg__emit_access(e, t, 1, NULL);
-    tg__emit(e, ";");
+    tg__write(e, ";");
     tg__close_loops(e, loops, false);
 }
 
@@ -227,9 +227,9 @@ static void write_contiguous(const writing *w)
     tg__nest t;
     tg__nest_over(&t, w->y);
     tg__nest_add(w->e, &t, w->x[0], w->y, in_order);
-    tg__emit_line(w->e, "const %s v%u = ", w->y->type == TG_I64 ? "int64_t" : w->e->real, w->id);
+    tg__write_line(w->e, "const %s v%u = ", w->y->type == TG_I64 ? "int64_t" : w->e->real, w->id);
     tg__emit_access(w->e, &t, 0, NULL);
-    tg__emit(w->e, ";");
+    tg__write(w->e, ";");
 }
 
 static void write_cat(const writing *w)
@@ -274,7 +274,7 @@ static void write_roll(const writing *w)
         tg__nest_add(w->e, &t, w->x[0], w->y, in_order);
         t.access[0].offset += part ? 0 : by * t.access[0].stride[axis];
         t.access[1].offset += part ? (n - by) * t.access[1].stride[axis] : 0;
-        if (t.dim[axis]) write_copy(w, &t, " = ");
+        if (t.dim[axis] || n == 0) write_copy(w, &t, " = ");
     }
 }
 
@@ -310,11 +310,11 @@ static void write_fill(const writing *w, double value)
     tg__nest_merge(&t);
     const int loops = t.rank;
     tg__open_loops(w->e, &t, 0, loops, false);
-    tg__emit_line(w->e, "%s", "");
+    tg__write_line(w->e, "%s", "");
     tg__emit_access(w->e, &t, 0, NULL);
-    tg__emit(w->e, " = ");
+    tg__write(w->e, " = ");
     tg__emit_number(w->e, value);
-    tg__emit(w->e, ";");
+    tg__write(w->e, ";");
     tg__close_loops(w->e, loops, false);
 }
 
@@ -371,11 +371,11 @@ static void write_triangle(const writing *w, bool lower)
     const int loops = t.rank;
     tg__declare(e, w->id, false);
     tg__open_loops(e, &t, 0, loops, false);
-    tg__emit_line(e, "%s", "");
+    tg__write_line(e, "%s", "");
     tg__emit_access(e, &t, 0, NULL);
-    tg__emit(e, " = %c - %c %s %" PRId64 " ? ", column, row, lower ? "<=" : ">=", offset);
+    tg__write(e, " = %c - %c %s %" PRId64 " ? ", column, row, lower ? "<=" : ">=", offset);
     tg__emit_access(e, &t, 1, NULL);
-    tg__emit(e, " : 0;");
+    tg__write(e, " : 0;");
     tg__close_loops(e, loops, false);
 }
 
@@ -392,23 +392,23 @@ static void write_indexed(const writing *w, tg__nest *t, int of, int64_t length,
     if (stride != 1) snprintf(more, sizeof more, "%" PRId64 " * at", stride);
     tg__open_loops(e, t, 0, loops, true);
     if (!loops) {
-        tg__emit_line(e, "{");
+        tg__write_line(e, "{");
         e->depth++;
     }
-    tg__emit_line(e, "const int64_t at = ");
+    tg__write_line(e, "const int64_t at = ");
     tg__emit_access(e, t, 2, NULL);
-    tg__emit(e, ";");
-    tg__emit_line(e, "assert(0 <= at && at < %" PRId64 ");", length);
+    tg__write(e, ";");
+    tg__write_line(e, "assert(0 <= at && at < %" PRId64 ");", length);
     e->asserts = true;
-    tg__emit_line(e, "%s", "");
+    tg__write_line(e, "%s", "");
     tg__emit_access(e, t, 0, of == 0 ? more : NULL);
-    tg__emit(e, "%s", operation);
+    tg__write(e, "%s", operation);
     if (t->access[1].node) tg__emit_access(e, t, 1, of == 1 ? more : NULL);
-    else tg__emit(e, "1");
-    tg__emit(e, ";");
+    else tg__write(e, "1");
+    tg__write(e, ";");
     if (!loops) {
         e->depth--;
-        tg__emit_line(e, "}");
+        tg__write_line(e, "}");
     }
     tg__close_loops(e, loops, true);
 }
@@ -518,33 +518,33 @@ static void write_scan(const writing *w, int code)
     tg__declare(e, w->id, false);
     const int outer = t.rank - 1;
     tg__open_loops(e, &t, 0, outer, true);
-    tg__emit_line(e, "%s s%u = ", code == TG__CODE_cumsum ? "double" : e->real, w->id);
-    if (code == TG__CODE_logcumsumexp) tg__emit(e, "-%sINFINITY", e->suffix[0] ? "" : "(double)");
-    else tg__emit(e, code == TG__CODE_cumprod ? "1" : "0");
-    tg__emit(e, ";");
+    tg__write_line(e, "%s s%u = ", code == TG__CODE_cumsum ? "double" : e->real, w->id);
+    if (code == TG__CODE_logcumsumexp) tg__write(e, "-%sINFINITY", e->suffix[0] ? "" : "(double)");
+    else tg__write(e, code == TG__CODE_cumprod ? "1" : "0");
+    tg__write(e, ";");
     tg__open_loops(e, &t, outer, t.rank, true);
     if (code == TG__CODE_logcumsumexp) {
-        tg__emit_line(e, "s%u = ", w->id);
+        tg__write_line(e, "s%u = ", w->id);
         tg__emit_function(e, TG__CODE_logaddexp);
-        tg__emit(e, "(s%u, ", w->id);
+        tg__write(e, "(s%u, ", w->id);
         tg__emit_access(e, &t, 1, NULL);
-        tg__emit(e, ");");
+        tg__write(e, ");");
     } else if (code == TG__CODE_recurrence) {
-        tg__emit_line(e, "s%u = ", w->id);
+        tg__write_line(e, "s%u = ", w->id);
         tg__emit_function(e, TG__CODE_times);
-        tg__emit(e, "(s%u, ", w->id);
+        tg__write(e, "(s%u, ", w->id);
         tg__emit_access(e, &t, 1, NULL);
-        tg__emit(e, ") + ");
+        tg__write(e, ") + ");
         tg__emit_access(e, &t, 2, NULL);
-        tg__emit(e, ";");
+        tg__write(e, ";");
     } else {
-        tg__emit_line(e, "s%u %s ", w->id, code == TG__CODE_cumprod ? "*=" : "+=");
+        tg__write_line(e, "s%u %s ", w->id, code == TG__CODE_cumprod ? "*=" : "+=");
         tg__emit_access(e, &t, 1, NULL);
-        tg__emit(e, ";");
+        tg__write(e, ";");
     }
-    tg__emit_line(e, "%s", "");
+    tg__write_line(e, "%s", "");
     tg__emit_access(e, &t, 0, NULL);
-    tg__emit(e, " = %ss%u;", code == TG__CODE_cumsum && e->suffix[0] ? "(float)" : "", w->id);
+    tg__write(e, " = %ss%u;", code == TG__CODE_cumsum && e->suffix[0] ? "(float)" : "", w->id);
     tg__close_loops(e, outer + 1, true);
 }
 
