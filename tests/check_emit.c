@@ -52,6 +52,7 @@ static void begin(void)
     snprintf(src.path, sizeof src.path, "%s/all.c", src.folder);
     src.file = fopen(src.path, "w");
     cr_assert(src.file);
+    setenv("CCACHE_DISABLE", "1", 1);
 }
 
 /* A function that takes the arguments of any. */
@@ -102,11 +103,12 @@ static double element(const void *p, tg_type type, size_t i)
 static void compare(const entry *e, int output, const void *got)
 {
     const tg_type type = e->type[output];
-    double largest = 0;
-    for (size_t i = 0; i < e->size[output]; i++) {
-        const double x = element(e->expected[output], type, i);
-        if (isfinite(x)) largest = fmax(largest, fabs(x));
-    }
+    double largest = 0; /* of all outputs: a sum may cancel */
+    for (int j = 0; j < e->outputs; j++)
+        for (size_t i = 0; i < e->size[j]; i++) {
+            const double x = element(e->expected[j], e->type[j], i);
+            if (isfinite(x)) largest = fmax(largest, fabs(x));
+        }
     for (size_t i = 0; i < e->size[output]; i++, checks++) {
         const double x = element(got, type, i), y = element(e->expected[output], type, i);
         const bool agree = x == y || (isnan(x) && isnan(y)) || fabs(x - y) <= e->bound * largest;
@@ -289,9 +291,13 @@ static void check_way(const trial *t, way w)
     tg_tape_free(tape);
 }
 
+/* Elementwise operations see elements in any layout in one way. */
 static void all_vary(const trial *t)
 {
-    check_way(t, (way){ .batch = 0xff, .type = TG_F64 });
+    const tg__op *const op = tg__ops[t->op];
+    const bool shown = op->kind != TG__MAP || strcmp(op->name, "mul") == 0 ||
+                       strcmp(op->name, "where") == 0 || strcmp(op->name, "relu") == 0;
+    if (shown) check_way(t, (way){ .batch = 0xff, .type = TG_F64 });
 }
 
 static void all_vary_f32(const trial *t)

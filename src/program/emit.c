@@ -304,13 +304,26 @@ static bool is_name(const char *name)
     return name && *name && strchr(letters, *name) && name[strspn(name, all)] == 0;
 }
 
+/* The emitter's graph, from the program's. */
+static bool lower(tg__emitter *e, const tg_program *p, uint32_t *output)
+{
+    const tg_compile_options options = { .without = p->graph.without };
+    tg__graph derived;
+    bool ok = tg__graph_init(&derived, e->g->memory, p->type, &options);
+    ok = ok && tg__graph_lower(&derived, &p->graph, TG__DERIVE, p->output, p->n_outputs, output) &&
+         tg__graph_lower(e->g, &derived, TG__EXPRESS, output, p->n_outputs, output);
+    if (!ok) e->g->room = e->g->room.code ? e->g->room : derived.room;
+    tg__graph_free(&derived);
+    return ok;
+}
+
 /* Everything but the file. */
 static bool write_all(tg__emitter *e, const tg_program *p)
 {
     tg__graph *const g = e->g;
     uint32_t *const output = tg__arena_push(&e->room, (p->n_outputs + 1) * sizeof *output);
     if (!output) return out_of_memory(e), false;
-    if (!tg__graph_lower(g, &p->graph, p->output, p->n_outputs, output)) return false;
+    if (!lower(e, p, output)) return false;
     tg__arena room;
     tg__arena_init(&room, e->room.memory);
     const size_t n = g->n, ops = (size_t)tg__op_count;

@@ -466,6 +466,41 @@ static void write_one_hot(const writing *w)
     write_indexed(w, &t, 0, classes, 1, " = ");
 }
 
+/* Rows of targets: see classes.c. */
+static void write_targets(const writing *w)
+{
+    tg__emitter *const e = w->e;
+    const tg_targets_attributes *const a = w->attributes;
+    const double even = a->label_smoothing / (double)a->classes;
+    tg__nest t;
+    tg__nest_over(&t, w->y);
+    tg__nest_add(e, &t, w->id, w->y, in_order);
+    const tg__shape *const labels = shape_of(w, 0);
+    t.access[t.n++] = (tg__access){ .node = w->x[0], .offset = tg__node_offset(e->g, w->x[0]) };
+    for (int i = 0; i < labels->rank; i++) t.access[1].stride[i] = labels->stride[i];
+    const int last = t.rank - 1;
+    const char class = "jklmnopq"[last];
+    tg__declare(e, w->id, false);
+    tg__open_loops(e, &t, 0, t.rank, true);
+    tg__write_line(e, "const int64_t at = ");
+    tg__emit_access(e, &t, 1, NULL);
+    tg__write(e, ";");
+    tg__write_line(e, "assert((0 <= at && at < %" PRId64 ")", a->classes);
+    if (a->ignore_index != TG_NO_INDEX) tg__write(e, " || at == %" PRId64, a->ignore_index);
+    tg__write(e, ");");
+    e->asserts = true;
+    tg__write_line(e, "%s", "");
+    tg__emit_access(e, &t, 0, NULL);
+    tg__write(e, " = ");
+    if (a->ignore_index != TG_NO_INDEX) tg__write(e, "at == %" PRId64 " ? 0 : ", a->ignore_index);
+    tg__write(e, "at == %c ? ", class);
+    tg__emit_number(e, 1 - a->label_smoothing + even);
+    tg__write(e, " : ");
+    tg__emit_number(e, even);
+    tg__write(e, ";");
+    tg__close_loops(e, t.rank, true);
+}
+
 static void write_cast(const writing *w)
 {
     tg__nest t;
@@ -493,7 +528,9 @@ static bool write_index_op(const writing *w, int code)
     case TG__CODE_index_select:
         write_rows(w, tg__axis(((const tg_axis_attributes *)w->attributes)->axis, shape_of(w, 0)->rank));
         return true;
+    case TG__CODE_take:
     case TG__CODE_embedding: write_rows(w, 0); return true;
+    case TG__CODE_targets: write_targets(w); return true;
     case TG__CODE_one_hot: write_one_hot(w); return true;
     case TG__CODE_cast: write_cast(w); return true;
     default: return false;

@@ -67,8 +67,9 @@ static void fail(tg__recorder *r, const char *why)
 {
     walk *const w = (walk *)(void *)r;
     const tg__node *const node = tg__node_at(w->g, w->at);
+    const tg__op *const op = tg__node_op(node); /* none of what has been folded */
     tg__graph_fail(w->g, TG_ERROR_HISTORY, "%s: %s",
-                   tg__op_name(tg__node_op(node), tg__node_data(w->g, node->data)), why);
+                   op ? tg__op_name(op, tg__node_data(w->g, node->data)) : "gradient", why);
 }
 
 static tg_value filled(walk *w, double x, const tg__shape *s)

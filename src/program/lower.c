@@ -8,6 +8,7 @@
 typedef struct lowering {
     tg__graph *to;
     const tg__graph *from;
+    tg__pass pass;
     uint32_t *map; /* by node of from: the node of to; while marking: 1 if it is needed */
     tg__arena operands;
 } lowering;
@@ -32,7 +33,8 @@ static uint32_t adjacent(tg__graph *g, uint32_t id)
 static uint32_t lower_op(const lowering *w, int code, const uint32_t *x, uint32_t n,
                          const void *attributes)
 {
-    const uint32_t other = tg__graph_expressed(w->to, code, x, n, attributes);
+    const uint32_t other =
+        w->pass == TG__EXPRESS ? tg__graph_expressed(w->to, code, x, n, attributes) : 0;
     if (other || tg__graph_failed(w->to)) return other;
     return tg__graph_apply(w->to, code, x, (int)n, attributes);
 }
@@ -45,6 +47,13 @@ static uint32_t lower_constant(const lowering *w, uint32_t id)
         return tg__graph_number(w->to, s->type == TG_F64 ? *(const double *)p
                                                          : (double)*(const float *)p);
     return tg__graph_constant(w->to, (tg__array){ s, (void *)(uintptr_t)p });
+}
+
+static uint32_t lower_back(const lowering *w, const tg__node *node, const uint32_t *x)
+{
+    const tg__back *const back = tg__node_data(w->from, node->data);
+    const void *const attributes = tg__node_data(w->from, back->attributes);
+    return tg__graph_derived(w->to, x, node->n - 2, back, attributes);
 }
 
 static uint32_t lower_one(lowering *w, uint32_t id)
@@ -64,16 +73,15 @@ static uint32_t lower_one(lowering *w, uint32_t id)
     case TG__NODE_VIEW: return tg__graph_view(g, x[0], s, ((const tg__look *)data)->offset);
     case TG__NODE_ASSEMBLE: return tg__graph_assemble(g, s, x, x + node->n / 2, node->n / 2);
     case TG__NODE_SUM: return tg__graph_sum(g, x[0]);
-    case TG__NODE_BACKWARD: return adjacent(g, tg__graph_derived(g, x, node->n - 2, data,
-                                                                 tg__node_data(w->from, ((const tg__back *)data)->attributes)));
+    case TG__NODE_BACKWARD: return adjacent(g, lower_back(w, node, x));
     default: return adjacent(g, lower_op(w, node->op, x, node->n, data));
     }
 }
 
-bool tg__graph_lower(tg__graph *to, const tg__graph *from, const uint32_t *node, uint32_t n,
-                     uint32_t *made)
+bool tg__graph_lower(tg__graph *to, const tg__graph *from, tg__pass pass, const uint32_t *node,
+                     uint32_t n, uint32_t *made)
 {
-    lowering w = { .to = to, .from = from };
+    lowering w = { .to = to, .from = from, .pass = pass };
     tg__arena map;
     tg__arena_init(&map, to->memory);
     tg__arena_init(&w.operands, to->memory);

@@ -1,13 +1,17 @@
-/* From a program's graph to one of operations that are easily written in another language: gradients
-   by rule become their recorded derivatives, operations that others can express become these. */
+/* From a program's graph to one of operations that are easily written in another language, in two
+   passes: gradients by rule become their recorded derivatives, then operations that others can express
+   become these. */
 #ifndef TG_PROGRAM_LOWER_H
 #define TG_PROGRAM_LOWER_H
 
 #include "program/graph.h"
 
-/* Makes in `to`, which is initialised, what n nodes of `from` need. made: where these are in it. */
-bool tg__graph_lower(tg__graph *to, const tg__graph *from, const uint32_t *node, uint32_t n,
-                     uint32_t *made);
+typedef enum tg__pass { TG__DERIVE, TG__EXPRESS } tg__pass;
+
+/* Makes in `to`, which is initialised, what n nodes of `from` need. made: where these are in it; may be
+   node. */
+bool tg__graph_lower(tg__graph *to, const tg__graph *from, tg__pass pass, const uint32_t *node,
+                     uint32_t n, uint32_t *made);
 
 /* An op that others express: its value by them. 0 if it is none of those, or after an error. */
 uint32_t tg__graph_expressed(tg__graph *g, int code, const uint32_t *x, uint32_t n,
