@@ -182,7 +182,11 @@ TestSuite(emit, .init = begin, .fini = end, .timeout = 300);
 
 /* No C is written for these. */
 static const char *const unwritten[] = {
-    "custom",
+    "argmax", "argmin", "argsort", "argtopk", "avg_pool2d", "avg_pool_shares", "cholesky",
+    "cofactor", "conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d", "conv_weight", "custom",
+    "custom_gradient", "det", "dropout", "eigh", "inverse", "inverse_or_nan", "logdet", "max_pool2d",
+    "max_pool_pick", "max_pool_put", "median", "median_weights", "qr", "solve", "solve_triangular",
+    "sort", "svd", "topk",
 };
 
 static bool is_unwritten(const char *name)
@@ -325,4 +329,118 @@ Test(emit, every_op_in_f32)
 Test(emit, every_op_with_some_operands_varying)
 {
     for (int op = FIRST_OP; op < tg__op_count; op++) each_plain_trial(op, some_vary);
+}
+
+/* ---- graphs of scalars -------------------------------------------------------------------------- */
+
+enum { LEAVES = 5, BATCH = 2, NODES = 30, GRAPHS = 200 };
+
+static uint32_t state = SEED;
+
+static uint32_t below(uint32_t n)
+{
+    state = state * 1664525u + 1013904223u;
+    return (state >> 8) % n;
+}
+
+static double *random_numbers(size_t n)
+{
+    double *const x = calloc(n, sizeof *x);
+    for (size_t i = 0; i < n; i++) x[i] = (double)below(1 << 16) / (1 << 15) - 1;
+    return x;
+}
+
+static tg_value random_node(const tg_value *v, uint32_t n)
+{
+    static const char *const maps[] = { "tanh", "sigmoid", "sin",    "neg",  "softplus",
+                                        "gelu", "relu",    "square", "silu", "erf" };
+    static const char *const pairs[] = { "add", "sub", "mul", "sub", "mul", "maximum", "hypot" };
+    const tg_value a = v[below(n)], b = v[below(n)];
+    if (below(2)) return apply1(maps[below(sizeof maps / sizeof *maps)], a);
+    return apply2(pairs[below(sizeof pairs / sizeof *pairs)], a, b);
+}
+
+static void add_random_graph(int number)
+{
+    tg_tape *const t = tg_tape_new(NULL);
+    tg_value v[LEAVES + NODES], loss;
+    for (int i = 0; i < LEAVES; i++) v[i] = tg_scalar_new(t, 0.5 * i, NULL);
+    for (int i = 0; i < NODES; i++) v[LEAVES + i] = random_node(v, (uint32_t)(LEAVES + i));
+    loss = v[LEAVES + NODES - 1];
+    for (int i = 2; i < 6; i++) loss = apply2("add", loss, v[LEAVES + NODES - i]);
+    tg_status s = { 0 };
+    tg_program *const p = tg_compile(&loss, 1, v, BATCH, v + BATCH, LEAVES - BATCH, NULL, &s);
+    const int wrt[LEAVES] = { 0, 1, 2, 3, 4 };
+    entry e = { .inputs = LEAVES, .outputs = 1 + LEAVES, .bound = 1e-13 };
+    e.program = tg_gradient_program(
+        p, &(tg_gradient_options){ .wrt = wrt, .n_wrt = LEAVES,
+                                   .over = number % 2 ? TG_BATCH_MEAN : TG_BATCH_SUM }, &s);
+    cr_assert(e.program, "%s", s.message);
+    snprintf(e.text, sizeof e.text, "graph %d", number);
+    for (int i = 0; i < LEAVES; i++) e.input[i] = random_numbers(i < BATCH ? INSTANCES : 1);
+    for (int i = 0; i <= LEAVES; i++) e.size[i] = i > 0 && i <= BATCH ? INSTANCES : 1;
+    cr_expect(add_entry(e, &s), "%s", s.message);
+    tg_program_free(p);
+    tg_tape_free(t);
+}
+
+Test(emit, random_graphs_of_scalars)
+{
+    for (int i = 0; i < GRAPHS; i++) add_random_graph(i);
+}
+
+/* ---- errors ------------------------------------------------------------------------------------- */
+
+static void quiet(void)
+{
+    tg_set_error_handler(tg_ignore_error, NULL);
+}
+
+TestSuite(emit_errors, .init = quiet);
+
+static void expect_refused(const tg_program *p, const char *name, const char *why)
+{
+    char *text = NULL;
+    size_t size = 0;
+    tg_status s = { 0 };
+    FILE *const file = open_memstream(&text, &size);
+    cr_expect_not(tg_program_emit_c(p, name, file, &s));
+    cr_expect(s.code != TG_OK && strstr(s.message, why), "\"%s\" lacks \"%s\"", s.message, why);
+    cr_expect_not(tg_program_emit_c(p, name, file, NULL));
+    fclose(file);
+    cr_expect(size == 0, "something has been written: %s", text);
+    free(text);
+}
+
+Test(emit_errors, what_cannot_be_written_is_named_with_its_line)
+{
+    const tg_site here = { "model.c", 7 };
+    const int64_t dim[] = { 3, 3 };
+    tg_tape *const t = tg_tape_new(NULL);
+    const tg_value x = tg_leaf_new(t, TG_PARAMETER, TG_F64, NULL, 2, dim, &here);
+    const tg_value y = tg__record(op_named("det"), &x, 1, NULL, &here);
+    tg_program *const p = tg_compile(&y, 1, &x, 1, NULL, 0, NULL, NULL);
+    cr_assert(p);
+    expect_refused(p, "f", "emit_c: model.c:7: det: there is no C for it");
+    expect_refused(p, "7up", "emit_c: the name is no name in C");
+    expect_refused(p, "", "the name is no name in C");
+    expect_refused(p, NULL, "the name is no name in C");
+    expect_refused(NULL, "f", "emit_c: the program is NULL");
+    tg_status s = { 0 };
+    cr_expect_not(tg_program_emit_c(p, "f", NULL, &s));
+    cr_expect(strstr(s.message, "the file is NULL"), "%s", s.message);
+    tg_program_free(p);
+    tg_tape_free(t);
+}
+
+Test(emit_errors, arrays_too_large_for_a_stack_are_refused)
+{
+    const int64_t dim[] = { 1 << 9, 1 << 9 };
+    tg_tape *const t = tg_tape_new(NULL);
+    const tg_value x = tg_leaf_new(t, TG_INPUT, TG_F64, NULL, 2, dim, NULL);
+    const tg_value y = apply1("cumsum", x);
+    tg_program *const p = tg_compile(&y, 1, &x, 1, NULL, 0, NULL, NULL);
+    expect_refused(p, "f", "would take 2097152 bytes on the stack, more than 1048576");
+    tg_program_free(p);
+    tg_tape_free(t);
 }

@@ -175,7 +175,7 @@ static void write_output(tg__emitter *e, uint32_t which, uint32_t node, bool eac
     else if (each)
         snprintf(before, sizeof before, "y%u[%" PRId64 " * i%s", which, n, axes ? " + " : "");
     else snprintf(before, sizeof before, "y%u[%s", which, axes ? "" : "0");
-    write_site(e, node);
+    if (e->inlined[node]) write_site(e, node);
     write_elements(e, before, "] = ", node, axes && !(each && n == 1));
 }
 
@@ -265,9 +265,11 @@ static void write_body(tg__emitter *e, const tg_program *p, const uint32_t *outp
 static void write_parameter(tg__emitter *e, const char *space, const tg__shape *s, bool each,
                             const char *name, uint32_t which, bool last)
 {
-    tg__write(e, "\n    %s%s *%s%u%s /* %s%s */", space, s->type == TG_I64 ? "int64_t" : e->real, name,
-             which, last ? ")" : ",", s->rank ? TG__SHAPE_TEXT(s) : "one number",
-             each ? ", for every instance" : "");
+    char text[64];
+    snprintf(text, sizeof text, "%s%s *%s%u%s", space, s->type == TG_I64 ? "int64_t" : e->real, name,
+             which, last ? ")" : ",");
+    tg__write(e, "\n        %-22s /* %s%s */", text, s->rank ? TG__SHAPE_TEXT(s) : "one number",
+              each ? ", for every instance" : "");
 }
 
 static void write_head(tg__emitter *e, const tg_program *p)
@@ -351,13 +353,13 @@ static bool write_all(tg__emitter *e, const tg_program *p)
     return !tg__graph_failed(g);
 }
 
-static bool write_file(tg__emitter *e, const tg_program *p, FILE *file)
+static bool write_file(const tg__emitter *e, FILE *file)
 {
     fprintf(file,
-            "/* Written by tapegrad. %s: %u inputs, %u outputs of count instances, of which inputs\n"
-            "   and outputs marked so have one behind the other. Inputs and outputs do not overlap. */\n"
+            "/* %s, for count instances, which lie one behind the other. Inputs and outputs must not\n"
+            "   overlap. Written by tapegrad. */\n"
             "%s#include <math.h>\n#include <stdint.h>\n\n",
-            e->name, p->n_inputs, p->n_outputs, e->asserts ? "#include <assert.h>\n" : "");
+            e->name, e->asserts ? "#include <assert.h>\n" : "");
     fwrite(e->helpers.data, 1, e->helpers.used, file);
     fwrite(e->body.data, 1, e->body.used, file);
     return !ferror(file);
@@ -389,7 +391,7 @@ bool tg_program_emit_c(const tg_program *p, const char *name, FILE *file, tg_sta
     tg__arena *const arena[] = { &e.body, &e.helpers, &e.room };
     for (int i = 0; i < 3; i++) tg__arena_init(arena[i], &memory);
     bool ok = made && write_all(&e, p);
-    if (ok && !write_file(&e, p, file)) {
+    if (ok && !write_file(&e, file)) {
         g.site = 0;
         tg__graph_fail(&g, TG_ERROR_FILE, "the file cannot be written");
         ok = false;

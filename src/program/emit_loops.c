@@ -212,6 +212,14 @@ static void write_node(tg__emitter *e, tg__nest *t, uint32_t node, int least)
     const uint32_t *const x = tg__node_operands(e->g, of);
     int binds;
     const char *const operator= operator_of(of->op, &binds);
+    if (of->op == TG__CODE_square && !e->inlined[x[0]]) { /* a product, of what is easily said twice */
+        if (least > PRODUCT) tg__write(e, "(");
+        tg__emit_access(e, t, t->next, NULL);
+        tg__write(e, " * ");
+        tg__emit_access(e, t, t->next++, NULL);
+        if (least > PRODUCT) tg__write(e, ")");
+        return;
+    }
     if (!operator&& of->op != TG__CODE_neg) {
         tg__emit_function(e, of->op);
         tg__write(e, "(");

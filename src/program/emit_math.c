@@ -179,8 +179,7 @@ static void write_formula(tg__emitter *e, const char *s, const char *end);
 /* where(condition, yes, no), from behind its parenthesis; returns what follows it. */
 static const char *write_choice(tg__emitter *e, const char *s)
 {
-    static const char *const between[] = { " ? ", " : ", ")" };
-    tg__write(e, "(");
+    static const char *const between[] = { " ? ", " : ", "" };
     for (int i = 0; i < 3; i++) {
         const char *const end = argument(s);
         while (*s == ' ') s++;
@@ -191,8 +190,16 @@ static const char *write_choice(tg__emitter *e, const char *s)
     return s;
 }
 
+/* What follows n arguments and their parenthesis. */
+static const char *skip(const char *s, int n)
+{
+    while (n-- > 0) s = argument(s) + 1;
+    return s;
+}
+
 static void write_formula(tg__emitter *e, const char *s, const char *end)
 {
+    const char *const begin = s;
     while (s < end) {
         if (isdigit((unsigned char)*s)) {
             const size_t n = number(s, end);
@@ -202,7 +209,10 @@ static void write_formula(tg__emitter *e, const char *s, const char *end)
         } else if (isalpha((unsigned char)*s)) {
             const size_t n = word(s, end);
             if (n == 5 && memcmp(s, "where", 5) == 0) {
+                const bool whole = s == begin && *skip(s + 6, 3) == 0;
+                tg__write(e, "%s", whole ? "" : "(");
                 s = write_choice(e, s + 6);
+                tg__write(e, "%s", whole ? "" : ")");
                 continue;
             }
             write_word(e, s, n);

@@ -31,40 +31,53 @@ typedef struct folding {
     bool wide; /* in double for either type */
 } folding;
 
-/* y = the elements of the inner loops, in a variable of its own. Access 0 is y; divisor: 0 for none. */
-static void write_fold(const writing *w, tg__nest *t, const folding *f, bool product,
-                       const char *start, double divisor)
+/* The variable in which elements become one: y itself, where that is all. */
+static char variable_of(const writing *w, const folding *f, double divisor)
+{
+    const bool wide = f->wide && w->e->g->type == TG_F32;
+    return w->y->rank == 0 && !wide && divisor == 0 ? 'v' : 's';
+}
+
+static void write_step(const writing *w, tg__nest *t, const folding *f, char s, bool product)
 {
     tg__emitter *const e = w->e;
-    const bool axes = w->y->rank > 0, wide = f->wide && e->g->type == TG_F32;
-    if (axes) tg__declare(e, w->id, false);
-    tg__nest_merge(t);
-    t->next = 1;
-    const int outer = t->outer, inner = t->rank - outer;
-    tg__open_loops(e, t, 0, outer, true);
-    tg__write_line(e, "%s s%u = %s", f->wide ? "double" : e->real, w->id, start ? start : "");
-    if (!start) tg__emit_access(e, t, t->next++, NULL);
-    tg__write(e, ";");
-    tg__open_loops(e, t, outer, outer + inner, false);
-    tg__write_line(e, "s%u%s", w->id, f->operation ? f->operation : " = ");
+    tg__write_line(e, "%c%u%s", s, w->id, f->operation ? f->operation : " = ");
     if (!f->operation) {
         tg__emit_function(e, f->op);
-        tg__write(e, "(s%u, ", w->id);
+        tg__write(e, "(%c%u, ", s, w->id);
     }
-    if (!product && w->e->inlined[w->x[0]]) tg__emit_expression(e, t, w->x[0]);
+    if (!product && e->inlined[w->x[0]]) tg__emit_expression(e, t, w->x[0]);
     for (bool first = true; t->next < t->n; first = false) {
         tg__write(e, "%s", first ? "" : " * ");
         tg__emit_access(e, t, t->next++, NULL);
     }
     tg__write(e, "%s;", f->operation ? "" : ")");
+}
+
+/* y = the elements of the inner loops, as one. Access 0 is y; start NULL: begins with the next access;
+   divisor: 0 for none. */
+static void write_fold(const writing *w, tg__nest *t, const folding *f, bool product,
+                       const char *start, double divisor)
+{
+    tg__emitter *const e = w->e;
+    const bool axes = w->y->rank > 0, wide = f->wide && e->g->type == TG_F32;
+    const char s = variable_of(w, f, divisor);
+    if (axes) tg__declare(e, w->id, false);
+    tg__nest_merge(t);
+    t->next = 1;
+    const int outer = t->outer, inner = t->rank - outer;
+    tg__open_loops(e, t, 0, outer, true);
+    tg__write_line(e, "%s %c%u = %s", f->wide ? "double" : e->real, s, w->id, start ? start : "");
+    if (!start) tg__emit_access(e, t, t->next++, NULL);
+    tg__write(e, ";");
+    tg__open_loops(e, t, outer, outer + inner, false);
+    write_step(w, t, f, s, product);
     tg__close_loops(e, inner, false);
-    if (axes) {
-        tg__write_line(e, "%s", "");
-        tg__emit_access(e, t, 0, NULL);
-        tg__write(e, " = %s", wide ? "(float)" : "");
-    } else {
-        tg__write_line(e, "const %s v%u = %s", e->real, w->id, wide ? "(float)" : "");
-    }
+    if (s == 'v') return;
+    tg__write_line(e, "%s", "");
+    if (axes) tg__emit_access(e, t, 0, NULL);
+    else tg__write(e, "const %s v%u", e->real, w->id);
+    tg__write(e, " = %s", wide ? "(float)" : "");
     if (divisor != 0) tg__write(e, wide ? "(s%u / %.17g);" : "s%u / %.17g;", w->id, divisor);
     else tg__write(e, "s%u;", w->id);
     tg__close_loops(e, outer, true);
@@ -157,24 +170,41 @@ static void write_linear(const writing *w)
     write_product(w, shape_of(w, 1)->dim[1], a, (const int[]){ last, k }, &last);
 }
 
+/* The result's axes: behind the arrow, or, without one, what stands in the equation once, by name. */
+static void result_axes(const char *equation, const char *arrow, char axes[128])
+{
+    int n = 0;
+    if (arrow) {
+        for (const char *p = arrow + 2; *p; p++)
+            if (*p != ' ') axes[n++] = *p;
+    } else {
+        for (int name = 'A'; name <= 'z'; name++) {
+            const char *const first = strchr(equation, name);
+            if (first && !strchr(first + 1, name)) axes[n++] = (char)name;
+        }
+    }
+    axes[n] = 0;
+}
+
+/* Without the axes that ... stands for. */
 static bool write_einsum(const writing *w)
 {
     const char *s = ((const tg_einsum_attributes *)w->attributes)->equation;
-    const char *const arrow = strstr(s, "->");
-    if (!arrow || strchr(s, '.') || w->n >= TG__LEAVES) return false;
+    const char *const arrow = strstr(s, "->"), *const end = arrow ? arrow : s + strlen(s);
+    if (strchr(s, '.') || w->n >= TG__LEAVES) return false;
+    char axes_of_y[TG_EQUATION];
     int loop_of[128];
     memset(loop_of, -1, sizeof loop_of);
     tg__nest t;
     tg__nest_over(&t, w->y);
-    int out = 0;
-    for (const char *p = arrow + 2; *p; p++)
-        if (*p != ' ') loop_of[(unsigned char)*p & 127] = out++;
+    result_axes(s, arrow, axes_of_y);
+    for (int i = 0; axes_of_y[i]; i++) loop_of[axes_of_y[i] & 127] = i;
     tg__nest_add(w->e, &t, w->id, w->y, in_order);
     for (uint32_t i = 0; i < w->n; i++, s++) {
         int axes[TG_MAX_RANK], n = 0;
         const tg__shape *const x = shape_of(w, i);
-        for (; s < arrow && *s != ','; s++) {
-            int *const loop = &loop_of[(unsigned char)*s & 127];
+        for (; s < end && *s != ','; s++) {
+            int *const loop = &loop_of[*s & 127];
             if (*s == ' ') continue;
             if (*loop < 0 && t.rank == TG__LOOPS) return false;
             if (*loop < 0) *loop = t.rank, t.dim[t.rank++] = 1;

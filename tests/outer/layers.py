@@ -45,7 +45,7 @@ ERRORS = r"\b(?:fprintf|vfprintf|fputs|fputc|fwrite|write)\s*\(|\bstderr\b"
 UNFINISHED = rf"\b(?:{'TO'}{'DO'}|{'FIX'}{'ME'}|{'X' * 3})\b"
 WRITES_FILES = {"src/data/write.c", "src/plot/file.c",  # to descriptors that they have opened
                 "src/plot/meter.c", "src/nn/look.c",     # to the file that the caller gives
-                "src/program/print.c", "src/debug/explain.c", "src/debug/print.c"}
+                "src/program/print.c", "src/debug/explain.c", "src/debug/print.c", "src/program/emit.c"}
 LONGEST = 60
 
 # All that is neither constant nor on a tape.
