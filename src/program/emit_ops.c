@@ -170,48 +170,77 @@ static void write_linear(const writing *w)
     write_product(w, shape_of(w, 1)->dim[1], a, (const int[]){ last, k }, &last);
 }
 
-/* The result's axes: behind the arrow, or, without one, what stands in the equation once, by name. */
-static void result_axes(const char *equation, const char *arrow, char axes[128])
+/* An equation's loops: by name; those of ..., n of them from `first` on. */
+typedef struct named_loops {
+    int of[128], first, n;
+} named_loops;
+
+/* The result's axes: behind the arrow, or, without one, ... and what stands there once, by name. */
+static void name_loops(named_loops *l, const char *equation, const char *arrow, int rank)
 {
-    int n = 0;
+    int n = 0, names = 0;
+    memset(l, -1, sizeof *l);
     if (arrow) {
-        for (const char *p = arrow + 2; *p; p++)
-            if (*p != ' ') axes[n++] = *p;
-    } else {
-        for (int name = 'A'; name <= 'z'; name++) {
-            const char *const first = strchr(equation, name);
-            if (first && !strchr(first + 1, name)) axes[n++] = (char)name;
+        for (const char *p = arrow + 2; *p; p++) names += *p != ' ' && *p != '.';
+        for (const char *p = arrow + 2; *p; p++) {
+            if (*p == '.' && l->first < 0) {
+                l->first = n;
+                n += rank - names;
+            }
+            if (*p != ' ' && *p != '.') l->of[*p & 127] = n++;
         }
+        l->n = rank - names;
+        return;
     }
-    axes[n] = 0;
+    for (int name = 'z'; name >= 'A'; name--) {
+        const char *const first = strchr(equation, name);
+        if (first && !strchr(first + 1, name)) l->of[name] = rank - ++names;
+    }
+    l->first = 0;
+    l->n = rank - names;
 }
 
-/* Without the axes that ... stands for. */
+/* The loops of an operand's axes, from its part of the equation; false if there are too many. */
+static bool operand_loops(tg__nest *t, named_loops *l, const char *s, const char *end, const tg__shape *x,
+                          int *axes)
+{
+    int names = 0, n = 0;
+    for (const char *p = s; p < end; p++) names += *p != ' ' && *p != '.';
+    const int dots = x->rank - names;
+    for (bool before = true; s < end; s++) {
+        if (*s == '.' && before) {
+            if (l->first < 0) return false;
+            for (int i = 0; i < dots; i++) axes[n++] = l->first + l->n - dots + i;
+            before = false;
+        }
+        if (*s == ' ' || *s == '.') continue;
+        int *const loop = &l->of[*s & 127];
+        if (*loop < 0 && t->rank == TG__LOOPS) return false;
+        if (*loop < 0) *loop = t->rank, t->dim[t->rank++] = 1;
+        if (x->dim[n] != 1) t->dim[*loop] = x->dim[n];
+        axes[n++] = *loop;
+    }
+    return true;
+}
+
+/* Not where ... is summed over, or of very many axes. */
 static bool write_einsum(const writing *w)
 {
     const char *s = ((const tg_einsum_attributes *)w->attributes)->equation;
     const char *const arrow = strstr(s, "->"), *const end = arrow ? arrow : s + strlen(s);
-    if (strchr(s, '.') || w->n >= TG__LEAVES) return false;
-    char axes_of_y[TG_EQUATION];
-    int loop_of[128];
-    memset(loop_of, -1, sizeof loop_of);
+    if (w->n >= TG__LEAVES) return false;
+    named_loops l;
     tg__nest t;
     tg__nest_over(&t, w->y);
-    result_axes(s, arrow, axes_of_y);
-    for (int i = 0; axes_of_y[i]; i++) loop_of[axes_of_y[i] & 127] = i;
+    name_loops(&l, s, arrow, w->y->rank);
     tg__nest_add(w->e, &t, w->id, w->y, in_order);
-    for (uint32_t i = 0; i < w->n; i++, s++) {
-        int axes[TG_MAX_RANK], n = 0;
-        const tg__shape *const x = shape_of(w, i);
-        for (; s < end && *s != ','; s++) {
-            int *const loop = &loop_of[*s & 127];
-            if (*s == ' ') continue;
-            if (*loop < 0 && t.rank == TG__LOOPS) return false;
-            if (*loop < 0) *loop = t.rank, t.dim[t.rank++] = 1;
-            if (x->dim[n] != 1) t.dim[*loop] = x->dim[n];
-            axes[n++] = *loop;
-        }
+    for (uint32_t i = 0; i < w->n; i++) {
+        int axes[TG_MAX_RANK];
+        const char *const comma = memchr(s, ',', (size_t)(end - s));
+        const char *const stop = comma ? comma : end;
+        if (!operand_loops(&t, &l, s, stop, shape_of(w, i), axes)) return false;
         add_by_axis(w, &t, w->x[i], axes);
+        s = stop + (comma != NULL);
     }
     write_fold(w, &t, &sum, true, "0", 0);
     return true;
