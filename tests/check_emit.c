@@ -71,7 +71,7 @@ static void write_caller(const entry *e, size_t number)
 static bool add_entry(entry e, tg_status *status)
 {
     char name[32];
-    tg_workspace *const w = tg_workspace_new(e.program, status);
+    tg_workspace *const w = tg_workspace_new(e.program, 1, status);
     for (int i = 0; i < e.outputs; i++) e.expected[i] = calloc(e.size[i] + 1, sizeof(double));
     const bool ok = w && tg_run(e.program, w, INSTANCES, (const void *const *)e.input, e.expected, status);
     cr_expect(ok, "%s: %s", e.text, status->message);

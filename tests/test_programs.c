@@ -287,6 +287,34 @@ Test(programs, a_training_loop_can_be_replayed)
     for (int i = 0; i < 2; i++) cr_expect_float_eq(recorded[i], replayed[i], 1e-14);
 }
 
+/* ---- results that are operands ------------------------------------------------------------------ */
+
+static void expect_columns(Value (*same)(Value x))
+{
+    const double v[2][3] = { { 1, 2, 3 }, { 4, 5, 6 } };
+    double out[6];
+    tg_tape *const t = tg_tape_new(NULL);
+    Value x = tg_param(t, &v[0][0], 2, 3), y = mul(reshape(same(transpose(x)), 6), 2);
+    tg_program *const p = tg_compile(&y, 1, NULL, 0, &x, 1, NULL, NULL);
+    tg_workspace *const w = tg_workspace_new(p, 1, NULL);
+    cr_assert(tg_run(p, w, 1, (const void *[]){ v }, (void *[]){ out }, NULL));
+    for (int i = 0; i < 6; i++) cr_expect(out[i] == 2 * v[i % 2][i / 2], "element %d: %g", i, out[i]);
+    tg_workspace_free(w);
+    tg_program_free(p);
+    tg_tape_free(t);
+}
+
+static Value times_one(Value x) { return mul(x, 1); }
+static Value over_one(Value x) { return div(x, 1); }
+static Value twice_negative(Value x) { return neg(neg(x)); }
+
+Test(programs, what_is_simplified_to_a_view_has_the_elements_of_the_result)
+{
+    expect_columns(times_one);
+    expect_columns(over_one);
+    expect_columns(twice_negative);
+}
+
 /* ---- errors -------------------------------------------------------------------------------------- */
 
 static void expect_message(const tg_status *s, const char *text)

@@ -378,6 +378,13 @@ static bool is_one(const tg__graph *g, uint32_t x)
     return g->type == TG_F64 ? *(const double *)p == 1 : *(const float *)p == 1;
 }
 
+/* Whether x can stand for a result of shape s: views of that know its elements as adjacent ones. */
+static bool can_be(const tg__graph *g, uint32_t x, const tg__shape *s)
+{
+    const tg__shape *const is = tg__node_shape(g, x);
+    return tg__shape_same_dims(is, s) && tg__shape_contiguous(is);
+}
+
 /* An elementwise op whose result is one of its operands, or another op on them, bit for bit; 0: it
    is not. */
 static uint32_t simplify(tg__graph *g, int code, const uint32_t *x, const tg__shape *s)
@@ -386,15 +393,16 @@ static uint32_t simplify(tg__graph *g, int code, const uint32_t *x, const tg__sh
     const bool product = code == TG__CODE_mul || code == TG__CODE_times;
     if (product || code == TG__CODE_div) {
         for (int i = 0; i < 2; i++) {
-            const bool whole = tg__shape_same_dims(tg__node_shape(g, x[i]), s);
-            if (whole && is_one(g, x[1 - i]) && (product || i == 0)) return x[i];
+            if (is_one(g, x[1 - i]) && (product || i == 0) && can_be(g, x[i], s)) return x[i];
         }
     }
     if (code == TG__CODE_div && is_one(g, x[0]) &&
         tg__shape_same_dims(tg__node_shape(g, x[1]), s))
         return tg__graph_apply(g, TG__CODE_reciprocal, &x[1], 1, NULL);
-    if (code == TG__CODE_neg && tg__node_at(g, x[0])->op == TG__CODE_neg)
-        return tg__node_operands(g, tg__node_at(g, x[0]))[0];
+    if (code == TG__CODE_neg && tg__node_at(g, x[0])->op == TG__CODE_neg) {
+        const uint32_t twice = tg__node_operands(g, tg__node_at(g, x[0]))[0];
+        return can_be(g, twice, s) ? twice : 0;
+    }
     return 0;
 }
 
