@@ -16,7 +16,11 @@
 #include "tape/record.h"
 
 #define SEED 20261121u
-enum { INSTANCES = 3, MOST = 4096 /* elements of an operand, or a result, of all instances */ };
+enum {
+    INSTANCES = 3,
+    MOST = 4096, /* elements of an operand, or a result, of all instances */
+    MOST_INPUTS = 10,
+};
 
 static size_t checks;
 
@@ -27,7 +31,7 @@ typedef struct entry {
     char text[200];
     tg_program *program;
     int inputs, outputs;
-    void *input[8], *expected[8];
+    void *input[MOST_INPUTS], *expected[8];
     tg_type type[8]; /* of the outputs */
     size_t size[8];
     double bound;
@@ -379,6 +383,14 @@ static void add_random_graph(int number)
     snprintf(e.text, sizeof e.text, "graph %d", number);
     for (int i = 0; i < LEAVES; i++) e.input[i] = random_numbers(i < BATCH ? INSTANCES : 1);
     for (int i = 0; i <= LEAVES; i++) e.size[i] = i > 0 && i <= BATCH ? INSTANCES : 1;
+    cr_expect(add_entry(e, &s), "%s", s.message);
+    e.program = tg_jvp_program(p, wrt, LEAVES, &s);
+    cr_assert(e.program, "%s", s.message);
+    e.inputs = 2 * LEAVES;
+    e.outputs = 2;
+    for (int i = 0; i < e.inputs; i++)
+        e.input[i] = random_numbers(i % LEAVES < BATCH ? INSTANCES : 1);
+    for (int i = 0; i < 2; i++) e.size[i] = INSTANCES;
     cr_expect(add_entry(e, &s), "%s", s.message);
     tg_program_free(p);
     tg_tape_free(t);

@@ -277,8 +277,8 @@ static void write_head(tg__emitter *e, const tg_program *p)
     e->to = &e->helpers;
     tg__write(e, "void %s(int64_t count,", e->name);
     for (uint32_t i = 0; i < p->n_inputs; i++)
-        write_parameter(e, "const ", tg__node_shape(&p->graph, p->input[i]), i < p->n_batch, "x", i,
-                        false);
+        write_parameter(e, "const ", tg__node_shape(&p->graph, p->input[i]),
+                        tg__node_at(&p->graph, p->input[i])->stage == TG__BODY, "x", i, false);
     for (uint32_t i = 0; i < p->n_outputs; i++)
         write_parameter(e, "", tg__node_shape(&p->graph, p->output[i]), p->each[i], "y", i,
                         i + 1 == p->n_outputs);
@@ -386,7 +386,6 @@ bool tg_program_emit_c(const tg_program *p, const char *name, FILE *file, tg_sta
     const bool single = p->type == TG_F32;
     e.real = single ? "float" : "double";
     e.suffix = single ? "f" : "";
-    e.n_batch = p->n_batch;
     e.to = &e.body;
     tg__arena *const arena[] = { &e.body, &e.helpers, &e.room };
     for (int i = 0; i < 3; i++) tg__arena_init(arena[i], &memory);

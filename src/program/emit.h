@@ -16,7 +16,6 @@ typedef struct tg__emitter {
     const char *name;              /* of the function */
     const char *real;              /* "double" or "float" */
     const char *suffix;            /* of constants and libm's functions: "" or "f" */
-    uint32_t n_batch;              /* inputs that vary */
     tg__arena body, helpers, room;
     tg__arena *to;                 /* where text goes: body or helpers */
     int depth;                     /* of the blocks around */

@@ -128,12 +128,12 @@ static void write_index(tg__emitter *e, const tg__nest *t, const tg__access *a, 
 static void write_input(tg__emitter *e, const tg__nest *t, const tg__access *a, uint32_t owner,
                         const char *more)
 {
-    const uint32_t which = tg__node_at(e->g, owner)->data;
+    const tg__node *const node = tg__node_at(e->g, owner);
     const int64_t n = tg__node_shape(e->g, owner)->n;
     char before[40] = "i";
     if (n != 1) snprintf(before, sizeof before, "%" PRId64 " * i", n);
-    tg__write(e, "x%u[", which);
-    write_index(e, t, a, which < e->n_batch ? before : NULL, more);
+    tg__write(e, "x%u[", node->data);
+    write_index(e, t, a, node->stage == TG__BODY ? before : NULL, more);
     tg__write(e, "]");
 }
 

@@ -51,6 +51,9 @@ static const names formulas[] = {
     { "xdivy", "where(a == 0, where(b == b, 0, b), a / b)" },
     { "hypot_a", "where(a == 0, where(b == b, 0, b), a / hypot(a, b))" },
     { "atan2_a", "where(b == 0, where(a == a, 0, a), b / hypot(a, b) / hypot(a, b))" },
+    { "exp_times", "b * exp(a)" },
+    { "sigmoid_by_value", "where(b < 0.85, b * (1 - b), sigmoid_x(a))" },
+    { "tanh_by_value", "where(abs(b) < 0.866, 1 - b * b, 4 * sigmoid_x(2 * a))" },
     { "gaussian", "exp(-x * x)" },
     { "normal_pdf", "0.39894228040143267794 * exp(-0.5 * x * x)" },
     { "sigmoid_x", "sigmoid(x) * sigmoid(-x)" },
@@ -258,6 +261,12 @@ static void define(tg__emitter *e, int code)
     const size_t length = strlen(op->name);
     const char *const block = TEXT_OF(blocks, op->name, length);
     const char *formula = TEXT_OF(formulas, op->name, length);
+    const char *const own = formula || block ? "" : op->value;
+    const bool empty = strncmp(own, op->name, length) == 0 && own[length] == '(';
+    if (empty && strcmp(op->name, "where") != 0) { /* which is not called, but written */
+        tg__graph_fail(e->g, TG_ERROR_ARGUMENT, "%s: there is no C for it", op->name);
+        return;
+    }
     if (!formula) formula = op->value;
     define_words(e, block ? block : formula);
     const int n = tg__operands(op->letters);
