@@ -211,7 +211,7 @@ static void write_node(tg__emitter *e, tg__nest *t, uint32_t node, int least)
     const tg__node *const of = tg__node_at(e->g, node);
     const uint32_t *const x = tg__node_operands(e->g, of);
     int binds;
-    const char *const operator= operator_of(of->op, &binds);
+    const char *const infix = operator_of(of->op, &binds);
     if (of->op == TG__CODE_square && !e->inlined[x[0]]) { /* a product, of what is easily said twice */
         if (least > PRODUCT) tg__write(e, "(");
         tg__emit_access(e, t, t->next, NULL);
@@ -220,7 +220,7 @@ static void write_node(tg__emitter *e, tg__nest *t, uint32_t node, int least)
         if (least > PRODUCT) tg__write(e, ")");
         return;
     }
-    if (!operator&& of->op != TG__CODE_neg) {
+    if (!infix && of->op != TG__CODE_neg) {
         tg__emit_function(e, of->op);
         tg__write(e, "(");
         for (uint32_t j = 0; j < of->n; j++) {
@@ -230,11 +230,11 @@ static void write_node(tg__emitter *e, tg__nest *t, uint32_t node, int least)
         tg__write(e, ")");
         return;
     }
-    if (!operator) binds = UNARY;
+    if (!infix) binds = UNARY;
     if (binds < least) tg__write(e, "(");
-    if (operator) {
+    if (infix) {
         write_operand(e, t, x[0], binds);
-        tg__write(e, "%s", operator);
+        tg__write(e, "%s", infix);
         write_operand(e, t, x[1], binds + 1);
     } else {
         tg__write(e, "-");
