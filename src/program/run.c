@@ -531,6 +531,10 @@ static void write_outputs(const run *r, bool each, int64_t n)
         tg__shape_finish(&own);
         const char *const from = pointer_of(r, &o[i].from);
         char *const to = (char *)r->outputs[i] + (each ? r->first * s->n * size : 0);
+        if (s->n && tg__shape_contiguous(s) && (n == 1 || o[i].from.lane == s->n)) {
+            memcpy(to, from, (size_t)(n * s->n * size));
+            continue;
+        }
         for (int64_t l = 0; l < n; l++) {
             const ptrdiff_t lane = (ptrdiff_t)o[i].from.lane;
             const tg__array x = { s, (void *)(uintptr_t)(from + l * lane * size) };
