@@ -216,7 +216,7 @@ static void draw_errors(tg_plot *picture, const double *step, const double *forw
                                .title = "the error of dL/dw₁ from differences of L",
                                .x = "step h", .y = "relative error",
                                .log_x = true, .log_y = true, .x0 = 1e-14, .x1 = 0.1,
-                               .y0 = 1e-14, .y1 = 0.1, .key = TG_KEY_BOTTOM_LEFT });
+                               .y0 = 1e-14, .y1 = 0.1, .key = TG_KEY_BELOW });
     tg_plot_line(picture, STEPS, step, forward,
                  &(tg_plot_style){ .label = "forward (L(w+h) - L(w)) / h", .size = 0.8 });
     tg_plot_line(picture, STEPS, step, central,

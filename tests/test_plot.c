@@ -136,6 +136,36 @@ Test(plot_panel, ranges_are_given_chosen_or_both)
     tg_plot_free(p);
 }
 
+/* gnuplot takes no notice of a bound on a logarithmic axis: numbers are given. */
+Test(plot_panel, a_logarithmic_range_includes_lines_across)
+{
+    tg_plot *p = panel(&(tg_plot_axes){ .log_y = true, .log_x = true });
+    tg_plot_line(p, 4, NULL, (double[]){ 1000, 20, -3, 5 }, NULL);
+    expect_script(p, "set xrange [* : * ]\nset yrange [* : * ]\n");
+    tg_plot_hline(p, 0.003, NULL);
+    expect_script(p, "set yrange [0.001 : 1000 ]\n");
+    tg_plot_vline(p, 30, NULL);
+    expect_script(p, "set xrange [1 : 100 ]\n");
+    tg_plot_free(p);
+    p = panel(&(tg_plot_axes){ .log_x = true, .x0 = 0.5, .x1 = NAN });
+    tg_plot_bars(p, 2, (double[]){ 2, 4 }, (double[]){ 1, 2 }, NULL);
+    expect_script(p, "set xrange [0.5 : 4.6 ] noextend\n");
+    tg_plot_free(p);
+}
+
+/* Whether a pixel of a picture differs from the ground is for the eye; here, that gnuplot is told. */
+Test(plot_panel, lines_through_the_panel_and_keys_that_fit)
+{
+    tg_plot *p = panel(&(tg_plot_axes){ .x1 = 1, .y1 = 1 });
+    tg_plot_line(p, 2, (double[]){ -1, 2 }, (double[]){ -1, 2 }, NULL);
+    expect_script(p, "set clip two\n");
+    expect_script(p, "set key opaque box lc rgb '#d0d0d0' width 1\n");
+    tg_plot_free(p);
+    p = panel(&(tg_plot_axes){ .x = "x", .key = TG_KEY_BELOW });
+    expect_script(p, "set key below center horizontal height 1\n");
+    tg_plot_free(p);
+}
+
 Test(plot_panel, nothing_to_draw_is_a_picture_too)
 {
     tg_plot *p = panel(NULL);
@@ -238,6 +268,45 @@ Test(plot_plane, contours_lie_where_the_function_has_their_value)
     free(z);
 }
 
+/* A plane's contour, from edge to edge of the grid and not from middle to middle; and one that turns
+   between the last middles and the edge, which is closed. */
+Test(plot_plane, contours_go_to_the_edge)
+{
+    enum { N = 10 };
+    const tg_plot_grid g = { -1, 1, 0, 2, N, N };
+    double xy[2 * N * N], z[N * N], point[400][2];
+    tg_plot_grid_points(&g, xy);
+    for (int i = 0; i < N * N; i++) z[i] = xy[2 * i] + 0.25 * xy[2 * i + 1];
+    tg_plot *p = panel(NULL);
+    tg_plot_contours(p, &g, z, 1, (double[]){ 0.3 }, NULL);
+    int n = points_of(p, point, 400);
+    double low = INFINITY, high = -INFINITY;
+    for (int i = 0; i < n; i++) {
+        cr_expect(fabs(point[i][0] + 0.25 * point[i][1] - 0.3) < 1e-8);
+        low = fmin(low, point[i][1]);
+        high = fmax(high, point[i][1]);
+    }
+    cr_expect(low == 0 && high == 2, "from %g to %g", low, high);
+    tg_plot_free(p);
+
+    /* It reaches x = 0.95; the last middles are at 0.9. Each end of a line is another one's too. */
+    for (int i = 0; i < N * N; i++)
+        z[i] = xy[2 * i] + 0.3 * (xy[2 * i + 1] - 1) * (xy[2 * i + 1] - 1);
+    p = panel(NULL);
+    tg_plot_contours(p, &g, z, 1, (double[]){ 0.95 }, NULL);
+    n = points_of(p, point, 400);
+    double right = 0;
+    for (int i = 0; i < n; i++) {
+        int same = 0;
+        for (int j = 0; j < n; j++)
+            same += hypot(point[i][0] - point[j][0], point[i][1] - point[j][1]) < 1e-6;
+        right = fmax(right, point[i][0]);
+        if (point[i][1] > 0 && point[i][1] < 2) cr_expect_eq(same, 2);
+    }
+    cr_expect(fabs(right - 0.947) < 1e-6, "right = %g", right); /* 0.95 - 0.3 * 0.1 * 0.1 */
+    tg_plot_free(p);
+}
+
 Test(plot_plane, a_saddle_is_cut_where_its_middle_says)
 {
     const tg_plot_grid g = { 0, 2, 0, 2, 2, 2 };
@@ -249,16 +318,20 @@ Test(plot_plane, a_saddle_is_cut_where_its_middle_says)
         { { 1, -1, -1, 1 }, true },
     };
     for (int i = 0; i < 2; i++) {
-        double point[4][2];
+        double point[40][2];
         tg_plot *p = panel(NULL);
         tg_plot_contours(p, &g, rows[i].z, 1, (double[]){ 0.4 }, NULL);
-        cr_assert_eq(points_of(p, point, 4), 4);
+        const int n = points_of(p, point, 40);
+        int lines = 0;
         bool at_first = false;
-        for (int line = 0; line < 4; line += 2) {
+        for (int line = 0; line < n; line += 2) {
             const double x = (point[line][0] + point[line + 1][0]) / 2;
             const double y = (point[line][1] + point[line + 1][1]) / 2;
+            if (fabs(x - 1) > 0.5 || fabs(y - 1) > 0.5) continue; /* between middle and edge */
+            lines++;
             at_first = at_first || (x < 1 && y < 1);
         }
+        cr_expect_eq(lines, 2);
         cr_expect_eq(at_first, rows[i].at_first, "saddle %d", i);
         tg_plot_free(p);
     }
@@ -272,9 +345,9 @@ Test(plot_plane, contours_choose_round_levels)
     tg_plot *p = panel(NULL);
     tg_plot_contours(p, &wide, (double[]){ 0.1, 0.1, 9.9, 9.9 }, 5, NULL, NULL);
     const int n = points_of(p, point, 100);
-    cr_expect_eq(n, 8); /* 2, 4, 6, 8 */
+    cr_expect_eq(n, 24); /* 2, 4, 6, 8, each through three squares */
     for (int i = 0; i < n; i++)
-        cr_expect(fabs(point[i][1] - (0.5 + (2 * (i / 2 + 1) - 0.1) / 9.8)) < 1e-8);
+        cr_expect(fabs(point[i][1] - (0.5 + (2 * (i / 6 + 1) - 0.1) / 9.8)) < 1e-8);
     tg_plot_contours(p, &g, (double[]){ 1, 1 }, 5, NULL, NULL); /* constant: none */
     cr_expect_eq(tg_plot_status(p)->code, TG_OK);
     tg_plot_free(p);

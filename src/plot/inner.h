@@ -45,6 +45,7 @@ void tg__put_text(tg__bytes *to, const char *text, bool format);
 typedef struct tg__axis {
     double low, high;   /* where the axis begins and ends; NaN: chosen by the data */
     double least, most; /* what a range that is chosen must include; least > most: nothing */
+    double first, last; /* the ends of the data */
     bool log;
     bool seen;  /* there are data */
     bool tight; /* a range that is chosen ends with the data, not with a tick */

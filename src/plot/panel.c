@@ -70,8 +70,13 @@ const tg_status *tg_plot_status(const tg_plot *p)
 static bool set_axis(tg_plot *p, tg__axis *axis, const char *name, bool log, double low,
                      double high)
 {
-    *axis =
-        (tg__axis){ .low = low, .high = high, .least = INFINITY, .most = -INFINITY, .log = log };
+    *axis = (tg__axis){ .low = low,
+                        .high = high,
+                        .least = INFINITY,
+                        .most = -INFINITY,
+                        .first = INFINITY,
+                        .last = -INFINITY,
+                        .log = log };
     if (low == high) axis->low = axis->high = NAN;
     if (isinf(low) || isinf(high))
         return tg__plot_fail(&p->status, TG_ERROR_ARGUMENT,
@@ -98,10 +103,20 @@ static bool inside(const tg__axis *axis, double at)
     return at >= low && at <= high;
 }
 
+static void see_at(tg__axis *axis, double at)
+{
+    axis->seen = true;
+    axis->first = fmin(axis->first, at);
+    axis->last = fmax(axis->last, at);
+}
+
 bool tg__see(tg__axis *x, tg__axis *y, double at_x, double at_y)
 {
     if (!drawable(x, at_x) || !drawable(y, at_y)) return false;
-    if (inside(x, at_x) && inside(y, at_y)) x->seen = y->seen = true;
+    if (inside(x, at_x) && inside(y, at_y)) {
+        see_at(x, at_x);
+        see_at(y, at_y);
+    }
     return true;
 }
 
@@ -120,6 +135,16 @@ void tg__fix_ranges(tg_plot *p, double x0, double x1, double y0, double y1)
     p->y.high = y1;
 }
 
+/* The end of a logarithmic range that takes in the data and what must be included: a power of ten.
+   gnuplot (5.4) takes no notice of a bound on such an axis. */
+static double log_end(const tg__axis *axis, bool upper)
+{
+    const double end = upper ? fmax(axis->last, axis->most) : fmin(axis->first, axis->least);
+    if (axis->tight) return end;
+    /* A power itself stays, though its logarithm be rounded. */
+    return pow(10, upper ? ceil(log10(end) - 1e-9) : floor(log10(end) + 1e-9));
+}
+
 /* One end of a range: its number, or that the data choose it, and must go as far as the bound. */
 static void put_end(tg__bytes *to, const tg__axis *axis, double end, bool upper)
 {
@@ -132,6 +157,8 @@ static void put_end(tg__bytes *to, const tg__axis *axis, double end, bool upper)
         tg__put_number(to, upper ? fmax(free, bound) : fmin(free, bound));
     } else if (axis->least > axis->most) {
         tg__put(to, "* ");
+    } else if (axis->log) {
+        tg__put_number(to, log_end(axis, upper));
     } else if (upper) {
         tg__put_number(to, bound);
         tg__put(to, "< * ");
@@ -195,14 +222,15 @@ static const char *const keys[] = {
     [TG_KEY_BOTTOM_RIGHT] = "set key bottom right",
     [TG_KEY_BOTTOM_LEFT] = "set key bottom left Left reverse",
     [TG_KEY_OUTSIDE] = "set key outside right top Left reverse",
-    [TG_KEY_BELOW] = "set key below center horizontal",
+    [TG_KEY_BELOW] = "set key below center horizontal height 1", /* clear of the axis' name */
     [TG_KEY_NONE] = "unset key",
 };
 
 static void put_frame(tg_plot *p, const tg_plot_axes *axes)
 {
-    tg__put(&p->script, "set key samplen 1.5\n%s\n", keys[axes->key]);
-    if (axes->key < TG_KEY_BELOW) tg__put(&p->script, "set key opaque box lc rgb '#d0d0d0'\n");
+    tg__put(&p->script, "set clip two\nset key samplen 1.5\n%s\n", keys[axes->key]);
+    if (axes->key < TG_KEY_BELOW)
+        tg__put(&p->script, "set key opaque box lc rgb '#d0d0d0' width 1\n");
     tg__put(&p->script, "set size %s\n", axes->square ? "ratio -1" : "noratio");
     if (axes->log_x) tg__put(&p->script, "set logscale x\nset format x '%%g'\n");
     if (axes->log_y) tg__put(&p->script, "set logscale y\nset format y '%%g'\n");

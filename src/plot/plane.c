@@ -177,7 +177,8 @@ void tg_plot_field(tg_plot *p, const tg_plot_grid *g, const double *z, const tg_
 
 /* ---- contours -------------------------------------------------------------------------------- */
 
-/* A square between the middles of four cells: their places and values, counterclockwise. */
+/* A square between the middles of four cells, or between them and the edge: the corners' places and
+   values, counterclockwise. */
 typedef struct square {
     double x[4], y[4], z[4];
 } square;
@@ -213,15 +214,44 @@ static int put_crossings(tg__bytes *to, const square *s, double level)
     return n / 2;
 }
 
+/* Where the middle of the i-th of n cells lies; for -1 and n, the edge before and behind them all. */
+static double middle_of(double from, double to, int n, int i)
+{
+    if (i < 0) return from;
+    return i < n ? from + (i + 0.5) * (to - from) / n : to;
+}
+
+/* The cells to go by at i, and the weight of the second. The edge continues the line through the
+   last two. */
+static double neighbours(int n, int i, int *first, int *second)
+{
+    const bool outside = i < 0 || i >= n;
+    *first = i < 0 ? 0 : i < n ? i : n - 1;
+    *second = !outside || n == 1 ? *first : i < 0 ? 1 : n - 2;
+    return outside && n > 1 ? -0.5 : 0;
+}
+
+static double value_at(const tg_plot_grid *g, const double *z, int column, int row)
+{
+    int c[2], r[2];
+    const double across = neighbours(g->columns, column, &c[0], &c[1]);
+    const double up = neighbours(g->rows, row, &r[0], &r[1]);
+    double at[2];
+    for (int i = 0; i < 2; i++) {
+        const double *const line = z + (size_t)r[i] * (size_t)g->columns;
+        at[i] = (1 - across) * line[c[0]] + across * line[c[1]];
+    }
+    return (1 - up) * at[0] + up * at[1];
+}
+
 /* False if a corner has no number. */
 static bool square_at(square *s, const tg_plot_grid *g, const double *z, int column, int row)
 {
-    const double dx = (g->x1 - g->x0) / g->columns, dy = (g->y1 - g->y0) / g->rows;
     for (int i = 0; i < 4; i++) {
         const int c = column + (i == 1 || i == 2), r = row + (i >= 2);
-        s->x[i] = g->x0 + (c + 0.5) * dx;
-        s->y[i] = g->y0 + (r + 0.5) * dy;
-        s->z[i] = z[(size_t)r * (size_t)g->columns + (size_t)c];
+        s->x[i] = middle_of(g->x0, g->x1, g->columns, c);
+        s->y[i] = middle_of(g->y0, g->y1, g->rows, r);
+        s->z[i] = value_at(g, z, c, r);
         if (!isfinite(s->z[i])) return false;
     }
     return true;
@@ -231,8 +261,8 @@ static int64_t put_level(tg_plot *p, const tg_plot_grid *g, const double *z, dou
 {
     int64_t drawn = 0;
     square s;
-    for (int row = 0; row + 1 < g->rows; row++)
-        for (int column = 0; column + 1 < g->columns; column++)
+    for (int row = -1; row < g->rows; row++)
+        for (int column = -1; column < g->columns; column++)
             if (square_at(&s, g, z, column, row)) drawn += put_crossings(&p->script, &s, level);
     return drawn;
 }
