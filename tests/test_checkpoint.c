@@ -57,6 +57,11 @@ static tg_optimizer *adamw(const tg_value *p, int n)
     return tg_adamw_new(p, n, &(tg_adam_options){ .lr = 0.03 });
 }
 
+static tg_optimizer *adam(const tg_value *p, int n)
+{
+    return tg_adam_new(p, n, &(tg_adam_options){ .lr = 0.05 });
+}
+
 static tg_optimizer *momentum(const tg_value *p, int n)
 {
     return tg_sgd_new(p, n, &(tg_sgd_options){ .lr = 0.1, .momentum = 0.9 });
@@ -361,6 +366,7 @@ Test(checkpoint, a_file_that_does_not_fit_is_refused_and_changes_nothing)
         { .key = "batch",
           .note = "99999999999999999999",
           .text = "the note \"batch\" is no number" },
+        { .key = "optimizer", .text = "the optimiser is missing there, adamw here" },
         { .key = "seed", .note = "-1", .text = "the note \"seed\" is no number" },
         { .set = "optimizer.lr", .value = -1, .text = "a learning rate of -1" },
         { .set = "plateau.state", .value = (double)NAN, .text = "of waiting" },
@@ -378,7 +384,11 @@ Test(checkpoint, a_file_that_does_not_fit_is_refused_and_changes_nothing)
     training other;
     start(&other, TG_F64, momentum, 6);
     cr_assert(tg_checkpoint_save(path, &other.c, &status));
-    REFUSED(&r, "has no optimizer.m.0");
+    REFUSED(&r, "the optimiser is sgd there, adamw here");
+    finish(&other);
+    start(&other, TG_F64, adam, 6);
+    cr_assert(tg_checkpoint_save(path, &other.c, &status));
+    REFUSED(&r, "the optimiser is adam there, adamw here");
     finish(&other);
     finish(&r);
     finish(&narrow);

@@ -337,6 +337,25 @@ Test(optim, the_state_can_be_saved_and_put_back)
     resumes(heavy_rmsprop);
 }
 
+Test(optim, rules_have_names)
+{
+    tg_tape *const t = tg_tape_new(NULL);
+    const tg_value w = tg_param(t, start, N);
+    const struct {
+        tg_optimizer *o;
+        const char *rule;
+    } rows[] = {
+        { tg_sgd_new(&w, 1, NULL), "sgd" },     { tg_rmsprop_new(&w, 1, NULL), "rmsprop" },
+        { tg_adam_new(&w, 1, NULL), "adam" },   { tg_adamw_new(&w, 1, NULL), "adamw" },
+        { tg_lbfgs_new(&w, 1, NULL), "lbfgs" },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        cr_expect_str_eq(tg_optimizer_rule(rows[i].o), rows[i].rule);
+        tg_optimizer_free(rows[i].o);
+    }
+    tg_tape_free(t);
+}
+
 /* ---- schedules ------------------------------------------------------------------------------- */
 
 Test(optim, schedules)

@@ -41,15 +41,16 @@ typedef struct tg_checkpoint {
 } tg_checkpoint;
 
 /* Writes a checkpoint as .safetensors: parameters and state under their names, the optimiser's
-   under "optimizer.m.0" and the like, numbers under "numbers.NAME"; epoch, batch, seed are notes.
+   under "optimizer.m.0" and the like, numbers under "numbers.NAME"; epoch, batch, seed and the
+   optimiser's rule are notes.
    The file at path is complete, or as it was before, whatever happens and whenever the program is
    killed: a new one is written beside it, brought to disk and put in its place. */
 TG_API bool tg_checkpoint_save(const char *path, const tg_checkpoint *checkpoint,
                                tg_status *status);
 
 /* Reads a checkpoint into what checkpoint points to, and epoch, batch and seed into it. Everything
-   that is asked for must be in the file, in the same type and shape, and the file must hold no
-   parameters, state or numbers besides. False, and nothing has changed, otherwise: status names
+   that is asked for must be in the file, in the same type and shape and of the same rule, and the
+   file must hold no parameters, state or numbers besides. False, and nothing has changed, otherwise: status names
    what differs. */
 TG_API bool tg_checkpoint_load(const char *path, tg_checkpoint *checkpoint, tg_status *status);
 

@@ -166,6 +166,10 @@ TG_API double tg_lr_plateau(tg_plateau *p, double lr, double loss);
 
 /* ---- state ------------------------------------------------------------------------------------- */
 
+/* The rule: "sgd", "rmsprop", "adam", "adamw" or "lbfgs". The state of one means nothing to
+   another, though it have the same form. */
+TG_API const char *tg_optimizer_rule(const tg_optimizer *o);
+
 /* For checkpoints: the optimiser's state as arrays of doubles, that can be read and overwritten. The
    i-th has a name ("steps", "m.0", "v.0", ...; 0 is the parameter's number) and n elements; NULL
    behind the last. The name lives until the next call. */

@@ -197,7 +197,9 @@ static bool save_notes(const tg_checkpoint *c, tg_archive *archive, tg_status *s
     return tg_archive_note(archive, "format", format_note, status) &&
            tg_archive_note(archive, "epoch", epoch, status) &&
            tg_archive_note(archive, "batch", batch, status) &&
-           tg_archive_note(archive, "seed", seed, status);
+           tg_archive_note(archive, "seed", seed, status) &&
+           (!c->optimizer ||
+            tg_archive_note(archive, "optimizer", tg_optimizer_rule(c->optimizer), status));
 }
 
 bool tg_checkpoint_save(const char *path, const tg_checkpoint *c, tg_status *status)
@@ -299,6 +301,17 @@ static bool read_note(const loading *l, const char *key, bool negative, uint64_t
                  l->path, key);
 }
 
+/* The state in the file is of the optimiser's rule: the arrays of some look alike. */
+static bool same_rule(const tg_checkpoint *c, const loading *l)
+{
+    if (!c->optimizer) return true;
+    const char *const there = tg_archive_find_note(l->archive, "optimizer");
+    const char *const here = tg_optimizer_rule(c->optimizer);
+    if (there && strcmp(there, here) == 0) return true;
+    return fails(l->status, TG_ERROR_FORMAT, "%s: the optimiser is %.40s there, %s here", l->path,
+                 there ? there : "missing", here);
+}
+
 /* The numbers that are no arrays of the user's make sense. */
 static bool extra_is_sound(const tg_checkpoint *c, const loading *l)
 {
@@ -322,8 +335,8 @@ static bool load(tg_checkpoint *c, loading *l)
     if (!format || strcmp(format, format_note) != 0)
         return fails(l->status, TG_ERROR_FORMAT, "%s: is no checkpoint of this library", l->path);
     if (!read_note(l, "epoch", true, &epoch) || !read_note(l, "batch", true, &batch) ||
-        !read_note(l, "seed", false, &seed) || !walk(c, &more, check_entry, l) ||
-        !nothing_else(c, &more, l) || !extra_is_sound(c, l))
+        !read_note(l, "seed", false, &seed) || !same_rule(c, l) ||
+        !walk(c, &more, check_entry, l) || !nothing_else(c, &more, l) || !extra_is_sound(c, l))
         return false;
     if (!walk(c, &more, load_entry, l))
         return fails(l->status, TG_ERROR_HANDLE, "%s: a parameter cannot be written", l->path);

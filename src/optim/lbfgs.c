@@ -34,7 +34,7 @@ void tg__lbfgs_free(tg__lbfgs *l)
 tg_optimizer *tg_lbfgs_new(const tg_value *parameters, int n, const tg_lbfgs_options *options)
 {
     const tg_lbfgs_options a = options ? *options : (tg_lbfgs_options){ 0 };
-    tg_optimizer *const o = tg__optimizer_new(parameters, n, 0);
+    tg_optimizer *const o = tg__optimizer_new("lbfgs", parameters, n, 0);
     tg__lbfgs *const l = calloc(1, sizeof *l);
     if (!o || !l) {
         tg_optimizer_free(o);

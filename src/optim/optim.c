@@ -67,10 +67,11 @@ bool tg_optimizer_add(tg_optimizer *o, const tg_value *parameters, int n, const 
     return add(o, parameters, n, group);
 }
 
-tg_optimizer *tg__optimizer_new(const tg_value *parameters, int n, int states)
+tg_optimizer *tg__optimizer_new(const char *rule, const tg_value *parameters, int n, int states)
 {
     tg_optimizer *const o = calloc(1, sizeof *o);
     if (!o) return NULL;
+    o->rule = rule;
     o->states = states;
     if (n < 1) tg__optimizer_fail(o, TG_ERROR_ARGUMENT, "no parameters given");
     else add(o, parameters, n, NULL);
@@ -231,7 +232,7 @@ static tg_optimizer *with_rule(tg_optimizer *o, tg__update *update, double lr)
 tg_optimizer *tg_sgd_new(const tg_value *parameters, int n, const tg_sgd_options *options)
 {
     const tg_sgd_options a = options ? *options : (tg_sgd_options){ 0 };
-    tg_optimizer *const o = tg__optimizer_new(parameters, n, a.momentum != 0 ? 1 : 0);
+    tg_optimizer *const o = tg__optimizer_new("sgd", parameters, n, a.momentum != 0);
     if (!o) return NULL;
     o->momentum = a.momentum;
     o->dampening = a.dampening;
@@ -248,7 +249,7 @@ tg_optimizer *tg_sgd_new(const tg_value *parameters, int n, const tg_sgd_options
 tg_optimizer *tg_rmsprop_new(const tg_value *parameters, int n, const tg_rmsprop_options *options)
 {
     const tg_rmsprop_options a = options ? *options : (tg_rmsprop_options){ 0 };
-    tg_optimizer *const o = tg__optimizer_new(parameters, n, 2);
+    tg_optimizer *const o = tg__optimizer_new("rmsprop", parameters, n, 2);
     if (!o) return NULL;
     o->alpha = or_default(a.alpha, 0.99);
     o->epsilon = or_default(a.epsilon, 1e-8);
@@ -266,7 +267,8 @@ static tg_optimizer *adam_new(const tg_value *parameters, int n, const tg_adam_o
                               bool decoupled)
 {
     const tg_adam_options a = options ? *options : (tg_adam_options){ 0 };
-    tg_optimizer *const o = tg__optimizer_new(parameters, n, 2);
+    tg_optimizer *const o =
+        tg__optimizer_new(decoupled ? "adamw" : "adam", parameters, n, 2);
     if (!o) return NULL;
     o->beta1 = or_default(a.beta1, 0.9);
     o->beta2 = or_default(a.beta2, 0.999);
@@ -399,6 +401,11 @@ bool tg_clip(tg_optimizer *o, double value, double norm)
 }
 
 /* ---- state ----------------------------------------------------------------------------------- */
+
+const char *tg_optimizer_rule(const tg_optimizer *o)
+{
+    return o->rule;
+}
 
 double *tg_optimizer_state(tg_optimizer *o, int i, const char **name, size_t *n)
 {

@@ -19,6 +19,7 @@ typedef struct tg__lbfgs tg__lbfgs;
 typedef void tg__update(const tg_optimizer *o, const tg__slot *s, double *w, const double *g);
 
 struct tg_optimizer {
+    const char *rule;
     tg__update *update; /* NULL: L-BFGS */
     const char *state_names[TG__MOST_STATES];
     int states;
@@ -35,8 +36,9 @@ struct tg_optimizer {
     char name[32];
 };
 
-/* An optimiser without a rule yet, of these parameters. NULL: no memory. */
-tg_optimizer *tg__optimizer_new(const tg_value *parameters, int n, int states);
+/* An optimiser whose rule has this name and is still to be set, of these parameters. NULL: no
+   memory. */
+tg_optimizer *tg__optimizer_new(const char *rule, const tg_value *parameters, int n, int states);
 
 /* Leaves the first error; false. */
 __attribute__((format(printf, 3, 4))) bool tg__optimizer_fail(tg_optimizer *o, tg_code code,
