@@ -438,6 +438,34 @@ Test(kernels, index_kernels_pick_and_sum)
     each_pair(sums_up);
 }
 
+/* What is dropped, by the words of base level one by one. */
+static void drops(const tg__kernels *k, line *y, line *x)
+{
+    if (y->stride != 1 || x->stride != 1) return;
+    const tg__dropping d = { .r = { UINT64_C(5) << 40 | 3, UINT64_C(1) << 33 | 7, TG__DRAW_DROPOUT },
+                             .least = UINT32_MAX / 3,
+                             .scale = 1.5 };
+    uint32_t word[LONGEST];
+    line sum = *y, want = *y;
+    tg__random_words(&d.r, 0, y->n, word);
+    k->random.drop_add(y->n, first(&sum), first(x), &d);
+    k->random.drop(y->n, first(y), first(x), &d);
+    for (int64_t i = 0; i < y->n; i++) {
+        const double before = at(&want, i);
+        put(&want, i, word[i] < d.least ? 0 : at(x, i) * 1.5);
+        EXPECT(same(at(y, i), at(&want, i)), "drop, %s, element %lld", k->level, (long long)i);
+        put(&want, i, before + at(&want, i));
+        EXPECT(same(at(&sum, i), at(&want, i)), "drop_add, %s, element %lld", k->level,
+               (long long)i);
+    }
+    EXPECT(guarded(&sum), "wrote beside the row");
+}
+
+Test(kernels, random_words_drop_the_same_elements_at_every_level)
+{
+    each_pair(drops);
+}
+
 /* ---- reductions ------------------------------------------------------------------------------ */
 
 typedef long double term(double x, double b);

@@ -1,45 +1,13 @@
 /* Random numbers: see random.h. */
-#include "base/random.h"
+#include "base/philox.h"
 
 #include <math.h>
 
-/* Blocks are made so many at a time, in which the compiler finds vectors. */
-enum { LANES = 8 };
-
-static void rounds(uint32_t x[4][LANES], const uint32_t key[2])
-{
-    uint32_t k0 = key[0], k1 = key[1];
-    for (int round = 0; round < 10; round++) {
-        for (int i = 0; i < LANES; i++) {
-            const uint64_t a = UINT64_C(0xD2511F53) * x[0][i], b = UINT64_C(0xCD9E8D57) * x[2][i];
-            x[0][i] = (uint32_t)(b >> 32) ^ x[1][i] ^ k0;
-            x[1][i] = (uint32_t)b;
-            x[2][i] = (uint32_t)(a >> 32) ^ x[3][i] ^ k1;
-            x[3][i] = (uint32_t)a;
-        }
-        k0 += 0x9E3779B9u;
-        k1 += 0xBB67AE85u;
-    }
-}
-
 void tg__philox(const uint32_t counter[4], const uint32_t key[2], uint32_t block[4])
 {
-    uint32_t x[4][LANES] = { { counter[0] }, { counter[1] }, { counter[2] }, { counter[3] } };
-    rounds(x, key);
+    tg__philox_words x = { { counter[0] }, { counter[1] }, { counter[2] }, { counter[3] } };
+    tg__philox_rounds(x, key);
     for (int i = 0; i < 4; i++) block[i] = x[i][0];
-}
-
-/* LANES blocks from that number on. The counter: the number of the block; what is drawn; the run. */
-static void blocks_from(const tg__random *r, uint32_t number, uint32_t x[4][LANES])
-{
-    const uint32_t key[2] = { (uint32_t)r->seed, (uint32_t)(r->seed >> 32) };
-    for (uint32_t i = 0; i < LANES; i++) {
-        x[0][i] = number + i;
-        x[1][i] = (uint32_t)r->draw;
-        x[2][i] = (uint32_t)r->run;
-        x[3][i] = (uint32_t)(r->run >> 32);
-    }
-    rounds(x, key);
 }
 
 /* One block; again tells how often this one was drawn before. */
@@ -51,19 +19,21 @@ static void block_of(const tg__random *r, uint32_t number, uint32_t again, uint3
     tg__philox(counter, key, block);
 }
 
-/* The lane of element i, of which each block has so many; at the first of LANES blocks, and at the
-   start, these are drawn. */
+/* The lane of element i, of which each block has so many; at the first lane, and at the start, the
+   blocks are drawn. */
 static inline int lane_of(const tg__random *r, int64_t i, int64_t first, int each,
-                          uint32_t x[4][LANES])
+                          tg__philox_words x)
 {
+    enum { LANES = TG__PHILOX_LANES };
     const int64_t block = i / each;
-    if (i == first || i % (each * LANES) == 0) blocks_from(r, (uint32_t)(block / LANES * LANES), x);
+    if (i == first || i % (each * LANES) == 0)
+        tg__philox_blocks(r, (uint32_t)(block / LANES * LANES), x);
     return (int)(block % LANES);
 }
 
 void tg__random_words(const tg__random *r, int64_t first, int64_t n, uint32_t *out)
 {
-    uint32_t x[4][LANES];
+    tg__philox_words x;
     for (int64_t i = first; i < first + n; i++) *out++ = x[i % 4][lane_of(r, i, first, 4, x)];
 }
 
@@ -79,7 +49,7 @@ static uint64_t joined(uint32_t high, uint32_t low)
 
 void tg__random_uniform(const tg__random *r, int64_t first, int64_t n, double *out)
 {
-    uint32_t x[4][LANES];
+    tg__philox_words x;
     for (int64_t i = first; i < first + n; i++) {
         const int lane = lane_of(r, i, first, 2, x);
         const uint64_t bits = joined(x[i % 2 * 2][lane], x[i % 2 * 2 + 1][lane]);
@@ -91,7 +61,7 @@ void tg__random_uniform(const tg__random *r, int64_t first, int64_t n, double *o
    tails reach past 9; its argument is never 0. */
 void tg__random_normal(const tg__random *r, int64_t first, int64_t n, double *out)
 {
-    uint32_t x[4][LANES];
+    tg__philox_words x;
     double pair[2] = { 0, 0 };
     for (int64_t i = first; i < first + n; i++) {
         const int lane = lane_of(r, i, first, 2, x);
@@ -124,7 +94,7 @@ static uint32_t below(const tg__random *r, uint32_t position, uint32_t n, uint32
 
 void tg__random_permutation(const tg__random *r, int64_t n, int64_t *out)
 {
-    uint32_t x[4][LANES];
+    tg__philox_words x;
     for (int64_t i = 0; i < n; i++) { /* built up from the front: i goes anywhere in 0 ... i */
         const int lane = lane_of(r, i, 0, 1, x);
         uint32_t block[4] = { x[0][lane], x[1][lane], x[2][lane], x[3][lane] };

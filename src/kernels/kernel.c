@@ -5,6 +5,8 @@
 
 #include <math.h>
 
+#include "base/philox.h"
+
 #define JOIN_(a, b, c) a##b##_##c
 #define JOIN(a, b, c) JOIN_(a, b, c)
 #define TEXT_(x) #x
@@ -24,6 +26,7 @@ typedef double real;
 #include "kernels/lanes.inl"
 #include "kernels/window.inl"
 #include "kernels/scan.inl"
+#include "kernels/random.inl"
 #include "kernels/formula.h" /* gives names of libm another meaning: no header may follow */
 #include "kernels/map.inl"
 #include "kernels/reduce.inl"
@@ -44,4 +47,5 @@ const tg__kernels TABLE = {
     .window = WINDOW_KERNELS,
     .scan = SCAN_KERNELS,
     .lanes = LANES_KERNELS,
+    .random = RANDOM_KERNELS,
 };

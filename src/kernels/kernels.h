@@ -11,6 +11,7 @@
 #include "kernels/lanes.h"
 #include "kernels/matmul.h"
 #include "kernels/norm.h"
+#include "kernels/random.h"
 #include "kernels/reduce.h"
 #include "kernels/window.h"
 #include "kernels/scan.h"
@@ -41,6 +42,7 @@ typedef struct tg__kernels {
     tg__window_kernels window;
     tg__scan_kernels scan;
     tg__lanes_kernels lanes;
+    tg__random_kernels random;
 } tg__kernels;
 
 /* The kernels for TG_F64 or TG_F32 at the best level this machine has, or at the level that the

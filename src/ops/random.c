@@ -15,39 +15,39 @@ SHAPE(dropout)
     return tg__fail(c, TG_ERROR_ARGUMENT, "p is %g, which is no probability", p);
 }
 
-enum { CHUNK = 256 };
-
-/* y = x / (1 - p) where y is kept, 0 elsewhere, whatever x holds there; n adjacent elements. */
-static void drop_some(const tg__call *c, void *y, const void *x, int64_t n)
+/* False where everything is dropped. */
+static bool dropping_of(const tg__call *c, tg__dropping *d)
 {
     const tg_dropout_attributes *const a = c->attributes;
-    const tg__random r = { (uint64_t)a->seed, (uint64_t)a->run, TG__DRAW_DROPOUT };
-    const uint64_t dropped = tg__random_threshold(a->p);
-    const double scale = 1 / (1 - a->p);
-    const bool single = c->y.s->type == TG_F32;
-    uint32_t word[CHUNK];
-    for (int64_t i = 0; i < n; i++) {
-        if (i % CHUNK == 0) tg__random_words(&r, i, n - i < CHUNK ? n - i : CHUNK, word);
-        const bool kept = word[i % CHUNK] >= dropped;
-        if (single) ((float *)y)[i] = kept ? (float)((double)((const float *)x)[i] * scale) : 0;
-        else ((double *)y)[i] = kept ? ((const double *)x)[i] * scale : 0;
-    }
+    const uint64_t least = tg__random_threshold(a->p);
+    *d = (tg__dropping){ .r = { (uint64_t)a->seed, (uint64_t)a->run, TG__DRAW_DROPOUT },
+                         .least = (uint32_t)least,
+                         .scale = 1 / (1 - a->p) };
+    return least <= UINT32_MAX;
 }
 
 FORWARD(dropout)
 {
-    tg__copy(c->k, c->y, c->x[0]);
-    drop_some(c, c->y.p, c->y.p, c->y.s->n);
+    tg__dropping d;
+    if (!dropping_of(c, &d)) {
+        c->k->fill(c->y.s->n, c->y.p, 1, 0);
+        return TG_OK;
+    }
+    const void *const x = tg__adjacent(c, c->x[0]);
+    if (!x) return TG_ERROR_MEMORY;
+    c->k->random.drop(c->y.s->n, c->y.p, x, &d);
     return TG_OK;
 }
 
+/* The same elements are drawn again. */
 BACKWARD(dropout)
 {
-    const tg__shape *const s = c->y.s;
-    void *const g = tg__scratch(c, (size_t)s->n * tg__type_size(s->type));
-    if (!g) return TG_ERROR_MEMORY;
-    drop_some(c, g, c->g, s->n);
-    tg__add(c->k, c->dx[0], (tg__array){ s, g });
+    tg__dropping d;
+    if (!dropping_of(c, &d)) return TG_OK;
+    void *const dx = tg__gradient_begin(c, 0);
+    if (!dx) return TG_ERROR_MEMORY;
+    c->k->random.drop_add(c->y.s->n, dx, c->g, &d);
+    tg__gradient_end(c, 0, dx);
     return TG_OK;
 }
 

@@ -168,7 +168,7 @@ static uint32_t append(tg__graph *g, tg__node node, const uint32_t *x, const voi
     if (!tg__arena_grow(&g->pool, g->pool.used + node.n * sizeof *x))
         return tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
     node.first = (uint32_t)(g->pool.used / sizeof *x);
-    if (node.n) memcpy(g->pool.data + g->pool.used, x, node.n * sizeof *x);
+    if (x && node.n) memcpy(g->pool.data + g->pool.used, x, node.n * sizeof *x);
     g->pool.used += node.n * sizeof *x;
     const size_t size = data_size(&node);
     if (size) {
