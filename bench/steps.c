@@ -1,0 +1,263 @@
+/* Training steps: value and gradients of whole models against the same derived by hand by an expert
+   (steps_hand.c), f32, one thread. Eager: recorded anew and walked back in every step. Program: the
+   same recording, compiled once. Before anything is timed, all gradients are held against each
+   other. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cblas.h>
+#include <tapegrad.h>
+#include <tapegrad/nn.h>
+#include <tapegrad/program.h>
+
+#include "steps_hand.h"
+#include "timing.h"
+
+enum { REPEATS = 31, EAGER = 0, BY_HAND, PROGRAM, WAYS };
+
+typedef struct work work;
+struct work {
+    const char *name;
+    hand h;
+    float (*by_hand)(hand *h);
+    tg_value (*record)(const work *w);
+    tg_tape *tape;
+    tg_mark mark;
+    tg_value x, target; /* target: numbers or classes */
+    tg_value p[MOST_PARAMETERS];
+    int n; /* parameters */
+    tg_nn *net;
+    tg_program *program;
+    tg_workspace *space;
+    const void *from[MOST_PARAMETERS + 2];
+    void *to[MOST_PARAMETERS + 2];
+};
+
+static void *need(void *p)
+{
+    if (p) return p;
+    fprintf(stderr, "no memory\n");
+    exit(1);
+}
+
+static float *floats(int64_t n)
+{
+    return need(aligned_alloc(64, (size_t)(n + 16) / 16 * 64));
+}
+
+/* ---- the models ------------------------------------------------------------------------------ */
+
+static tg_value scores(const work *w, tg_value (*activation)(tg_value x))
+{
+    tg_value y = w->x;
+    for (int i = 0; i < w->n; i += 2) {
+        y = tg_linear(y, w->p[i], w->p[i + 1]);
+        if (i + 2 < w->n) y = activation(y);
+    }
+    return y;
+}
+
+static tg_value as_relu(tg_value x) { return tg_relu(x); }
+static tg_value as_tanh(tg_value x) { return tg_tanh(x); }
+static tg_value as_sigmoid(tg_value x) { return tg_sigmoid(x); }
+
+static tg_value logistic(const work *w)
+{
+    return tg_bce_with_logits(scores(w, NULL), w->target);
+}
+static tg_value relu_net(const work *w) { return tg_cross_entropy(scores(w, as_relu), w->target); }
+static tg_value tanh_net(const work *w) { return tg_cross_entropy(scores(w, as_tanh), w->target); }
+static tg_value sigmoid_net(const work *w) { return tg_mse(scores(w, as_sigmoid), w->target); }
+static tg_value blocks(const work *w) { return tg_mean(tg_square(tg_nn_forward(w->net, w->x))); }
+
+/* ---- making them ----------------------------------------------------------------------------- */
+
+static tg_value random_leaf(tg_tape *t, tg_leaf kind, double size, int rank, const int64_t *dim)
+{
+    static unsigned seed = 1;
+    int64_t n = 1;
+    for (int i = 0; i < rank; i++) n *= dim[i];
+    float *const data = floats(n);
+    for (int64_t i = 0; i < n; i++) {
+        seed = seed * 1664525u + 1013904223u;
+        data[i] = (float)(size * ((double)(seed >> 8) / (1 << 23) - 1));
+    }
+    const tg_value v = tg_leaf_new(t, kind, TG_F32, data, rank, dim, NULL);
+    free(data);
+    return v;
+}
+
+static void make_layers(work *w)
+{
+    const hand *const h = &w->h;
+    const int64_t last = h->layer[h->layers - 1], batch = h->batch;
+    w->x = random_leaf(w->tape, TG_INPUT, 1, 2, (int64_t[]){ batch, h->layer[0] });
+    for (int i = 1; i < h->layers; i++) {
+        const int64_t dim[] = { h->layer[i], h->layer[i - 1] };
+        const double size = 1 / sqrt((double)dim[1]);
+        w->p[w->n++] = random_leaf(w->tape, TG_PARAMETER, size, 2, dim);
+        w->p[w->n++] = random_leaf(w->tape, TG_PARAMETER, size, 1, dim);
+    }
+    if (last > 1) {
+        int *const label = need(malloc((size_t)batch * sizeof *label));
+        for (int i = 0; i < batch; i++) label[i] = i * 7 % (int)last;
+        w->target = tg_index(w->tape, label, batch);
+        w->h.label = label;
+    } else {
+        float *const target = floats(batch);
+        for (int i = 0; i < batch; i++) target[i] = (float)(i % 3 == 0);
+        w->target = tg_input(w->tape, target, batch, 1);
+        w->h.target = target;
+    }
+}
+
+static void make_blocks(work *w)
+{
+    const hand *const h = &w->h;
+    const int64_t c = h->layer[0];
+    tg_nn *block[8];
+    for (int i = 0; i < h->layers; i++)
+        block[i] = tg_nn_transformer(c, h->heads, .causal = true, .activation = "gelu_tanh");
+    w->net = tg_nn_sequential_new(block, h->layers);
+    /* As behind an embedding: the gradient by x is wanted. */
+    w->x = random_leaf(w->tape, TG_PARAMETER, 1, 3, (int64_t[]){ h->batch, h->length, c });
+    const tg_nn_options start = { .seed = 1, .bias = { .scheme = TG_INIT_NORMAL, .b = 0.1 } };
+    if (!tg_nn_build(w->net, w->tape, &start)) exit(1);
+    w->n = tg_nn_count(w->net);
+    memcpy(w->p, tg_nn_parameters(w->net), (size_t)w->n * sizeof *w->p);
+}
+
+/* The expert's arrays: copies of the tape's parameters, and room. */
+static void make_hand(work *w)
+{
+    hand *const h = &w->h;
+    float *const x = floats(tg_size(w->x));
+    memcpy(x, tg_data_f32(w->x), (size_t)tg_size(w->x) * sizeof *x);
+    h->x = x;
+    for (int i = 0; i < w->n; i++) {
+        const int64_t n = tg_size(w->p[i]);
+        h->p[i] = floats(n);
+        h->g[i] = floats(n);
+        memcpy(h->p[i], tg_data_f32(w->p[i]), (size_t)n * sizeof(float));
+    }
+    h->dx = floats(tg_size(w->x));
+    h->room = floats(hand_room(h));
+    if (w->record == tanh_net || w->record == sigmoid_net) hand_turn(h);
+}
+
+/* All leaves are shared inputs of one instance. Left out where the compiler refuses the model. */
+static void make_program(work *w)
+{
+    tg_value input[MOST_PARAMETERS + 2];
+    int wrt[MOST_PARAMETERS + 1], n = 0;
+    const tg_value loss = w->record(w);
+    for (int i = 0; i < w->n; i++) wrt[n] = n, input[n++] = w->p[i];
+    wrt[n] = n;
+    input[n++] = w->x;
+    if (!w->net) input[n++] = w->target;
+    tg_status status = { 0 };
+    tg_program *const p = tg_compile(&loss, 1, NULL, 0, input, n, NULL, &status);
+    const tg_gradient_options by = { .wrt = wrt, .n_wrt = w->n + (w->net ? 1 : 0) };
+    w->program = p ? tg_gradient_program(p, &by, &status) : NULL;
+    w->space = w->program ? tg_workspace_new(w->program, &status) : NULL;
+    if (!w->space) fprintf(stderr, "%s: no program: %s\n", w->name, status.message);
+    tg_program_free(p);
+    for (int i = 0; i < n; i++)
+        w->from[i] = tg_type_of(input[i]) == TG_F32 ? (const void *)tg_data_f32(input[i])
+                                                    : (const void *)tg_data_i64(input[i]);
+    for (int i = 0; i <= by.n_wrt; i++) w->to[i] = floats(i ? tg_size(input[i - 1]) : 1);
+    tg_release(w->mark);
+}
+
+/* ---- checking and timing --------------------------------------------------------------------- */
+
+static void run(int way, void *user)
+{
+    work *const w = user;
+    tg_status status;
+    if (way == BY_HAND) {
+        w->by_hand(&w->h);
+    } else if (way == PROGRAM) {
+        if (!tg_run(w->program, w->space, 1, w->from, w->to, &status)) exit(1);
+    } else {
+        if (!tg_backward(w->record(w))) exit(1);
+        tg_release(w->mark);
+    }
+}
+
+/* The largest distance of two gradients, relative to the largest element; ends the program where
+   it is too large. */
+static void agree(const work *w, const char *what, int64_t n, const float *a, const float *b)
+{
+    double most = 0, off = 0;
+    for (int64_t i = 0; i < n; i++) {
+        most = fmax(most, fabs((double)b[i]));
+        off = fmax(off, fabs((double)a[i] - (double)b[i]));
+    }
+    if (off <= 1e-4 * most) return;
+    fprintf(stderr, "%s: %s is off by %g, of %g\n", w->name, what, off, most);
+    exit(1);
+}
+
+static void check(work *w)
+{
+    const tg_value loss = w->record(w);
+    if (!tg_backward(loss)) exit(1);
+    const float value = (float)tg_item(loss), by_hand = w->by_hand(&w->h);
+    char what[64];
+    agree(w, "the loss", 1, &by_hand, &value);
+    if (w->space) run(PROGRAM, w);
+    for (int i = 0; i < w->n; i++) {
+        const float *const g = tg_grad_f32(w->p[i]);
+        snprintf(what, sizeof what, "gradient %d by hand", i);
+        agree(w, what, tg_size(w->p[i]), w->h.g[i], g);
+        snprintf(what, sizeof what, "gradient %d of the program", i);
+        if (w->space) agree(w, what, tg_size(w->p[i]), w->to[i + 1], g);
+    }
+    if (w->net) agree(w, "dL/dx by hand", tg_size(w->x), w->h.dx, tg_grad_f32(w->x));
+    tg_release(w->mark);
+}
+
+static void measure(work *w)
+{
+    w->tape = need(tg_tape_new(&(tg_tape_options){ .type = TG_F32 }));
+    if (w->h.heads) make_blocks(w);
+    else make_layers(w);
+    w->mark = tg_tape_mark(w->tape);
+    make_hand(w);
+    make_program(w);
+    check(w);
+    timing t[WAYS] = { { 0 } };
+    time_ways(w->space ? WAYS : PROGRAM, run, w, REPEATS, t);
+    printf("  %-38s %9.1f %9.1f %9.1f %7.2f %7.2f %6.1f%%\n", w->name, t[BY_HAND].median / 1e3,
+           t[EAGER].median / 1e3, t[PROGRAM].median / 1e3, t[EAGER].median / t[BY_HAND].median,
+           t[PROGRAM].median / t[BY_HAND].median, t[EAGER].spread * 100);
+}
+
+int main(int argc, char **argv)
+{
+    static work works[] = {
+        { .name = "a logistic, 1000 x 100", .record = logistic, .by_hand = hand_logistic,
+          .h = { 1000, { 100, 1 }, 2 } },
+        { .name = "b softmax 784-10, batch 64", .record = relu_net, .by_hand = hand_softmax,
+          .h = { 64, { 784, 10 }, 2 } },
+        { .name = "c tanh 2-100-3, batch 300", .record = tanh_net, .by_hand = hand_tanh_net,
+          .h = { 300, { 2, 100, 3 }, 3 } },
+        { .name = "d relu 784-256-128-10, batch 64", .record = relu_net, .by_hand = hand_relu_net,
+          .h = { 64, { 784, 256, 128, 10 }, 4 } },
+        { .name = "d relu 784-256-128-10, batch 512", .record = relu_net, .by_hand = hand_relu_net,
+          .h = { 512, { 784, 256, 128, 10 }, 4 } },
+        { .name = "e sigmoid 1-50-1, batch 200", .record = sigmoid_net,
+          .by_hand = hand_sigmoid_net, .h = { 200, { 1, 50, 1 }, 3 } },
+        { .name = "f 2 GPT blocks, 4 x 64 x 128, 4 heads", .record = blocks,
+          .by_hand = hand_blocks, .h = { 4, { 128 }, 2, .heads = 4, .length = 64 } },
+    };
+    print_machine();
+    printf("BLAS:      %s, core %s\n", openblas_get_config(), openblas_get_corename());
+    printf("\nvalue and gradients, us; ratios to the expert's code\n  %-38s %9s %9s %9s %7s %7s %7s\n",
+           "", "expert", "eager", "program", "eager", "program", "spread");
+    for (int i = 0; i < (int)(sizeof works / sizeof *works); i++)
+        if (argc < 2 || works[i].name[0] == argv[1][0]) measure(&works[i]);
+    return 0;
+}
