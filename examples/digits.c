@@ -2,7 +2,7 @@
 
    x is an image as a vector of p pixels, W is (c, p) for c classes:
        z = W x + b,  a = softmax(z),  L = -log a_y
-   learned one image at a time, as in the lecture, and in minibatches; then c independent sigmoids,
+   which is one linear layer, learned one image at a time, as in the lecture, and in minibatches; then c independent sigmoids,
    which need not agree on one digit; then a network of two hidden layers; then one of
    convolutions. A third of the images, chosen by --seed, is kept for the test. Settings were chosen
    with --validate, which keeps that third closed and tests on a part of the others.
@@ -21,6 +21,7 @@
 
 #include <tapegrad.h>
 #include <tapegrad/data.h>
+#include <tapegrad/nn.h>
 #include <tapegrad/optim.h>
 #include <tapegrad/short.h>
 
@@ -78,7 +79,6 @@ static const struct argp command_line = {
 /* ---- models ---------------------------------------------------------------------------------- */
 
 enum { INSTANCE, SOFTMAX, SIGMOIDS, MLP, CONV, MODELS };
-enum { PARAMETERS = 6 }; /* of the largest: a weight and a bias of each of three layers */
 
 /* What the models learn from. */
 typedef struct digits {
@@ -90,10 +90,8 @@ typedef struct model {
     int kind;
     const digits *data;
     tg_tape *t;
-    Value p[PARAMETERS];
-    int n;         /* of p */
+    tg_nn *net;    /* images (n, side^2) to scores z (n, classes) */
     tg_mark start; /* everything of one step lies above */
-    int64_t run;   /* of dropout; 0: evaluation, nothing is dropped */
 } model;
 
 /* How a kind of model is trained, and the test accuracy that --require asks of it. */
@@ -111,40 +109,23 @@ static const struct kind {
     [CONV] = { "conv", 30, 32, 0.005, 0.1, 0.0625, 0.98 },
 };
 
-static Value drop(const model *m, Value h, double p, int64_t layer)
+static tg_nn *mlp(int pixels, int classes)
 {
-    return m->run ? dropout(h, .p = p, .seed = layer, .run = m->run) : h;
+    return tg_nn_sequential(
+        tg_nn_linear(pixels, 128), tg_nn_activation("relu"), tg_nn_dropout(0.2),
+        tg_nn_linear(128, 128), tg_nn_activation("relu"), tg_nn_dropout(0.2),
+        tg_nn_linear(128, classes));
 }
 
-/* How often the convolutional network halves the images: those of 8 by 8 once. */
-static int halvings(int side)
+/* Images of 8 by 8 are halved once, larger ones twice. */
+static tg_nn *conv(int side, int classes)
 {
-    return side > 16 ? 2 : 1;
-}
-
-static Value mlp(const model *m, const Value p[], Value x)
-{
-    const Value h1 = relu(linear(x, p[0], p[1]));
-    const Value h2 = relu(linear(drop(m, h1, 0.2, 1), p[2], p[3]));
-    return linear(drop(m, h2, 0.2, 2), p[4], p[5]);
-}
-
-static Value conv(const model *m, const Value p[], Value x)
-{
-    const Value image = reshape(x, tg_dim(x, 0), 1, m->data->side, m->data->side);
-    const Value h0 = relu(conv2d(image, p[0], p[1], .padding = 1));
-    const Value h1 = halvings(m->data->side) == 2 ? max_pool2d(h0, .kernel_size = 2) : h0;
-    const Value h2 = relu(conv2d(h1, p[2], p[3], .padding = 1));
-    const Value h = flatten(max_pool2d(h2, .kernel_size = 2), .start = 1);
-    return linear(drop(m, h, 0.4, 1), p[4], p[5]);
-}
-
-/* Images x (n, side^2) to scores z (n, classes). */
-static Value scores_of(const model *m, const Value p[], Value x)
-{
-    if (m->kind == MLP) return mlp(m, p, x);
-    if (m->kind == CONV) return conv(m, p, x);
-    return linear(x, p[0], p[1]);
+    const int early = side > 16 ? 2 : 1, left = side / 2 / early;
+    return tg_nn_sequential(
+        tg_nn_reshape(1, side, side), tg_nn_conv2d(1, 16, 3, .padding = 1),
+        tg_nn_activation("relu"), tg_nn_max_pool2d(early), tg_nn_conv2d(16, 32, 3, .padding = 1),
+        tg_nn_activation("relu"), tg_nn_max_pool2d(2), tg_nn_flatten(), tg_nn_dropout(0.4),
+        tg_nn_linear(32 * left * left, classes));
 }
 
 /* What the model makes of its scores: numbers from 0 to 1 for each class. */
@@ -162,11 +143,11 @@ static Value loss_of(const model *m, Value z, Value y)
 
 /* Images x (n, side^2), each moved its own way by up to reach pixels, anew in each run; white comes
    in. To move an image by a part of a pixel is to convolve it with a kernel that interpolates. */
-static Value moved(const model *m, Value x, double reach)
+static Value moved(const model *m, Value x, double reach, int64_t run)
 {
     const int64_t n = tg_dim(x, 0), side = m->data->side;
     const double taps = ceil(reach);
-    const Value by = uniform(m->t, (uint64_t)m->run, -reach, reach, n, 2, 1);
+    const Value by = uniform(m->t, (uint64_t)run, -reach, reach, n, 2, 1);
     const Value at = arange(m->t, -taps, taps + 1, 1);
     const Value near = TG_EXPR(relu(1 - abs(at - by)), at, by); /* (n, 2, taps) */
     const Value kernel = TG_EXPR((transpose(near[:, :1]) * near[:, 1:]), near);
@@ -175,58 +156,36 @@ static Value moved(const model *m, Value x, double reach)
     return reshape(y, n, side * side);
 }
 
-/* A weight that starts normal with variance 2 / inputs (He et al., 2015), and a bias, uniform. */
-static void add_layer(model *m, uint64_t seed, int inputs, int rank, const int64_t *shape)
-{
-    const uint64_t own = seed * PARAMETERS + (uint64_t)m->n;
-    m->p[m->n++] = tg_normal_new(m->t, own, 0, sqrt(2.0 / inputs), rank, shape, TG_HERE);
-    const double reach = 1 / sqrt((double)inputs);
-    m->p[m->n++] = uniform(m->t, own, -reach, reach, shape[0]);
-    for (int i = m->n - 2; i < m->n; i++) tg_want_gradient(m->p[i], true);
-}
-#define LAYER(m, seed, inputs, ...)                                                                \
-    add_layer(m, seed, inputs, sizeof((int64_t[]){ __VA_ARGS__ }) / sizeof(int64_t),               \
-              (int64_t[]){ __VA_ARGS__ })
-
 static model model_new(int kind, const digits *d, uint64_t seed)
 {
-    tg_tape *t = tg_tape_new(&(tg_tape_options){ .type = kind >= MLP ? TG_F32 : TG_F64 });
-    if (!t) exit(EXIT_FAILURE);
-    model m = { .kind = kind, .data = d, .t = t };
     const int pixels = d->side * d->side, c = d->classes;
-    if (kind == MLP) {
-        LAYER(&m, seed, pixels, 128, pixels);
-        LAYER(&m, seed, 128, 128, 128);
-        LAYER(&m, seed, 128, c, 128);
-    } else if (kind == CONV) {
-        const int left = d->side >> halvings(d->side);
-        LAYER(&m, seed, 9, 16, 1, 3, 3);
-        LAYER(&m, seed, 16 * 9, 32, 16, 3, 3);
-        LAYER(&m, seed, 32 * left * left, c, 32 * left * left);
-    } else {
-        LAYER(&m, seed, pixels, c, pixels);
-    }
-    m.start = tg_tape_mark(t);
+    model m = { .kind = kind, .data = d };
+    m.t = tg_tape_new(&(tg_tape_options){ .type = kind >= MLP ? TG_F32 : TG_F64 });
+    m.net = kind == MLP    ? mlp(pixels, c)
+            : kind == CONV ? conv(d->side, c)
+                           : tg_nn_linear(pixels, c);
+    const tg_nn_options start = { .seed = seed, .weight = { .scheme = TG_INIT_KAIMING_NORMAL } };
+    if (!m.t) exit(EXIT_FAILURE);
+    if (!tg_nn_build(m.net, m.t, &start)) fail("%s", tg_nn_status(m.net)->message);
+    m.start = tg_tape_mark(m.t);
     return m;
 }
 
-/* How many numbers it learns. */
-static int64_t size_of(const model *m)
+static void model_free(model *m)
 {
-    int64_t n = 0;
-    for (int i = 0; i < m->n; i++) n += tg_size(m->p[i]);
-    return n;
+    tg_nn_free(m->net);
+    tg_tape_free(m->t);
 }
 
 /* ---- the gradient check ---------------------------------------------------------------------- */
 
 #define CHECKED 2 /* images */
 
-static Value checked_loss(tg_tape *t, const Value *p, void *user)
+static Value checked_loss(tg_nn *net, tg_tape *t, void *user)
 {
     const model *m = user;
     const tg_dataset *d = m->data->train;
-    const Value z = scores_of(m, p, constant(t, d->x, CHECKED, d->d));
+    const Value z = tg_nn_forward(net, constant(t, d->x, CHECKED, d->d));
     return loss_of(m, z, index(t, d->label, CHECKED));
 }
 
@@ -234,8 +193,8 @@ static void check_model(int kind, const digits *d)
 {
     model m = model_new(kind, d, 1);
     printf("%-20s", kinds[kind].name);
-    check_parameters(checked_loss, &m, m.p, m.n, &(tg_check_options){ .step = 1e-4 });
-    tg_tape_free(m.t);
+    check_net(m.net, checked_loss, &m, kind >= MLP ? 5 : 0);
+    model_free(&m);
 }
 
 /* Prints dL/dz for L = -log a_y in four ways: a - onehot(y); that by the fused cross_entropy; the
@@ -285,20 +244,19 @@ static answers answers_new(model *m, const tg_dataset *d)
     const int c = m->data->classes;
     answers a = { allocate((size_t)(d->n * c), sizeof(double)), allocate((size_t)d->n, sizeof(int)),
                   0 };
-    const int64_t run = m->run;
-    m->run = 0;
+    tg_nn_train(m->net, false);
     for (int64_t i = 0; i < d->n; i += ROWS) {
         const int64_t n = d->n - i < ROWS ? d->n - i : ROWS;
         tg_no_grad_begin(m->t);
         const Value x = input(m->t, d->x + i * d->d, n, d->d);
-        const Value y = outputs_of(m, scores_of(m, m->p, x));
+        const Value y = outputs_of(m, tg_nn_forward(m->net, x));
         tg_no_grad_end(m->t);
         if (!tg_read(y, a.output + i * c, (size_t)(n * c))) exit(EXIT_FAILURE);
         const int64_t *best = tg_data_i64(argmax(y, .axis = 1));
         for (int64_t k = 0; k < n; k++) a.digit[i + k] = (int)best[k];
         tg_release(m->start);
     }
-    m->run = run;
+    tg_nn_train(m->net, true);
     for (int64_t i = 0; i < d->n; i++) a.accuracy += a.digit[i] == d->label[i];
     a.accuracy /= (double)d->n;
     return a;
@@ -320,8 +278,10 @@ typedef struct trained {
 
 static tg_optimizer *optimizer_new(const model *m, const struct kind *k)
 {
-    if (m->kind == INSTANCE) return tg_sgd_new(m->p, m->n, &(tg_sgd_options){ .lr = k->rate });
-    return tg_adamw_new(m->p, m->n, &(tg_adam_options){ .lr = k->rate, .weight_decay = k->decay });
+    const tg_value *p = tg_nn_parameters(m->net);
+    const int n = tg_nn_count(m->net);
+    if (m->kind == INSTANCE) return tg_sgd_new(p, n, &(tg_sgd_options){ .lr = k->rate });
+    return tg_adamw_new(p, n, &(tg_adam_options){ .lr = k->rate, .weight_decay = k->decay });
 }
 
 /* One minibatch, or one image: forward, backward, a step. Returns its loss. */
@@ -329,7 +289,7 @@ static double train_on(model *m, const tg_batch *b, tg_optimizer *o)
 {
     const double reach = kinds[m->kind].shift * m->data->side;
     const Value x = input(m->t, b->x, b->n, m->data->train->d);
-    const Value z = scores_of(m, m->p, reach > 0 ? moved(m, x, reach) : x);
+    const Value z = tg_nn_forward(m->net, reach > 0 ? moved(m, x, reach, tg_steps(o)) : x);
     const Value loss = loss_of(m, z, index(m->t, b->label, b->n));
     const double value = tg_item(loss);
     if (!tg_backward(loss)) exit(EXIT_FAILURE);
@@ -359,9 +319,9 @@ static trained train(model m, int epochs, uint64_t seed)
         tg_batches_start(batches, epoch, 0);
         const tg_meter clock = tg_meter_start(NULL, 1);
         for (const tg_batch *b; (b = tg_batches_next(batches));) {
-            tg_set_learning_rate(o, tg_lr_cosine(k->rate, 0, total, m.run++));
+            tg_set_learning_rate(o, tg_lr_cosine(k->rate, 0, total, tg_steps(o)));
             mean += (train_on(&m, b, o) - mean) / (double)(b->number + 1);
-            tg_meter_show(&bar, m.run, "%s  loss %.4f", k->name, mean);
+            tg_meter_show(&bar, tg_steps(o), "%s  loss %.4f", k->name, mean);
         }
         r.seconds += tg_meter_end(&clock);
         const answers a = answers_new(&m, m.data->test);
@@ -383,7 +343,7 @@ static void trained_free(trained *r)
     free(r->mistakes);
     answers_free(r->train);
     answers_free(r->test);
-    tg_tape_free(r->m.t);
+    model_free(&r->m);
 }
 
 /* ---- coordinated outputs --------------------------------------------------------------------- */
@@ -490,7 +450,7 @@ static void draw_weights(tg_plot *picture, const trained *r)
 {
     static const char *const names[] = { "0", "1", "2", "3", "4", "5", "6", "7", "8", "9" };
     const int side = r->m.data->side, c = r->m.data->classes;
-    const Value W = r->m.p[0];
+    const Value W = tg_nn_parameters(r->m.net)[0];
     const double reach = 3 * tg_item(std(W));
     char title[96];
     snprintf(title, sizeof title, "%s: W, from %.2f (white) to %.2f (black)", kinds[r->m.kind].name,
@@ -592,7 +552,7 @@ static void print_results(const settings *s, uint64_t seed, const digits *d, con
     for (int k = 0; k < MODELS; k++) {
         if (!all[k].epochs) continue;
         const trained *r = &all[k];
-        printf("%-20s%10" PRId64 "%10.4f%12.4f%11.1f us%10.2f s\n", kinds[k].name, size_of(&r->m),
+        printf("%-20s%10" PRId64 "%10.4f%12.4f%11.1f us%10.2f s\n", kinds[k].name, tg_nn_size(r->m.net),
                r->train.accuracy, r->test.accuracy, 1e6 * r->step, r->seconds);
     }
 }

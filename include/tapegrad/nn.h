@@ -1,9 +1,10 @@
 /* Networks: layers put together to a tree, with named parameters on a tape.
 
        tg_nn *net = tg_nn_sequential(tg_nn_linear(64, 32), tg_nn_activation("tanh"),
-       tg_nn_linear(32, 10)); if (!tg_nn_build(net, tape, &(tg_nn_options){ .seed = 1 }))
-       puts(tg_nn_status(net)->message); tg_optimizer *o = tg_adam_new(tg_nn_parameters(net),
-       tg_nn_count(net), NULL); for (...) {
+                                     tg_nn_linear(32, 10));
+       if (!tg_nn_build(net, tape, &(tg_nn_options){ .seed = 1 })) puts(tg_nn_status(net)->message);
+       tg_optimizer *o = tg_adam_new(tg_nn_parameters(net), tg_nn_count(net), NULL);
+       for (...) {
            tg_value loss = tg_cross_entropy(tg_nn_forward(net, x), y);
            ...
        }
