@@ -239,19 +239,19 @@ int main(int argc, char **argv)
 {
     static work works[] = {
         { .name = "a logistic, 1000 x 100", .record = logistic, .by_hand = hand_logistic,
-          .h = { 1000, { 100, 1 }, 2 } },
+          .h = { .batch = 1000, .layer = { 100, 1 }, .layers = 2 } },
         { .name = "b softmax 784-10, batch 64", .record = relu_net, .by_hand = hand_softmax,
-          .h = { 64, { 784, 10 }, 2 } },
+          .h = { .batch = 64, .layer = { 784, 10 }, .layers = 2 } },
         { .name = "c tanh 2-100-3, batch 300", .record = tanh_net, .by_hand = hand_tanh_net,
-          .h = { 300, { 2, 100, 3 }, 3 } },
+          .h = { .batch = 300, .layer = { 2, 100, 3 }, .layers = 3 } },
         { .name = "d relu 784-256-128-10, batch 64", .record = relu_net, .by_hand = hand_relu_net,
-          .h = { 64, { 784, 256, 128, 10 }, 4 } },
+          .h = { .batch = 64, .layer = { 784, 256, 128, 10 }, .layers = 4 } },
         { .name = "d relu 784-256-128-10, batch 512", .record = relu_net, .by_hand = hand_relu_net,
-          .h = { 512, { 784, 256, 128, 10 }, 4 } },
+          .h = { .batch = 512, .layer = { 784, 256, 128, 10 }, .layers = 4 } },
         { .name = "e sigmoid 1-50-1, batch 200", .record = sigmoid_net,
-          .by_hand = hand_sigmoid_net, .h = { 200, { 1, 50, 1 }, 3 } },
+          .by_hand = hand_sigmoid_net, .h = { .batch = 200, .layer = { 1, 50, 1 }, .layers = 3 } },
         { .name = "f 2 GPT blocks, 4 x 64 x 128, 4 heads", .record = blocks,
-          .by_hand = hand_blocks, .h = { 4, { 128 }, 2, .heads = 4, .length = 64 } },
+          .by_hand = hand_blocks, .h = { .batch = 4, .layer = { 128 }, .layers = 2, .heads = 4, .length = 64 } },
     };
     print_machine();
     printf("BLAS:      %s, core %s\n", openblas_get_config(), openblas_get_corename());

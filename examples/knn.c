@@ -16,6 +16,7 @@
 
 #include <tapegrad.h>
 #include <tapegrad/data.h>
+#include <tapegrad/nn.h>
 #include <tapegrad/optim.h>
 #include <tapegrad/short.h>
 
@@ -135,62 +136,33 @@ static int vote(const neighbours *c, const double *x, double *share)
 
 /* ---- models with parameters ------------------------------------------------------------------ */
 
-/* Softmax regression has the first two only; of two classes, it is logistic regression. */
-enum { W_Y, B_Y, W_H, B_H, PARAMETERS };
-
 typedef struct model {
     tg_tape *t;
-    int parameters;
-    Value p[PARAMETERS];
+    tg_nn *net; /* x (n, d) to scores (n, classes) */
     tg_mark start;
 } model;
 
-/* x (n, d) to scores (n, classes). */
-static Value scores_of(const Value *p, int parameters, Value x)
-{
-    const Value h = parameters == PARAMETERS ? tanh(linear(x, p[W_H], p[B_H])) : x;
-    return linear(h, p[W_Y], p[B_Y]);
-}
-
-/* Normal numbers with the variance 1 / columns, to be learned. */
-static Value weights(tg_tape *t, uint64_t seed, int64_t rows, int64_t columns)
-{
-    const Value w = normal(t, seed, 0, 1 / sqrt((double)columns), rows, columns);
-    tg_want_gradient(w, true);
-    return w;
-}
-
-/* hidden 0: softmax regression. */
+/* hidden 0: softmax regression; of two classes, it is logistic regression. */
 static model model_new(const tg_dataset *d, int hidden, uint64_t seed)
 {
-    tg_tape *t = tg_tape_new(NULL);
-    if (!t) exit(EXIT_FAILURE);
-    model m = { .t = t, .parameters = hidden ? PARAMETERS : W_H };
-    m.p[W_Y] = weights(t, 2 * seed, d->classes, hidden ? hidden : d->d);
-    m.p[B_Y] = param(t, NULL, d->classes);
-    if (hidden) {
-        m.p[W_H] = weights(t, 2 * seed + 1, hidden, d->d);
-        m.p[B_H] = param(t, NULL, hidden);
-    }
-    m.start = tg_tape_mark(t);
+    model m = { .t = tg_tape_new(NULL) };
+    m.net = hidden ? tg_nn_sequential(tg_nn_linear(d->d, hidden), tg_nn_activation("tanh"),
+                                      tg_nn_linear(hidden, d->classes))
+                   : tg_nn_linear(d->d, d->classes);
+    if (!m.t) exit(EXIT_FAILURE);
+    if (!tg_nn_build(m.net, m.t, &(tg_nn_options){ .seed = seed }))
+        fail("%s", tg_nn_status(m.net)->message);
+    m.start = tg_tape_mark(m.t);
     return m;
 }
 
-static size_t model_bytes(const model *m)
-{
-    size_t numbers = 0;
-    for (int i = 0; i < m->parameters; i++) numbers += (size_t)tg_size(m->p[i]);
-    return numbers * sizeof(double);
-}
-
 /* Fills p with the probabilities of the classes. Returns the most probable one. */
-static int predict(const model *m, const double *x, double *p)
+static int predict(const model *m, const double *x, int64_t d, double *p)
 {
-    const int64_t d = tg_dim(m->p[m->parameters == PARAMETERS ? W_H : W_Y], 1);
-    const int classes = (int)tg_size(m->p[B_Y]);
     tg_no_grad_begin(m->t);
-    const Value y = softmax(scores_of(m->p, m->parameters, constant(m->t, x, 1, d)));
+    const Value y = softmax(tg_nn_forward(m->net, constant(m->t, x, 1, d)));
     tg_no_grad_end(m->t);
+    const int classes = (int)tg_size(y);
     if (!tg_read(y, p, (size_t)classes)) exit(EXIT_FAILURE);
     tg_release(m->start);
     int best = 0;
@@ -199,50 +171,34 @@ static int predict(const model *m, const double *x, double *p)
     return best;
 }
 
-static Value loss_of(const Value *p, int parameters, const tg_batch *b, int64_t d)
+static Value loss_of(tg_nn *net, tg_tape *t, const tg_batch *b, int64_t d)
 {
-    tg_tape *t = p[0].tape;
-    const Value x = constant(t, b->x, b->n, d);
-    return cross_entropy(scores_of(p, parameters, x), index(t, b->label, b->n));
+    return cross_entropy(tg_nn_forward(net, constant(t, b->x, b->n, d)), index(t, b->label, b->n));
 }
 
-typedef struct checked {
-    const tg_dataset *d;
-    int parameters;
-} checked;
-
-static Value checked_loss(tg_tape *t, const Value *p, void *user)
+static Value checked_loss(tg_nn *net, tg_tape *t, void *user)
 {
-    (void)t;
-    const checked *c = user;
-    const tg_batch few = { .n = c->d->n < 10 ? c->d->n : 10, .x = c->d->x, .label = c->d->label };
-    return loss_of(p, c->parameters, &few, c->d->d);
+    const tg_dataset *d = user;
+    const tg_batch few = { .n = d->n < 10 ? d->n : 10, .x = d->x, .label = d->label };
+    return loss_of(net, t, &few, d->d);
 }
 
-static void check_model(const model *m, const tg_dataset *d)
-{
-    tg_check_input inputs[PARAMETERS];
-    for (int i = 0; i < m->parameters; i++) {
-        inputs[i] = (tg_check_input){ .data = tg_data(m->p[i]), .rank = tg_rank(m->p[i]) };
-        for (int j = 0; j < inputs[i].rank; j++) inputs[i].shape[j] = tg_dim(m->p[i], j);
-    }
-    check_gradients(checked_loss, &(checked){ d, m->parameters }, inputs, m->parameters);
-}
-
-static void train_model(const settings *s, const model *m, const tg_dataset *train)
+static void train_model(const settings *s, const model *m, tg_dataset *train)
 {
     tg_status status;
     tg_batches *order =
         tg_batches_new(train, &(tg_batch_options){ .size = 20, .seed = s->seed }, &status);
-    tg_optimizer *adam = tg_adam_new(m->p, m->parameters, &(tg_adam_options){ .lr = 0.005 });
+    tg_optimizer *adam = tg_adam_new(tg_nn_parameters(m->net), tg_nn_count(m->net),
+                                     &(tg_adam_options){ .lr = 0.005 });
     if (!order) fail("%s", status.message);
     if (!adam) fail("no memory for the optimiser");
+    check_net(m->net, checked_loss, train, 0);
     tg_meter meter = tg_meter_start(stdout, s->epochs);
     for (int epoch = 0; epoch < s->epochs; epoch++) {
         double sum = 0;
         tg_batches_start(order, epoch, 0);
         for (const tg_batch *b; (b = tg_batches_next(order));) {
-            const Value loss = loss_of(m->p, m->parameters, b, train->d);
+            const Value loss = loss_of(m->net, m->t, b, train->d);
             sum += tg_item(loss) * (double)b->n;
             if (!tg_backward(loss)) exit(EXIT_FAILURE);
             if (!tg_step(adam)) fail("%s", tg_optimizer_status(adam)->message);
@@ -262,6 +218,7 @@ static void train_model(const settings *s, const model *m, const tg_dataset *tra
 /* What answers queries: neighbours, or a model if those have no records. */
 typedef struct classifier {
     char name[32];
+    int64_t d; /* numbers in a query */
     neighbours nearest;
     model m;
 } classifier;
@@ -270,13 +227,13 @@ enum { NEIGHBOURS, REGRESSION, NETWORK, CLASSIFIERS };
 
 static int classify(const classifier *c, const double *x, double *p)
 {
-    return c->nearest.records ? vote(&c->nearest, x, p) : predict(&c->m, x, p);
+    return c->nearest.records ? vote(&c->nearest, x, p) : predict(&c->m, x, c->d, p);
 }
 
 static size_t bytes_held(const classifier *c)
 {
     const tg_dataset *d = c->nearest.records;
-    if (!d) return model_bytes(&c->m);
+    if (!d) return (size_t)tg_nn_size(c->m.net) * sizeof(double);
     return (size_t)(d->n * d->d) * sizeof(double) + (size_t)d->n * sizeof(int);
 }
 
@@ -301,14 +258,14 @@ static result ask(const classifier *c, const tg_dataset *test)
 }
 
 /* Makes the three, trains two of them, and compares them. Returns the lowest accuracy. */
-static double compare(const settings *s, const char *name, const tg_dataset *train,
+static double compare(const settings *s, const char *name, tg_dataset *train,
                       const tg_dataset *test, classifier c[CLASSIFIERS])
 {
     printf("\n%s: %" PRId64 " records, %" PRId64 " queries, %" PRId64 " numbers each, %d classes\n",
            name, train->n, test->n, train->d, train->classes);
     c[NEIGHBOURS] = (classifier){ .nearest = neighbours_new(s, train) };
-    c[REGRESSION] = (classifier){ .m = model_new(train, 0, s->seed) };
-    c[NETWORK] = (classifier){ .m = model_new(train, s->hidden, s->seed) };
+    c[REGRESSION] = (classifier){ .d = train->d, .m = model_new(train, 0, s->seed) };
+    c[NETWORK] = (classifier){ .d = train->d, .m = model_new(train, s->hidden, s->seed) };
     const size_t room = sizeof c[0].name;
     snprintf(c[NEIGHBOURS].name, room, "%d nearest neighbour%s", s->k, s->k == 1 ? "" : "s");
     strcpy(c[REGRESSION].name, train->classes == 2 ? "logistic regression" : "softmax regression");
@@ -316,7 +273,6 @@ static double compare(const settings *s, const char *name, const tg_dataset *tra
 
     for (int i = REGRESSION; i < CLASSIFIERS; i++) {
         printf("%s\n", c[i].name);
-        check_model(&c[i].m, train);
         train_model(s, &c[i].m, train);
     }
     double lowest = 1;
@@ -332,7 +288,10 @@ static double compare(const settings *s, const char *name, const tg_dataset *tra
 
 static void classifiers_free(classifier c[CLASSIFIERS])
 {
-    for (int i = 0; i < CLASSIFIERS; i++) tg_tape_free(c[i].m.t);
+    for (int i = 0; i < CLASSIFIERS; i++) {
+        tg_nn_free(c[i].m.net);
+        tg_tape_free(c[i].m.t);
+    }
 }
 
 /* ---- pictures -------------------------------------------------------------------------------- */
