@@ -160,7 +160,7 @@ static void make_program(work *w)
     tg_program *const p = tg_compile(&loss, 1, NULL, 0, input, n, NULL, &status);
     const tg_gradient_options by = { .wrt = wrt, .n_wrt = w->n + (w->net ? 1 : 0) };
     w->program = p ? tg_gradient_program(p, &by, &status) : NULL;
-    w->space = w->program ? tg_workspace_new(w->program, &status) : NULL;
+    w->space = w->program ? tg_workspace_new(w->program, 1, &status) : NULL;
     if (!w->space) fprintf(stderr, "%s: no program: %s\n", w->name, status.message);
     tg_program_free(p);
     for (int i = 0; i < n; i++)

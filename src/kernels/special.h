@@ -501,11 +501,23 @@ typedef struct m_gelu_tanh_parts {
     double e, e_low, slope, slope_low;
 } m_gelu_tanh_parts;
 
+#ifdef TG_REAL_F32
+/* exp(s) for s <= 0: by the vector exponential of s in two parts, 2^32 times as large so that it keeps
+   its digits where it is small. */
+static inline double m_gelu_tanh_exp(double s)
+{
+    const double in = s < -160 ? -160 + 0x1.62e42fefa39efp+4 : s + 0x1.62e42fefa39efp+4; /* 32 log 2 */
+    const real high = (real)in;
+    return (double)m_exp(high) * 0x1p-32 * (1 + (in - (double)high));
+}
+#endif
+
 M_INLINE m_gelu_tanh_parts m_gelu_tanh_split(double x)
 {
     const double size = fabs(x) > GELU_TANH_LIMIT ? GELU_TANH_LIMIT : fabs(x);
 #ifdef TG_REAL_F32
-    const double square = size * size, e = exp(-size * (GELU_TANH_A + GELU_TANH_B * square));
+    const double square = size * size;
+    const double e = m_gelu_tanh_exp(-size * (GELU_TANH_A + GELU_TANH_B * square));
     return (m_gelu_tanh_parts){ e, 0, size * (GELU_TANH_A + GELU_TANH_C * square), 0 };
 #else
     const m_pair a = { GELU_TANH_A, -0x1.cbc0d30ebfd15p-54 };
