@@ -180,8 +180,9 @@ Test(gradcheck, large_inputs_are_checked_along_random_directions)
     make_exp_wrong(1.001);
     cr_expect(!tg_gradcheck(exp_model, NULL, &input, 1, NULL, &report));
     expect(&report, TG_WRONG);
-    cr_expect(strncmp(report.message, "x along a random direction: ", 28) == 0, "%s",
-              report.message);
+    cr_expect(report.element >= 0 && report.fault == TG_FAULT_FACTOR &&
+                  fabs(report.factor - 1.001) < 1e-6,
+              "%s", report.message);
 }
 
 Test(gradcheck, the_number_of_directions_can_be_chosen)
@@ -291,7 +292,7 @@ Test(gradcheck, what_is_not_finite_never_passes)
     expect(&nan_input, TG_NOT_FINITE);
     expect(&infinite, TG_NOT_FINITE);
     expect(&border, TG_NOT_FINITE);
-    cr_expect(strstr(nan_value.message, "element 0 of the model's value is"), "%s",
+    cr_expect(strstr(nan_value.message, "element 0 of the function's value is"), "%s",
               nan_value.message);
     make_exp_wrong(NAN);
     const tg_check_report nan_gradient = at(exp_model, 1, NULL);
@@ -398,7 +399,7 @@ Test(gradcheck, a_model_that_changes_from_call_to_call_fails)
     int calls = 0;
     tg_check_report report;
     cr_expect(!tg_gradcheck(counting, &calls, W, 1, NULL, &report));
-    expect(&report, TG_FAILED);
+    expect(&report, TG_RANDOM);
     cr_expect(strstr(report.message, "changes from call to call"), "%s", report.message);
 }
 

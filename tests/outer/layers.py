@@ -16,7 +16,8 @@ PUBLIC = {"base": {"value.h"},
                    "derivatives.h", "custom.h", "factors.h"},
           "program": {"value.h", "attributes.h", "table.h", "tape.h", "inline.h", "ops.h", "program.h"},
           "expr": {"value.h", "attributes.h", "table.h", "tape.h", "inline.h", "ops.h", "expr.h"},
-          "check": {"value.h", "attributes.h", "table.h", "tape.h", "inline.h", "ops.h", "check.h"},
+          "check": {"value.h", "attributes.h", "table.h", "tape.h", "inline.h", "ops.h", "check.h",
+                    "derivatives.h"},
           "debug": {"value.h", "attributes.h", "table.h", "tape.h", "inline.h", "ops.h", "check.h",
                     "debug.h"}}
 ROOMS = list(PUBLIC)
@@ -45,7 +46,8 @@ ERRORS = r"\b(?:fprintf|vfprintf|fputs|fputc|fwrite|write)\s*\(|\bstderr\b"
 UNFINISHED = rf"\b(?:{'TO'}{'DO'}|{'FIX'}{'ME'}|{'X' * 3})\b"
 WRITES_FILES = {"src/data/write.c", "src/plot/file.c",  # to descriptors that they have opened
                 "src/plot/meter.c", "src/nn/look.c",     # to the file that the caller gives
-                "src/program/print.c", "src/debug/explain.c", "src/debug/print.c", "src/program/emit.c"}
+                "src/program/print.c", "src/debug/explain.c", "src/debug/print.c", "src/program/emit.c",
+                "src/check/capsule.c"}                   # to the file that the caller names
 LONGEST = 60
 
 # All that is neither constant nor on a tape.
