@@ -23,6 +23,9 @@
 #define RESTARTS 6
 #define RESTART (1.0 / 64)
 
+/* The smallest step that confirms, in terms of the one that is to be confirmed. */
+#define LEAST_STEP 1e-6
+
 static const tg__plan plans[] = {
     [TG_LADDER] = { "ladder", 1e-7, 0.02, 1, 13, TG__COLUMNS, false },
     [TG_CENTRAL] = { "central", 1e-5, 6e-6, 2, 2, 1, false },
@@ -238,6 +241,7 @@ static bool confirm(tg__check *c, tg__line *l, double a, const tg__slope *s, boo
     const double apart = fabs(a - s->value),
                  x = l->u ? 1 : fabs(c->inputs[l->input].data[l->element]);
     double h = fmax(tg__rounding(c, l, 1) / (0.02 * apart), 256 * DBL_EPSILON * x);
+    h = fmax(h, LEAST_STEP * s->step); /* where x and the value are 0 nothing rounds */
     bool rough;
     if (!tg__measure_noise(c, l, fmax(h / 8, 8 * DBL_EPSILON * x), &l->noise)) return false;
     h = fmax(h, l->noise / (0.05 * apart));
