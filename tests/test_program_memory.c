@@ -1,0 +1,97 @@
+/* Programs when there is no memory: compiling, deriving and running are done again and again, and each
+   time one allocation more succeeds before one fails. It must be said, nothing be left behind (the
+   leak checker looks), and the next time it must work. A plain program: Criterion allocates, too. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <tapegrad.h>
+
+/* The linker puts these before malloc and its kin (--wrap). */
+void *__real_malloc(size_t n);
+void *__wrap_malloc(size_t n);
+
+static long left = -1; /* allocations until one fails; below 0: none does */
+static bool reached;
+
+void *__wrap_malloc(size_t n)
+{
+    if (left < 0 || left-- > 0) return __real_malloc(n);
+    reached = true;
+    return NULL;
+}
+
+enum { COUNT = 300, FEATURES = 4, CLASSES = 3 };
+static double x[COUNT][FEATURES], w[CLASSES * FEATURES], v[CLASSES];
+static int64_t label[COUNT];
+
+typedef struct leaves {
+    tg_value x, label, w, v, loss;
+} leaves;
+
+/* Scalars, tensors, labels; sums of products, something that is not finite. */
+static leaves record(tg_tape *t)
+{
+    leaves l = { .x = tg_input(t, x[0], FEATURES), .label = tg_index(t, label),
+                 .w = tg_param(t, w, CLASSES, FEATURES), .v = tg_param(t, v, CLASSES) };
+    tg_value z = tg_mul(tg_at(l.v, 0), tg_at(l.x, 0));
+    for (int i = 1; i < CLASSES; i++) z = tg_add(z, tg_mul(tg_at(l.v, i), tg_at(l.x, i)));
+    const tg_value scores = tg_log_softmax(tg_add(tg_matmul(l.w, l.x), l.v));
+    l.loss = tg_add(tg_nll(scores, l.label), tg_where(tg_gt(z, 0), tg_log(z), z));
+    return l;
+}
+
+static bool run(const tg_program *p, int outputs, tg_status *s)
+{
+    static double total, dw[CLASSES * FEATURES], dv[CLASSES];
+    tg_workspace *const room = p ? tg_workspace_new(p, 1, s) : NULL;
+    const void *const in[] = { x, label, w, v, w, v };
+    void *const out[] = { &total, dw, dv };
+    const bool ok = room && outputs == tg_program_outputs(p) && tg_run(p, room, COUNT, in, out, s);
+    tg_workspace_free(room);
+    return ok;
+}
+
+/* Whether a whole life worked; if not, that it was for want of memory. */
+static bool live(const leaves *l)
+{
+    tg_status s = { 0 };
+    tg_program *const p = tg_compile(TG_VALUES(l->loss), TG_VALUES(l->x, l->label), TG_VALUES(l->w, l->v), NULL, &s);
+    tg_program *const g = p ? tg_gradient_program(p, NULL, &s) : NULL;
+    tg_program *const h = g ? tg_hvp_program(p, NULL, &s) : NULL;
+    const bool ok = run(g, 3, &s) && h && run(h, 3, &s);
+    tg_program_free(h);
+    tg_program_free(g);
+    tg_program_free(p);
+    if (!ok && s.code != TG_ERROR_MEMORY) {
+        printf("allocation fails: %d, \"%s\"\n", (int)s.code, s.message);
+        exit(EXIT_FAILURE);
+    }
+    return ok;
+}
+
+int main(void)
+{
+    for (int i = 0; i < COUNT; i++) {
+        for (int j = 0; j < FEATURES; j++) x[i][j] = (double)((i * 31 + j * 17) % 41) / 20 - 1;
+        label[i] = i % CLASSES;
+    }
+    for (int i = 0; i < CLASSES * FEATURES; i++) w[i] = (double)(i % 5) / 4 - 0.5;
+    for (int i = 0; i < CLASSES; i++) v[i] = 1 - 0.5 * i;
+    tg_tape *const t = tg_tape_new(NULL);
+    const leaves l = record(t);
+    if (tg_error_of(t) || !live(&l)) return EXIT_FAILURE;
+    long n = 0;
+    for (bool again = true; again; n++) {
+        reached = false;
+        left = n;
+        const bool ok = live(&l);
+        left = -1;
+        again = reached;
+        if (!ok && !reached) return printf("allocation %ld: failed\n", n), 1; /* some have a second way */
+    }
+    if (!live(&l)) return printf("afterwards nothing works\n"), 1;
+    tg_tape_free(t);
+    printf("%ld allocations failed, one at a time\n", n - 1);
+    return n < 50 ? 77 : 0; /* link-time optimisation has kept the linker from it: skipped */
+}
