@@ -38,8 +38,10 @@ bool tg__graph_init(tg__graph *g, tg__memory *m, tg_type type, const tg_compile_
     g->status = &g->room;
     const tg__shape scalar = { .type = type, .n = 1 };
     const tg_site nowhere = { NULL, 0 };
+    const uint64_t none = 0; /* attributes of nodes that have none: memory all the same */
     g->buckets = 1024;
     if (put(g, &g->shapes, &scalar, sizeof scalar) == SIZE_MAX ||
+        put(g, &g->attributes, &none, sizeof none) == SIZE_MAX ||
         put(g, &g->sites, &nowhere, sizeof nowhere) == SIZE_MAX ||
         put(g, &g->nodes, &(tg__node){ 0 }, sizeof(tg__node)) == SIZE_MAX ||
         !tg__arena_grow(&g->table, g->buckets * sizeof(uint32_t)))
