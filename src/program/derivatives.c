@@ -20,7 +20,6 @@ static bool clone_graph(tg__graph *to, const tg__graph *from, tg__memory *m)
 {
     *to = *from;
     to->memory = m;
-    to->status = &to->room;
     tg__arena_init(&to->scratch, m);
     tg__arena table = from->table;
     table.used = from->buckets * sizeof(uint32_t);

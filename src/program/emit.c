@@ -314,7 +314,7 @@ static bool lower(tg__emitter *e, const tg_program *p, uint32_t *output)
     bool ok = tg__graph_init(&derived, e->g->memory, p->type, &options);
     ok = ok && tg__graph_lower(&derived, &p->graph, TG__DERIVE, p->output, p->n_outputs, output) &&
          tg__graph_lower(e->g, &derived, TG__EXPRESS, output, p->n_outputs, output);
-    if (!ok) e->g->room = e->g->room.code ? e->g->room : derived.room;
+    if (!ok && e->g->status.code == TG_OK) e->g->status = derived.status;
     tg__graph_free(&derived);
     return ok;
 }
@@ -396,8 +396,8 @@ bool tg_program_emit_c(const tg_program *p, const char *name, FILE *file, tg_sta
         ok = false;
     }
     if (!ok && status) {
-        status->code = g.room.code;
-        snprintf(status->message, sizeof status->message, "emit_c: %.480s", g.room.message);
+        status->code = g.status.code;
+        snprintf(status->message, sizeof status->message, "emit_c: %.480s", g.status.message);
     }
     for (int i = 0; i < 3; i++) tg__arena_free(arena[i]);
     tg__graph_free(&g);

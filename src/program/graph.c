@@ -35,7 +35,6 @@ bool tg__graph_init(tg__graph *g, tg__memory *m, tg_type type, const tg_compile_
     tg__arena *const arena[] = { &g->nodes, &g->pool,  &g->shapes,  &g->attributes, &g->constants,
                                  &g->table, &g->scratch, &g->sites };
     for (size_t i = 0; i < sizeof arena / sizeof *arena; i++) tg__arena_init(arena[i], m);
-    g->status = &g->room;
     const tg__shape scalar = { .type = type, .n = 1 };
     const tg_site nowhere = { NULL, 0 };
     const uint64_t none = 0; /* attributes of nodes that have none: memory all the same */
@@ -60,8 +59,8 @@ void tg__graph_free(tg__graph *g)
 
 uint32_t tg__graph_fail(tg__graph *g, tg_code code, const char *format, ...)
 {
-    if (g->status->code != TG_OK) return 0;
-    tg_status *const s = g->status;
+    tg_status *const s = &g->status;
+    if (s->code != TG_OK) return 0;
     s->code = code;
     const tg_site *const site = (const tg_site *)(void *)g->sites.data + g->site;
     int at = 0;
@@ -255,7 +254,6 @@ uint32_t tg__graph_constant(tg__graph *g, tg__array a)
 
 static uint32_t number_of_bits(tg__graph *g, uint64_t bits)
 {
-    /* Numbers are found again by a view-like key: their bits. */
     const size_t place = put(g, &g->constants, &bits, sizeof bits);
     if (place == SIZE_MAX) return 0;
     return append(g, (tg__node){ .op = TG__NODE_CONSTANT, .data = (uint32_t)(place / 8) }, NULL, NULL,

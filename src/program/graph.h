@@ -63,8 +63,7 @@ typedef struct tg__graph {
     uint32_t count;                   /* the node of it; 0: none */
     unsigned without; /* passes that are off */
     bool strict, fast_math;
-    tg_status *status; /* of the first error; never NULL */
-    tg_status room;
+    tg_status status; /* of the first error */
 } tg__graph;
 
 bool tg__graph_init(tg__graph *g, tg__memory *m, tg_type type, const tg_compile_options *options);
@@ -76,7 +75,7 @@ __attribute__((format(printf, 3, 4))) uint32_t tg__graph_fail(tg__graph *g, tg_c
 
 static inline bool tg__graph_failed(const tg__graph *g)
 {
-    return g->room.code != TG_OK;
+    return g->status.code != TG_OK;
 }
 
 static inline tg__node *tg__node_at(const tg__graph *g, uint32_t id)

@@ -192,7 +192,6 @@ static bool emit_dot(planning *w, uint32_t tile)
     if (!s) return false;
     s->width = n;
     s->columns = t.columns;
-    const size_t at = (size_t)(s - (tg__step *)(void *)p->plan->steps.data);
     bool ok = true;
     if (shared) {
         for (uint32_t i = 0; ok && i < n; i++) ok = refer(w, node[i], NO_SUM);
@@ -208,7 +207,7 @@ static bool emit_dot(planning *w, uint32_t tile)
             ok = refer(w, term.a, NO_SUM) && refer(w, term.b, NO_SUM);
         }
     }
-    close_step(w, (tg__step *)(void *)p->plan->steps.data + at);
+    close_step(w, s);
     for (uint32_t i = 0; i < n; i++) p->role[node[i]] = TG__DONE;
     return ok;
 }
@@ -252,11 +251,10 @@ static bool emit_rows(planning *w, uint32_t tile)
     if (!s) return false;
     s->width = t.n;
     s->columns = t.columns;
-    const size_t at = (size_t)(s - (tg__step *)(void *)p->plan->steps.data);
     bool ok = refer(w, 0, first);
     for (uint32_t i = 0; ok && i < t.n; i++) ok = refer(w, rows[i].node, NO_SUM);
     for (uint32_t j = 0; ok && j < t.columns; j++) ok = refer(w, columns[rows[0].first + j], NO_SUM);
-    close_step(w, (tg__step *)(void *)p->plan->steps.data + at);
+    close_step(w, s);
     return ok;
 }
 
@@ -281,12 +279,11 @@ static bool emit_sum(planning *w, uint32_t id)
     if (!s) return false;
     s->width = (uint32_t)tg__node_shape(w->p.g, id)->n;
     s->columns = (uint32_t)form;
-    const size_t at = (size_t)(s - (tg__step *)(void *)w->p.plan->steps.data);
     bool ok = refer(w, 0, place);
     const uint32_t n = whole ? tg__node_at(w->p.g, x)->n : 1;
     for (uint32_t j = 0; ok && j < n; j++)
         ok = refer(w, whole ? operands_of(w, x)[j] : x, NO_SUM);
-    close_step(w, (tg__step *)(void *)w->p.plan->steps.data + at);
+    close_step(w, s);
     return ok;
 }
 
@@ -338,11 +335,10 @@ static bool emit_one(planning *w, uint32_t id)
     if (!s) return false;
     s->width = (uint32_t)tg__node_shape(w->p.g, id)->n;
     s->columns = (uint32_t)form;
-    const size_t at = (size_t)(s - (tg__step *)(void *)w->p.plan->steps.data);
     const uint32_t operands = node->op == TG__NODE_ASSEMBLE ? node->n / 2 : node->n;
     bool ok = refer(w, id, NO_SUM);
     for (uint32_t j = 0; ok && j < operands; j++) ok = refer(w, operands_of(w, id)[j], NO_SUM);
-    close_step(w, (tg__step *)(void *)w->p.plan->steps.data + at);
+    close_step(w, s);
     w->p.role[id] = TG__DONE;
     return ok;
 }
@@ -416,11 +412,10 @@ static bool emit_range(planning *w, uint32_t id)
     if (!s) return false;
     s->width = n;
     s->range = true;
-    const size_t at = (size_t)(s - (tg__step *)(void *)w->p.plan->steps.data);
     bool ok = refer(w, node[0], NO_SUM);
     for (uint32_t j = 0; ok && j < tg__node_at(w->p.g, id)->n; j++)
         ok = refer(w, operands_of(w, node[0])[j], NO_SUM);
-    close_step(w, (tg__step *)(void *)w->p.plan->steps.data + at);
+    close_step(w, s);
     for (uint32_t i = 0; i < n; i++) w->p.role[node[i]] = TG__DONE;
     return ok;
 }
@@ -701,13 +696,22 @@ static uint32_t choose_block(const tg__plan *plan, int asked)
 
 /* ---- the whole ----------------------------------------------------------------------------------- */
 
+enum { ARENAS = 11 };
+
+static void list_arenas(planning *w, tg__arena *arena[ARENAS])
+{
+    tg__planner *const p = &w->p;
+    tg__arena *const all[ARENAS] = { &p->by_node, &p->terms, &p->dots,  &p->tiles,     &p->rows,   &p->columns,
+                                     &p->sums,    &p->units, &p->users, &p->user_list, &w->members };
+    memcpy(arena, all, sizeof all);
+}
+
 static bool begin(planning *w)
 {
     tg__planner *const p = &w->p;
-    tg__arena *const arenas[] = { &p->by_node, &p->terms,   &p->dots, &p->tiles, &p->rows,
-                                  &p->columns, &p->sums,    &p->units, &p->users, &p->user_list,
-                                  &w->members };
-    for (size_t i = 0; i < sizeof arenas / sizeof *arenas; i++) tg__arena_init(arenas[i], p->memory);
+    tg__arena *arena[ARENAS];
+    list_arenas(w, arena);
+    for (int i = 0; i < ARENAS; i++) tg__arena_init(arena[i], p->memory);
     p->one = tg__graph_number(p->g, 1);
     p->n = p->g->n;
     const size_t n = p->n, bytes = n * (5 * sizeof(uint32_t) + sizeof(uint8_t) + sizeof(bool));
@@ -730,11 +734,9 @@ static bool begin(planning *w)
 
 static void end(planning *w)
 {
-    tg__planner *const p = &w->p;
-    tg__arena *const arenas[] = { &p->by_node, &p->terms,   &p->dots, &p->tiles, &p->rows,
-                                  &p->columns, &p->sums,    &p->units, &p->users, &p->user_list,
-                                  &w->members };
-    for (size_t i = 0; i < sizeof arenas / sizeof *arenas; i++) tg__arena_free(arenas[i]);
+    tg__arena *arena[ARENAS];
+    list_arenas(w, arena);
+    for (int i = 0; i < ARENAS; i++) tg__arena_free(arena[i]);
 }
 
 bool tg__plan_make(tg__graph *g, const uint32_t *output, const bool *each, int n, int block,

@@ -55,7 +55,7 @@ tg_program *tg__program_finish(tg_program *p, const char *what, tg_status *statu
          (!p->plan.quick ||
           tg__plan_make(g, p->output, p->each, n, p->block, true, &p->careful));
     if (ok) return p;
-    tg__program_fail(status, g->room.code, what, g->room.message);
+    tg__program_fail(status, g->status.code, what, g->status.message);
     tg_program_free(p);
     return NULL;
 }

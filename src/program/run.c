@@ -52,13 +52,6 @@ typedef struct run {
     char message[MESSAGE];
 } run;
 
-static void set_status(tg_status *s, tg_code code, const char *message)
-{
-    if (!s) return;
-    s->code = code;
-    snprintf(s->message, sizeof s->message, "%s", message);
-}
-
 /* ---- memory ------------------------------------------------------------------------------------ */
 
 static size_t operand_count(const tg__plan *plan)
@@ -155,8 +148,8 @@ static bool needs_one_thread(const tg_program *p)
 tg_workspace *tg_workspace_new(const tg_program *p, int threads, tg_status *status)
 {
     if (!p || threads < 0) {
-        set_status(status, TG_ERROR_ARGUMENT,
-                   p ? "workspace_new: a negative number of threads" : "workspace_new: the program is NULL");
+        tg__program_fail(status, TG_ERROR_ARGUMENT, "workspace_new",
+                         p ? "a negative number of threads" : "the program is NULL");
         return NULL;
     }
     const int members = threads < 2 || needs_one_thread(p) ? 1 : threads;
@@ -174,7 +167,8 @@ tg_workspace *tg_workspace_new(const tg_program *p, int threads, tg_status *stat
         if ((members == 1 || w->team) && make_spaces(w, false)) return w;
         tg_workspace_free(w);
     }
-    set_status(status, TG_ERROR_MEMORY, "workspace_new: no memory for the program's values, or no threads");
+    tg__program_fail(status, TG_ERROR_MEMORY, "workspace_new",
+                     "no memory for the program's values, or no threads");
     return NULL;
 }
 
@@ -237,13 +231,6 @@ static void point(const run *r, uint32_t block)
 
 /* ---- steps ------------------------------------------------------------------------------------- */
 
-/* An operation on one instance after the other. */
-typedef struct calling {
-    tg__call call;
-    tg__array x[8], dx[8];
-    size_t step[8]; /* bytes from one instance's operand to the next */
-} calling;
-
 static bool rule_failed(run *r, const tg__step *s, const tg__call *c, tg_code code, int64_t lane)
 {
     const tg__node *const node = tg__node_at(r->g, s->node);
@@ -257,7 +244,9 @@ static bool rule_failed(run *r, const tg__step *s, const tg__call *c, tg_code co
     if (body) snprintf(where, sizeof where, "instance %lld: ", (long long)(r->first + lane));
     snprintf(text + at, sizeof text - (size_t)at, "%s%s: %s", where,
              tg__op_name(c->op, c->attributes), code == TG_ERROR_MEMORY ? "no memory" : r->message);
-    set_status(r->status, code, text);
+    if (!r->status) return false;
+    r->status->code = code;
+    snprintf(r->status->message, sizeof r->status->message, "%s", text);
     return false;
 }
 
@@ -281,7 +270,7 @@ static bool call_rule(run *r, const tg__step *s, int64_t n)
     const ptrdiff_t *const lane = r->lane + s->first;
     tg__array *const x = operand_room(r, m);
     if (!x) {
-        set_status(r->status, TG_ERROR_MEMORY, "run: no memory");
+        tg__program_fail(r->status, TG_ERROR_MEMORY, "run", "no memory");
         return false;
     }
     tg__array *const dx = x + m;
@@ -560,9 +549,7 @@ static bool check(const tg_program *p, const tg_workspace *w, int64_t count,
         why = text;
     }
     if (!why) return true;
-    char message[MESSAGE + 8];
-    snprintf(message, sizeof message, "run: %s", why);
-    set_status(status, TG_ERROR_ARGUMENT, message);
+    tg__program_fail(status, TG_ERROR_ARGUMENT, "run", why);
     return false;
 }
 
@@ -644,7 +631,7 @@ static bool run_plan(const run *all, tg_workspace *w, bool careful)
     if (w->team && chunks > 1) tg__team_run(w->team, do_part, &s);
     else for (int i = 0; i < w->members && i < chunks; i++) do_part(&s, i);
     if (atomic_load(&s.failed)) {
-        set_status(r.status, s.status.code, s.status.message);
+        if (r.status) *r.status = s.status;
         return false;
     }
     fold_sums(&r, r.w->sums.data);
@@ -680,6 +667,6 @@ bool tg_run(const tg_program *p, tg_workspace *w, int64_t count, const void *con
     if (!run_plan(&r, w, false)) return false;
     if (!p->plan.quick || all_finite(&r)) return true;
     if (make_spaces(w, true)) return run_plan(&r, w, true);
-    set_status(status, TG_ERROR_MEMORY, "run: no memory for the program's values");
+    tg__program_fail(status, TG_ERROR_MEMORY, "run", "no memory for the program's values");
     return false;
 }

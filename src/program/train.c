@@ -6,10 +6,7 @@
 
 static bool failed(tg_status *s, tg_code code, const char *message)
 {
-    if (s) {
-        s->code = code;
-        snprintf(s->message, sizeof s->message, "run_backward: %s", message);
-    }
+    tg__program_fail(s, code, "run_backward", message);
     return false;
 }
 
