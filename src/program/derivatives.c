@@ -23,10 +23,14 @@ static bool clone_graph(tg__graph *to, const tg__graph *from, tg__memory *m)
     tg__arena_init(&to->scratch, m);
     tg__arena table = from->table;
     table.used = from->buckets * sizeof(uint32_t);
-    return clone(&to->nodes, &from->nodes, m) & clone(&to->pool, &from->pool, m) &
-           clone(&to->shapes, &from->shapes, m) & clone(&to->attributes, &from->attributes, m) &
-           clone(&to->constants, &from->constants, m) & clone(&to->table, &table, m) &
-           clone(&to->sites, &from->sites, m);
+    tg__arena *const copy[] = { &to->nodes,     &to->pool,  &to->shapes, &to->attributes,
+                                &to->constants, &to->table, &to->sites };
+    const tg__arena *const own[] = { &from->nodes,     &from->pool, &from->shapes, &from->attributes,
+                                     &from->constants, &table,      &from->sites };
+    bool ok = true;
+    for (size_t i = 0; i < sizeof copy / sizeof *copy; i++)
+        if (!clone(copy[i], own[i], m)) ok = false; /* all of them are made the new graph's own */
+    return ok;
 }
 
 /* A program being derived from another one, p: by which inputs, in which words. */

@@ -375,10 +375,7 @@ bool tg_program_emit_c(const tg_program *p, const char *name, FILE *file, tg_sta
                             : !is_name(name) ? "the name is no name in C"
                                              : NULL;
     if (why) {
-        if (status) {
-            status->code = TG_ERROR_ARGUMENT;
-            snprintf(status->message, sizeof status->message, "emit_c: %s", why);
-        }
+        tg__program_fail(status, TG_ERROR_ARGUMENT, "emit_c", why);
         return false;
     }
     const tg_compile_options options = { .without = p->graph.without };
@@ -395,10 +392,7 @@ bool tg_program_emit_c(const tg_program *p, const char *name, FILE *file, tg_sta
         tg__graph_fail(&g, TG_ERROR_FILE, "the file cannot be written");
         ok = false;
     }
-    if (!ok && status) {
-        status->code = g.status.code;
-        snprintf(status->message, sizeof status->message, "emit_c: %.480s", g.status.message);
-    }
+    if (!ok) tg__program_fail(status, g.status.code, "emit_c", g.status.message);
     for (int i = 0; i < 3; i++) tg__arena_free(arena[i]);
     tg__graph_free(&g);
     return ok;
