@@ -13,7 +13,6 @@
 
 #include "common/check.h"
 #include "common/cli.h"
-#include "common/random.h"
 
 #include <tapegrad.h>
 #include <tapegrad/checkpoint.h>
@@ -208,16 +207,27 @@ typedef struct training {
     tg_checkpoint saved; /* .batch is the next step */
 } training;
 
-/* The pieces of a step: they follow from the seed and its number alone. */
+/* n numbers from 0 to 1, which follow from the seed and the number of the draw alone. */
+static float *draw(const training *r, int64_t number, int n)
+{
+    float *const u = allocate((size_t)n, sizeof *u);
+    const tg_mark mark = tg_tape_mark(r->t);
+    const Value leaf = uniform(r->t, r->s->seed + ((uint64_t)number << 32), 0, 1, n);
+    memcpy(u, tg_data_f32(leaf), (size_t)n * sizeof *u);
+    tg_release(mark);
+    return u;
+}
+
 static void draw_pieces(training *r, int64_t step)
 {
     const settings *s = r->s;
-    rng random = rng_new(s->seed, (uint32_t)step);
+    float *const u = draw(r, step, s->batch);
     for (int i = 0; i < s->batch; i++) {
-        const int at = (int)(rng_uniform(&random) * (r->c->train - s->context - 1));
+        const int at = (int)((double)u[i] * (r->c->train - s->context - 1));
         memcpy(r->text + i * s->context, r->c->x + at, (size_t)s->context * sizeof *r->text);
         memcpy(r->next + i * s->context, r->c->x + at + 1, (size_t)s->context * sizeof *r->next);
     }
+    free(u);
 }
 
 static Value checked_loss(tg_nn *net, tg_tape *t, void *user)
@@ -357,7 +367,7 @@ static void write_sample(training *r)
     const settings *s = r->s;
     int *const text = allocate((size_t)s->context, sizeof *text);
     memcpy(text, r->c->x + (r->c->train - s->context) / 2, (size_t)s->context * sizeof *text);
-    rng random = rng_new(s->seed, UINT32_MAX);
+    float *const u = draw(r, UINT32_MAX, s->sample);
     tg_nn_train(r->net, false);
     tg_no_grad_begin(r->t);
     printf("\n...");
@@ -368,7 +378,7 @@ static void write_sample(training *r)
         const float *const p = tg_data_f32(scores);
         if (!p) exit(EXIT_FAILURE);
         const int k = r->c->characters;
-        const int next = choose(p + (s->context - 1) * k, k, s->temperature, rng_uniform(&random));
+        const int next = choose(p + (s->context - 1) * k, k, s->temperature, (double)u[i]);
         putchar(r->c->letter[next]);
         memmove(text, text + 1, (size_t)(s->context - 1) * sizeof *text);
         text[s->context - 1] = next;
@@ -376,6 +386,7 @@ static void write_sample(training *r)
     }
     printf("\n");
     tg_no_grad_end(r->t);
+    free(u);
     free(text);
 }
 
