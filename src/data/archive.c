@@ -1,4 +1,4 @@
-/* Named arrays; their files are .npz (npz.c) and .safetensors (safetensors.c). */
+/* Named arrays and notes. */
 #include "inner.h"
 
 #include <stdlib.h>
@@ -25,33 +25,6 @@ void tg_archive_free(tg_archive *archive)
     free(archive->key);
     free(archive->note);
     free(archive);
-}
-
-/* ---- UTF-8 ----------------------------------------------------------------------------------- */
-
-/* The length of the character that p begins with, or 0: without surrogates, without longer forms
-   than needed, up to U+10FFFF (RFC 3629). */
-static size_t character(const uint8_t *p, size_t n)
-{
-    static const uint32_t least[5] = { 0, 1, 0x80, 0x800, 0x10000 };
-    const size_t length = p[0] < 0x80 ? 1 : p[0] >> 5 == 6 ? 2 : p[0] >> 4 == 14 ? 3 : 4;
-    if (length > n || (length == 4 && p[0] >> 3 != 30)) return 0;
-    uint32_t code = length == 1 ? p[0] : p[0] & (0x7fu >> length);
-    for (size_t i = 1; i < length; i++) {
-        if (p[i] >> 6 != 2) return 0;
-        code = code << 6 | (p[i] & 0x3f);
-    }
-    return code < least[length] || code > 0x10ffff || code >> 11 == 0x1b ? 0 : length;
-}
-
-bool tg__utf8_valid(const char *text, size_t n)
-{
-    const uint8_t *const p = (const uint8_t *)text;
-    for (size_t i = 0, length; i < n; i += length) {
-        length = character(p + i, n - i);
-        if (length == 0) return false;
-    }
-    return true;
 }
 
 /* ---- adding ---------------------------------------------------------------------------------- */
@@ -194,44 +167,4 @@ const char *tg__archive_double(const tg_archive *archive, tg_status *status, boo
 {
     const char *const name = first_double(archive->name, archive->n, status, failed);
     return name || *failed ? name : first_double(archive->key, archive->notes, status, failed);
-}
-
-/* ---- files ----------------------------------------------------------------------------------- */
-
-tg_archive *tg__archive_parse(const tg__file *file, tg_status *status)
-{
-    const uint8_t *const p = file->data;
-    /* A length of a safetensors header may look like the "PK" of a zip; its brace follows then. */
-    const bool zip = file->size > 8 && p[0] == 'P' && p[1] == 'K' && p[8] != '{';
-    tg_archive *const archive = tg_archive_new();
-    if (!archive) return tg__data_no_memory(status, "an archive", sizeof *archive), NULL;
-    bool failed = false;
-    if (zip ? tg__npz_parse(file, archive, status) : tg__safetensors_parse(file, archive, status)) {
-        const char *const twice = tg__archive_double(archive, status, &failed);
-        if (!twice && !failed) return archive;
-        if (twice) tg__file_wrong(file, 0, status, "has two entries \"%.100s\"", twice);
-    }
-    tg_archive_free(archive);
-    return NULL;
-}
-
-tg_archive *tg_archive_read(const char *path, tg_status *status)
-{
-    tg__file file;
-    if (!tg__file_open(path, &file, status)) return NULL;
-    tg_archive *const archive = tg__archive_parse(&file, status);
-    tg__file_close(&file);
-    return archive;
-}
-
-bool tg_archive_write(const tg_archive *archive, const char *path, tg_status *status)
-{
-    tg__writer w;
-    if (!archive) return tg__data_fail(status, TG_ERROR_ARGUMENT, "the archive is NULL");
-    if (!tg__writer_open(&w, path, status)) return false;
-    const size_t n = strlen(path);
-    const bool npz = n >= 4 && strcmp(path + n - 4, ".npz") == 0;
-    const bool good =
-        npz ? tg__npz_put(archive, path, &w, status) : tg__safetensors_put(archive, &w, status);
-    return tg__writer_close(&w, good, status);
 }

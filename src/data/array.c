@@ -1,4 +1,4 @@
-/* Arrays, and the files of one array: .npy is in npy.c, IDX in idx.c. */
+/* Arrays in memory. */
 #include "inner.h"
 
 #include <stdlib.h>
@@ -35,39 +35,7 @@ bool tg__array_valid(const tg_ndarray *array, const char *what, tg_status *statu
     return true;
 }
 
-tg_ndarray *tg__array_parse(const tg__file *file, tg_status *status)
-{
-    tg__elements e;
-    const uint8_t *const p = file->data;
-    const bool npy = file->size > 0 && p[0] == 0x93, idx = file->size > 0 && p[0] == 0;
-    if (!npy && !idx) {
-        tg__file_wrong(file, 0, status, file->size ? "neither .npy nor IDX" : "the file is empty");
-        return NULL;
-    }
-    const bool good = npy ? tg__npy_header(file, &e, status) : tg__idx_header(file, &e, status);
-    return good ? tg__elements_read(file, &e, status) : NULL;
-}
-
-tg_ndarray *tg_ndarray_read(const char *path, tg_status *status)
-{
-    tg__file file;
-    if (!tg__file_open(path, &file, status)) return NULL;
-    tg_ndarray *const array = tg__array_parse(&file, status);
-    tg__file_close(&file);
-    return array;
-}
-
 void tg_ndarray_free(tg_ndarray *array)
 {
     free(array);
-}
-
-bool tg_ndarray_write(const tg_ndarray *array, const char *path, tg_status *status)
-{
-    tg__writer w;
-    if (!tg__array_valid(array, path ? path : "tg_ndarray_write", status) ||
-        !tg__writer_open(&w, path, status))
-        return false;
-    tg__npy_put(array, tg__writer_put, &w);
-    return tg__writer_close(&w, true, status);
 }

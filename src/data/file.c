@@ -4,8 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -68,16 +66,4 @@ void tg__file_close(tg__file *file)
 {
     free((void *)(uintptr_t)file->data);
     file->data = NULL;
-}
-
-bool tg__file_wrong(const tg__file *file, size_t position, tg_status *status, const char *format,
-                    ...)
-{
-    char what[384];
-    va_list list;
-    va_start(list, format);
-    vsnprintf(what, sizeof what, format, list);
-    va_end(list);
-    return tg__data_fail(status, TG_ERROR_FORMAT, "%s: byte %zu%s: %s", file->name, position,
-                         file->unpacked ? " when unpacked" : "", what);
 }

@@ -62,7 +62,7 @@ bool tg__file_wrong(const tg__file *file, size_t position, tg_status *status, co
 bool tg__inflate(const tg__file *file, size_t from, size_t length, bool gzip, size_t limit,
                  tg__file *out, tg_status *status);
 
-/* ---- text of a header (text.c) --------------------------------------------------------------- */
+/* ---- text (text.c) --------------------------------------------------------------------------- */
 
 /* As far as it is read. */
 typedef struct tg__text {
@@ -79,6 +79,9 @@ void tg__text_skip(tg__text *t);
 
 /* Takes a character and the blanks before it, if it comes next. */
 bool tg__text_take(tg__text *t, char c);
+
+/* Whether n bytes are UTF-8 without NUL. */
+bool tg__utf8_valid(const char *text, size_t n);
 
 /* ---- elements (element.c) -------------------------------------------------------------------- */
 
@@ -176,8 +179,5 @@ bool tg__archive_append_note(tg_archive *archive, char *key, char *note, tg_stat
 
 /* A name or key that comes twice, or NULL. */
 const char *tg__archive_double(const tg_archive *archive, tg_status *status, bool *failed);
-
-/* Whether n bytes are UTF-8 without NUL. */
-bool tg__utf8_valid(const char *text, size_t n);
 
 #endif

@@ -32,6 +32,18 @@ bool tg__data_errno(tg_status *status, const char *path, const char *what)
     return tg__data_fail(status, TG_ERROR_FILE, "%s: %s: %s", path, what, why);
 }
 
+bool tg__file_wrong(const tg__file *file, size_t position, tg_status *status, const char *format,
+                    ...)
+{
+    char what[384];
+    va_list list;
+    va_start(list, format);
+    vsnprintf(what, sizeof what, format, list);
+    va_end(list);
+    return tg__data_fail(status, TG_ERROR_FORMAT, "%s: byte %zu%s: %s", file->name, position,
+                         file->unpacked ? " when unpacked" : "", what);
+}
+
 bool tg__data_times(size_t a, size_t b, size_t *product)
 {
     *product = a * b;

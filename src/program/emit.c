@@ -2,7 +2,6 @@
    once before, a loop over the instances, what is computed once after. Its text is written to the file
    when all of it is there. */
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,45 +11,6 @@
 #include "codes.h" /* generated */
 
 enum { STACK_BYTES = 1 << 20 }; /* the most that the function's arrays may take */
-
-/* ---- text -------------------------------------------------------------------------------------- */
-
-static void out_of_memory(tg__emitter *e)
-{
-    tg__graph_fail(e->g, TG_ERROR_MEMORY, "no memory");
-}
-
-static void write_text(tg__emitter *e, const char *format, va_list args)
-{
-    va_list again;
-    va_copy(again, args);
-    const int n = vsnprintf(NULL, 0, format, args);
-    tg__arena *const a = e->to;
-    if (n < 0 || !tg__arena_grow(a, a->used + (size_t)n + 1)) {
-        out_of_memory(e);
-    } else {
-        vsnprintf(a->data + a->used, (size_t)n + 1, format, again);
-        a->used += (size_t)n;
-    }
-    va_end(again);
-}
-
-void tg__write(tg__emitter *e, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    write_text(e, format, args);
-    va_end(args);
-}
-
-void tg__write_line(tg__emitter *e, const char *format, ...)
-{
-    tg__write(e, "\n%*s", 4 * e->depth, "");
-    va_list args;
-    va_start(args, format);
-    write_text(e, format, args);
-    va_end(args);
-}
 
 /* ---- what is part of what ---------------------------------------------------------------------- */
 
@@ -324,8 +284,8 @@ static bool write_all(tg__emitter *e, const tg_program *p)
 {
     tg__graph *const g = e->g;
     uint32_t *const output = tg__arena_push(&e->room, (p->n_outputs + 1) * sizeof *output);
-    if (!output) return out_of_memory(e), false;
-    if (!lower(e, p, output)) return false;
+    if (!output) tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
+    if (!output || !lower(e, p, output)) return false;
     tg__arena room;
     tg__arena_init(&room, e->room.memory);
     const size_t n = g->n, ops = (size_t)tg__op_count;
@@ -347,7 +307,7 @@ static bool write_all(tg__emitter *e, const tg_program *p)
                            e->bytes, STACK_BYTES);
         }
     } else {
-        out_of_memory(e);
+        tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
     }
     tg__arena_free(&room);
     return !tg__graph_failed(g);

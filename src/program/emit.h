@@ -1,5 +1,6 @@
-/* Writing a graph as C: what emit.c (the function), emit_math.c (formulas), emit_loops.c (loops over
-   elements) and emit_ops.c (operations that are not elementwise) share. */
+/* Writing a graph as C: what emit.c (the function), emit_ops.c (operations that are not elementwise),
+   emit_loops.c (loops over elements), emit_math.c (formulas) and emit_text.c share; each uses those
+   behind it. */
 #ifndef TG_PROGRAM_EMIT_H
 #define TG_PROGRAM_EMIT_H
 
@@ -26,6 +27,8 @@ typedef struct tg__emitter {
     bool asserts;
     size_t bytes;                  /* of arrays */
 } tg__emitter;
+
+/* ---- emit_text.c ------------------------------------------------------------------------------- */
 
 /* Text, as printf. */
 __attribute__((format(printf, 2, 3))) void tg__write(tg__emitter *e, const char *format, ...);
