@@ -1,0 +1,91 @@
+/* What the parts of running a program share: workspace.c has the memory, data.c what comes in and
+   goes out, steps.c the steps of a plan, run.c the batch. */
+#ifndef TG_PROGRAM_RUN_H
+#define TG_PROGRAM_RUN_H
+
+#include "base/team.h"
+#include "program/plan.h"
+
+enum { TG__RUN_MESSAGE = 256 };
+
+/* What a plan needs for running. Pointers of operands are worked out once; those to shared inputs
+   again when the caller's data has moved, those to batch inputs for every block. */
+typedef struct tg__space {
+    const tg__plan *plan; /* NULL: not made yet */
+    tg__arena body, own, partials, sums, pointers, lanes, moving, given, inputs;
+    char *shared; /* the first member's own, for all */
+    uint32_t block;
+} tg__space;
+
+/* Of one member of the team. */
+typedef struct tg__desk {
+    tg__memory memory;
+    tg__space quick, careful;
+    tg__arena scratch;
+} tg__desk;
+
+struct tg_workspace {
+    const tg_program *program;
+    tg__memory memory;
+    size_t bytes;
+    int members;
+    tg__team *team; /* NULL: one member */
+    tg__desk desk[];
+};
+
+/* One run. */
+typedef struct tg__run {
+    const tg_program *program;
+    const tg__plan *plan;
+    const tg__graph *g;
+    tg__space *w;
+    tg__arena *scratch;
+    const void *const *inputs;
+    void *const *outputs;
+    void **p;               /* of every operand */
+    const ptrdiff_t *lane;  /* of every operand */
+    tg_status *status;
+    int64_t count;
+    int64_t first;          /* instance of the block */
+    char message[TG__RUN_MESSAGE];
+} tg__run;
+
+static inline size_t tg__operand_count(const tg__plan *plan)
+{
+    return plan->operands.used / sizeof(tg__operand);
+}
+
+static inline void tg__write_real(void *at, tg_type type, double x)
+{
+    if (type == TG_F64) *(double *)at = x;
+    else *(float *)at = (float)x;
+}
+
+/* ---- workspace.c ------------------------------------------------------------------------------- */
+
+/* A member's memory for either plan. */
+tg__space *tg__space_of(tg_workspace *w, int member, bool careful);
+
+/* Makes every member's; false: no memory. */
+bool tg__spaces_make(tg_workspace *w, bool careful);
+
+/* ---- data.c ------------------------------------------------------------------------------------ */
+
+/* Whether a run can begin; false with its error. */
+bool tg__run_check(const tg_program *p, const tg_workspace *w, int64_t count,
+                   const void *const *inputs, void *const *outputs, tg_status *status);
+
+/* Finds every operand that stays where it is during a run; and those of the block that begins at
+   r->first. */
+void tg__run_point(const tg__run *r, uint32_t block);
+void tg__run_point_block(const tg__run *r);
+
+/* Writes the outputs of n instances, or (not each) of the whole run, where the caller wants them. */
+void tg__run_write(const tg__run *r, bool each, int64_t n);
+
+/* ---- steps.c ----------------------------------------------------------------------------------- */
+
+/* The steps of a stage for n instances; false with the error of one. */
+bool tg__run_steps(tg__run *r, tg__stage stage, int64_t n);
+
+#endif

@@ -1,0 +1,244 @@
+/* The steps of a plan: see run.h. */
+#include <stdio.h>
+#include <string.h>
+
+#include "program/run.h"
+
+static bool rule_failed(tg__run *r, const tg__step *s, const tg__call *c, tg_code code, int64_t lane)
+{
+    const tg__node *const node = tg__node_at(r->g, s->node);
+    const tg_site *const site = (const tg_site *)(void *)r->g->sites.data + node->site;
+    char text[TG__RUN_MESSAGE * 2];
+    int at = 0;
+    if (site->file) at = snprintf(text, sizeof text, "%s:%d: ", site->file, site->line);
+    if (at < 0 || at > TG__RUN_MESSAGE) at = 0;
+    const bool body = node->stage == TG__BODY;
+    char where[48] = "";
+    if (body) snprintf(where, sizeof where, "instance %lld: ", (long long)(r->first + lane));
+    snprintf(text + at, sizeof text - (size_t)at, "%s%s: %s", where,
+             tg__op_name(c->op, c->attributes), code == TG_ERROR_MEMORY ? "no memory" : r->message);
+    if (!r->status) return false;
+    r->status->code = code;
+    snprintf(r->status->message, sizeof r->status->message, "%s", text);
+    return false;
+}
+
+static tg__array *operand_room(tg__run *r, uint32_t n)
+{
+    r->scratch->used = 0;
+    return tg__arena_push(r->scratch, 2 * (size_t)n * sizeof(tg__array));
+}
+
+/* The op of a RULE or BACKWARD step, one instance after the other. */
+static bool call_rule(tg__run *r, const tg__step *s, int64_t n)
+{
+    const tg__graph *const g = r->g;
+    const tg__node *const node = tg__node_at(g, s->node);
+    const bool back = s->kind == TG__STEP_BACKWARD;
+    const tg__back *const b = back ? tg__node_data(g, node->data) : NULL;
+    const int code = back ? b->op : node->op;
+    const uint32_t *const id = tg__node_operands(g, node);
+    const uint32_t m = back ? node->n - 2 : node->n;
+    char *const *const p = (char *const *)r->p + s->first;
+    const ptrdiff_t *const lane = r->lane + s->first;
+    tg__array *const x = operand_room(r, m);
+    if (!x) {
+        tg__program_fail(r->status, TG_ERROR_MEMORY, "run", "no memory");
+        return false;
+    }
+    tg__array *const dx = x + m;
+    const size_t kept = r->scratch->used;
+    tg__call c = { .op = tg__ops[code],
+                   .code = code,
+                   .k = g->k,
+                   .attributes = tg__node_data(g, back ? b->attributes : node->data),
+                   .n = (int)m,
+                   .x = x,
+                   .dx = dx,
+                   .scratch = r->scratch,
+                   .message = r->message,
+                   .message_size = sizeof r->message };
+    const uint32_t result = back ? id[m] : s->node;
+    const tg__shape *const ys = tg__node_shape(g, result);
+    for (uint32_t j = 0; j < m; j++) {
+        x[j].s = tg__node_shape(g, id[j]);
+        dx[j] = (tg__array){ x[j].s, NULL };
+    }
+    const tg__shape *const ds = tg__node_shape(g, s->node);
+    const size_t dx_bytes = (size_t)ds->n * tg__type_size(ds->type);
+    for (int64_t l = 0; l < n; l++) {
+        for (uint32_t j = 0; j < m; j++)
+            x[j].p = p[1 + j] + l * lane[1 + j] * (ptrdiff_t)tg__type_size(x[j].s->type);
+        const ptrdiff_t size = (ptrdiff_t)tg__type_size(ys->type);
+        tg_code result_code;
+        r->scratch->used = kept;
+        if (back) {
+            c.y = (tg__array){ ys, p[1 + m] + l * lane[1 + m] * size };
+            c.g = p[2 + m] + l * lane[2 + m] * size;
+            dx[b->by].p = p[0] + l * lane[0] * (ptrdiff_t)tg__type_size(ds->type);
+            memset(dx[b->by].p, 0, dx_bytes);
+            result_code = c.op->backward(&c);
+        } else {
+            c.y = (tg__array){ ys, p[0] + l * lane[0] * size };
+            result_code = c.op->forward(&c);
+        }
+        if (result_code != TG_OK) return rule_failed(r, s, &c, result_code, l);
+    }
+    return true;
+}
+
+/* Fills in the number of instances. */
+static void set_instances(tg__shape *s, int64_t n)
+{
+    s->dim[0] = n;
+    s->n *= n;
+}
+
+/* The op of a BLOCK step, on all instances. */
+static bool call_block(tg__run *r, const tg__step *s, int64_t n)
+{
+    const tg__form *const f = (const tg__form *)(void *)r->plan->forms.data + s->columns;
+    void *const *const p = r->p + s->first;
+    tg__shape shape[4];
+    tg__array x[3], dx[3];
+    for (int i = 0; i < f->n; i++) {
+        shape[i] = f->x[i];
+        if (f->batched[i]) set_instances(&shape[i], n);
+        x[i] = (tg__array){ &shape[i], p[1 + f->from[i]] };
+        dx[i] = (tg__array){ &shape[i], NULL };
+    }
+    shape[3] = f->y;
+    set_instances(&shape[3], n);
+    const uint32_t m = s->n - 3; /* operands of a gradient's op */
+    r->scratch->used = 0;
+    tg__call c = { .op = tg__ops[f->code],
+                   .code = f->code,
+                   .k = r->g->k,
+                   .attributes = &f->attributes,
+                   .n = f->n,
+                   .x = x,
+                   .y = { &shape[3], f->back ? p[1 + m] : p[0] },
+                   .g = f->back ? p[2 + m] : NULL,
+                   .dx = dx,
+                   .scratch = r->scratch,
+                   .message = r->message,
+                   .message_size = sizeof r->message };
+    if (f->back) dx[f->by].p = p[0];
+    if (f->back && !f->summed)
+        memset(p[0], 0, (size_t)shape[f->by].n * tg__type_size(shape[f->by].type));
+    const tg_code code = f->back ? c.op->backward(&c) : c.op->forward(&c);
+    return code == TG_OK || rule_failed(r, s, &c, code, 0);
+}
+
+/* An elementwise op on tensors of different shapes: the instances are one more axis. */
+static void walk(tg__run *r, const tg__step *s, int64_t n)
+{
+    const tg__graph *const g = r->g;
+    const tg__node *const node = tg__node_at(g, s->node);
+    const uint32_t *const id = tg__node_operands(g, node);
+    const tg__shape *const y = tg__node_shape(g, s->node);
+    tg__shape shape[4];
+    tg__array a[4];
+    for (uint32_t j = 0; j <= node->n; j++) {
+        const tg__shape own = j ? tg__broadcast_to(tg__node_shape(g, id[j - 1]), y) : *y;
+        shape[j] = own;
+        shape[j].rank = own.rank + 1;
+        shape[j].dim[0] = n;
+        shape[j].stride[0] = r->lane[s->first + j];
+        for (int i = 0; i < own.rank; i++) {
+            shape[j].dim[i + 1] = own.dim[i];
+            shape[j].stride[i + 1] = own.stride[i];
+        }
+        shape[j].n = own.n * n;
+        a[j] = (tg__array){ &shape[j], r->p[s->first + j] };
+    }
+    tg__walk w;
+    tg__walk_begin(&w, 1 + (int)node->n, a);
+    do g->k->map_forward[s->op](w.n, w.p[0], (const void *const *)(w.p + 1), w.stride + 1);
+    while (tg__walk_next(&w));
+}
+
+/* One element of a sum. */
+static void add_one(tg_type type, char *y, const char *x)
+{
+    if (type == TG_F64) *(double *)(void *)y += *(const double *)(const void *)x;
+    else *(float *)(void *)y += *(const float *)(const void *)x;
+}
+
+static void assemble(tg__run *r, const tg__step *s, int64_t n)
+{
+    const tg__graph *const g = r->g;
+    const tg__node *const node = tg__node_at(g, s->node);
+    const uint32_t *const id = tg__node_operands(g, node);
+    const tg__shape *const y = tg__node_shape(g, s->node);
+    const ptrdiff_t size = (ptrdiff_t)tg__type_size(y->type);
+    const uint32_t m = node->n / 2;
+    char *const *const p = (char *const *)r->p + s->first;
+    const ptrdiff_t *const lane = r->lane + s->first;
+    for (int64_t l = 0; l < n; l++) {
+        char *const to = p[0] + l * lane[0] * size;
+        memset(to, 0, (size_t)(y->n * size));
+        for (uint32_t j = 0; j < m; j++) {
+            const uint32_t look = id[m + j];
+            const tg__array x = { tg__node_shape(g, id[j]), p[1 + j] + l * lane[1 + j] * size };
+            const int64_t offset = look ? tg__node_offset(g, look) : 0;
+            const tg__shape *const at = look ? tg__node_shape(g, look) : y;
+            if (at->n == 1) add_one(y->type, to + offset * size, x.p);
+            else tg__add(g->k, (tg__array){ at, to + offset * size }, x);
+        }
+    }
+}
+
+/* sum += x, instance after instance. */
+static void sum_up(tg__run *r, const tg__step *s, int64_t n)
+{
+    const tg__graph *const g = r->g;
+    const uint32_t x = tg__node_operands(g, tg__node_at(g, s->node))[0];
+    const tg__shape *const from = tg__node_shape(g, x);
+    tg__shape y = *from;
+    tg__shape_finish(&y);
+    const ptrdiff_t size = (ptrdiff_t)tg__type_size(from->type);
+    for (int64_t l = 0; l < n; l++) {
+        const tg__array a = { from, (char *)r->p[s->first + 1] + l * r->lane[s->first + 1] * size };
+        tg__add(g->k, (tg__array){ &y, r->p[s->first] }, a);
+    }
+}
+
+bool tg__run_steps(tg__run *r, tg__stage stage, int64_t n)
+{
+    const tg__kernels *const k = r->g->k;
+    const tg__step *s = tg__plan_steps(r->plan) + r->plan->begin[stage];
+    const tg__step *const end = tg__plan_steps(r->plan) + r->plan->begin[stage + 1];
+    for (; s < end; s++) {
+        void **const p = r->p + s->first;
+        const void *const *const x = (const void *const *)(p + 1);
+        const ptrdiff_t *const lane = r->lane + s->first + 1;
+        switch ((tg__step_kind)s->kind) {
+        case TG__STEP_MAP:
+            k->map_forward[s->op](s->range ? (int64_t)(s->width - 1) * r->w->block + n
+                                           : n * s->width,
+                                  p[0], x, lane);
+            break;
+        case TG__STEP_WALK: walk(r, s, n); break;
+        case TG__STEP_RULE:
+        case TG__STEP_BACKWARD:
+            if (!call_rule(r, s, n)) return false;
+            break;
+        case TG__STEP_BLOCK:
+            if (!call_block(r, s, n)) return false;
+            break;
+        case TG__STEP_ASSEMBLE: assemble(r, s, n); break;
+        case TG__STEP_COPY: k->copy(n, p[0], 1, x[0], lane[0]); break;
+        case TG__STEP_DOT: k->lanes.dot(n, p[0], s->columns, x, lane); break;
+        case TG__STEP_DOTS:
+            k->lanes.dots(n, s->width, s->columns, p, (const void *const *)p + s->width,
+                          (const void *const *)p + s->width + s->columns);
+            break;
+        case TG__STEP_SUM: sum_up(r, s, n); break;
+        case TG__STEP_OUTER:
+            k->lanes.outer(n, s->width, s->columns, p[0], x, x + s->width);
+            break;
+        }
+    }
+    return true;
+}

@@ -1,0 +1,125 @@
+/* Memory for running a program: see run.h. */
+#include <string.h>
+
+#include "codes.h" /* generated */
+#include "program/run.h"
+
+static void free_space(tg__space *w)
+{
+    tg__arena *const arena[] = { &w->body,     &w->own,   &w->partials, &w->sums,
+                                 &w->pointers, &w->lanes, &w->moving, &w->given, &w->inputs };
+    for (size_t i = 0; w->plan && i < sizeof arena / sizeof *arena; i++) tg__arena_free(arena[i]);
+    w->plan = NULL;
+}
+
+/* shared: where the first member has what all share; NULL: this is the first. */
+static bool make_space(tg__space *w, const tg_program *p, const tg__plan *plan, char *shared,
+                       tg__memory *m)
+{
+    if (w->plan) return true;
+    *w = (tg__space){ .plan = plan };
+    tg__arena *const arena[] = { &w->body,     &w->own,   &w->partials, &w->sums,
+                                 &w->pointers, &w->lanes, &w->moving, &w->given, &w->inputs };
+    for (size_t i = 0; i < sizeof arena / sizeof *arena; i++) tg__arena_init(arena[i], m);
+    const size_t n = tg__operand_count(plan);
+    const bool ok = tg__arena_grow(&w->body, plan->body * plan->block + 64) &&
+                    (shared || (tg__arena_grow(&w->own, plan->shared + 64) &&
+                                tg__arena_grow(&w->sums, plan->partials + 64))) &&
+                    tg__arena_grow(&w->partials, plan->partials + 64) &&
+                    tg__arena_grow(&w->pointers, n * sizeof(void *)) &&
+                    tg__arena_grow(&w->lanes, n * sizeof(ptrdiff_t)) &&
+                    tg__arena_grow(&w->moving, n * sizeof(uint32_t)) &&
+                    tg__arena_grow(&w->given, n * sizeof(uint32_t)) &&
+                    tg__arena_grow(&w->inputs, p->n_inputs * sizeof(void *));
+    if (!ok) {
+        free_space(w);
+        return false;
+    }
+    w->shared = shared ? shared : w->own.data;
+    for (int i = 0; i < TG__BATCH_CHUNK && !shared; i++)
+        tg__write_real(w->shared + plan->ones + (size_t)i * tg__type_size(p->type), p->type, 1);
+    const tg__operand *const o = tg__plan_operands(plan);
+    for (size_t i = 0; i < n; i++) ((ptrdiff_t *)(void *)w->lanes.data)[i] = (ptrdiff_t)o[i].lane;
+    for (size_t i = 0; i < n; i++) {
+        if (o[i].area < TG__AREA_INPUTS) continue;
+        const uint32_t input = p->input[o[i].area - TG__AREA_INPUTS];
+        const bool varies = tg__node_at(&p->graph, input)->stage == TG__BODY;
+        tg__arena *const list = varies ? &w->moving : &w->given;
+        ((uint32_t *)(void *)list->data)[list->used / sizeof(uint32_t)] = (uint32_t)i;
+        list->used += sizeof(uint32_t);
+    }
+    return true;
+}
+
+tg__space *tg__space_of(tg_workspace *w, int member, bool careful)
+{
+    return careful ? &w->desk[member].careful : &w->desk[member].quick;
+}
+
+/* Every member's memory for a plan. */
+bool tg__spaces_make(tg_workspace *w, bool careful)
+{
+    const tg_program *const p = w->program;
+    const tg__plan *const plan = careful ? &p->careful : &p->plan;
+    for (int i = 0; i < w->members; i++) {
+        char *const shared = i ? tg__space_of(w, 0, careful)->shared : NULL;
+        if (!make_space(tg__space_of(w, i, careful), p, plan, shared, &w->desk[i].memory))
+            return false;
+    }
+    return true;
+}
+
+/* Whether some operation must not run in two threads at once. */
+static bool needs_one_thread(const tg_program *p)
+{
+    for (uint32_t id = 1; id < p->graph.n; id++) {
+        const tg__node *const node = tg__node_at(&p->graph, id);
+        const tg__back *const back =
+            node->op == TG__NODE_BACKWARD ? tg__node_data(&p->graph, node->data) : NULL;
+        if ((back ? back->op : node->op) != TG__CODE_custom) continue;
+        const tg_custom_attributes *const a =
+            tg__node_data(&p->graph, back ? back->attributes : node->data);
+        if (a->op->one_thread) return true;
+    }
+    return false;
+}
+
+tg_workspace *tg_workspace_new(const tg_program *p, int threads, tg_status *status)
+{
+    if (!p || threads < 0) {
+        tg__program_fail(status, TG_ERROR_ARGUMENT, "workspace_new",
+                         p ? "a negative number of threads" : "the program is NULL");
+        return NULL;
+    }
+    const int members = threads < 2 || needs_one_thread(p) ? 1 : threads;
+    tg__memory own = { .first = TG__PROGRAM_FIRST };
+    const size_t bytes = sizeof(tg_workspace) + (size_t)members * sizeof(tg__desk);
+    tg_workspace *const w = tg__allocate(&own, bytes);
+    if (w) {
+        memset(w, 0, bytes);
+        *w = (tg_workspace){ .program = p, .memory = own, .bytes = bytes, .members = members };
+        for (int i = 0; i < members; i++) {
+            w->desk[i].memory.first = TG__PROGRAM_FIRST;
+            tg__arena_init(&w->desk[i].scratch, &w->desk[i].memory);
+        }
+        if (members > 1) w->team = tg__team_new(&w->memory, members);
+        if ((members == 1 || w->team) && tg__spaces_make(w, false)) return w;
+        tg_workspace_free(w);
+    }
+    tg__program_fail(status, TG_ERROR_MEMORY, "workspace_new",
+                     "no memory for the program's values, or no threads");
+    return NULL;
+}
+
+void tg_workspace_free(tg_workspace *w)
+{
+    if (!w) return;
+    tg__team_free(w->team);
+    for (int i = 0; i < w->members; i++) {
+        free_space(&w->desk[i].quick);
+        free_space(&w->desk[i].careful);
+        tg__arena_free(&w->desk[i].scratch);
+    }
+    tg__memory own = { .bytes = w->bytes };
+    tg__deallocate(&own, w, w->bytes);
+}
