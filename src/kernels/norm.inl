@@ -135,7 +135,7 @@ static void norm_rows(const tg__norm *p, void *y_)
     real *restrict y = y_;
     for (int64_t r = 0; r < p->outer * p->groups; r++, x += n, y += n) {
         const real *const gamma = (const real *)p->gamma + r % p->groups * n;
-        const real *const beta = (const real *)p->beta + r % p->groups * n;
+        const real *const beta = p->beta ? (const real *)p->beta + r % p->groups * n : NULL;
         const standard s = row_standard(p, n, x);
         if (p->centered)
             for (int64_t i = 0; i < n; i++)
