@@ -423,10 +423,7 @@ static bool affine_backward(const tg_custom_call *c)
 {
     const int bug = number_of(c->user);
     const double *x = c->x[0].data, *w = c->x[1].data, *g = c->g.data;
-    double unwanted[3][15] = { 0 }; /* where a gradient goes that nobody wants */
-    double *const dx = c->dx[0].data ? c->dx[0].data : unwanted[0],
-                  *dw = c->dx[1].data ? c->dx[1].data : unwanted[1],
-                  *db = c->dx[2].data ? c->dx[2].data : unwanted[2];
+    double *const dx = c->dx[0].data, *const dw = c->dx[1].data, *const db = c->dx[2].data;
     const int64_t columns = c->x[0].dim[1], rows_of_x = c->x[0].dim[0];
     for (int64_t i = 0; i < c->y.size; i++) {
         const int64_t j = i % columns, turned = j * rows_of_x + i / columns;

@@ -55,8 +55,8 @@ static bool cubes_backward(const tg_custom_call *c)
 {
     for (int64_t i = 0; i < c->y.size; i++) {
         const double a = at(&c->x[0], i), b = at(&c->x[1], i), g = at(&c->g, i);
-        if (c->dx[0].data) put(&c->dx[0], i, at(&c->dx[0], i) + 3 * a * a * b * g);
-        if (c->dx[1].data) put(&c->dx[1], i, at(&c->dx[1], i) + a * a * a * g);
+        if (c->wanted[0]) put(&c->dx[0], i, at(&c->dx[0], i) + 3 * a * a * b * g);
+        if (c->wanted[1]) put(&c->dx[1], i, at(&c->dx[1], i) + a * a * a * g);
     }
     return true;
 }
@@ -66,8 +66,8 @@ static bool cubes_tangent(const tg_custom_call *c)
     for (int64_t i = 0; i < c->y.size; i++) {
         const double a = at(&c->x[0], i), b = at(&c->x[1], i);
         double d = 0;
-        if (c->dx[0].data) d += 3 * a * a * b * at(&c->dx[0], i);
-        if (c->dx[1].data) d += a * a * a * at(&c->dx[1], i);
+        if (c->wanted[0]) d += 3 * a * a * b * at(&c->dx[0], i);
+        if (c->wanted[1]) d += a * a * a * at(&c->dx[1], i);
         put(c->dy, i, d);
     }
     return true;
@@ -136,7 +136,7 @@ Test(custom, gradients_of_every_order_pass_the_check)
 static bool wrong_backward(const tg_custom_call *c)
 {
     cubes_backward(c);
-    if (c->dx[0].data) put(&c->dx[0], 1, 0);
+    if (c->wanted[0]) put(&c->dx[0], 1, 0);
     return true;
 }
 
@@ -194,6 +194,52 @@ Test(custom, without_a_derivative_one_order_works_and_two_are_a_named_error)
     cr_assert(tg_jvp(y, x, 2, u, 1, out) && tg_jvp(known, x, 2, u, 1, want), "%s",
               tg_error_of(t)->message);
     cr_expect(fabs(out[0] - want[0]) < 1e-13 * fabs(want[0]), "%g, %g", out[0], want[0]);
+    tg_tape_free(t);
+}
+
+/* The same rules by somebody who has not read of wanted. */
+static bool forgetful_backward(const tg_custom_call *c)
+{
+    const bool all[] = { true, true, true };
+    tg_custom_call call = *c;
+    call.wanted = all;
+    return cubes_backward(&call);
+}
+
+static bool forgetful_tangent(const tg_custom_call *c)
+{
+    const bool all[] = { true, true, true };
+    tg_custom_call call = *c;
+    call.wanted = all;
+    return cubes_tangent(&call);
+}
+
+static tg_value with_a_constant(tg_tape *t, const tg_value *x, void *user)
+{
+    const double other[] = { 0.8, -1.1, 0.4, 2, -0.6, 1.3 };
+    const tg_value c = tg_constant(t, other, 2, 3);
+    return tg_add(tg_custom_apply(user, x[0], c), tg_custom_apply(user, c, x[0]));
+}
+
+Test(custom, rules_that_do_not_ask_what_is_wanted_are_right_all_the_same)
+{
+    static const double a[] = { 0.3, -0.7, 1.1, 0.9, -0.2, 0.5 };
+    const tg_check_input input = { .data = a, .rank = 2, .shape = { 2, 3 } };
+    tg_custom op = cubes;
+    tg_check_report report;
+    op.backward = forgetful_backward;
+    op.tangent = forgetful_tangent;
+    for (int i = 0; i < 3; i++) {
+        if (i == 1) op.derivative = NULL;
+        if (i == 2) op.tangent = NULL;
+        cr_expect(tg_gradcheck(with_a_constant, &op, &input, 1, NULL, &report), "%s",
+                  report.message);
+        cr_expect(check(&(subject){ &op, 0, true }, &report), "%s", report.message);
+    }
+    const float b[] = { 1, 2 };
+    tg_tape *const t = tg_tape_new(&(tg_tape_options){ .type = TG_F32 });
+    const tg_value x = tg_param(t, b, 2), y = tg_custom_apply(&op, tg_constant(t, b, 2), x);
+    cr_expect(tg_backward(tg_sum(y)) && tg_grad_f32(x)[1] == 8);
     tg_tape_free(t);
 }
 

@@ -23,7 +23,7 @@ extern "C" {
 #endif
 
 /* An array, row-major, elements adjacent. data points to double, float or int64_t, as type says;
-   NULL where there is nothing. */
+   NULL where there is nothing: of shape's arrays. */
 typedef struct tg_array {
     tg_type type;
     int rank;
@@ -38,8 +38,10 @@ typedef struct tg_custom_call {
     const tg_array *x;  /* read only */
     tg_array y;         /* the result; forward writes all of it */
     tg_array g;         /* backward: dL/dy, of y's shape */
-    const tg_array *dx; /* backward: add dL/dx[i] to dx[i].data, unless that is NULL (not wanted).
-                           tangent: dx[i].data is the direction of x[i], NULL: zero */
+    const tg_array *dx; /* backward: add dL/dx[i] to dx[i].data. tangent: dx[i].data is the direction
+                           of x[i]. There is always room as for x[i]: */
+    const bool *wanted; /* backward: where wanted[i] is false nobody reads dx[i], so that it need not
+                           be computed. tangent: where it is false the direction is zero */
     const tg_array *dy; /* tangent: the derivative of y along dx is written here */
     void *user;         /* of the tg_custom */
     char *message;      /* for tg_custom_fail */

@@ -30,15 +30,18 @@ static tg_array as_public(const tg__shape *s, const void *p)
 static tg_code open_call(const tg__call *c, int n, bool data, tg_custom_call *u)
 {
     tg_array *const x = tg__scratch(c, 2 * (size_t)n * sizeof *x);
-    if (!x) return TG_ERROR_MEMORY;
+    bool *const wanted = tg__scratch(c, (size_t)n * sizeof *wanted);
+    if (!x || !wanted) return TG_ERROR_MEMORY;
     for (int i = 0; i < n; i++) {
         x[i] = as_public(c->x[i].s, data ? tg__adjacent(c, c->x[i]) : NULL);
         x[n + i] = as_public(c->x[i].s, NULL);
+        wanted[i] = false;
         if (data && !x[i].data) return TG_ERROR_MEMORY;
     }
     *u = (tg_custom_call){ .n = n,
                            .x = x,
                            .dx = x + n,
+                           .wanted = wanted,
                            .user = custom_of(c->attributes)->user,
                            .message = c->message,
                            .message_size = c->message_size };
@@ -52,18 +55,25 @@ static tg_code result_of(bool ok)
     return ok ? TG_OK : TG_ERROR_ARGUMENT;
 }
 
-static tg_code custom_backward_with(const tg__call *c, tg_custom_call *u, int n)
+static void set_dx(tg_custom_call *u, int i, const void *p)
+{
+    ((tg_array *)(uintptr_t)u->dx)[i].data = (void *)(uintptr_t)p;
+    ((bool *)(uintptr_t)u->wanted)[i] = p != NULL;
+}
+
+/* What is not wanted has room all the same, of zeros: a user's function that forgets to ask writes,
+   or reads, there. */
+static bool fill_up(const tg__call *c, tg_custom_call *u)
 {
     tg_array *const dx = (tg_array *)(uintptr_t)u->dx;
-    for (int i = 0; i < n; i++) {
-        if (!c->dx[i].p) continue;
-        dx[i].data = tg__gradient_begin(c, i);
-        if (!dx[i].data) return TG_ERROR_MEMORY;
+    for (int i = 0; i < u->n; i++) {
+        if (dx[i].data) continue;
+        const size_t bytes = ((size_t)dx[i].size + 1) * sizeof(double);
+        dx[i].data = tg__scratch(c, bytes);
+        if (!dx[i].data) return false;
+        memset(dx[i].data, 0, bytes);
     }
-    if (!custom_of(c->attributes)->backward(u)) return TG_ERROR_ARGUMENT;
-    for (int i = 0; i < n; i++)
-        if (c->dx[i].p) tg__gradient_end(c, i, dx[i].data);
-    return TG_OK;
+    return true;
 }
 
 /* ---- the operation --------------------------------------------------------------------------- */
@@ -100,7 +110,16 @@ BACKWARD(custom)
     const tg_code code = open_call(c, c->n, true, &u);
     if (code) return code;
     u.g = as_public(c->y.s, c->g);
-    return custom_backward_with(c, &u, c->n);
+    for (int i = 0; i < c->n; i++) {
+        if (!c->dx[i].p) continue;
+        set_dx(&u, i, tg__gradient_begin(c, i));
+        if (!u.wanted[i]) return TG_ERROR_MEMORY;
+    }
+    if (!fill_up(c, &u)) return TG_ERROR_MEMORY;
+    if (!custom_of(c->attributes)->backward(&u)) return TG_ERROR_ARGUMENT;
+    for (int i = 0; i < c->n; i++)
+        if (u.wanted[i]) tg__gradient_end(c, i, u.dx[i].data);
+    return TG_OK;
 }
 
 /* Without a derivative, the gradient by each operand is recorded as an operation whose value comes
@@ -185,8 +204,9 @@ FORWARD(custom_gradient)
     if (code) return code;
     u.g = as_public(c->x[0].s, tg__adjacent(c, c->x[0]));
     if (!u.g.data) return TG_ERROR_MEMORY;
-    ((tg_array *)(uintptr_t)u.dx)[i].data = c->y.p;
+    set_dx(&u, i, c->y.p);
     c->k->fill(c->y.s->n, c->y.p, 1, 0);
+    if (!fill_up(&inner, &u)) return TG_ERROR_MEMORY;
     return result_of(custom_of(c->attributes)->backward(&u));
 }
 
@@ -207,9 +227,9 @@ BACKWARD(custom_gradient)
     tg_code code = open_call(&inner, inner.n, true, &u);
     if (!code) code = result_again(c, &u);
     if (code) return code;
-    ((tg_array *)(uintptr_t)u.dx)[a->operand].data = (void *)(uintptr_t)c->g;
+    set_dx(&u, a->operand, c->g);
     tg__array made;
-    if (!make_like(c, c->x[0].s, &made)) return TG_ERROR_MEMORY;
+    if (!fill_up(&inner, &u) || !make_like(c, c->x[0].s, &made)) return TG_ERROR_MEMORY;
     const tg_array dy = as_public(made.s, made.p);
     u.dy = &dy;
     if (!a->op->tangent(&u)) return TG_ERROR_ARGUMENT;
