@@ -38,40 +38,34 @@ typedef struct settings {
     const char *output;
 } settings;
 
-static const struct argp_option options[] = {
-    { "rule", 'u', "RULE", 0, "gd, gradient descent, or adam, which is faster (default gd)", 0 },
-    { "steps", 'n', "N", 0, "Steps, each on all points (default 100000; adam 10000)", 0 },
-    { "rate", 'r', "RATE", 0, "Learning rate (default 0.1; adam 0.03)", 0 },
-    { "epsilon", 'e', "E", 0, "What counts as accurate (default 0.05)", 0 },
-    { "seed", 's', "SEED", 0, "Of the first weights (default 1)", 0 },
-    { "seeds", 'm', "N", 0, "Train with so many seeds, from --seed on (default 1)", 0 },
-    { "output", 'o', "FILE", 0, "The picture (default approximate.png)", 0 },
-    { "require", 'q', "ACCURACY", 0,
-      "Fail if N = 10 is less accurate than this, or a smaller N is not", 0 },
-    { 0 },
-};
-
-static error_t parse(int key, char *text, struct argp_state *state)
+/* Steps and rate are left at 0 for those of the rule. */
+static settings read_settings(int argc, char **argv)
 {
-    settings *s = state->input;
-    switch (key) {
-    case 'u': s->rule = cli_choice(state, "--rule", text, rules); return 0;
-    case 'n': s->steps = cli_int(state, "--steps", text, 1, 100000000); return 0;
-    case 'r': s->rate = cli_real(state, "--rate", text, 0, 1000); return 0;
-    case 'e': s->epsilon = cli_real(state, "--epsilon", text, 0, 1000); return 0;
-    case 's': s->seed = cli_seed(state, "--seed", text); return 0;
-    case 'm': s->seeds = cli_int(state, "--seeds", text, 1, 1000); return 0;
-    case 'o': s->output = text; return 0;
-    case 'q': s->require = cli_real(state, "--require", text, 0, 1); return 0;
-    default: return ARGP_ERR_UNKNOWN;
-    }
+    settings s = { .rule = GD, .epsilon = 0.05, .seed = 1, .seeds = 1,
+                   .output = "approximate.png", .require = NAN };
+    const cli_option options[] = {
+        { 'u', "rule", "RULE", "Gradient descent, or Adam, which is faster",
+          .choice = &s.rule, .among = rules },
+        { 'n', "steps", "N", "Steps, each on all points (default 100000; adam 10000)",
+          .whole = &s.steps, .lo = 1, .hi = 100000000 },
+        { 'r', "rate", "RATE", "Learning rate (default 0.1; adam 0.03)",
+          .real = &s.rate, .hi = 1000 },
+        { 'e', "epsilon", "E", "What counts as accurate", .real = &s.epsilon, .hi = 1000 },
+        { 's', "seed", "SEED", "Of the first weights", .seed = &s.seed },
+        { 'm', "seeds", "N", "Train with so many seeds, from --seed on",
+          .whole = &s.seeds, .lo = 1, .hi = 1000 },
+        { 'o', "output", "FILE", "The picture, .png or .svg", .text = &s.output },
+        { 'q', "require", "ACCURACY",
+          "Fail if N = 10 is less accurate than this, or a smaller N is not",
+          .real = &s.require, .hi = 1 },
+        { 0 },
+    };
+    cli_parse(argc, argv, "Approximates a curve by a linear combination of 1, 2, 3 and 10 sigmoids.",
+              options);
+    if (!s.steps) s.steps = s.rule == GD ? 100000 : 10000;
+    if (s.rate == 0) s.rate = s.rule == GD ? 0.1 : 0.03;
+    return s;
 }
-
-static const struct argp command_line = {
-    .options = options,
-    .parser = parse,
-    .doc = "Approximates a curve by a linear combination of 1, 2, 3 and 10 sigmoids.",
-};
 
 /* ---- the model ------------------------------------------------------------------------------- */
 
@@ -252,13 +246,7 @@ static void run(const settings *s, uint64_t seed, tg_plot *picture)
 
 int main(int argc, char **argv)
 {
-    settings s = {
-        .rule = GD, .epsilon = 0.05, .seed = 1, .seeds = 1, .output = "approximate.png"
-    };
-    if (argp_parse(&command_line, argc, argv, 0, NULL, &s) != 0) return EXIT_FAILURE;
-    if (!s.steps) s.steps = s.rule == GD ? 100000 : 10000;
-    if (s.rate == 0) s.rate = s.rule == GD ? 0.1 : 0.03;
-
+    const settings s = read_settings(argc, argv);
     tg_plot *picture = picture_new(
         s.output, &(tg_plot_options){ .rows = 2, .columns = SIZES, .width = 400, .height = 380 });
     printf("%d points, %s, %d steps at rate %g\n", S, rules[s.rule], s.steps, s.rate);

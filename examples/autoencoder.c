@@ -15,6 +15,7 @@
 
 #include "common/check.h"
 #include "common/cli.h"
+#include "common/data.h"
 #include "common/picture.h"
 
 #include <tapegrad.h>
@@ -35,45 +36,24 @@ typedef struct settings {
     bool require;
 } settings;
 
-static const struct argp_option options[] = {
-    { "epochs", 'e', "N", 0, "Passes over the training digits (default 150)", 0 },
-    { "batch", 'b', "N", 0, "Digits in a minibatch (default 50)", 0 },
-    { "rate", 'r', "RATE", 0, "First learning rate of Adam; it falls to 0 (default 0.005)", 0 },
-    { "seed", 's', "SEED", 0, "Of split, first weights and order (default 1)", 0 },
-    { "data", 'd', "FILE", 0, "The digits (default: those of the examples)", 0 },
-    { "output", 'o', "FILE", 0, "The picture, .png or .svg (default autoencoder.png)", 0 },
-    { "require", 'q', NULL, 0, "Fail if two principal components are better", 0 },
-    { 0 },
-};
-
-static error_t parse(int key, char *text, struct argp_state *state)
+static settings read_settings(int argc, char **argv)
 {
-    settings *s = state->input;
-    switch (key) {
-    case 'e': s->epochs = cli_int(state, "--epochs", text, 1, 100000); return 0;
-    case 'b': s->batch = cli_int(state, "--batch", text, 1, 1000); return 0;
-    case 'r': s->rate = cli_real(state, "--rate", text, 0, 1); return 0;
-    case 's': s->seed = cli_seed(state, "--seed", text); return 0;
-    case 'd': s->data = text; return 0;
-    case 'o': s->output = text; return 0;
-    case 'q': s->require = true; return 0;
-    default: return ARGP_ERR_UNKNOWN;
-    }
-}
-
-static const struct argp command_line = {
-    .options = options,
-    .parser = parse,
-    .doc = "Learns to put handwritten digits through two numbers.",
-};
-
-static void load_digits(const settings *s, tg_dataset **train, tg_dataset **test)
-{
-    tg_status status;
-    tg_dataset *all = tg_digits(s->data, &status);
-    const tg_split_options split = { .test = 0.2, .seed = s->seed, .stratified = true };
-    if (!all || !tg_dataset_split(all, &split, train, test, &status)) fail("%s", status.message);
-    tg_dataset_free(all);
+    settings s = { .epochs = 150, .batch = 50, .rate = 0.005, .seed = 1, .data = DIGITS,
+                   .output = "autoencoder.png" };
+    const cli_option options[] = {
+        { 'e', "epochs", "N", "Passes over the training digits",
+          .whole = &s.epochs, .lo = 1, .hi = 100000 },
+        { 'b', "batch", "N", "Digits in a minibatch", .whole = &s.batch, .lo = 1, .hi = 1000 },
+        { 'r', "rate", "RATE", "First learning rate of Adam; it falls to 0",
+          .real = &s.rate, .hi = 1 },
+        { 's', "seed", "SEED", "Of split, first weights and order", .seed = &s.seed },
+        { 'd', "data", "FILE", "The digits (default: those of the examples)", .text = &s.data },
+        { 'o', "output", "FILE", "The picture, .png or .svg", .text = &s.output },
+        { 'q', "require", NULL, "Fail if two principal components are better", .flag = &s.require },
+        { 0 },
+    };
+    cli_parse(argc, argv, "Learns to put handwritten digits through two numbers.", options);
+    return s;
 }
 
 /* ---- two principal components ---------------------------------------------------------------- */
@@ -128,11 +108,9 @@ static double loss_on(tg_nn *net, tg_tape *t, const tg_dataset *data)
 
 static void train_network(const settings *s, tg_nn *net, tg_tape *t, const tg_dataset *train)
 {
-    tg_status status;
     tg_optimizer *o = tg_adam_new(tg_nn_parameters(net), tg_nn_count(net), NULL);
-    tg_batches *batches =
-        tg_batches_new(train, &(tg_batch_options){ .size = s->batch, .seed = s->seed }, &status);
-    if (!o || !batches) fail("%s", o ? status.message : "no memory");
+    tg_batches *batches = batches_new(train, s->batch, s->seed);
+    if (!o) fail("no memory for the optimiser");
     const int64_t total = s->epochs * tg_batches_count(batches);
     const tg_mark mark = tg_tape_mark(t);
     tg_meter m = tg_meter_start(stdout, s->epochs);
@@ -274,23 +252,17 @@ static void draw(tg_plot *p, tg_nn *net, tg_tape *t, const tg_dataset *train,
 
 int main(int argc, char **argv)
 {
-    settings s = { .epochs = 150,
-                   .batch = 50,
-                   .rate = 0.005,
-                   .seed = 1,
-                   .data = DIGITS,
-                   .output = "autoencoder.png" };
-    argp_parse(&command_line, argc, argv, 0, NULL, &s);
+    const settings s = read_settings(argc, argv);
     tg_plot *picture = picture_new(s.output, &(tg_plot_options){ .columns = 3 });
-    tg_dataset *train, *test;
-    load_digits(&s, &train, &test);
+    const sets digits = sets_of_digits(s.data, 0.2, s.seed);
+    const tg_dataset *const train = digits.train, *const test = digits.test;
     tg_tape *t = tg_tape_new(NULL);
     tg_nn *net = autoencoder();
     if (!t) return EXIT_FAILURE;
     if (!tg_nn_build(net, t, &(tg_nn_options){ .seed = s.seed }))
         fail("%s", tg_nn_status(net)->message);
     tg_nn_summary(net, stdout, input(t, train->x, s.batch, PIXELS));
-    check_net(net, checked_loss, train, 8);
+    check_net(net, checked_loss, digits.train, 8);
     train_network(&s, net, t, train);
 
     const Value x = input(t, test->x, test->n, PIXELS);
@@ -302,8 +274,7 @@ int main(int argc, char **argv)
     picture_write(picture, s.output);
     tg_nn_free(net);
     tg_tape_free(t);
-    tg_dataset_free(train);
-    tg_dataset_free(test);
+    sets_free(digits);
     if (s.require && !(loss < linear)) fail("two principal components are better");
     return EXIT_SUCCESS;
 }

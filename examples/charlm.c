@@ -19,9 +19,9 @@
 #include <tapegrad/plot.h>
 #include <tapegrad/short.h>
 
-static const char default_text[] = "/usr/share/common-licenses/GPL-3";
-
 /* ---- settings -------------------------------------------------------------------------------- */
+
+enum { MOST_LAYERS = 16 };
 
 typedef struct settings {
     const char *text, *save, *resume;
@@ -31,62 +31,42 @@ typedef struct settings {
     bool require;
 } settings;
 
-static const struct argp_option options[] = {
-    { "width", 'd', "D", 0, "Numbers in the vector of a character (default 64)", 0 },
-    { "layers", 'l', "N", 0, "Blocks (default 2)", 0 },
-    { "heads", 'h', "N", 0, "Heads of attention; they divide D (default 4)", 0 },
-    { "context", 'c', "N", 0, "Characters that the model sees (default 64)", 0 },
-    { "batch", 'b', "N", 0, "Pieces of text in a step (default 16)", 0 },
-    { "steps", 'n', "N", 0, "Steps of training (default 1500)", 0 },
-    { "rate", 'r', "RATE", 0, "Highest learning rate of AdamW; it falls to a tenth (default 0.006)",
-      0 },
-    { "dropout", 'p', "P", 0, "Share of numbers dropped in training (default 0.1)", 0 },
-    { "every", 'e', "N", 0, "Steps from one report to the next (default 100)", 0 },
-    { "sample", 'w', "N", 0, "Characters to write at the end (default 400)", 0 },
-    { "temperature", 't', "T", 0,
-      "Of the sample: below 1 it is bolder, above 1 wilder (default 0.8)", 0 },
-    { "save", 'S', "FILE", 0, "Save a checkpoint there with every report, and at the end", 0 },
-    { "resume", 'R', "FILE", 0, "Go on from this checkpoint", 0 },
-    { "seed", 's', "SEED", 0, "Of first weights, pieces and sample (default 1)", 0 },
-    { "require", 'q', NULL, 0, "Fail if the bigram model is better", 0 },
-    { 0 },
-};
-
-static error_t parse(int key, char *text, struct argp_state *state)
+static settings read_settings(int argc, char **argv)
 {
-    settings *s = state->input;
-    switch (key) {
-    case 'd': s->width = cli_int(state, "--width", text, 1, 4096); return 0;
-    case 'l': s->layers = cli_int(state, "--layers", text, 1, 16); return 0;
-    case 'h': s->heads = cli_int(state, "--heads", text, 1, 4096); return 0;
-    case 'c': s->context = cli_int(state, "--context", text, 2, 4096); return 0;
-    case 'b': s->batch = cli_int(state, "--batch", text, 1, 4096); return 0;
-    case 'n': s->steps = cli_int(state, "--steps", text, 1, 100000000); return 0;
-    case 'r': s->rate = cli_real(state, "--rate", text, 0, 1); return 0;
-    case 'p': s->dropout = cli_real(state, "--dropout", text, 0, 0.99); return 0;
-    case 'e': s->every = cli_int(state, "--every", text, 1, 100000000); return 0;
-    case 'w': s->sample = cli_int(state, "--sample", text, 0, 1000000); return 0;
-    case 't': s->temperature = cli_real(state, "--temperature", text, 0.01, 100); return 0;
-    case 'S': s->save = text; return 0;
-    case 'R': s->resume = text; return 0;
-    case 's': s->seed = cli_seed(state, "--seed", text); return 0;
-    case 'q': s->require = true; return 0;
-    case ARGP_KEY_ARG:
-        if (state->arg_num > 0) return ARGP_ERR_UNKNOWN;
-        s->text = text;
-        return 0;
-    default: return ARGP_ERR_UNKNOWN;
-    }
+    settings s = { .text = "/usr/share/common-licenses/GPL-3", .width = 64, .layers = 2, .heads = 4,
+                   .context = 64, .batch = 16, .steps = 1500, .rate = 0.006, .dropout = 0.1,
+                   .every = 100, .sample = 400, .temperature = 0.8, .seed = 1 };
+    const cli_option options[] = {
+        { 0, "TEXT", NULL, "The file to learn from", .text = &s.text },
+        { 'd', "width", "D", "Numbers in the vector of a character",
+          .whole = &s.width, .lo = 1, .hi = 4096 },
+        { 'l', "layers", "N", "Blocks", .whole = &s.layers, .lo = 1, .hi = MOST_LAYERS },
+        { 'h', "heads", "N", "Heads of attention; they divide D",
+          .whole = &s.heads, .lo = 1, .hi = 4096 },
+        { 'c', "context", "N", "Characters that the model sees",
+          .whole = &s.context, .lo = 2, .hi = 4096 },
+        { 'b', "batch", "N", "Pieces of text in a step", .whole = &s.batch, .lo = 1, .hi = 4096 },
+        { 'n', "steps", "N", "Steps of training", .whole = &s.steps, .lo = 1, .hi = 100000000 },
+        { 'r', "rate", "RATE", "Highest learning rate of AdamW; it falls to a tenth",
+          .real = &s.rate, .hi = 1 },
+        { 'p', "dropout", "P", "Share of numbers dropped in training",
+          .real = &s.dropout, .hi = 0.99 },
+        { 'e', "every", "N", "Steps from one report to the next",
+          .whole = &s.every, .lo = 1, .hi = 100000000 },
+        { 'w', "sample", "N", "Characters to write at the end", .whole = &s.sample, .hi = 1000000 },
+        { 't', "temperature", "T", "Of the sample: below 1 it is bolder, above 1 wilder",
+          .real = &s.temperature, .lo = 0.01, .hi = 100 },
+        { 'S', "save", "FILE", "Save a checkpoint there with every report, and at the end",
+          .text = &s.save },
+        { 'R', "resume", "FILE", "Go on from this checkpoint", .text = &s.resume },
+        { 's', "seed", "SEED", "Of first weights, pieces and sample", .seed = &s.seed },
+        { 'q', "require", NULL, "Fail if the bigram model is better", .flag = &s.require },
+        { 0 },
+    };
+    cli_parse(argc, argv, "Learns to continue a text, character by character.", options);
+    if (s.width % s.heads) fail("--width %d cannot be divided among --heads %d", s.width, s.heads);
+    return s;
 }
-
-static const struct argp command_line = {
-    .options = options,
-    .parser = parse,
-    .args_doc = "[TEXT]",
-    .doc =
-        "Learns to continue a text, character by character. TEXT is a file (default: the GPL, as "
-        "every Debian machine has it).",
-};
 
 /* ---- text ------------------------------------------------------------------------------------ */
 
@@ -171,7 +151,7 @@ static double best_bigram_loss(const settings *s, const corpus *c)
 /* Characters (n, t) to scores of what comes next (n, t, characters). */
 static tg_nn *gpt(const settings *s, const corpus *c)
 {
-    tg_nn *block[16];
+    tg_nn *block[MOST_LAYERS];
     for (int i = 0; i < s->layers; i++)
         block[i] = tg_nn_transformer(s->width, s->heads, .causal = true, .dropout = s->dropout);
     return tg_nn_sequential(
@@ -407,21 +387,7 @@ static void check_writable(const char *path)
 
 int main(int argc, char **argv)
 {
-    settings s = { .text = default_text,
-                   .width = 64,
-                   .layers = 2,
-                   .heads = 4,
-                   .context = 64,
-                   .batch = 16,
-                   .steps = 1500,
-                   .every = 100,
-                   .sample = 400,
-                   .rate = 0.006,
-                   .dropout = 0.1,
-                   .temperature = 0.8,
-                   .seed = 1 };
-    argp_parse(&command_line, argc, argv, 0, NULL, &s);
-    if (s.width % s.heads) fail("--width %d cannot be divided among --heads %d", s.width, s.heads);
+    const settings s = read_settings(argc, argv);
     check_writable(s.save);
     const corpus c = corpus_new(s.text);
     if (held_out_windows(&s, &c) < 1)

@@ -25,37 +25,25 @@ typedef struct settings {
     const char *output;
 } settings;
 
-static const struct argp_option options[] = {
-    { "tosses", 't', "TOSSES", 0, "Heads and tails to learn from (default THHH)", 0 },
-    { "steps", 'n', "N", 0, "Steps of gradient descent (default 64)", 0 },
-    { "rate", 'r', "RATE", 0, "Learning rate (default 0.5)", 0 },
-    { "output", 'o', "FILE", 0, "The picture (default coin.png)", 0 },
-    { "require", 'q', "DISTANCE", 0, "Fail if A is further from the share of heads than this", 0 },
-    { 0 },
-};
-
-static error_t parse(int key, char *text, struct argp_state *state)
+static settings read_settings(int argc, char **argv)
 {
-    settings *s = state->input;
-    switch (key) {
-    case 't':
-        if (!*text || text[strspn(text, "HT")])
-            argp_error(state, "--tosses takes letters H and T, not '%s'", text);
-        s->tosses = text;
-        return 0;
-    case 'n': s->steps = cli_int(state, "--steps", text, 1, 1000000); return 0;
-    case 'r': s->rate = cli_real(state, "--rate", text, 0, 1000); return 0;
-    case 'o': s->output = text; return 0;
-    case 'q': s->require = cli_real(state, "--require", text, 0, 1); return 0;
-    default: return ARGP_ERR_UNKNOWN;
-    }
+    settings s = { .tosses = "THHH", .steps = 64, .rate = 0.5, .output = "coin.png", .require = INFINITY };
+    const cli_option options[] = {
+        { 't', "tosses", "TOSSES", "Heads and tails to learn from", .text = &s.tosses },
+        { 'n', "steps", "N", "Steps of gradient descent",
+          .whole = &s.steps, .lo = 1, .hi = 1000000 },
+        { 'r', "rate", "RATE", "Learning rate", .real = &s.rate, .hi = 1000 },
+        { 'o', "output", "FILE", "The picture, .png or .svg", .text = &s.output },
+        { 'q', "require", "DISTANCE", "Fail if A is further from the share of heads than this",
+          .real = &s.require, .hi = 1 },
+        { 0 },
+    };
+    cli_parse(argc, argv, "Finds the probability of heads that makes tosses of a coin likeliest.",
+              options);
+    if (!*s.tosses || s.tosses[strspn(s.tosses, "HT")])
+        cli_error("--tosses takes letters H and T, not '%s'", s.tosses);
+    return s;
 }
-
-static const struct argp command_line = {
-    .options = options,
-    .parser = parse,
-    .doc = "Finds the probability of heads that makes tosses of a coin likeliest.",
-};
 
 /* ---- likelihood ------------------------------------------------------------------------------ */
 
@@ -200,8 +188,7 @@ static void draw(tg_plot *picture, const settings *s, const double *path)
 
 int main(int argc, char **argv)
 {
-    settings s = { .tosses = "THHH", .steps = 64, .rate = 0.5, .require = 1, .output = "coin.png" };
-    if (argp_parse(&command_line, argc, argv, 0, NULL, &s) != 0) return EXIT_FAILURE;
+    const settings s = read_settings(argc, argv);
     tg_plot *picture = picture_new(s.output, &(tg_plot_options){ .columns = 2 });
 
     show_figures();

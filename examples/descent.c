@@ -24,33 +24,20 @@ typedef struct settings {
     const char *output;
 } settings;
 
-static const struct argp_option options[] = {
-    { "steps", 'n', "N", 0, "Steps of each walk, 1 to 100 (default 20)", 0 },
-    { "small", 's', "A", 0, "The step size that is too small (default 0.02)", 0 },
-    { "good", 'g', "A", 0, "The good one (default 0.6)", 0 },
-    { "large", 'l', "A", 0, "The one that is too large (default 0.92)", 0 },
-    { "output", 'o', "FILE", 0, "The picture (default descent.png)", 0 },
-    { 0 },
-};
-
-static error_t parse(int key, char *text, struct argp_state *state)
+static settings read_settings(int argc, char **argv)
 {
-    settings *s = state->input;
-    switch (key) {
-    case 'n': s->steps = cli_int(state, "--steps", text, 1, 100); return 0;
-    case 's': s->rate[0] = cli_real(state, "--small", text, 0, 10); return 0;
-    case 'g': s->rate[1] = cli_real(state, "--good", text, 0, 10); return 0;
-    case 'l': s->rate[2] = cli_real(state, "--large", text, 0, 10); return 0;
-    case 'o': s->output = text; return 0;
-    default: return ARGP_ERR_UNKNOWN;
-    }
+    settings s = { .steps = 20, .rate = { 0.02, 0.6, 0.92 }, .output = "descent.png" };
+    const cli_option options[] = {
+        { 'n', "steps", "N", "Steps of each walk", .whole = &s.steps, .lo = 1, .hi = 100 },
+        { 's', "small", "A", "The step size that is too small", .real = &s.rate[0], .hi = 10 },
+        { 'g', "good", "A", "The good one", .real = &s.rate[1], .hi = 10 },
+        { 'l', "large", "A", "The one that is too large", .real = &s.rate[2], .hi = 10 },
+        { 'o', "output", "FILE", "The picture, .png or .svg", .text = &s.output },
+        { 0 },
+    };
+    cli_parse(argc, argv, "Walks down a surface of two inputs with three step sizes.", options);
+    return s;
 }
-
-static const struct argp command_line = {
-    .options = options,
-    .parser = parse,
-    .doc = "Walks down a surface of two inputs with three step sizes.",
-};
 
 /* ---- the surface ----------------------------------------------------------------------------- */
 
@@ -204,8 +191,7 @@ static void draw(tg_plot *picture, const settings *s, const walk *w)
 
 int main(int argc, char **argv)
 {
-    settings s = { .steps = 20, .rate = { 0.02, 0.6, 0.92 }, .output = "descent.png" };
-    if (argp_parse(&command_line, argc, argv, 0, NULL, &s) != 0) return EXIT_FAILURE;
+    const settings s = read_settings(argc, argv);
     tg_plot *picture = picture_new(s.output, &(tg_plot_options){ .rows = 2, .columns = 2 });
 
     const tg_check_input x[] = { { .name = "x1", .data = &(double){ 1 } },

@@ -17,6 +17,7 @@
 
 #include "common/check.h"
 #include "common/cli.h"
+#include "common/data.h"
 #include "common/picture.h"
 
 #include <tapegrad.h>
@@ -36,45 +37,35 @@ typedef struct settings {
     const char *digits, *mnist, *output;
 } settings;
 
-static const struct argp_option options[] = {
-    { "model", 'm', "MODEL", 0, "all, softmax, sigmoids, mlp or conv (default all)", 0 },
-    { "digits", 'i', "FILE", 0, "The digits (default: those of the examples)", 0 },
-    { "mnist", 'd', "FOLDER", 0, "Learn MNIST, whose four files are in this folder", 0 },
-    { "epochs", 'e', "N", 0,
-      "Passes over the training images (default: each model's own; with --mnist a tenth)", 0 },
-    { "seed", 's', "SEED", 0, "Of the split, the first weights, the order (default 1)", 0 },
-    { "seeds", 'n', "N", 0, "Train with so many seeds, from --seed on (default 1)", 0 },
-    { "validate", 'v', 0, 0, "Test on a quarter of the training images, for choosing settings", 0 },
-    { "output", 'o', "FILE", 0, "The picture (default digits.png)", 0 },
-    { "require", 'q', 0, 0,
-      "Fail if a test accuracy is below 0.95 (softmax), 0.97 (mlp), 0.98 (conv)", 0 },
-    { 0 },
-};
-
-static error_t parse(int key, char *text, struct argp_state *state)
+static settings read_settings(int argc, char **argv)
 {
-    settings *s = state->input;
-    switch (key) {
-    case 'm': s->choice = cli_choice(state, "--model", text, choices); return 0;
-    case 'i': s->digits = text; return 0;
-    case 'd': s->mnist = text; return 0;
-    case 'e': s->epochs = cli_int(state, "--epochs", text, 1, 100000); return 0;
-    case 's': s->seed = cli_seed(state, "--seed", text); return 0;
-    case 'n': s->seeds = cli_int(state, "--seeds", text, 1, 1000); return 0;
-    case 'v': s->validate = true; return 0;
-    case 'o': s->output = text; return 0;
-    case 'q': s->require = true; return 0;
-    default: return ARGP_ERR_UNKNOWN;
-    }
+    settings s = { .seed = 1, .seeds = 1, .digits = DIGITS, .output = "digits.png" };
+    const cli_option options[] = {
+        { 'm', "model", "MODEL", "What learns", .choice = &s.choice, .among = choices },
+        { 'i', "digits", "FILE", "The digits (default: those of the examples)",
+          .text = &s.digits },
+        { 'd', "mnist", "FOLDER", "Learn MNIST, whose four files are in this folder",
+          .text = &s.mnist },
+        { 'e', "epochs", "N",
+          "Passes over the training images (default: each model's own; with --mnist a tenth)",
+          .whole = &s.epochs, .lo = 1, .hi = 100000 },
+        { 's', "seed", "SEED", "Of the split, the first weights, the order", .seed = &s.seed },
+        { 'n', "seeds", "N", "Train with so many seeds, from --seed on",
+          .whole = &s.seeds, .lo = 1, .hi = 1000 },
+        { 'v', "validate", NULL, "Test on a quarter of the training images, for choosing settings",
+          .flag = &s.validate },
+        { 'o', "output", "FILE", "The picture, .png or .svg", .text = &s.output },
+        { 'q', "require", NULL,
+          "Fail if a test accuracy is below 0.95 (softmax), 0.97 (mlp), 0.98 (conv)",
+          .flag = &s.require },
+        { 0 },
+    };
+    cli_parse(argc, argv,
+              "Learns handwritten digits by softmax regression, independent sigmoids, a network of "
+              "two hidden layers, and one of convolutions.",
+              options);
+    return s;
 }
-
-static const struct argp command_line = {
-    .options = options,
-    .parser = parse,
-    .doc =
-        "Learns handwritten digits by softmax regression, independent sigmoids, a network of two "
-        "hidden layers, and one of convolutions.",
-};
 
 /* ---- models ---------------------------------------------------------------------------------- */
 
@@ -298,14 +289,6 @@ static double train_on(model *m, const tg_batch *b, tg_optimizer *o)
     return value;
 }
 
-static tg_batches *batches_new(const tg_dataset *d, int size, uint64_t seed)
-{
-    tg_status status;
-    tg_batches *b = tg_batches_new(d, &(tg_batch_options){ .size = size, .seed = seed }, &status);
-    if (!b) fail("%s", status.message);
-    return b;
-}
-
 static trained train(model m, int epochs, uint64_t seed)
 {
     const struct kind *k = &kinds[m.kind];
@@ -511,32 +494,15 @@ static bool is_wanted(const settings *s, int kind)
     return s->choice == 0 || s->choice == choice_of[kind];
 }
 
-/* Divides a data set, which is freed. */
-static void divide(tg_dataset *all, double test, uint64_t seed, digits *d)
-{
-    tg_status status;
-    const tg_split_options how = { .test = test, .seed = seed, .stratified = true };
-    if (!tg_dataset_split(all, &how, &d->train, &d->test, &status)) fail("%s", status.message);
-    tg_dataset_free(all);
-}
-
 static digits digits_new(const settings *s, uint64_t seed)
 {
-    tg_status status;
-    digits d = { 0 };
-    if (s->mnist) {
-        if (!tg_mnist(s->mnist, &d.train, &d.test, &status)) fail("%s", status.message);
-    } else {
-        tg_dataset *all = tg_digits(s->digits, &status);
-        if (!all) fail("%s", status.message);
-        divide(all, 1.0 / 3, seed, &d);
-    }
+    sets data = s->mnist ? sets_of_mnist(s->mnist) : sets_of_digits(s->digits, 1.0 / 3, seed);
     if (s->validate) {
-        tg_dataset_free(d.test);
-        divide(d.train, 0.25, seed, &d);
+        tg_dataset_free(data.test);
+        data = sets_divide(data.train, 0.25, seed);
     }
-    d.side = (int)lround(sqrt((double)d.train->d));
-    d.classes = d.train->classes;
+    const digits d = { (int)lround(sqrt((double)data.train->d)), data.train->classes, data.train,
+                       data.test };
     if (d.side * d.side != d.train->d || d.side % 2 || d.train->n < CHECKED)
         fail("%d images of %d pixels: few, or no squares of an even side", (int)d.train->n,
              (int)d.train->d);
@@ -589,8 +555,7 @@ static void run(const settings *s, uint64_t seed, tg_plot *picture)
 
 int main(int argc, char **argv)
 {
-    settings s = { .seed = 1, .seeds = 1, .digits = DIGITS, .output = "digits.png" };
-    if (argp_parse(&command_line, argc, argv, 0, NULL, &s) != 0) return EXIT_FAILURE;
+    const settings s = read_settings(argc, argv);
     const bool linear = is_wanted(&s, SOFTMAX) || is_wanted(&s, SIGMOIDS);
     tg_plot *picture = picture_new(
         s.output,

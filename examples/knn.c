@@ -12,6 +12,7 @@
 
 #include "common/check.h"
 #include "common/cli.h"
+#include "common/data.h"
 #include "common/picture.h"
 
 #include <tapegrad.h>
@@ -33,39 +34,29 @@ typedef struct settings {
     const char *digits, *output;
 } settings;
 
-static const struct argp_option options[] = {
-    { "neighbours", 'k', "K", 0, "How many neighbours vote (default 3)", 0 },
-    { "metric", 'm', "METRIC", 0, "euclidean or manhattan (default euclidean)", 0 },
-    { "hidden", 'd', "D", 0, "Hidden units of the network (default 32)", 0 },
-    { "epochs", 'e', "N", 0, "Passes of the models over the training data (default 50)", 0 },
-    { "seed", 's', "SEED", 0, "Of split, first weights and order (default 1)", 0 },
-    { "digits", 'i', "FILE", 0, "The handwritten digits (default: those of the examples)", 0 },
-    { "output", 'o', "FILE", 0, "The picture (default knn.png)", 0 },
-    { "require", 'q', "ACCURACY", 0, "Fail if one gets less than this of the digits right", 0 },
-    { 0 },
-};
-
-static error_t parse(int key, char *text, struct argp_state *state)
+static settings read_settings(int argc, char **argv)
 {
-    settings *s = state->input;
-    switch (key) {
-    case 'k': s->k = cli_int(state, "--neighbours", text, 1, MOST_NEIGHBOURS); return 0;
-    case 'm': s->metric = cli_choice(state, "--metric", text, metrics); return 0;
-    case 'd': s->hidden = cli_int(state, "--hidden", text, 1, 10000); return 0;
-    case 'e': s->epochs = cli_int(state, "--epochs", text, 1, 1000000); return 0;
-    case 's': s->seed = cli_seed(state, "--seed", text); return 0;
-    case 'i': s->digits = text; return 0;
-    case 'o': s->output = text; return 0;
-    case 'q': s->require = cli_real(state, "--require", text, 0, 1); return 0;
-    default: return ARGP_ERR_UNKNOWN;
-    }
+    settings s = { .k = 3, .metric = EUCLIDEAN, .hidden = 32, .epochs = 50, .seed = 1,
+                   .digits = DIGITS, .output = "knn.png", .require = NAN };
+    const cli_option options[] = {
+        { 'k', "neighbours", "K", "How many neighbours vote",
+          .whole = &s.k, .lo = 1, .hi = MOST_NEIGHBOURS },
+        { 'm', "metric", "METRIC", "What is near", .choice = &s.metric, .among = metrics },
+        { 'd', "hidden", "D", "Hidden units of the network",
+          .whole = &s.hidden, .lo = 1, .hi = 10000 },
+        { 'e', "epochs", "N", "Passes of the models over the training data",
+          .whole = &s.epochs, .lo = 1, .hi = 1000000 },
+        { 's', "seed", "SEED", "Of split, first weights and order", .seed = &s.seed },
+        { 'i', "digits", "FILE", "The handwritten digits (default: those of the examples)",
+          .text = &s.digits },
+        { 'o', "output", "FILE", "The picture, .png or .svg", .text = &s.output },
+        { 'q', "require", "ACCURACY", "Fail if one gets less than this of the digits right",
+          .real = &s.require, .hi = 1 },
+        { 0 },
+    };
+    cli_parse(argc, argv, "Compares nearest neighbours with models that have parameters.", options);
+    return s;
 }
-
-static const struct argp command_line = {
-    .options = options,
-    .parser = parse,
-    .doc = "Compares nearest neighbours with models that have parameters.",
-};
 
 /* ---- nearest neighbours ---------------------------------------------------------------------- */
 
@@ -185,12 +176,9 @@ static Value checked_loss(tg_nn *net, tg_tape *t, void *user)
 
 static void train_model(const settings *s, const model *m, tg_dataset *train)
 {
-    tg_status status;
-    tg_batches *order =
-        tg_batches_new(train, &(tg_batch_options){ .size = 20, .seed = s->seed }, &status);
+    tg_batches *order = batches_new(train, 20, s->seed);
     tg_optimizer *adam = tg_adam_new(tg_nn_parameters(m->net), tg_nn_count(m->net),
                                      &(tg_adam_options){ .lr = 0.005 });
-    if (!order) fail("%s", status.message);
     if (!adam) fail("no memory for the optimiser");
     check_net(m->net, checked_loss, train, 0);
     tg_meter meter = tg_meter_start(stdout, s->epochs);
@@ -258,11 +246,11 @@ static result ask(const classifier *c, const tg_dataset *test)
 }
 
 /* Makes the three, trains two of them, and compares them. Returns the lowest accuracy. */
-static double compare(const settings *s, const char *name, tg_dataset *train,
-                      const tg_dataset *test, classifier c[CLASSIFIERS])
+static double compare(const settings *s, const char *name, sets data, classifier c[CLASSIFIERS])
 {
+    tg_dataset *const train = data.train;
     printf("\n%s: %" PRId64 " records, %" PRId64 " queries, %" PRId64 " numbers each, %d classes\n",
-           name, train->n, test->n, train->d, train->classes);
+           name, train->n, data.test->n, train->d, train->classes);
     c[NEIGHBOURS] = (classifier){ .nearest = neighbours_new(s, train) };
     c[REGRESSION] = (classifier){ .d = train->d, .m = model_new(train, 0, s->seed) };
     c[NETWORK] = (classifier){ .d = train->d, .m = model_new(train, s->hidden, s->seed) };
@@ -278,7 +266,7 @@ static double compare(const settings *s, const char *name, tg_dataset *train,
     double lowest = 1;
     printf("%-28s accuracy   memory held   time a query\n", "");
     for (int i = 0; i < CLASSIFIERS; i++) {
-        const result r = ask(&c[i], test);
+        const result r = ask(&c[i], data.test);
         printf("%-28s%9.4f%12zu B%12.2f us\n", c[i].name, r.accuracy, bytes_held(&c[i]),
                r.microseconds);
         lowest = fmin(lowest, r.accuracy);
@@ -316,15 +304,14 @@ static void draw_regions(tg_plot *picture, const classifier *c, const tg_dataset
 enum { SIZES = 5 };
 
 /* What the neighbours are worth, and take, when only some of the records are kept. */
-static void keep_fewer(const settings *s, tg_plot *picture, const tg_dataset *train,
-                       const tg_dataset *test)
+static void keep_fewer(const settings *s, tg_plot *picture, sets data)
 {
     double records[SIZES], time[SIZES], accuracy[SIZES];
     printf("with fewer records   accuracy   time a query\n");
     for (int i = 0; i < SIZES; i++) {
-        tg_dataset some = *train;
-        some.n = train->n >> (SIZES - 1 - i);
-        const result r = ask(&(classifier){ .nearest = neighbours_new(s, &some) }, test);
+        tg_dataset some = *data.train;
+        some.n >>= (SIZES - 1 - i);
+        const result r = ask(&(classifier){ .nearest = neighbours_new(s, &some) }, data.test);
         printf("%18" PRId64 "%11.4f%12.2f us\n", some.n, r.accuracy, r.microseconds);
         records[i] = (double)some.n;
         accuracy[i] = r.accuracy;
@@ -342,50 +329,34 @@ static void keep_fewer(const settings *s, tg_plot *picture, const tg_dataset *tr
 
 static void compare_on_moons(const settings *s, tg_plot *picture)
 {
-    tg_status status;
-    tg_points form = { .each = 250, .noise = 0.25, .seed = 2 * s->seed };
-    tg_dataset *train = tg_points_moons(&form, &status);
-    form.seed++;
-    tg_dataset *test = tg_points_moons(&form, &status);
-    if (!train || !test) fail("%s", status.message);
+    const sets moons = sets_of_points(tg_points_moons, (tg_points){ .each = 250, .noise = 0.25,
+                                                                    .seed = s->seed });
     classifier c[CLASSIFIERS];
-    compare(s, "moons", train, test, c);
-    for (int i = 0; i < CLASSIFIERS; i++) draw_regions(picture, &c[i], train);
+    compare(s, "moons", moons, c);
+    for (int i = 0; i < CLASSIFIERS; i++) draw_regions(picture, &c[i], moons.train);
     classifiers_free(c);
-    tg_dataset_free(test);
-    tg_dataset_free(train);
+    sets_free(moons);
 }
 
-static double compare_on_digits(const settings *s, tg_plot *picture, const tg_dataset *all)
+static double compare_on_digits(const settings *s, tg_plot *picture, sets digits)
 {
-    tg_status status;
-    tg_dataset *train, *test;
-    const tg_split_options third = { .test = 1.0 / 3, .seed = s->seed, .stratified = true };
-    if (!tg_dataset_split(all, &third, &train, &test, &status)) fail("%s", status.message);
     classifier c[CLASSIFIERS];
-    const double lowest = compare(s, "digits", train, test, c);
-    keep_fewer(s, picture, train, test);
+    const double lowest = compare(s, "digits", digits, c);
+    keep_fewer(s, picture, digits);
     classifiers_free(c);
-    tg_dataset_free(test);
-    tg_dataset_free(train);
     return lowest;
 }
 
 int main(int argc, char **argv)
 {
-    settings s = { .k = 3, .hidden = 32, .epochs = 50, .seed = 1,
-                   .digits = DIGITS, .output = "knn.png" };
-    if (argp_parse(&command_line, argc, argv, 0, NULL, &s) != 0) return EXIT_FAILURE;
+    const settings s = read_settings(argc, argv);
     tg_plot *picture = picture_new(s.output, &(tg_plot_options){ .rows = 2, .columns = 2 });
-    tg_status status;
-    tg_dataset *digits = tg_digits(s.digits, &status);
-    if (!digits) fail("%s", status.message);
+    const sets digits = sets_of_digits(s.digits, 1.0 / 3, s.seed);
 
     compare_on_moons(&s, picture);
     const double lowest = compare_on_digits(&s, picture, digits);
     picture_write(picture, s.output);
-    tg_dataset_free(digits);
-    if (lowest < s.require)
-        fail("the accuracy %.4f is below the required %.4f", lowest, s.require);
+    sets_free(digits);
+    check_accuracy(lowest, s.require);
     return EXIT_SUCCESS;
 }

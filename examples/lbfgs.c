@@ -33,37 +33,28 @@ typedef struct settings {
     const char *output;
 } settings;
 
-static const struct argp_option options[] = {
-    { "dimensions", 'n', "N", 0, "Of the second problem; the first has 2 (default 100)", 0 },
-    { "rate", 'r', "RATE", 0, "Of gradient descent (default 0.001)", 0 },
-    { "limit", 'l', "N", 0, "The most iterations (default 20000)", 0 },
-    { "tolerance", 't', "G", 0, "Stop where no element of g is larger (default 1e-8)", 0 },
-    { "output", 'o', "FILE", 0, "The picture (default lbfgs.png)", 0 },
-    { "require", 'q', "DISTANCE", 0,
-      "Fail unless L-BFGS and Newton-CG come this near to (1, 1), and to a minimum for other n",
-      0 },
-    { 0 },
-};
-
-static error_t parse(int key, char *text, struct argp_state *state)
+static settings read_settings(int argc, char **argv)
 {
-    settings *s = state->input;
-    switch (key) {
-    case 'n': s->n = cli_int(state, "--dimensions", text, 2, 1000000); return 0;
-    case 'r': s->rate = cli_real(state, "--rate", text, 0, 1); return 0;
-    case 'l': s->limit = cli_int(state, "--limit", text, 1, 10000000); return 0;
-    case 't': s->tolerance = cli_real(state, "--tolerance", text, 1e-14, 1); return 0;
-    case 'o': s->output = text; return 0;
-    case 'q': s->require = cli_real(state, "--require", text, 0, 1); return 0;
-    default: return ARGP_ERR_UNKNOWN;
-    }
+    settings s = { .n = 100, .rate = 1e-3, .limit = 20000, .tolerance = 1e-8,
+                   .output = "lbfgs.png", .require = INFINITY };
+    const cli_option options[] = {
+        { 'n', "dimensions", "N", "Of the second problem; the first has 2",
+          .whole = &s.n, .lo = 2, .hi = 1000000 },
+        { 'r', "rate", "RATE", "Of gradient descent", .real = &s.rate, .hi = 1 },
+        { 'l', "limit", "N", "The most iterations", .whole = &s.limit, .lo = 1, .hi = 10000000 },
+        { 't', "tolerance", "G", "Stop where no element of g is larger",
+          .real = &s.tolerance, .lo = 1e-14, .hi = 1 },
+        { 'o', "output", "FILE", "The picture, .png or .svg", .text = &s.output },
+        { 'q', "require", "DISTANCE",
+          "Fail unless L-BFGS and Newton-CG come this near to (1, 1), and to a minimum for other n",
+          .real = &s.require, .hi = 1 },
+        { 0 },
+    };
+    cli_parse(argc, argv,
+              "Minimises Rosenbrock's function by L-BFGS, Newton-CG and gradient descent.",
+              options);
+    return s;
 }
-
-static const struct argp command_line = {
-    .options = options,
-    .parser = parse,
-    .doc = "Minimises Rosenbrock's function by L-BFGS, Newton-CG and gradient descent.",
-};
 
 /* ---- the problem ----------------------------------------------------------------------------- */
 
@@ -365,7 +356,7 @@ static void compare(const settings *s, int n, tg_plot *picture)
         printf("%-18s%11d%11d%11d%11.1e%11.1e%12.1e%10.2f ms\n", methods[k].name, p->way.n - 1,
                (int)p->gradients - 1, (int)p->products, p->way.loss[p->way.n - 1],
                largest(tg_grad(p->x), n), distance(p), 1e3 * p->seconds);
-        if (k == GD || s->require == 0) continue;
+        if (k == GD || isinf(s->require)) continue;
         if (largest(tg_grad(p->x), n) > s->tolerance)
             fail("%s is at no minimum for n = %d", methods[k].name, n);
         if (n == 2 && distance(p) > s->require)
@@ -378,10 +369,7 @@ static void compare(const settings *s, int n, tg_plot *picture)
 
 int main(int argc, char **argv)
 {
-    settings s = {
-        .n = 100, .limit = 20000, .rate = 1e-3, .tolerance = 1e-8, .output = "lbfgs.png"
-    };
-    if (argp_parse(&command_line, argc, argv, 0, NULL, &s) != 0) return EXIT_FAILURE;
+    const settings s = read_settings(argc, argv);
     tg_plot *picture = picture_new(s.output, &(tg_plot_options){ .columns = s.n == 2 ? 2 : 3 });
     double x[8];
     starting_point(x, 8);

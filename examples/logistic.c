@@ -14,6 +14,7 @@
 
 #include "common/check.h"
 #include "common/cli.h"
+#include "common/data.h"
 #include "common/picture.h"
 
 #include <tapegrad.h>
@@ -29,37 +30,27 @@ typedef struct settings {
     const char *output;
 } settings;
 
-static const struct argp_option options[] = {
-    { "points", 'n', "N", 0, "Training points, and test points, of each class (default 500)", 0 },
-    { "noise", 'z', "SIGMA", 0, "Standard deviation of a cloud (default 0.6)", 0 },
-    { "epochs", 'e', "N", 0, "Passes over the training points (default 20)", 0 },
-    { "rate", 'r', "RATE", 0, "Learning rate (default 0.01)", 0 },
-    { "seed", 's', "SEED", 0, "Of data and order (default 1)", 0 },
-    { "output", 'o', "FILE", 0, "The picture (default logistic.png)", 0 },
-    { "require", 'q', "ACCURACY", 0, "Fail if the test accuracy is lower than this", 0 },
-    { 0 },
-};
-
-static error_t parse(int key, char *text, struct argp_state *state)
+static settings read_settings(int argc, char **argv)
 {
-    settings *s = state->input;
-    switch (key) {
-    case 'n': s->points = cli_int(state, "--points", text, 1, 1000000); return 0;
-    case 'z': s->noise = cli_real(state, "--noise", text, 0, 10); return 0;
-    case 'e': s->epochs = cli_int(state, "--epochs", text, 1, 1000000); return 0;
-    case 'r': s->rate = cli_real(state, "--rate", text, 0, 1000); return 0;
-    case 's': s->seed = cli_seed(state, "--seed", text); return 0;
-    case 'o': s->output = text; return 0;
-    case 'q': s->require = cli_real(state, "--require", text, 0, 1); return 0;
-    default: return ARGP_ERR_UNKNOWN;
-    }
+    settings s = { .points = 500, .noise = 0.6, .epochs = 20, .rate = 0.01, .seed = 1,
+                   .output = "logistic.png", .require = NAN };
+    const cli_option options[] = {
+        { 'n', "points", "N", "Training points, and test points, of each class",
+          .whole = &s.points, .lo = 1, .hi = 1000000 },
+        { 'z', "noise", "SIGMA", "Standard deviation of a cloud", .real = &s.noise, .hi = 10 },
+        { 'e', "epochs", "N", "Passes over the training points",
+          .whole = &s.epochs, .lo = 1, .hi = 1000000 },
+        { 'r', "rate", "RATE", "Learning rate", .real = &s.rate, .hi = 1000 },
+        { 's', "seed", "SEED", "Of data and order", .seed = &s.seed },
+        { 'o', "output", "FILE", "The picture, .png or .svg", .text = &s.output },
+        { 'q', "require", "ACCURACY", "Fail if the test accuracy is lower than this",
+          .real = &s.require, .hi = 1 },
+        { 0 },
+    };
+    cli_parse(argc, argv, "Works through one instance of logistic regression, then trains it.",
+              options);
+    return s;
 }
-
-static const struct argp command_line = {
-    .options = options,
-    .parser = parse,
-    .doc = "Works through one instance of logistic regression, then trains it.",
-};
 
 /* ---- the model ------------------------------------------------------------------------------- */
 
@@ -207,16 +198,13 @@ static void learn(Value w, Value b, const double *x, int label, double rate)
 }
 
 /* Fills each (epochs + 1) with the results on train and test, before each epoch and at the end. */
-static void train_model(const settings *s, Value w, Value b, const tg_dataset *train,
-                        const tg_dataset *test, result *on_train, result *on_test)
+static void train_model(const settings *s, Value w, Value b, sets data, result *on_train,
+                        result *on_test)
 {
-    tg_status status;
-    tg_batches *order = tg_batches_new(train, &(tg_batch_options){ .size = 1, .seed = s->seed },
-                                       &status);
-    if (!order) fail("%s", status.message);
+    tg_batches *order = batches_new(data.train, 1, s->seed);
     double learning = 0; /* seconds */
-    on_train[0] = evaluate(w, b, train, 0);
-    on_test[0] = evaluate(w, b, test, 0);
+    on_train[0] = evaluate(w, b, data.train, 0);
+    on_test[0] = evaluate(w, b, data.test, 0);
     tg_meter meter = tg_meter_start(stdout, s->epochs);
     for (int epoch = 0; epoch < s->epochs; epoch++) {
         const tg_meter clock = tg_meter_start(NULL, 1);
@@ -224,12 +212,12 @@ static void train_model(const settings *s, Value w, Value b, const tg_dataset *t
         for (const tg_batch *m; (m = tg_batches_next(order));)
             learn(w, b, m->x, m->label[0], s->rate);
         learning += tg_meter_end(&clock);
-        on_train[epoch + 1] = evaluate(w, b, train, epoch + 1);
-        on_test[epoch + 1] = evaluate(w, b, test, epoch + 1);
+        on_train[epoch + 1] = evaluate(w, b, data.train, epoch + 1);
+        on_test[epoch + 1] = evaluate(w, b, data.test, epoch + 1);
         tg_meter_show(&meter, epoch + 1, "loss %.4f", on_train[epoch + 1].loss);
     }
     tg_meter_end(&meter);
-    printf("%.2f us a step\n", 1e6 * learning / ((double)s->epochs * (double)train->n));
+    printf("%.2f us a step\n", 1e6 * learning / ((double)s->epochs * (double)data.train->n));
     tg_batches_free(order);
 }
 
@@ -263,7 +251,7 @@ static void draw(tg_plot *picture, const settings *s, Value w, Value b, const tg
 
     tg_plot_panel(picture, &(tg_plot_axes){ .title = "cross-entropy and 0-1 loss", .x = "epoch",
                                             .y = "mean over the points", .y1 = 0.75 });
-    const result *const sets[] = { on_train, on_test };
+    const result *const results[] = { on_train, on_test };
     const char *const labels[2][2] = { { "cross-entropy, training", "0-1 loss, training" },
                                        { "cross-entropy, test", "0-1 loss, test" } };
     tg_plot_style style = { .stride = sizeof(result) / sizeof(double) };
@@ -271,23 +259,14 @@ static void draw(tg_plot *picture, const settings *s, Value w, Value b, const tg
         style.colour = tg_colour(i);
         style.label = labels[i][0];
         style.dashed = false;
-        tg_plot_line(picture, s->epochs + 1, &sets[i]->epoch, &sets[i]->loss, &style);
+        tg_plot_line(picture, s->epochs + 1, &results[i]->epoch, &results[i]->loss, &style);
         style.label = labels[i][1];
         style.dashed = true;
-        tg_plot_line(picture, s->epochs + 1, &sets[i]->epoch, &sets[i]->mistakes, &style);
+        tg_plot_line(picture, s->epochs + 1, &results[i]->epoch, &results[i]->mistakes, &style);
     }
 }
 
 /* ---- all of it ------------------------------------------------------------------------------- */
-
-static tg_dataset *clouds(const settings *s, uint64_t seed)
-{
-    tg_status status;
-    tg_dataset *d = tg_points_blobs(
-        &(tg_points){ .each = s->points, .noise = s->noise, .seed = seed }, &status);
-    if (!d) fail("%s", status.message);
-    return d;
-}
 
 static void report(const char *name, const tg_dataset *d, result r)
 {
@@ -298,40 +277,38 @@ static void report(const char *name, const tg_dataset *d, result r)
 
 static void run(const settings *s, tg_plot *picture)
 {
-    tg_dataset *train = clouds(s, 2 * s->seed), *test = clouds(s, 2 * s->seed + 1);
+    const sets clouds = sets_of_points(tg_points_blobs, (tg_points){ .each = s->points,
+                                                                     .noise = s->noise,
+                                                                     .seed = s->seed });
     const tg_check_input parameters[] = {
         { "w", (double[]){ 0.5, -0.3 }, 1, { 2 } },
         { .name = "b", .data = &(double){ 0.2 } },
     };
-    check_gradients(checked_loss, train, parameters, 2);
+    check_gradients(checked_loss, clouds.train, parameters, 2);
 
     tg_tape *t = tg_tape_new(NULL);
     const Value w = param(t, NULL, 2), b = scalar(t, 0);
     result *on_train = allocate((size_t)s->epochs + 1, sizeof *on_train);
     result *on_test = allocate((size_t)s->epochs + 1, sizeof *on_test);
-    train_model(s, w, b, train, test, on_train, on_test);
-    report("training:", train, on_train[s->epochs]);
-    report("test:", test, on_test[s->epochs]);
+    train_model(s, w, b, clouds, on_train, on_test);
+    report("training:", clouds.train, on_train[s->epochs]);
+    report("test:", clouds.test, on_test[s->epochs]);
     /* The two centres are 1 away from the best line between them. */
     printf("the best possible accuracy is %.4f\n", 0.5 * erfc(-1 / (s->noise * sqrt(2.0))));
-    draw(picture, s, w, b, test, on_train, on_test);
+    draw(picture, s, w, b, clouds.test, on_train, on_test);
     picture_write(picture, s->output);
 
     const double accuracy = 1 - on_test[s->epochs].mistakes;
     free(on_test);
     free(on_train);
     tg_tape_free(t);
-    tg_dataset_free(test);
-    tg_dataset_free(train);
-    if (accuracy < s->require)
-        fail("the test accuracy %.4f is below the required %.4f", accuracy, s->require);
+    sets_free(clouds);
+    check_accuracy(accuracy, s->require);
 }
 
 int main(int argc, char **argv)
 {
-    settings s = { .points = 500, .epochs = 20, .noise = 0.6, .rate = 0.01, .seed = 1,
-                   .output = "logistic.png" };
-    if (argp_parse(&command_line, argc, argv, 0, NULL, &s) != 0) return EXIT_FAILURE;
+    const settings s = read_settings(argc, argv);
     tg_plot *picture = picture_new(s.output, &(tg_plot_options){ .columns = 2 });
     work_through_an_instance();
     sum_four_losses();

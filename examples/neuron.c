@@ -25,29 +25,19 @@ typedef struct settings {
     const char *output;
 } settings;
 
-static const struct argp_option options[] = {
-    { "steps", 'n', "N", 0, "Steps of gradient descent (default 1000)", 0 },
-    { "rate", 'r', "RATE", 0, "Learning rate (default 1)", 0 },
-    { "output", 'o', "FILE", 0, "The picture (default neuron.png)", 0 },
-    { 0 },
-};
-
-static error_t parse(int key, char *text, struct argp_state *state)
+static settings read_settings(int argc, char **argv)
 {
-    settings *s = state->input;
-    switch (key) {
-    case 'n': s->steps = cli_int(state, "--steps", text, 1, 10000000); return 0;
-    case 'r': s->rate = cli_real(state, "--rate", text, 0, 1000); return 0;
-    case 'o': s->output = text; return 0;
-    default: return ARGP_ERR_UNKNOWN;
-    }
+    settings s = { .steps = 1000, .rate = 1, .output = "neuron.png" };
+    const cli_option options[] = {
+        { 'n', "steps", "N", "Steps of gradient descent",
+          .whole = &s.steps, .lo = 1, .hi = 10000000 },
+        { 'r', "rate", "RATE", "Learning rate", .real = &s.rate, .hi = 1000 },
+        { 'o', "output", "FILE", "The picture, .png or .svg", .text = &s.output },
+        { 0 },
+    };
+    cli_parse(argc, argv, "Teaches a neuron of three inputs a truth table.", options);
+    return s;
 }
-
-static const struct argp command_line = {
-    .options = options,
-    .parser = parse,
-    .doc = "Teaches a neuron of three inputs a truth table.",
-};
 
 /* ---- the truth table ------------------------------------------------------------------------- */
 
@@ -219,8 +209,7 @@ static void show_line(tg_plot *picture, Value w, Value b, double x3)
 
 int main(int argc, char **argv)
 {
-    settings s = { .steps = 1000, .rate = 1, .output = "neuron.png" };
-    if (argp_parse(&command_line, argc, argv, 0, NULL, &s) != 0) return EXIT_FAILURE;
+    const settings s = read_settings(argc, argv);
     tg_plot *picture = picture_new(s.output, &(tg_plot_options){ .columns = 2 });
 
     const tg_check_input parameters[] = {

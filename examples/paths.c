@@ -23,25 +23,6 @@
 #include <tapegrad.h>
 #include <tapegrad/short.h>
 
-static const struct argp_option options[] = {
-    { "output", 'o', "FILE", 0, "The picture of the differences (default paths.png)", 0 },
-    { 0 },
-};
-
-static error_t parse(int key, char *text, struct argp_state *state)
-{
-    if (key != 'o') return ARGP_ERR_UNKNOWN;
-    *(const char **)state->input = text;
-    return 0;
-}
-
-static const struct argp command_line = {
-    .options = options,
-    .parser = parse,
-    .doc = "Shows a gradient as the sum over the paths of a graph, Jacobians, and how near "
-           "differences come to a derivative.",
-};
-
 /* ---- the graph ------------------------------------------------------------------------------- */
 
 enum { W1, W2, W3, W4, Y1, Y2, Y3, Y4, L, NODES, WEIGHTS = Y1 };
@@ -247,7 +228,14 @@ static void compare_differences(tg_plot *picture)
 int main(int argc, char **argv)
 {
     const char *output = "paths.png";
-    if (argp_parse(&command_line, argc, argv, 0, NULL, &output) != 0) return EXIT_FAILURE;
+    const cli_option options[] = {
+        { 'o', "output", "FILE", "The picture of the differences, .png or .svg", .text = &output },
+        { 0 },
+    };
+    cli_parse(argc, argv,
+              "Shows a gradient as the sum over the paths of a graph, Jacobians, and how near "
+              "differences come to a derivative.",
+              options);
     tg_plot *picture = picture_new(output, &(tg_plot_options){ .width = 640 });
 
     tg_check_input w[WEIGHTS];

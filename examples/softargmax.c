@@ -34,34 +34,22 @@ typedef struct settings {
     const char *output;
 } settings;
 
-static const struct argp_option options[] = {
-    { "output", 'o', "FILE", 0, "The picture (default softargmax.png)", 0 },
-    { 0 },
-};
-
-static error_t parse(int key, char *text, struct argp_state *state)
+static settings read_settings(int argc, char **argv)
 {
-    settings *s = state->input;
-    switch (key) {
-    case 'o': s->output = text; return 0;
-    case ARGP_KEY_ARG:
-        if (s->n == MOST) argp_error(state, "there are more than %d numbers", MOST);
-        s->e[s->n++] = cli_real(state, "NUMBER", text, -100, 100);
-        return 0;
-    case ARGP_KEY_END:
-        if (s->n == 1) argp_error(state, "one number has no rival: give several, or none");
-        return 0;
-    default: return ARGP_ERR_UNKNOWN;
-    }
+    settings s = { .n = 12,
+                   .e = { 0.4, -1.2, 1.9, 0.7, -0.3, 2.5, 1.1, -2, 0, 1.6, -0.8, 2.1 },
+                   .output = "softargmax.png" };
+    const cli_option options[] = {
+        { 0, "NUMBER", NULL, "What is softened; write -- before negative ones",
+          .real = s.e, .lo = -100, .hi = 100, .count = &s.n, .most = MOST },
+        { 'o', "output", "FILE", "The picture, .png or .svg", .text = &s.output },
+        { 0 },
+    };
+    cli_parse(argc, argv, "Shows softargmax and softargmin of some numbers from hot to cold.",
+              options);
+    if (s.n == 1) cli_error("one number has no rival: give several, or none");
+    return s;
 }
-
-static const struct argp command_line = {
-    .options = options,
-    .parser = parse,
-    .args_doc = "[NUMBER ...]",
-    .doc = "Shows softargmax and softargmin of some numbers (default: 12 of its own) from hot to "
-           "cold. Write -- before negative numbers.",
-};
 
 /* ---- what is shown --------------------------------------------------------------------------- */
 
@@ -184,12 +172,7 @@ static void draw(tg_plot *picture, Value e)
 
 int main(int argc, char **argv)
 {
-    settings s = { .output = "softargmax.png" };
-    if (argp_parse(&command_line, argc, argv, 0, NULL, &s) != 0) return EXIT_FAILURE;
-    static const double usual[] = { 0.4, -1.2, 1.9, 0.7, -0.3, 2.5, 1.1, -2, 0, 1.6, -0.8, 2.1 };
-    if (s.n == 0)
-        for (size_t i = 0; i < sizeof usual / sizeof *usual; i++) s.e[s.n++] = usual[i];
-
+    const settings s = read_settings(argc, argv);
     tg_plot *picture = picture_new(
         s.output, &(tg_plot_options){ .rows = 2, .columns = 4, .width = 360, .height = 300 });
     check_gradients(all_coldnesses, NULL, &(tg_check_input){ "e", s.e, 1, { s.n } }, 1);

@@ -52,3 +52,9 @@ void check_figure(const char *what, double value, double expected, double within
     if (!(fabs(value - expected) <= within))
         fail("%s is %.15g, and should be %.15g within %g", what, value, expected, within);
 }
+
+void check_accuracy(double accuracy, double required)
+{
+    if (accuracy < required)
+        fail("the test accuracy %.4f is below the required %.4f", accuracy, required);
+}

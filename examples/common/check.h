@@ -22,4 +22,7 @@ void check_net(tg_nn *net, tg_nn_loss *loss, void *user, size_t directions);
 /* Ends the program unless value lies within the given distance of what it should be. */
 void check_figure(const char *what, double value, double expected, double within);
 
+/* Ends the program if an accuracy on a test set is below what is required; NAN requires nothing. */
+void check_accuracy(double accuracy, double required);
+
 #endif
