@@ -54,7 +54,7 @@ static settings read_settings(int argc, char **argv)
         { 's', "seed", "SEED", "Of the first weights", .seed = &s.seed },
         { 'm', "seeds", "N", "Train with so many seeds, from --seed on",
           .whole = &s.seeds, .lo = 1, .hi = 1000 },
-        { 'o', "output", "FILE", "The picture, .png or .svg", .text = &s.output },
+        { 'o', "output", "FILE", "A picture, .png or .svg", .text = &s.output },
         { 'q', "require", "ACCURACY",
           "Fail if N = 10 is less accurate than this, or a smaller N is not",
           .real = &s.require, .hi = 1 },

@@ -8,7 +8,6 @@
    The picture shows the codes of the test digits, each in the colour of what it is (which the
    network is never told), what the decoder makes of places all over the plane, and digits before
    and after. */
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,7 +47,7 @@ static settings read_settings(int argc, char **argv)
           .real = &s.rate, .hi = 1 },
         { 's', "seed", "SEED", "Of split, first weights and order", .seed = &s.seed },
         { 'd', "data", "FILE", "The digits (default: those of the examples)", .text = &s.data },
-        { 'o', "output", "FILE", "The picture, .png or .svg", .text = &s.output },
+        { 'o', "output", "FILE", "A picture, .png or .svg", .text = &s.output },
         { 'q', "require", NULL, "Fail if two principal components are better", .flag = &s.require },
         { 0 },
     };
@@ -144,17 +143,6 @@ static void evaluate(tg_nn *net, Value x, double *y)
     tg_release(mark);
 }
 
-/* The smallest rectangle around the codes (n, 2). */
-static tg_plot_grid around(const double *code, int64_t n, int cells)
-{
-    double lo[CODE] = { INFINITY, INFINITY }, hi[CODE] = { -INFINITY, -INFINITY };
-    for (int64_t i = 0; i < n * CODE; i++) {
-        lo[i % CODE] = fmin(lo[i % CODE], code[i]);
-        hi[i % CODE] = fmax(hi[i % CODE], code[i]);
-    }
-    return (tg_plot_grid){ lo[0], hi[0], lo[1], hi[1], cells, cells };
-}
-
 /* Two more colours than there are. */
 static uint32_t colour_of(int digit)
 {
@@ -239,7 +227,7 @@ static void draw(tg_plot *p, tg_nn *net, tg_tape *t, const tg_dataset *train,
     evaluate(tg_nn_find(net, "net.encoder"), x, code);
     evaluate(net, x, after);
     tg_read(by_components(t, train, x), linear, n * PIXELS);
-    const tg_plot_grid grid = around(code, test->n, 14);
+    const tg_plot_grid grid = picture_around(code, test->n, 14);
     draw_codes(p, test, code, &grid);
     draw_plane(p, tg_nn_find(net, "net.decoder"), t, &grid);
     draw_digits(p, test, after, linear);

@@ -49,7 +49,7 @@ static settings read_settings(int argc, char **argv)
         { 'n', "steps", "N", "Steps of training", .whole = &s.steps, .lo = 1, .hi = 100000000 },
         { 'r', "rate", "RATE", "Highest learning rate of AdamW; it falls to a tenth",
           .real = &s.rate, .hi = 1 },
-        { 'p', "dropout", "P", "Share of numbers dropped in training",
+        { 'p', "dropout", "P", "Share of the numbers dropped in training",
           .real = &s.dropout, .hi = 0.99 },
         { 'e', "every", "N", "Steps from one report to the next",
           .whole = &s.every, .lo = 1, .hi = 100000000 },

@@ -3,7 +3,6 @@
    The likelihood of the tosses T, H, H is (1 - A) A A. Its negative logarithm is the loss, and
    gradient descent on it finds the A of greatest likelihood. A = sigmoid(theta) keeps A between 0
    and 1 whatever theta is. */
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,7 +32,7 @@ static settings read_settings(int argc, char **argv)
         { 'n', "steps", "N", "Steps of gradient descent",
           .whole = &s.steps, .lo = 1, .hi = 1000000 },
         { 'r', "rate", "RATE", "Learning rate", .real = &s.rate, .hi = 1000 },
-        { 'o', "output", "FILE", "The picture, .png or .svg", .text = &s.output },
+        { 'o', "output", "FILE", "A picture, .png or .svg", .text = &s.output },
         { 'q', "require", "DISTANCE", "Fail if A is further from the share of heads than this",
           .real = &s.require, .hi = 1 },
         { 0 },

@@ -32,7 +32,7 @@ static settings read_settings(int argc, char **argv)
         { 's', "small", "A", "The step size that is too small", .real = &s.rate[0], .hi = 10 },
         { 'g', "good", "A", "The good one", .real = &s.rate[1], .hi = 10 },
         { 'l', "large", "A", "The one that is too large", .real = &s.rate[2], .hi = 10 },
-        { 'o', "output", "FILE", "The picture, .png or .svg", .text = &s.output },
+        { 'o', "output", "FILE", "A picture, .png or .svg", .text = &s.output },
         { 0 },
     };
     cli_parse(argc, argv, "Walks down a surface of two inputs with three step sizes.", options);

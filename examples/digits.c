@@ -54,7 +54,7 @@ static settings read_settings(int argc, char **argv)
           .whole = &s.seeds, .lo = 1, .hi = 1000 },
         { 'v', "validate", NULL, "Test on a quarter of the training images, for choosing settings",
           .flag = &s.validate },
-        { 'o', "output", "FILE", "The picture, .png or .svg", .text = &s.output },
+        { 'o', "output", "FILE", "A picture, .png or .svg", .text = &s.output },
         { 'q', "require", NULL,
           "Fail if a test accuracy is below 0.95 (softmax), 0.97 (mlp), 0.98 (conv)",
           .flag = &s.require },

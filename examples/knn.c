@@ -49,7 +49,7 @@ static settings read_settings(int argc, char **argv)
         { 's', "seed", "SEED", "Of split, first weights and order", .seed = &s.seed },
         { 'i', "digits", "FILE", "The handwritten digits (default: those of the examples)",
           .text = &s.digits },
-        { 'o', "output", "FILE", "The picture, .png or .svg", .text = &s.output },
+        { 'o', "output", "FILE", "A picture, .png or .svg", .text = &s.output },
         { 'q', "require", "ACCURACY", "Fail if one gets less than this of the digits right",
           .real = &s.require, .hi = 1 },
         { 0 },
@@ -292,9 +292,8 @@ static void draw_regions(tg_plot *picture, const classifier *c, const tg_dataset
     double(*x)[2] = allocate(SIDE * SIDE, sizeof *x), (*p)[2] = allocate(SIDE * SIDE, sizeof *p);
     tg_plot_grid_points(&plane, x[0]);
     for (int i = 0; i < SIDE * SIDE; i++) classify(c, x[i], p[i]);
-    tg_plot_panel(picture, &(tg_plot_axes){ .title = c->name, .x = "x₁", .y = "x₂", .square = true,
-                                            .x0 = plane.x0, .x1 = plane.x1,
-                                            .y0 = plane.y0, .y1 = plane.y1 });
+    const tg_plot_axes axes = picture_plane(c->name, &plane);
+    tg_plot_panel(picture, &axes);
     tg_plot_regions(picture, &plane, p[0], 2);
     tg_plot_classes(picture, train->n, train->x, train->label, 2, NULL, NULL);
     free(x);

@@ -44,7 +44,7 @@ static settings read_settings(int argc, char **argv)
         { 'l', "limit", "N", "The most iterations", .whole = &s.limit, .lo = 1, .hi = 10000000 },
         { 't', "tolerance", "G", "Stop where no element of g is larger",
           .real = &s.tolerance, .lo = 1e-14, .hi = 1 },
-        { 'o', "output", "FILE", "The picture, .png or .svg", .text = &s.output },
+        { 'o', "output", "FILE", "A picture, .png or .svg", .text = &s.output },
         { 'q', "require", "DISTANCE",
           "Fail unless L-BFGS and Newton-CG come this near to (1, 1), and to a minimum for other n",
           .real = &s.require, .hi = 1 },

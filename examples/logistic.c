@@ -42,7 +42,7 @@ static settings read_settings(int argc, char **argv)
           .whole = &s.epochs, .lo = 1, .hi = 1000000 },
         { 'r', "rate", "RATE", "Learning rate", .real = &s.rate, .hi = 1000 },
         { 's', "seed", "SEED", "Of data and order", .seed = &s.seed },
-        { 'o', "output", "FILE", "The picture, .png or .svg", .text = &s.output },
+        { 'o', "output", "FILE", "A picture, .png or .svg", .text = &s.output },
         { 'q', "require", "ACCURACY", "Fail if the test accuracy is lower than this",
           .real = &s.require, .hi = 1 },
         { 0 },
@@ -224,27 +224,22 @@ static void train_model(const settings *s, Value w, Value b, sets data, result *
 /* ---- the picture ----------------------------------------------------------------------------- */
 
 #define SIDE 100
-#define REACH 3.0
+static const tg_plot_grid plane = { -3, 3, -3, 3, SIDE, SIDE };
 
 static void draw_regions(tg_plot *picture, Value w, Value b)
 {
-    const tg_plot_grid grid = { -REACH, REACH, -REACH, REACH, SIDE, SIDE };
     double(*x)[2] = allocate(SIDE * SIDE, sizeof *x);
-    tg_plot_grid_points(&grid, x[0]);
-    const Value z = weigh(constant(w.tape, x[0], SIDE * SIDE, 2), w, b);
-    const Value p = stack(TG_VALUES(sigmoid(neg(z)), sigmoid(z)), .axis = 1);
-    tg_plot_regions(picture, &grid, tg_data(p), 2);
-    tg_plot_contours(picture, &grid, tg_data(z), 1, &(double){ 0 },
-                     &(tg_plot_style){ .colour = 0x000001, .width = 2 });
+    tg_plot_grid_points(&plane, x[0]);
+    picture_sides(picture, &plane, weigh(constant(w.tape, x[0], SIDE * SIDE, 2), w, b));
     free(x);
 }
 
 static void draw(tg_plot *picture, const settings *s, Value w, Value b, const tg_dataset *test,
                  const result *on_train, const result *on_test)
 {
-    tg_plot_panel(picture, &(tg_plot_axes){ .title = "test points, and where a = 1/2", .x = "x₁",
-                                            .y = "x₂", .square = true, .x0 = -REACH, .x1 = REACH,
-                                            .y0 = -REACH, .y1 = REACH, .key = TG_KEY_TOP_LEFT });
+    tg_plot_axes axes = picture_plane("test points, and where a = 1/2", &plane);
+    axes.key = TG_KEY_TOP_LEFT;
+    tg_plot_panel(picture, &axes);
     draw_regions(picture, w, b);
     tg_plot_classes(picture, test->n, test->x, test->label, 2,
                     (const char *[]){ "class 0", "class 1" }, NULL);

@@ -32,7 +32,7 @@ static settings read_settings(int argc, char **argv)
         { 'n', "steps", "N", "Steps of gradient descent",
           .whole = &s.steps, .lo = 1, .hi = 10000000 },
         { 'r', "rate", "RATE", "Learning rate", .real = &s.rate, .hi = 1000 },
-        { 'o', "output", "FILE", "The picture, .png or .svg", .text = &s.output },
+        { 'o', "output", "FILE", "A picture, .png or .svg", .text = &s.output },
         { 0 },
     };
     cli_parse(argc, argv, "Teaches a neuron of three inputs a truth table.", options);
@@ -125,10 +125,6 @@ static int show_table(Value x, Value w, Value b)
 
 /* ---- two inputs ------------------------------------------------------------------------------ */
 
-#define SIDE 100
-#define LOW (-0.5)
-#define HIGH 1.8
-
 /* The neuron that is left when x3 is held fixed: w1 x1 + w2 x2 + b. */
 typedef struct line {
     double w1, w2, b;
@@ -142,22 +138,20 @@ static void foot_of(line l, double foot[2])
     foot[1] = -l.b * l.w2 / square_length;
 }
 
+#define SIDE 100
+static const tg_plot_grid plane = { -0.5, 1.8, -0.5, 1.8, SIDE, SIDE };
+
 /* How sure the neuron is, over the plane of x1 and x2, and the line z = 0. */
 static void draw_regions(tg_plot *picture, Value w, Value b, double x3)
 {
-    const tg_plot_grid grid = { LOW, HIGH, LOW, HIGH, SIDE, SIDE };
     double(*xy)[2] = allocate(SIDE * SIDE, sizeof *xy), (*x)[3] = allocate(SIDE * SIDE, sizeof *x);
-    tg_plot_grid_points(&grid, xy[0]);
+    tg_plot_grid_points(&plane, xy[0]);
     for (int i = 0; i < SIDE * SIDE; i++) {
         x[i][0] = xy[i][0];
         x[i][1] = xy[i][1];
         x[i][2] = x3;
     }
-    const Value z = weigh(constant(w.tape, x[0], SIDE * SIDE, INPUTS), w, b);
-    const Value p = stack(TG_VALUES(sigmoid(neg(z)), sigmoid(z)), .axis = 1);
-    tg_plot_regions(picture, &grid, tg_data(p), 2);
-    tg_plot_contours(picture, &grid, tg_data(z), 1, &(double){ 0 },
-                     &(tg_plot_style){ .colour = 0x000001 });
+    picture_sides(picture, &plane, weigh(constant(w.tape, x[0], SIDE * SIDE, INPUTS), w, b));
     free(xy);
     free(x);
 }
@@ -200,8 +194,8 @@ static void show_line(tg_plot *picture, Value w, Value b, double x3)
 
     char title[64];
     snprintf(title, sizeof title, "x₃ = %g: %s", x3, x3 > 0 ? "x₁ or x₂" : "x₁ and x₂");
-    tg_plot_panel(picture, &(tg_plot_axes){ .title = title, .x = "x₁", .y = "x₂", .square = true,
-                                            .x0 = LOW, .x1 = HIGH, .y0 = LOW, .y1 = HIGH });
+    const tg_plot_axes axes = picture_plane(title, &plane);
+    tg_plot_panel(picture, &axes);
     draw_regions(picture, w, b, x3);
     draw_distance(picture, foot);
     draw_rows(picture, x3);

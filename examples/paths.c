@@ -229,7 +229,7 @@ int main(int argc, char **argv)
 {
     const char *output = "paths.png";
     const cli_option options[] = {
-        { 'o', "output", "FILE", "The picture of the differences, .png or .svg", .text = &output },
+        { 'o', "output", "FILE", "A picture of the differences, .png or .svg", .text = &output },
         { 0 },
     };
     cli_parse(argc, argv,

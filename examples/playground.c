@@ -65,7 +65,7 @@ static settings read_settings(int argc, char **argv)
         { 's', "seed", "SEED", "Of data, first weights and order", .seed = &s.seed },
         { 'S', "seeds", "N", "Train N times, from SEED on; the first is drawn",
           .whole = &s.seeds, .lo = 1, .hi = 1000 },
-        { 'o', "output", "FILE", "The picture, .png or .svg", .text = &s.output },
+        { 'o', "output", "FILE", "A picture, .png or .svg", .text = &s.output },
         { 'q', "require", "ACCURACY", "Fail if a test accuracy is lower than this",
           .real = &s.require, .hi = 1 },
         { 0 },
@@ -209,13 +209,9 @@ enum { SIDE = 160, CELLS = SIDE * SIDE };
 /* A square around all points. */
 static tg_plot_grid plane_of(const tg_dataset *d)
 {
-    double low[2] = { INFINITY, INFINITY }, high[2] = { -INFINITY, -INFINITY };
-    for (int64_t i = 0; i < 2 * d->n; i++) {
-        low[i % 2] = fmin(low[i % 2], d->x[i]);
-        high[i % 2] = fmax(high[i % 2], d->x[i]);
-    }
-    const double x = (low[0] + high[0]) / 2, y = (low[1] + high[1]) / 2;
-    const double reach = 0.55 * fmax(high[0] - low[0], high[1] - low[1]);
+    const tg_plot_grid r = picture_around(d->x, d->n, SIDE);
+    const double x = (r.x0 + r.x1) / 2, y = (r.y0 + r.y1) / 2;
+    const double reach = 0.55 * fmax(r.x1 - r.x0, r.y1 - r.y0);
     return (tg_plot_grid){ x - reach, x + reach, y - reach, y + reach, SIDE, SIDE };
 }
 
@@ -238,15 +234,6 @@ static void draw_regions(tg_plot *p, const network *net, const tg_dataset *train
     tg_plot_classes(p, train->n, train->x, train->label, 2, NULL, &(tg_plot_style){ .size = 0.35 });
     free(y);
     free(xy);
-}
-
-/* Both losses (2, epochs). */
-static void draw_losses(tg_plot *p, int epochs, const double *history)
-{
-    tg_plot_panel(
-        p, &(tg_plot_axes){ "cross-entropy", "epoch", "mean loss", .log_y = true, .x1 = epochs });
-    tg_plot_line(p, epochs, NULL, history, &(tg_plot_style){ .label = "training" });
-    tg_plot_line(p, epochs, NULL, history + epochs, &(tg_plot_style){ .label = "test" });
 }
 
 /* Whether the regions are drawn after this epoch: a few times, the oftener the earlier. */
@@ -290,7 +277,7 @@ static void train_network(const network *net, sets data, tg_plot *picture)
     const double seconds = tg_meter_end(&meter) - pauses;
     printf("trained in %.2f s, %.0f us a step of %d points\n", seconds,
            1e6 * seconds / (double)total, s->batch);
-    draw_losses(picture, s->epochs, history);
+    picture_losses(picture, "cross-entropy", s->epochs, history);
     free(history);
     tg_batches_free(batches);
     tg_optimizer_free(adam);

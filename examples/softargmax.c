@@ -42,7 +42,7 @@ static settings read_settings(int argc, char **argv)
     const cli_option options[] = {
         { 0, "NUMBER", NULL, "What is softened; write -- before negative ones",
           .real = s.e, .lo = -100, .hi = 100, .count = &s.n, .most = MOST },
-        { 'o', "output", "FILE", "The picture, .png or .svg", .text = &s.output },
+        { 'o', "output", "FILE", "A picture, .png or .svg", .text = &s.output },
         { 0 },
     };
     cli_parse(argc, argv, "Shows softargmax and softargmin of some numbers from hot to cold.",

@@ -65,7 +65,7 @@ static settings read_settings(int argc, char **argv)
         { 's', "seed", "SEED", "Of data, first weights and order", .seed = &s.seed },
         { 'S', "seeds", "N", "Train N times, from SEED on; the first is drawn",
           .whole = &s.seeds, .lo = 1, .hi = 1000 },
-        { 'o', "output", "FILE", "The picture, .png or .svg", .text = &s.output },
+        { 'o', "output", "FILE", "A picture, .png or .svg", .text = &s.output },
         { 'q', "require", "ACCURACY", "Fail if a test accuracy is lower than this",
           .real = &s.require, .hi = 1 },
         { 0 },
@@ -303,8 +303,7 @@ static void draw_energies(tg_plot *p, const settings *s, const double *log_y)
 static void draw(tg_plot *p, const settings *s, sets data, const double *history,
                  const double *log_y)
 {
-    tg_plot_axes axes = { "training data", "x₁",           "x₂",           .square = true,
-                          .x0 = plane.x0,  .x1 = plane.x1, .y0 = plane.y0, .y1 = plane.y1 };
+    tg_plot_axes axes = picture_plane("training data", &plane);
     axes.key = s->classes > 3 ? TG_KEY_OUTSIDE : TG_KEY_TOP_RIGHT;
     tg_plot_panel(p, &axes);
     draw_points(p, data.train, 0.45, true);
@@ -316,10 +315,7 @@ static void draw(tg_plot *p, const settings *s, sets data, const double *history
     draw_points(p, data.test, 0.25, false);
     free(y);
 
-    tg_plot_panel(p, &(tg_plot_axes){ s->loss == CE ? "cross-entropy" : "squared error", "epoch",
-                                      "mean loss", .log_y = true, .x1 = s->epochs });
-    tg_plot_line(p, s->epochs, NULL, history, &(tg_plot_style){ .label = "training" });
-    tg_plot_line(p, s->epochs, NULL, history + s->epochs, &(tg_plot_style){ .label = "test" });
+    picture_losses(p, s->loss == CE ? "cross-entropy" : "squared error", s->epochs, history);
     draw_energies(p, s, log_y);
 }
 

@@ -150,8 +150,7 @@ void cli_parse(int argc, char **argv, const char *what, const cli_option *option
         text[i] = describe(o);
         const int in_this_order = (int)i + 1, flags = o->key ? 0 : OPTION_DOC;
         row[i] = (struct argp_option){ o->name, o->key, o->value, flags, text[i], in_this_order };
-        if (!o->key)
-            snprintf(argument, sizeof argument, o->count ? "[%s ...]" : "[%s]", o->name);
+        if (!o->key) snprintf(argument, sizeof argument, o->count ? "[%s ...]" : "[%s]", o->name);
     }
     const struct argp line = {
         .options = row, .parser = parse, .args_doc = *argument ? argument : NULL, .doc = what
