@@ -213,6 +213,51 @@ static void check_gradient(const scene *s, const tg_program *p, const int *leaf,
     tg_program_free(g);
 }
 
+/* One number in the program's type, many times. */
+static void *filled(const scene *s, double x, size_t n)
+{
+    double *const p = calloc(n + 1, sizeof *p);
+    for (size_t i = 0; i < n; i++) {
+        if (s->way.type == TG_F32) ((float *)(void *)p)[i] = (float)x;
+        else p[i] = x;
+    }
+    return p;
+}
+
+/* The same from the transposed derivative: the cotangents of the loss are ones, those of y zeros. */
+static void check_vjp(const scene *s, const tg_program *p, const int *leaf, void **input)
+{
+    tg_status status = { 0 };
+    int wrt[TG__SAMPLES], n = 0;
+    for (int i = 0; i < s->leaves; i++)
+        if (has_gradient(s, leaf[i])) wrt[n++] = i;
+    if (!n || strstr(tg__ops[s->t->op]->name, "custom")) return;
+    tg_program *const v = tg_vjp_program(p, wrt, n, &status);
+    tg_workspace *const w = v ? tg_workspace_new(v, 1, &status) : NULL;
+    const void *in[TG__SAMPLES + 2];
+    void *output[TG__SAMPLES];
+    bool each = false;
+    tg_program_output_size(p, 0, &each);
+    void *const ones = filled(s, each ? 1 : INSTANCES, INSTANCES);
+    void *const zeros = filled(s, 0, MOST);
+    for (int i = 0; i < s->leaves; i++) in[i] = input[i];
+    in[s->leaves] = ones;
+    in[s->leaves + 1] = zeros;
+    for (int i = 0; i < n; i++) output[i] = calloc(MOST, sizeof(double));
+    const bool ok = w && tg_run(v, w, INSTANCES, in, output, &status);
+    cr_expect(ok, "%s: the transposed derivative: %s", trial_text(s->t), status.message);
+    for (int i = 0; ok && i < n; i++) {
+        const int j = leaf[wrt[i]];
+        const size_t size = (size_t)tg_size(s->leaf[j]) * (varies(s, j) ? INSTANCES : 1);
+        compare(s, "transposed", output[i], s->way.type, s->gradient[j], size, 30 * bound_of(s));
+    }
+    for (int i = 0; i < n; i++) free(output[i]);
+    free(ones);
+    free(zeros);
+    tg_workspace_free(w);
+    tg_program_free(v);
+}
+
 static void check_way(const trial *t, way w)
 {
     static scene s;
@@ -242,6 +287,7 @@ static void check_way(const trial *t, way w)
         compare(&s, "result", y, tg_type_of(s.y), s.expected, n,
                 w.options.strict ? 0 : bound_of(&s));
     if (ok) check_gradient(&s, p, leaf, input);
+    if (ok) check_vjp(&s, p, leaf, input);
     for (int i = 0; i < s.leaves; i++) free(input[i]);
     free(y);
     tg_workspace_free(room);

@@ -83,6 +83,13 @@ TG_API tg_program *tg_hvp_program(const tg_program *p, const tg_gradient_options
    integers), of its shape, one for every instance if the input is a batch input. */
 TG_API tg_program *tg_jvp_program(const tg_program *p, const int *wrt, int n_wrt, tg_status *status);
 
+/* The program whose outputs are the gradients, by the inputs wrt (NULL: all shared ones that are no
+   integers), of the sum of cotangent * output over all outputs of p: by a shared input summed over the
+   batch, by a batch input one for every instance. Its inputs are p's, then a cotangent for each output
+   that is no integer, of its shape, one for every instance if the output is. It can be made from any
+   program, one of these too. NULL after an error. */
+TG_API tg_program *tg_vjp_program(const tg_program *p, const int *wrt, int n_wrt, tg_status *status);
+
 /* Memory for runs of p, one run at a time, each by so many threads (0: one): the caller's and others
    that the workspace keeps. Results are bit-equal for any number of them. The program must outlive
    it. NULL after an error. */

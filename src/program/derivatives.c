@@ -4,6 +4,10 @@
 
 #include "codes.h" /* generated */
 #include "program/plan.h"
+#include "program/vjp.h"
+
+/* How a gradient is made that is differentiated before it is summed. */
+enum { AGAIN = TG__BY_OPS | TG__EACH };
 
 /* ---- graphs to add to ---------------------------------------------------------------------------- */
 
@@ -158,7 +162,7 @@ tg_program *tg_gradient_program(const tg_program *p, const tg_gradient_options *
         d.made->gradient = true;
         for (uint32_t i = 0; i < d.n; i++) wrt[i] = p->input[d.number[i]];
         if (!tg__graph_failed(&d.made->graph) &&
-            tg__graph_gradient(&d.made->graph, p->output, NULL, 1, wrt, (int)d.n, false, gradient))
+            tg__graph_gradient(&d.made->graph, p->output, NULL, 1, wrt, NULL, (int)d.n, 0, gradient))
             set_gradients(&d, gradient, o.over);
     }
     return finish(&d);
@@ -209,10 +213,10 @@ tg_program *tg_hvp_program(const tg_program *p, const tg_gradient_options *optio
         for (uint32_t i = 0; i < d.n; i++) wrt[i] = p->input[d.number[i]];
         if (!tg__graph_failed(g)) add_directions(&d, direction);
         if (!tg__graph_failed(g) &&
-            tg__graph_gradient(g, p->output, NULL, 1, wrt, (int)d.n, true, gradient)) {
+            tg__graph_gradient(g, p->output, NULL, 1, wrt, NULL, (int)d.n, AGAIN, gradient)) {
             const uint32_t along = inner_product(g, gradient, direction, d.n);
             if (!tg__graph_failed(g) &&
-                tg__graph_gradient(g, &along, NULL, 1, wrt, (int)d.n, false, gradient))
+                tg__graph_gradient(g, &along, NULL, 1, wrt, NULL, (int)d.n, 0, gradient))
                 set_gradients(&d, gradient, o.over);
         }
     }
@@ -232,13 +236,27 @@ tg_program *tg_jvp_program(const tg_program *p, const int *wrt_inputs, int n_wrt
         for (uint32_t i = 0; i < p->n_outputs && !tg__graph_failed(g); i++)
             u[i] = input_like(d.made, TG__NOT_GIVEN, p->output[i]);
         if (!tg__graph_failed(g) &&
-            tg__graph_gradient(g, p->output, u, (int)p->n_outputs, wrt, (int)d.n, true, gradient)) {
+            tg__graph_gradient(g, p->output, u, (int)p->n_outputs, wrt, NULL, (int)d.n, AGAIN,
+                               gradient)) {
             const uint32_t along = inner_product(g, gradient, direction, d.n);
             memcpy(d.made->output, p->output, p->n_outputs * sizeof *p->output);
             for (uint32_t i = 0; i < p->n_outputs; i++) d.made->each[p->n_outputs + i] = p->each[i];
             if (!tg__graph_failed(g))
-                tg__graph_gradient(g, &along, NULL, 1, u, (int)p->n_outputs, true, tangent);
+                tg__graph_gradient(g, &along, NULL, 1, u, NULL, (int)p->n_outputs, AGAIN, tangent);
         }
     }
     return finish(&d);
+}
+
+/* ---- transposed ---------------------------------------------------------------------------------- */
+
+tg_program *tg_vjp_program(const tg_program *p, const int *wrt, int n_wrt, tg_status *status)
+{
+    derivation d;
+    if (begin(&d, p, wrt, n_wrt, "vjp_program", status)) {
+        const tg__vjp how = { .outputs = p->n_outputs, .by_ops = true };
+        d.made = tg__vjp_make(p, &how, d.number, d.n, d.what, status);
+    }
+    if (d.number) tg__deallocate(&d.memory, d.number, d.bytes);
+    return d.made;
 }

@@ -272,8 +272,8 @@ static bool lower(tg__emitter *e, const tg_program *p, uint32_t *output)
     const tg_compile_options options = { .without = p->graph.without };
     tg__graph derived;
     bool ok = tg__graph_init(&derived, e->g->memory, p->type, &options);
-    ok = ok && tg__graph_lower(&derived, &p->graph, TG__DERIVE, p->output, p->n_outputs, output) &&
-         tg__graph_lower(e->g, &derived, TG__EXPRESS, output, p->n_outputs, output);
+    ok = ok && tg__graph_lower(&derived, &p->graph, TG__DERIVE, NULL, p->output, p->n_outputs, output) &&
+         tg__graph_lower(e->g, &derived, TG__EXPRESS, NULL, output, p->n_outputs, output);
     if (!ok && e->g->status.code == TG_OK) e->g->status = derived.status;
     tg__graph_free(&derived);
     return ok;

@@ -22,7 +22,7 @@ typedef struct walk {
     tg__recorder recorder; /* first: rules get its address */
     tg__graph *g;
     uint32_t n; /* nodes that there were at the beginning */
-    bool again;
+    unsigned how;
     bool summing; /* what is being differentiated does not vary: its gradient is summed already */
     uint32_t at;
     tg__arena adjoints, parts, operands;
@@ -127,7 +127,8 @@ static void contribute(walk *w, uint32_t to, uint32_t v)
     const tg__shape s = *tg__node_shape(g, to);
     v = summed_to(w, v, &s);
     const uint32_t owner = tg__node_owner(g, to);
-    if (!w->again && tg__node_at(g, owner)->stage != TG__BODY) v = over_the_batch(w, v);
+    if (!(w->how & TG__EACH) && tg__node_at(g, owner)->stage != TG__BODY)
+        v = over_the_batch(w, v);
     adjoint *const a = adjoint_of(w, owner);
     if (owner == to) {
         const uint32_t sum[] = { a->whole, v };
@@ -186,7 +187,9 @@ static void mark(const walk *w, uint32_t from)
         const uint32_t *const x = tg__node_operands(g, node);
         for (uint32_t j = 0; op && j < node->n && !a->wanted; j++)
             a->wanted = wants(w, x[j], tg__letter(op->letters, (int)j));
-        const uint32_t assembled = node->op == TG__NODE_ASSEMBLE ? node->n / 2 : 0;
+        const uint32_t assembled = node->op == TG__NODE_ASSEMBLE ? node->n / 2
+                                   : node->op == TG__NODE_SUM    ? 1
+                                                                 : 0;
         for (uint32_t j = 0; j < assembled && !a->wanted; j++) a->wanted = wants(w, x[j], 'l');
     }
 }
@@ -259,28 +262,41 @@ static void step_apart(walk *w, uint32_t i, uint32_t gradient)
     }
 }
 
+/* A sum over the batch gives every instance its gradient, which is there before the instances. */
+static void step_each(walk *w, uint32_t i, uint32_t gradient)
+{
+    if (tg__node_at(w->g, gradient)->stage == TG__EARLY)
+        contribute(w, tg__node_operands(w->g, tg__node_at(w->g, i))[0], gradient);
+    else
+        tg__graph_fail(w->g, TG_ERROR_HISTORY,
+                       "a sum over the batch can be differentiated only where it goes into what is "
+                       "linear in it");
+}
+
 static void step(walk *w, uint32_t i)
 {
     tg__graph *const g = w->g;
     const tg__node *const node = tg__node_at(g, i);
     const tg__op *const op = tg__node_op(node);
-    const bool assembled = node->op == TG__NODE_ASSEMBLE;
-    if ((!op && !assembled) || !adjoint_of(w, i)->wanted) return;
+    const bool assembled = node->op == TG__NODE_ASSEMBLE, summed = node->op == TG__NODE_SUM;
+    if ((!op && !assembled && !summed) || !adjoint_of(w, i)->wanted) return;
     const uint32_t gradient = gradient_of(w, i);
     if (!gradient) return;
     w->at = i;
     w->summing = node->stage != TG__BODY;
     g->site = node->site;
+    const bool by_ops = w->how & TG__BY_OPS;
     if (assembled) step_apart(w, i, gradient);
-    else if (op->kind == TG__OP && node->op == TG__CODE_custom && w->again)
+    else if (summed) step_each(w, i, gradient);
+    else if (op->kind == TG__OP && node->op == TG__CODE_custom && by_ops)
         fail(&w->recorder, "a program cannot differentiate a user's operation twice");
-    else if (op->kind == TG__OP && !w->again) step_by_rule(w, i, gradient);
+    else if (op->kind == TG__OP && !by_ops) step_by_rule(w, i, gradient);
     else step_by_ops(w, i, gradient);
 }
 
 /* ---- the whole --------------------------------------------------------------------------------- */
 
-static bool begin(walk *w, const uint32_t *wrt, int m)
+static bool begin(walk *w, const uint32_t *wrt, const uint32_t *from, int m)
 {
     const size_t bytes = w->n * sizeof(adjoint);
     if (!tg__arena_push(&w->adjoints, bytes) || !tg__arena_push(&w->parts, sizeof(part))) {
@@ -293,6 +309,7 @@ static bool begin(walk *w, const uint32_t *wrt, int m)
     for (int i = 0; i < m; i++) {
         const uint32_t owner = tg__node_owner(w->g, wrt[i]);
         adjoint_of(w, owner)->wanted = true;
+        if (from) adjoint_of(w, owner)->whole = from[i];
         if (owner < first) first = owner;
     }
     mark(w, first);
@@ -300,19 +317,20 @@ static bool begin(walk *w, const uint32_t *wrt, int m)
 }
 
 bool tg__graph_gradient(tg__graph *g, const uint32_t *output, const uint32_t *cotangent, int n,
-                        const uint32_t *wrt, int m, bool again, uint32_t *gradient)
+                        const uint32_t *wrt, const uint32_t *from, int m, unsigned how,
+                        uint32_t *gradient)
 {
     walk w = { .recorder = { .apply = apply, .fail = fail, .number = tg__of_number, .zeros = zeros,
                              .shape = shape },
-               .g = g, .n = g->n, .again = again };
+               .g = g, .n = g->n, .how = how };
     tg__arena_init(&w.adjoints, g->memory);
     tg__arena_init(&w.parts, g->memory);
     tg__arena_init(&w.operands, g->memory);
-    bool ok = begin(&w, wrt, m);
+    bool ok = begin(&w, wrt, from, m);
     for (int i = 0; ok && i < n; i++) {
         if (!wants(&w, output[i], 'n')) continue;
         const tg__shape s = *tg__node_shape(g, output[i]);
-        w.summing = false;
+        w.summing = cotangent != NULL;
         contribute(&w, output[i],
                    cotangent && cotangent[i] ? cotangent[i] : filled(&w, 1, &s).id);
     }

@@ -148,11 +148,18 @@ bool tg__graph_import(tg__graph *g, const tg_value *value, int n, const tg_value
 
 /* ---- gradient.c ------------------------------------------------------------------------------ */
 
-/* The gradients of sum(cotangent * output) by the nodes wrt, as nodes; cotangent 0: ones. With
-   again they will be differentiated again: nothing is summed over the batch, and all is made of ops.
-   Otherwise what does not vary gets the sum over the batch. */
+/* How a gradient is made. */
+enum {
+    TG__BY_OPS = 1, /* all of ops, so that it can be differentiated again */
+    TG__EACH = 2,   /* nothing is summed over the batch; otherwise what does not vary gets the sum */
+};
+
+/* The gradients of sum(cotangent * output) by the nodes wrt, as nodes. Without cotangents they are
+   ones, and an output that does not vary counts for every instance. begin: what gradients are added
+   to, 0: nothing; may be NULL. */
 bool tg__graph_gradient(tg__graph *g, const uint32_t *output, const uint32_t *cotangent, int n,
-                        const uint32_t *wrt, int m, bool again, uint32_t *gradient);
+                        const uint32_t *wrt, const uint32_t *begin, int m, unsigned how,
+                        uint32_t *gradient);
 
 /* What a node of TG__NODE_BACKWARD is, made of ops by the recorded derivative. x: as its operands, the
    n of the op, its result, the gradient of that. */

@@ -9,6 +9,7 @@ typedef struct lowering {
     tg__graph *to;
     const tg__graph *from;
     tg__pass pass;
+    const uint32_t *input; /* or NULL */
     uint32_t *map; /* by node of from: the node of to; while marking: 1 if it is needed */
     tg__arena operands;
 } lowering;
@@ -56,6 +57,22 @@ static uint32_t lower_back(const lowering *w, const tg__node *node, const uint32
     return tg__graph_derived(w->to, x, node->n - 2, back, attributes);
 }
 
+/* What an operand of ASSEMBLE looks at: only how, not of what. */
+static uint32_t look_of(lowering *w, uint32_t id)
+{
+    if (!id) return 0;
+    return tg__graph_view(w->to, tg__graph_number(w->to, 0), tg__node_shape(w->from, id),
+                          tg__node_offset(w->from, id));
+}
+
+static uint32_t lower_assemble(lowering *w, const tg__node *node, const tg__shape *s, uint32_t *x)
+{
+    const uint32_t n = node->n / 2;
+    for (uint32_t j = n; j < node->n; j++)
+        x[j] = look_of(w, tg__node_operands(w->from, node)[j]);
+    return tg__graph_assemble(w->to, s, x, x + n, n);
+}
+
 static uint32_t lower_one(lowering *w, uint32_t id)
 {
     tg__graph *const g = w->to;
@@ -67,37 +84,41 @@ static uint32_t lower_one(lowering *w, uint32_t id)
     for (uint32_t j = 0; j < node->n; j++) x[j] = w->map[tg__node_operands(w->from, node)[j]];
     const tg__shape *const s = tg__node_shape(w->from, id);
     switch (node->op) {
-    case TG__NODE_INPUT: return tg__graph_input(g, node->data, s, node->stage == TG__BODY);
-    case TG__NODE_COUNT: return tg__graph_count(g);
+    case TG__NODE_INPUT:
+        if (w->input) return adjacent(g, w->input[node->data]);
+        return tg__graph_input(g, node->data, s, node->stage == TG__BODY);
+    case TG__NODE_COUNT: return w->input ? tg__graph_number(g, 1) : tg__graph_count(g);
     case TG__NODE_CONSTANT: return lower_constant(w, id);
     case TG__NODE_VIEW: return tg__graph_view(g, x[0], s, ((const tg__look *)data)->offset);
-    case TG__NODE_ASSEMBLE: return tg__graph_assemble(g, s, x, x + node->n / 2, node->n / 2);
-    case TG__NODE_SUM: return tg__graph_sum(g, x[0]);
+    case TG__NODE_ASSEMBLE: return lower_assemble(w, node, s, x);
+    case TG__NODE_SUM: return w->input ? adjacent(g, x[0]) : tg__graph_sum(g, x[0]);
     case TG__NODE_BACKWARD: return adjacent(g, lower_back(w, node, x));
     default: return adjacent(g, lower_op(w, node->op, x, node->n, data));
     }
 }
 
-bool tg__graph_lower(tg__graph *to, const tg__graph *from, tg__pass pass, const uint32_t *node,
-                     uint32_t n, uint32_t *made)
+bool tg__graph_lower(tg__graph *to, const tg__graph *from, tg__pass pass, const uint32_t *input,
+                     const uint32_t *node, uint32_t n, uint32_t *made)
 {
-    lowering w = { .to = to, .from = from, .pass = pass };
+    lowering w = { .to = to, .from = from, .pass = pass, .input = input };
     tg__arena map;
     tg__arena_init(&map, to->memory);
     tg__arena_init(&w.operands, to->memory);
     w.map = tg__arena_push(&map, from->n * sizeof *w.map);
-    if (!w.map || !tg__arena_grow(&to->sites, from->sites.used)) {
+    const uint32_t sites = (uint32_t)(to->sites.used / sizeof(tg_site)), own = to->site;
+    if (!w.map || !tg__arena_grow(&to->sites, to->sites.used + from->sites.used)) {
         tg__graph_fail(to, TG_ERROR_MEMORY, "no memory");
     } else {
-        memcpy(to->sites.data, from->sites.data, from->sites.used);
-        to->sites.used = from->sites.used;
+        memcpy(to->sites.data + to->sites.used, from->sites.data, from->sites.used);
+        to->sites.used += from->sites.used;
         memset(w.map, 0, from->n * sizeof *w.map);
         mark(&w, node, n);
         for (uint32_t id = 1; id < from->n && !tg__graph_failed(to); id++) {
-            to->site = tg__node_at(from, id)->site;
+            to->site = sites + tg__node_at(from, id)->site;
             if (w.map[id]) w.map[id] = lower_one(&w, id);
         }
         for (uint32_t i = 0; i < n; i++) made[i] = w.map[node[i]];
+        to->site = own;
     }
     tg__arena_free(&map);
     tg__arena_free(&w.operands);

@@ -103,6 +103,13 @@ static inline const tg__operand *tg__plan_operands(const tg__plan *p)
     return (const tg__operand *)(void *)p->operands.data;
 }
 
+/* What a program keeps for being an operation: see vjp.h. */
+enum { TG__IDLE = 8 };
+typedef struct tg__store {
+    _Atomic(struct tg__derived *) derived;
+    _Atomic(tg_workspace *) idle[TG__IDLE];
+} tg__store;
+
 struct tg_program {
     tg__memory memory;
     size_t bytes; /* of this struct and what is behind it */
@@ -118,6 +125,7 @@ struct tg_program {
     int block;
     tg__plan plan;
     tg__plan careful; /* for what plan, if that is quick, made no finite numbers of */
+    tg__store *store;
 };
 
 /* ---- program.c: making programs ---------------------------------------------------------------- */

@@ -4,6 +4,7 @@
 
 #include "codes.h" /* generated */
 #include "program/plan.h"
+#include "program/vjp.h"
 #include "tape/tape.h"
 
 void tg__program_fail(tg_status *s, tg_code code, const char *what, const char *message)
@@ -16,7 +17,7 @@ void tg__program_fail(tg_status *s, tg_code code, const char *what, const char *
 tg_program *tg__program_new(uint32_t n_inputs, uint32_t n_batch, uint32_t n_outputs)
 {
     tg__memory own = { .first = TG__PROGRAM_FIRST };
-    const size_t bytes = sizeof(tg_program) + n_inputs * sizeof(tg_value) +
+    const size_t bytes = sizeof(tg_program) + sizeof(tg__store) + n_inputs * sizeof(tg_value) +
                          ((size_t)n_inputs + 2 * n_outputs) * sizeof(uint32_t) + n_outputs;
     tg_program *const p = tg__allocate(&own, bytes);
     if (!p) return NULL;
@@ -26,7 +27,8 @@ tg_program *tg__program_new(uint32_t n_inputs, uint32_t n_batch, uint32_t n_outp
     p->n_inputs = n_inputs;
     p->n_batch = n_batch;
     p->n_outputs = n_outputs;
-    p->leaf = (tg_value *)(void *)(p + 1);
+    p->store = (tg__store *)(void *)(p + 1);
+    p->leaf = (tg_value *)(void *)(p->store + 1);
     p->input = (uint32_t *)(void *)(p->leaf + n_inputs);
     p->output = p->input + n_inputs;
     p->by = p->output + n_outputs;
@@ -37,6 +39,7 @@ tg_program *tg__program_new(uint32_t n_inputs, uint32_t n_batch, uint32_t n_outp
 void tg_program_free(tg_program *p)
 {
     if (!p) return;
+    tg__program_forget(p);
     tg__plan_free(&p->plan);
     tg__plan_free(&p->careful);
     tg__graph_free(&p->graph);

@@ -1,0 +1,270 @@
+/* Transposed derivatives of programs: see vjp.h. */
+#include "program/vjp.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "program/lower.h"
+
+/* One that is kept. */
+typedef struct tg__derived {
+    tg__vjp how;
+    tg_program *program;
+    struct tg__derived *next;
+} tg__derived;
+
+/* ---- making one ---------------------------------------------------------------------------------- */
+
+/* What an input of the new program is: an input, the cotangent of an output, or what the gradient by
+   the input begins with, that is wanted as number which. */
+typedef struct role {
+    enum { INPUT, COTANGENT, BEGIN } kind;
+    uint32_t which;
+} role;
+
+/* One being made. The lists lie one behind the other in one block. */
+typedef struct making {
+    const tg_program *p;
+    const tg__vjp *how;
+    tg__memory memory;
+    size_t bytes;
+    uint32_t *wrt, n_wrt; /* inputs that gradients are asked for */
+    role *role;
+    uint32_t n_roles;
+    uint32_t *node;                        /* outputs, then inputs, as nodes of the new graph */
+    uint32_t *cotangent, *by, *from;       /* nodes; by output, the others by wanted input */
+    tg_program *made;
+} making;
+
+static bool is_integer(const tg_program *p, uint32_t node)
+{
+    return tg__node_shape(&p->graph, node)->type == TG_I64;
+}
+
+static void add_inputs_of(making *m, uint32_t from, uint32_t to)
+{
+    for (uint32_t i = from; i < to; i++) m->role[m->n_roles++] = (role){ INPUT, i };
+}
+
+static void add_cotangents(making *m, uint32_t from, uint32_t to)
+{
+    for (uint32_t i = from; i < to; i++)
+        if (!is_integer(m->p, m->p->output[i])) m->role[m->n_roles++] = (role){ COTANGENT, i };
+}
+
+static void add_beginnings(making *m)
+{
+    for (uint32_t j = 0; j < m->n_wrt; j++)
+        if (m->wrt[j] >= m->how->begin && m->wrt[j] < m->how->end)
+            m->role[m->n_roles++] = (role){ BEGIN, j };
+}
+
+static void list_roles(making *m)
+{
+    const tg__vjp *const h = m->how;
+    const uint32_t all = m->p->n_inputs;
+    if (!h->backwards) {
+        add_inputs_of(m, 0, all);
+        add_cotangents(m, 0, h->outputs);
+        add_beginnings(m);
+        return;
+    }
+    const uint32_t given = h->states + h->each, stacked = h->states + h->stacked;
+    add_cotangents(m, 0, h->states);
+    add_inputs_of(m, 0, given);
+    add_cotangents(m, h->states, stacked);
+    add_beginnings(m);
+    add_inputs_of(m, given, all);
+    add_cotangents(m, stacked, h->outputs);
+}
+
+static bool begin(making *m, const uint32_t *wrt, uint32_t n)
+{
+    const tg_program *const p = m->p;
+    const size_t in = p->n_inputs, all = in + n, out = p->n_outputs;
+    m->bytes = (all + out) * sizeof(role) + (4 * (size_t)n + in + 2 * out + 1) * sizeof(uint32_t);
+    m->role = tg__allocate(&m->memory, m->bytes);
+    if (!m->role) return false;
+    memset(m->role, 0, m->bytes);
+    m->wrt = (uint32_t *)(void *)(m->role + all + out);
+    m->by = m->wrt + n;
+    m->from = m->by + n;
+    m->node = m->from + n;
+    m->cotangent = m->node + out + in;
+    memcpy(m->wrt, wrt, n * sizeof *wrt);
+    m->n_wrt = n;
+    list_roles(m);
+    return true;
+}
+
+static uint32_t add_input(const making *m, uint32_t number, uint32_t like, bool varies)
+{
+    const uint32_t made = tg__graph_input(&m->made->graph, number,
+                                          tg__node_shape(&m->p->graph, like), varies);
+    m->made->input[number] = made;
+    return made;
+}
+
+/* The nodes of the new program's inputs. Those of p are made with the rest of its graph if there is a
+   batch, and then they come first. */
+static void add_inputs(making *m)
+{
+    const tg_program *const p = m->p;
+    const bool one = m->how->one;
+    for (uint32_t i = 0; i < m->n_roles && !tg__graph_failed(&m->made->graph); i++) {
+        const uint32_t which = m->role[i].which;
+        switch (m->role[i].kind) {
+        case INPUT:
+            if (one) m->node[p->n_outputs + which] = add_input(m, i, p->input[which], true);
+            else m->made->input[i] = m->node[p->n_outputs + which];
+            break;
+        case COTANGENT:
+            m->cotangent[which] = add_input(m, i, p->output[which], one || p->each[which]);
+            break;
+        case BEGIN: m->from[which] = add_input(m, i, p->input[m->wrt[which]], true); break;
+        }
+    }
+}
+
+/* p's graph in the new one, so that it can be differentiated. */
+static bool copy_graph(making *m)
+{
+    const tg_program *const p = m->p;
+    const uint32_t out = p->n_outputs;
+    memcpy(m->node, p->output, out * sizeof *p->output);
+    if (m->how->one)
+        return tg__graph_lower(&m->made->graph, &p->graph, TG__DERIVE, m->node + out, m->node, out,
+                               m->node);
+    memcpy(m->node + out, p->input, p->n_inputs * sizeof *p->input);
+    return tg__graph_lower(&m->made->graph, &p->graph, TG__DERIVE, NULL, m->node,
+                           out + p->n_inputs, m->node);
+}
+
+static void fill(making *m)
+{
+    const tg_program *const p = m->p;
+    tg__graph *const g = &m->made->graph;
+    const tg_compile_options o = { p->graph.without, p->graph.strict, p->graph.fast_math, 0 };
+    if (!tg__graph_init(g, &m->made->memory, p->type, &o)) return;
+    if (!m->how->one && !copy_graph(m)) return;
+    add_inputs(m);
+    if (tg__graph_failed(g) || (m->how->one && !copy_graph(m))) return;
+    uint32_t n = 0; /* outputs that have cotangents */
+    for (uint32_t i = 0; i < m->how->outputs; i++) {
+        if (!m->cotangent[i]) continue;
+        m->node[n] = m->node[i];
+        m->cotangent[n++] = m->cotangent[i];
+    }
+    for (uint32_t i = 0; i < m->n_wrt; i++) {
+        m->by[i] = m->node[p->n_outputs + m->wrt[i]];
+        m->made->each[i] = tg__node_at(g, m->by[i])->stage == TG__BODY;
+    }
+    const unsigned how = (m->how->by_ops ? TG__BY_OPS : 0u) | (m->how->one ? TG__EACH : 0u);
+    tg__graph_gradient(g, m->node, m->cotangent, (int)n, m->by, m->from, (int)m->n_wrt, how,
+                       m->made->output);
+}
+
+tg_program *tg__vjp_make(const tg_program *p, const tg__vjp *how, const uint32_t *wrt, uint32_t n,
+                         const char *what, tg_status *status)
+{
+    making m = { .p = p, .how = how };
+    if (begin(&m, wrt, n))
+        m.made = tg__program_new(m.n_roles, how->one ? m.n_roles : p->n_batch, n);
+    if (m.made) {
+        m.made->type = p->type;
+        m.made->block = how->one ? 1 : p->block;
+        if (!how->one) memcpy(m.made->leaf, p->leaf, p->n_inputs * sizeof *p->leaf);
+        fill(&m);
+    } else {
+        tg__program_fail(status, TG_ERROR_MEMORY, what, "no memory");
+    }
+    if (m.role) tg__deallocate(&m.memory, m.role, m.bytes);
+    return m.made ? tg__program_finish(m.made, what, status) : NULL;
+}
+
+/* ---- kept ---------------------------------------------------------------------------------------- */
+
+static const tg_program *find(const tg__derived *d, const tg__vjp *how)
+{
+    for (; d; d = d->next) {
+        const tg__vjp *const h = &d->how;
+        if (h->wanted == how->wanted && h->outputs == how->outputs && h->begin == how->begin &&
+            h->end == how->end && h->states == how->states && h->each == how->each &&
+            h->stacked == how->stacked && h->backwards == how->backwards && h->one == how->one &&
+            h->by_ops == how->by_ops)
+            return d->program;
+    }
+    return NULL;
+}
+
+static tg__derived *derive(const tg_program *p, const tg__vjp *how, tg_status *status)
+{
+    static const char *const what = "gradient";
+    tg__memory memory = { 0 };
+    tg__derived *const d = tg__allocate(&memory, sizeof *d);
+    uint32_t *const wrt = tg__allocate(&memory, (p->n_inputs + 1) * sizeof *wrt);
+    uint32_t n = 0;
+    for (uint32_t i = 0; wrt && i < p->n_inputs; i++)
+        if (how->wanted & tg__wanted_bit(i) && !is_integer(p, p->input[i])) wrt[n++] = i;
+    if (d && wrt) *d = (tg__derived){ *how, tg__vjp_make(p, how, wrt, n, what, status), NULL };
+    else tg__program_fail(status, TG_ERROR_MEMORY, what, "no memory");
+    const bool made = d && wrt && d->program;
+    if (wrt) tg__deallocate(&memory, wrt, (p->n_inputs + 1) * sizeof *wrt);
+    if (made) return d;
+    if (d) tg__deallocate(&memory, d, sizeof *d);
+    return NULL;
+}
+
+static void free_derived(tg__derived *d)
+{
+    tg__memory memory = { .bytes = sizeof *d };
+    tg_program_free(d->program);
+    tg__deallocate(&memory, d, sizeof *d);
+}
+
+const tg_program *tg__program_vjp(const tg_program *p, const tg__vjp *how, tg_status *status)
+{
+    tg__store *const store = p->store;
+    tg__derived *first = atomic_load(&store->derived);
+    const tg_program *found = find(first, how);
+    if (found) return found;
+    tg__derived *const made = derive(p, how, status);
+    if (!made) return NULL;
+    do { /* another thread may have made one meanwhile */
+        found = find(first, how);
+        if (found) {
+            free_derived(made);
+            return found;
+        }
+        made->next = first;
+    } while (!atomic_compare_exchange_weak(&store->derived, &first, made));
+    return made->program;
+}
+
+tg_workspace *tg__workspace_take(const tg_program *p, tg_status *status)
+{
+    for (int i = 0; i < TG__IDLE; i++) {
+        tg_workspace *const w = atomic_exchange(&p->store->idle[i], NULL);
+        if (w) return w;
+    }
+    return tg_workspace_new(p, 1, status);
+}
+
+void tg__workspace_give(const tg_program *p, tg_workspace *w)
+{
+    for (int i = 0; i < TG__IDLE; i++) {
+        tg_workspace *none = NULL;
+        if (atomic_compare_exchange_strong(&p->store->idle[i], &none, w)) return;
+    }
+    tg_workspace_free(w);
+}
+
+void tg__program_forget(tg_program *p)
+{
+    for (int i = 0; i < TG__IDLE; i++) tg_workspace_free(atomic_load(&p->store->idle[i]));
+    for (tg__derived *d = atomic_load(&p->store->derived), *next; d; d = next) {
+        next = d->next;
+        free_derived(d);
+    }
+}
