@@ -5,11 +5,12 @@
    operation with one result), factors.h (those with several), expr.h (infix expressions),
    derivatives.h (higher orders, Jacobians, Hessians), custom.h (operations of your own), check.h
    (gradient checking), debug.h (paths, NaNs, blame, the tape as text and as a graph), program.h
-   (compiled computations on batches). */
+   (compiled computations on batches), call.h (programs as operations, loops). */
 #ifndef TAPEGRAD_H
 #define TAPEGRAD_H
 
 #include <tapegrad/attributes.h>
+#include <tapegrad/call.h>
 #include <tapegrad/check.h>
 #include <tapegrad/custom.h>
 #include <tapegrad/debug.h>

@@ -33,6 +33,10 @@ const tg__attributes tg__attributes_custom = { .name = "custom",
                                                .size = sizeof(tg_custom_attributes),
                                                .defaults = &(const tg_custom_attributes){
                                                    TG_DEFAULTS_custom } };
+const tg__attributes tg__attributes_call = { .name = "call",
+                                             .size = sizeof(tg_call_attributes),
+                                             .defaults = &(const tg_call_attributes){
+                                                 TG_DEFAULTS_call } };
 const tg__attributes tg__attributes_strided = { .name = "strided",
                                                 .size = sizeof(tg_strided_attributes),
                                                 .defaults = &(const tg_strided_attributes){

@@ -164,7 +164,8 @@ extern const tg__attributes tg__attributes_none, tg__attributes_reduce, tg__attr
     tg__attributes_loss, tg__attributes_triangular, tg__attributes_einsum, tg__attributes_huber,
     tg__attributes_smooth_l1, tg__attributes_labels, tg__attributes_smoothed, tg__attributes_targets,
     tg__attributes_normalize, tg__attributes_groups, tg__attributes_attention, tg__attributes_order,
-    tg__attributes_topk, tg__attributes_split, tg__attributes_dropout, tg__attributes_custom, tg__attributes_strided,
+    tg__attributes_topk, tg__attributes_split, tg__attributes_dropout, tg__attributes_custom, tg__attributes_call,
+    tg__attributes_strided,
     tg__attributes_conv_weight, tg__attributes_avg_pool_shares, tg__attributes_list;
 
 /* A user's operation: see custom.c. */
@@ -175,6 +176,33 @@ typedef struct tg_custom_attributes {
 } tg_custom_attributes;
 #define TG_DEFAULTS_custom .op = NULL
 enum { TG__CUSTOM_OPERANDS = 64 };
+
+/* What a call calls: rules as those of an op. See call.c and the program room. */
+typedef struct tg__callee {
+    const char *name;
+    tg__shape_rule *shape;
+    tg__rule *forward, *backward;
+    tg__derive_rule *derive;
+} tg__callee;
+
+/* No byte of it is padding: calls are compared. */
+typedef struct tg_call_attributes {
+    const tg__callee *callee;
+    const void *what; /* a program or a function; it outlives the tape */
+    void *user;       /* of a function */
+    int64_t steps, slots;
+    uint32_t states, each, summed, flags;
+} tg_call_attributes;
+#define TG_DEFAULTS_call .callee = NULL
+
+enum {
+    TG__CALL_IMPURE = 1,     /* never merged, computed beforehand or again */
+    TG__CALL_ONE_THREAD = 2, /* not by two threads at once */
+    TG__CALL_ONE = 4,        /* there is one instance, which has no axis */
+    TG__CALL_STOP = 8,       /* scans: the body's last output ends it */
+    TG__CALL_COUNTED = 16,   /* the last operand is how many steps */
+    TG__CALL_REVERSE = 32,   /* from the last step to the first */
+};
 
 /* Part of an array: see strided in layout.c. No public op takes it. */
 typedef struct tg_strided_attributes {

@@ -108,8 +108,10 @@ void tg__add(const tg__kernels *k, tg__array y, tg__array x)
 const char *tg__op_name(const tg__op *op, const void *attributes)
 {
     const tg_custom_attributes *const custom = attributes;
-    const bool own = op->attributes == &tg__attributes_custom && custom && custom->op;
-    return own ? custom->op->name : op->name;
+    const tg_call_attributes *const call = attributes;
+    if (op->attributes == &tg__attributes_custom && custom && custom->op) return custom->op->name;
+    if (op->attributes == &tg__attributes_call && call && call->callee) return call->callee->name;
+    return op->name;
 }
 
 int tg__find(const char *name)

@@ -290,7 +290,8 @@ static void step(walk *w, uint32_t i)
     else if (summed) step_each(w, i, gradient);
     else if (op->kind == TG__OP && node->op == TG__CODE_custom && by_ops)
         fail(&w->recorder, "a program cannot differentiate a user's operation twice");
-    else if (op->kind == TG__OP && !by_ops) step_by_rule(w, i, gradient);
+    else if (op->kind == TG__OP && !by_ops && node->op != TG__CODE_call)
+        step_by_rule(w, i, gradient);
     else step_by_ops(w, i, gradient);
 }
 

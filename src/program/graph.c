@@ -143,6 +143,8 @@ static bool rehash(tg__graph *g)
 /* Whether the same operands give the same result, whenever it is computed. */
 static bool pure(const tg__node *node, const void *data)
 {
+    if (node->op == TG__CODE_call)
+        return !(((const tg_call_attributes *)data)->flags & TG__CALL_IMPURE);
     return node->op != TG__CODE_custom || !((const tg_custom_attributes *)data)->op->impure;
 }
 

@@ -1,9 +1,7 @@
 /* From a tape to a graph: the instructions that the outputs depend on, in their order. */
 #include <string.h>
 
-#include "codes.h" /* generated */
-#include "program/graph.h"
-#include "tape/tape.h"
+#include "program/call.h"
 
 /* One import. Instructions are numbers on the tape; node[i] becomes the node of what i made. */
 typedef struct import {
@@ -14,6 +12,7 @@ typedef struct import {
     const uint32_t *leaf; /* the instructions of the inputs, by their place */
     int n_inputs, n_batch;
     uint32_t run; /* of the source positions */
+    tg__arena inside; /* nodes: the outputs of calls whose programs have become part of the graph */
 } import;
 
 static uint32_t maker_of(const import *m, uint32_t id)
@@ -35,6 +34,24 @@ static void mark(const import *m, uint32_t last)
     }
 }
 
+/* The program that becomes part of the graph where instruction i calls it; NULL: none. */
+static const tg_program *inside_of(const import *m, uint32_t i)
+{
+    const tg__instruction *const in = &m->t->head.code[i];
+    return in->op == TG__CODE_call ? tg__call_inside(tg__attributes_of(m->t, in)) : NULL;
+}
+
+/* A part of what such a call made: of one of its outputs, which are one behind the other. */
+static uint32_t part_of_call(const import *m, uint32_t maker, const tg__shape *s, int64_t offset)
+{
+    const tg_program *const p = inside_of(m, maker);
+    const uint32_t *const output = (uint32_t *)(void *)m->inside.data + m->node[maker];
+    uint32_t i = 0;
+    for (; i + 1 < p->n_outputs && offset >= tg__output_shape(p, i)->n + (s->n == 0); i++)
+        offset -= tg__output_shape(p, i)->n;
+    return tg__graph_view(m->g, output[i], s, offset);
+}
+
 /* The node of a value, given that of its instruction: this or a view of it. */
 static uint32_t node_of(const import *m, uint32_t id)
 {
@@ -51,7 +68,23 @@ static uint32_t node_of(const import *m, uint32_t id)
         offset = ((const char *)d->external - (const char *)base->external) /
                  (ptrdiff_t)tg__type_size(s->type);
     }
+    if (inside_of(m, maker)) return part_of_call(m, maker, s, offset);
     return tg__graph_view(m->g, m->node[maker], s, offset);
+}
+
+/* The place of its outputs; 0 after an error. */
+static uint32_t call_inside(import *m, const tg_program *p, const uint32_t *x)
+{
+    const uint32_t place = (uint32_t)(m->inside.used / sizeof(uint32_t));
+    const size_t used = m->inside.used + p->n_outputs * sizeof(uint32_t);
+    if (!tg__arena_grow(&m->inside, used)) {
+        tg__graph_fail(m->g, TG_ERROR_MEMORY, "no memory");
+        return 0;
+    }
+    uint32_t *const output = (uint32_t *)(void *)(m->inside.data + m->inside.used);
+    m->inside.used = used;
+    tg__graph_lower(m->g, &p->graph, TG__DERIVE, x, p->output, p->n_outputs, output);
+    return place;
 }
 
 static uint32_t leaf_node(const import *m, uint32_t i)
@@ -101,7 +134,9 @@ static bool instruction(import *m, uint32_t i)
         return false;
     }
     for (int j = 0; j < n; j++) x[j] = node_of(m, id[j]);
-    m->node[i] = tg__graph_apply(m->g, in->op, x, n, tg__attributes_of(m->t, in));
+    const tg_program *const inside = inside_of(m, i);
+    m->node[i] = inside ? call_inside(m, inside, x)
+                        : tg__graph_apply(m->g, in->op, x, n, tg__attributes_of(m->t, in));
     tg__arena_free(&many);
     return !tg__graph_failed(m->g);
 }
@@ -145,6 +180,7 @@ bool tg__graph_import(tg__graph *g, const tg_value *value, int n, const tg_value
     uint32_t *const leaf = tg__arena_push(&leaves, ((size_t)n_inputs + 1) * sizeof *leaf);
     import m = { .g = g, .t = t, .leaf = leaf, .n_inputs = n_inputs, .n_batch = n_batch };
     m.node = tg__arena_push(&nodes, ((size_t)last + 1) * sizeof *m.node);
+    tg__arena_init(&m.inside, g->memory);
     bool ok = leaf && m.node;
     if (ok) {
         for (int i = 0; i < n_inputs; i++) leaf[i] = tg__maker(t, inputs[i].id);
@@ -154,6 +190,7 @@ bool tg__graph_import(tg__graph *g, const tg_value *value, int n, const tg_value
     } else {
         tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
     }
+    tg__arena_free(&m.inside);
     tg__arena_free(&makers);
     tg__arena_free(&nodes);
     tg__arena_free(&leaves);

@@ -118,6 +118,7 @@ bool tg__graph_lower(tg__graph *to, const tg__graph *from, tg__pass pass, const 
             if (w.map[id]) w.map[id] = lower_one(&w, id);
         }
         for (uint32_t i = 0; i < n; i++) made[i] = w.map[node[i]];
+        for (uint32_t i = 0; input && i < n; i++) made[i] = adjacent(to, made[i]);
         to->site = own;
     }
     tg__arena_free(&map);

@@ -9,8 +9,8 @@
 typedef enum tg__pass { TG__DERIVE, TG__EXPRESS } tg__pass;
 
 /* Makes in `to`, which is initialised, what n nodes of `from` need. made: where these are in it; may be
-   node. input: the nodes that are its inputs there, by their numbers, and then there is one instance;
-   NULL: inputs as they are, and a batch. */
+   node. input: the nodes that are its inputs there, by their numbers; then there is one instance, and
+   all that is made has adjacent elements. NULL: inputs as they are, and a batch. */
 bool tg__graph_lower(tg__graph *to, const tg__graph *from, tg__pass pass, const uint32_t *input,
                      const uint32_t *node, uint32_t n, uint32_t *made);
 

@@ -126,6 +126,7 @@ struct tg_program {
     tg__plan plan;
     tg__plan careful; /* for what plan, if that is quick, made no finite numbers of */
     tg__store *store;
+    uint32_t flags; /* TG__CALL_IMPURE, TG__CALL_ONE_THREAD: of the operations in it */
 };
 
 /* ---- program.c: making programs ---------------------------------------------------------------- */

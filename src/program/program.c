@@ -47,11 +47,34 @@ void tg_program_free(tg_program *p)
     tg__deallocate(&own, p, p->bytes);
 }
 
+/* What users' operations and calls in the graph ask for. */
+static uint32_t flags_of(const tg__graph *g)
+{
+    uint32_t flags = 0;
+    for (uint32_t id = 1; id < g->n; id++) {
+        const tg__node *const node = tg__node_at(g, id);
+        const tg__back *const back =
+            node->op == TG__NODE_BACKWARD ? tg__node_data(g, node->data) : NULL;
+        const int code = back ? back->op : node->op;
+        const void *const a = tg__node_data(g, back ? back->attributes : node->data);
+        if (code == TG__CODE_custom) {
+            const tg_custom *const own = ((const tg_custom_attributes *)a)->op;
+            flags |= (own->impure ? TG__CALL_IMPURE : 0u) |
+                     (own->one_thread ? TG__CALL_ONE_THREAD : 0u);
+        } else if (code == TG__CODE_call) {
+            flags |= ((const tg_call_attributes *)a)->flags &
+                     (TG__CALL_IMPURE | TG__CALL_ONE_THREAD);
+        }
+    }
+    return flags;
+}
+
 tg_program *tg__program_finish(tg_program *p, const char *what, tg_status *status)
 {
     tg__graph *const g = &p->graph;
     const int n = (int)p->n_outputs;
     bool ok = !tg__graph_failed(g);
+    if (ok) p->flags = flags_of(g);
     for (int i = 0; ok && i < n; i++)
         p->each[i] |= tg__node_at(g, p->output[i])->stage == TG__BODY;
     ok = ok && tg__plan_make(g, p->output, p->each, n, p->block, false, &p->plan) &&

@@ -1,7 +1,6 @@
 /* Memory for running a program: see run.h. */
 #include <string.h>
 
-#include "codes.h" /* generated */
 #include "program/run.h"
 
 static void free_space(tg__space *w)
@@ -69,21 +68,6 @@ bool tg__spaces_make(tg_workspace *w, bool careful)
     return true;
 }
 
-/* Whether some operation must not run in two threads at once. */
-static bool needs_one_thread(const tg_program *p)
-{
-    for (uint32_t id = 1; id < p->graph.n; id++) {
-        const tg__node *const node = tg__node_at(&p->graph, id);
-        const tg__back *const back =
-            node->op == TG__NODE_BACKWARD ? tg__node_data(&p->graph, node->data) : NULL;
-        if ((back ? back->op : node->op) != TG__CODE_custom) continue;
-        const tg_custom_attributes *const a =
-            tg__node_data(&p->graph, back ? back->attributes : node->data);
-        if (a->op->one_thread) return true;
-    }
-    return false;
-}
-
 tg_workspace *tg_workspace_new(const tg_program *p, int threads, tg_status *status)
 {
     if (!p || threads < 0) {
@@ -91,7 +75,7 @@ tg_workspace *tg_workspace_new(const tg_program *p, int threads, tg_status *stat
                          p ? "a negative number of threads" : "the program is NULL");
         return NULL;
     }
-    const int members = threads < 2 || needs_one_thread(p) ? 1 : threads;
+    const int members = threads < 2 || p->flags & TG__CALL_ONE_THREAD ? 1 : threads;
     tg__memory own = { .first = TG__PROGRAM_FIRST };
     const size_t bytes = sizeof(tg_workspace) + (size_t)members * sizeof(tg__desk);
     tg_workspace *const w = tg__allocate(&own, bytes);
