@@ -1,7 +1,8 @@
 /* Programs as operations: on a tape, or inside of other programs.
 
        tg_value next[2];
-       tg_call(step, TG_VALUES(x, v, k), next);      // one instruction
+       tg_call(step, TG_VALUES(x, v, k), next);                 // one instruction
+       tg_scan(step, &(tg_scan_options){ .steps = 1000000, .states = 2 }, TG_VALUES(x, v, k), next);
 
    What is called must outlive the tapes and programs that call it. Threads: as the tape. */
 #ifndef TAPEGRAD_CALL_H
@@ -22,9 +23,36 @@ extern "C" {
 TG_API bool tg_call_at(const tg_program *p, const tg_value *inputs, int n, tg_value *outputs,
                        const tg_site *site);
 
+/* A loop whose body is a program. Its inputs are states, then what there is for each step, then what
+   is the same in all of them; its outputs the states for the next step, then what is stacked, then
+   what is added up. Zero is each field's default. */
+typedef struct tg_scan_options {
+    int64_t steps; /* how many, or with stop at most how many */
+    int states;    /* how many of the inputs, and of the outputs */
+    int each;      /* inputs behind them, of which there is one for each step */
+    int summed;    /* outputs that are added up: the last ones */
+    bool stop;     /* behind these the body has one more output, a number: the step where that is not
+                      0 is the last one. It has no gradient */
+    bool reverse;  /* begins with the last of what there is for each step; stacks from the end */
+    int64_t slots; /* states kept for the gradient, from which the others are computed again.
+                      0: about sqrt(2 steps), so that no step is computed again more than once;
+                      steps or more: all of them; in between, the fewest repetitions possible */
+} tg_scan_options;
+
+/* Records the loop as one operation: inputs are n values of one tape, those for each step with one axis
+   more, the first, of length steps. outputs has room for the body's outputs, in their order: the last
+   states; stacked, with that axis more (zeros for steps not taken); added up; with stop the number of
+   steps taken. Batch inputs of the body are taken as inputs of one instance. Differentiable to any
+   order; from the second on all states are kept. Gradients are bit-equal for any number of slots. False,
+   and the error on the tape, if something does not fit. */
+TG_API bool tg_scan_at(const tg_program *body, const tg_scan_options *options, const tg_value *inputs,
+                       int n, tg_value *outputs, const tg_site *site);
+
 #ifdef __cplusplus
 }
 #else
+/* body, options, inputs, n, outputs */
+#define tg_scan(body, options, ...) tg_scan_at(body, options, __VA_ARGS__, TG_HERE)
 #define tg_call(program, ...) tg_call_at(program, __VA_ARGS__, TG_HERE) /* program, inputs, n, outputs */
 #endif
 #endif

@@ -1,0 +1,457 @@
+/* Loops as operations: tg_scan. */
+#include <tapegrad.h>
+#include <tapegrad/short.h>
+
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void quiet(void)
+{
+    tg_set_error_handler(tg_ignore_error, NULL);
+}
+
+TestSuite(scan, .init = quiet);
+
+/* ---- a loop with everything in it ---------------------------------------------------------------- */
+
+/* States: a vector and a number. For each step: a vector, rows of a table (integers). Shared: a
+   matrix, the table. Stacked: a vector; summed: a number and a vector; and when to stop. */
+enum { WIDTH = 3, ROWS = 4, STATES = 2, EACH = 2, INPUTS = 6, STACKED = 1, SUMMED = 2, OUTPUTS = 6, MOST_STEPS = 40 };
+
+static void step(const Value *in, Value *out, double limit)
+{
+    Value h = in[0], c = in[1], x = in[2], row = in[3], w = in[4], table = in[5];
+    Value e = select(embedding(table, row), .axis = 0, .index = 0);
+    Value z = add(matmul(w, h), add(x, mul(e, c)));
+    out[0] = add(mul(0.5, tanh(z)), mul(0.3, h));
+    out[1] = sin(add(c, mul(at(out[0], 0), at(x, 1))));
+    out[2] = mul(out[0], e);
+    out[3] = mul(c, out[1]);
+    out[4] = square(sub(z, out[0]));
+    out[5] = gt(out[1], limit);
+}
+
+static const int64_t shape[INPUTS][2] = { { WIDTH, 0 }, { 0, 0 }, { WIDTH, 0 }, { 1, 0 }, { WIDTH, WIDTH }, { ROWS, WIDTH } };
+static const int rank[INPUTS] = { 1, 0, 1, 1, 2, 2 };
+
+typedef struct kind {
+    tg_type type;
+    bool stop, reverse, batch; /* batch: the body is compiled with batch inputs */
+    double limit;
+    int64_t steps;
+    tg_compile_options o;
+} kind;
+
+static tg_program *compile_step(const kind *k)
+{
+    tg_tape *const t = tg_tape_new(&(tg_tape_options){ .type = k->type });
+    Value in[INPUTS], out[OUTPUTS];
+    for (int i = 0; i < INPUTS; i++) {
+        const int64_t zero[4] = { 0 };
+        in[i] = i == 3 ? tg_index_new(t, 8, zero, rank[i], shape[i], NULL)
+                       : tg_leaf_new(t, TG_INPUT, TG_F64, NULL, rank[i], shape[i], NULL);
+    }
+    step(in, out, k->limit);
+    cr_assert_null(tg_error_of(t), "%s", tg_error_of(t)->message);
+    tg_status status = { 0 };
+    const int n_batch = k->batch ? INPUTS : 0;
+    tg_program *const p = tg_compile(out, k->stop ? OUTPUTS : OUTPUTS - 1, in, n_batch, in + n_batch,
+                                     INPUTS - n_batch, &k->o, &status);
+    cr_assert(p, "%s", status.message);
+    tg_tape_free(t);
+    return p;
+}
+
+static void make_inputs(tg_tape *t, const kind *k, Value *x)
+{
+    for (int i = 0; i < INPUTS; i++) {
+        double d[MOST_STEPS * WIDTH * WIDTH];
+        int64_t rows[MOST_STEPS], dim[3] = { k->steps };
+        const bool each = i >= STATES && i < STATES + EACH;
+        memcpy(dim + each, shape[i], sizeof shape[i]);
+        for (int j = 0; j < MOST_STEPS * WIDTH * WIDTH; j++) d[j] = 0.8 * sin(1.0 + 3 * i + j);
+        for (int j = 0; j < MOST_STEPS; j++) rows[j] = j * 7 % ROWS;
+        x[i] = i == 3 ? tg_index_new(t, 8, rows, rank[i] + each, dim, NULL)
+                      : tg_leaf_new(t, TG_PARAMETER, TG_F64, d, rank[i] + each, dim, NULL);
+    }
+}
+
+/* The number of all that a loop makes, and the steps it takes. */
+static Value loss_of(Value h, Value c, Value stacked, Value number, Value vector)
+{
+    Value l = add(sum(mul(h, sin(h))), mul(c, add(c, 0.5)));
+    return add(add(l, sum(mul(stacked, exp(stacked)))), add(square(number), sum(mul(vector, vector))));
+}
+
+static Value by_hand(tg_tape *t, const kind *k, const Value *x, double *taken)
+{
+    Value in[INPUTS], out[OUTPUTS], h = x[0], c = x[1], rows[MOST_STEPS];
+    Value sums[SUMMED] = { tg_number(t, 0), tg_zeros(t, WIDTH) };
+    memcpy(in, x, sizeof in);
+    for (int64_t i = 0; i < k->steps; i++) rows[i] = tg_zeros(t, WIDTH);
+    int64_t j = 0;
+    for (bool going = true; going && j < k->steps; j++) {
+        const int at = (int)(k->reverse ? k->steps - 1 - j : j);
+        in[0] = h, in[1] = c;
+        for (int i = STATES; i < STATES + EACH; i++) in[i] = select(x[i], .axis = 0, .index = at);
+        step(in, out, k->limit);
+        h = out[0], c = out[1];
+        rows[at] = out[2];
+        for (int i = 0; i < SUMMED; i++) sums[i] = add(sums[i], out[3 + i]);
+        if (k->stop) going = tg_item(out[5]) == 0;
+    }
+    *taken = (double)j;
+    Value all = k->steps ? stack(rows, (int)k->steps) : tg_zeros(t, 0, WIDTH);
+    return loss_of(h, c, all, sums[0], sums[1]);
+}
+
+static Value by_scan(const kind *k, const tg_program *body, const Value *x, int64_t slots, double *taken)
+{
+    Value out[OUTPUTS];
+    const tg_scan_options o = { .steps = k->steps, .states = STATES, .each = EACH, .summed = SUMMED,
+                                .stop = k->stop, .reverse = k->reverse, .slots = slots };
+    const bool ok = tg_scan(body, &o, x, INPUTS, out);
+    cr_assert(ok, "%s", tg_error_of(x[0].tape) ? tg_error_of(x[0].tape)->message : "");
+    *taken = k->stop ? tg_item(out[5]) : (double)k->steps;
+    return loss_of(out[0], out[1], out[2], out[3], out[4]);
+}
+
+static void expect_close(const char *what, const double *got, const double *expected, size_t n,
+                         double bound)
+{
+    double largest = 0;
+    size_t wrong = 0;
+    for (size_t i = 0; i < n; i++) largest = fmax(largest, fabs(expected[i]));
+    for (size_t i = 0; i < n; i++) {
+        if (fabs(got[i] - expected[i]) <= bound * largest) continue;
+        cr_expect(wrong++, "%s %zu: %.17g, expected %.17g, the largest is %g", what, i, got[i],
+                  expected[i], largest);
+    }
+}
+
+static const int by[] = { 0, 1, 2, 4, 5 }; /* all but the integers */
+enum { BY = 5, MOST = WIDTH + 1 + MOST_STEPS * WIDTH + WIDTH * WIDTH + ROWS * WIDTH };
+
+static size_t read_gradients(const Value *x, double *out)
+{
+    size_t n = 0;
+    for (int i = 0; i < BY; i++) {
+        cr_assert(tg_grad_read(x[by[i]], out + n, (size_t)tg_size(x[by[i]])));
+        n += (size_t)tg_size(x[by[i]]);
+    }
+    return n;
+}
+
+static void check_loop(const kind *k, double bound)
+{
+    static double got[2][MOST * MOST], first[MOST], again[MOST];
+    tg_program *const body = compile_step(k);
+    tg_tape *const t = tg_tape_new(&(tg_tape_options){ .type = k->type });
+    Value x[INPUTS], wrt[BY];
+    make_inputs(t, k, x);
+    for (int i = 0; i < BY; i++) wrt[i] = x[by[i]];
+    double taken[2], value[2];
+    Value l[] = { by_hand(t, k, x, &taken[0]), by_scan(k, body, x, 0, &taken[1]) };
+    size_t n = 0;
+    for (int i = 0; i < 2; i++) {
+        value[i] = tg_item(l[i]);
+        cr_assert(tg_backward(l[i]), "%s", tg_error_of(t) ? tg_error_of(t)->message : "");
+        n = read_gradients(x, got[i]);
+    }
+    memcpy(first, got[1], sizeof first);
+    cr_expect_eq(taken[0], taken[1]);
+    cr_expect(!k->stop || k->limit > 1 || taken[1] < (double)k->steps, "it never stops");
+    expect_close("value", &value[1], &value[0], 1, bound);
+    expect_close("gradient", got[1], got[0], n, bound);
+    double direction[MOST];
+    for (size_t i = 0; i < n; i++) direction[i] = cos((double)i);
+    for (int i = 0; i < 2; i++) cr_assert(tg_jvp(l[i], wrt, BY, direction, 1, got[i]));
+    expect_close("along a direction", got[1], got[0], 1, bound);
+    for (int i = 0; i < 2; i++)
+        cr_assert(tg_hvp(l[i], wrt, BY, direction, 1, got[i]), "%s", tg_error_of(t)->message);
+    expect_close("Hessian times direction", got[1], got[0], n, 10 * bound);
+    const int64_t slots[] = { 1, 2, 3, 5, k->steps - 1, k->steps, 1000 };
+    for (size_t i = 0; i < sizeof slots / sizeof *slots; i++) {
+        if (slots[i] < 0) continue;
+        const Value m = by_scan(k, body, x, slots[i], &taken[1]);
+        cr_assert(tg_backward(m));
+        read_gradients(x, again);
+        cr_expect_eq(memcmp(again, first, n * sizeof *first), 0, "%lld slots: the gradient is another",
+                     (long long)slots[i]);
+        if (slots[i] != 3 && slots[i] != k->steps) continue;
+        cr_assert(tg_hvp(m, wrt, BY, direction, 1, got[1]));
+        expect_close("Hessian times direction", got[1], got[0], n, 10 * bound);
+    }
+    tg_tape_free(t);
+    tg_program_free(body);
+}
+
+Test(scan, a_scan_is_the_loop_whatever_is_kept)
+{
+    const int64_t steps[] = { 0, 1, 2, 3, 7, 40 };
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        check_loop(&(kind){ .steps = steps[i], .limit = 9 }, 1e-13);
+        check_loop(&(kind){ .steps = steps[i], .limit = 9, .reverse = true }, 1e-13);
+        check_loop(&(kind){ .steps = steps[i], .limit = 9, .batch = true }, 1e-13);
+        check_loop(&(kind){ .steps = steps[i], .limit = 9, .type = TG_F32 }, 1e-4);
+        check_loop(&(kind){ .steps = steps[i], .limit = 9, .stop = true }, 1e-13);
+    }
+    check_loop(&(kind){ .steps = 20, .limit = 9, .o = { .without = ~0u } }, 1e-13);
+}
+
+Test(scan, a_scan_stops_where_the_body_says)
+{
+    const double limit[] = { -0.1, -0.05, 0.2, 0.35, 0.39 };
+    for (size_t i = 0; i < sizeof limit / sizeof *limit; i++) {
+        check_loop(&(kind){ .steps = 40, .limit = limit[i], .stop = true }, 1e-13);
+        check_loop(&(kind){ .steps = 40, .limit = limit[i], .stop = true, .type = TG_F32 }, 1e-4);
+    }
+}
+
+/* ---- bit for bit --------------------------------------------------------------------------------- */
+
+/* Runge and Kutta's step of order 4 for van der Pol's oscillator. */
+static void slope(const Value *y, Value a, Value *d)
+{
+    d[0] = y[1];
+    d[1] = sub(mul(mul(a, sub(1, mul(y[0], y[0]))), y[1]), y[0]);
+}
+
+static void advance(const Value *y, Value a, double h, Value *next)
+{
+    Value k[4][2], at[2];
+    slope(y, a, k[0]);
+    for (int s = 1; s < 4; s++) {
+        for (int i = 0; i < 2; i++) at[i] = add(y[i], mul(s < 3 ? h / 2 : h, k[s - 1][i]));
+        slope(at, a, k[s]);
+    }
+    for (int i = 0; i < 2; i++)
+        next[i] = add(y[i], mul(h / 6, add(add(k[0][i], mul(2, k[1][i])), add(mul(2, k[2][i]), k[3][i]))));
+}
+
+Test(scan, a_strict_scan_of_scalars_has_the_tapes_bits)
+{
+    enum { STEPS = 1000 };
+    const double h = 1e-2;
+    tg_tape *const t = tg_tape_new(NULL);
+    Value in[] = { tg_scalar(t, 1), tg_scalar(t, 0.5), tg_scalar(t, 0.7) }, out[2];
+    advance(in, in[2], h, out);
+    tg_status status = { 0 };
+    for (int batch = 0; batch < 2; batch++) {
+        /* The tape adds what each operation gives: so must the program, which does the same one once. */
+        const tg_compile_options o = { .strict = true, .without = TG_COMMON_SUBEXPRESSIONS };
+        tg_program *const p = tg_compile(out, 2, in, batch ? 3 : 0, in, batch ? 0 : 3, &o, &status);
+        Value y[2] = { in[0], in[1] }, end[2];
+        for (int i = 0; i < STEPS; i++) {
+            Value next[2];
+            advance(y, in[2], h, next);
+            y[0] = next[0], y[1] = next[1];
+        }
+        double g[2][3];
+        cr_assert(tg_backward(mul(y[0], y[1])));
+        for (int i = 0; i < 3; i++) g[0][i] = tg_grad_item(in[i]);
+        cr_assert(tg_scan(p, &(tg_scan_options){ .steps = STEPS, .states = 2 }, in, 3, end));
+        cr_expect_eq(tg_item(end[0]), tg_item(y[0]));
+        cr_expect_eq(tg_item(end[1]), tg_item(y[1]));
+        cr_assert(tg_backward(mul(end[0], end[1])));
+        for (int i = 0; i < 3; i++) g[1][i] = tg_grad_item(in[i]);
+        for (int i = 0; i < 3; i++) cr_expect_eq(g[0][i], g[1][i], "%d: %.17g, on the tape %.17g", i, g[1][i], g[0][i]);
+        tg_program_free(p);
+    }
+    tg_tape_free(t);
+}
+
+/* ---- in programs, of programs -------------------------------------------------------------------- */
+
+/* x[i] is a state, a number for each step, a factor: the loop's last state, as recorded by body. */
+static Value chain(const tg_program *body, const Value *x, int64_t steps, int64_t slots)
+{
+    Value end;
+    cr_assert(tg_scan(body, &(tg_scan_options){ .steps = steps, .states = 1, .each = 1, .slots = slots },
+                      x, 3, &end));
+    return square(end);
+}
+
+static tg_program *chain_body(void)
+{
+    tg_tape *const t = tg_tape_new(NULL);
+    Value x[] = { tg_scalar(t, 0.1), tg_scalar(t, 0.2), tg_scalar(t, 0.3) };
+    Value y = sin(add(mul(x[0], x[2]), x[1]));
+    tg_status status = { 0 };
+    tg_program *const p = tg_compile(&y, 1, NULL, 0, x, 3, NULL, &status);
+    tg_tape_free(t);
+    return p;
+}
+
+Test(scan, a_program_may_have_loops_and_a_loops_body_too)
+{
+    enum { STEPS = 6, COUNT = 5 };
+    tg_program *const body = chain_body();
+    tg_tape *const t = tg_tape_new(NULL);
+    double d[COUNT][STEPS], start[COUNT], factor = 0.8;
+    for (int i = 0; i < COUNT * STEPS; i++) d[i / STEPS][i % STEPS] = cos((double)i);
+    for (int i = 0; i < COUNT; i++) start[i] = sin((double)i);
+    Value x[] = { tg_scalar(t, 0), tg_param(t, d[0], STEPS), tg_scalar(t, factor) };
+    Value l = chain(body, x, STEPS, 2);
+    tg_status status = { 0 };
+    /* For each instance a start and numbers of its own. */
+    tg_program *const p = tg_compile(&l, 1, x, 2, x + 2, 1, NULL, &status);
+    const int wrt[] = { 0, 1, 2 };
+    const tg_gradient_options o = { .wrt = wrt, .n_wrt = 3 };
+    tg_program *const g = tg_gradient_program(p, &o, &status), *const h = tg_hvp_program(p, &o, &status);
+    cr_assert(h, "%s", status.message);
+    double want[COUNT][STEPS], curve[COUNT][STEPS + 2], direction[STEPS + 2];
+    double total = 0, sum = 0, factors[2] = { 0 }, curves = 0;
+    for (int i = 0; i < STEPS + 2; i++) direction[i] = 1 + i;
+    for (int i = 0; i < COUNT; i++) {
+        tg_set(x[0], &start[i], 1);
+        tg_set(x[1], d[i], STEPS);
+        Value own = chain(body, x, STEPS, STEPS);
+        cr_assert(tg_backward(own));
+        total += tg_item(own);
+        tg_grad_read(x[1], want[i], STEPS);
+        factors[0] += tg_grad_item(x[2]);
+        cr_assert(tg_hvp(own, x, 3, direction, 1, curve[i]));
+        curves += curve[i][STEPS + 1];
+    }
+    double got[COUNT][STEPS], starts[COUNT];
+    for (int threads = 1; threads <= 3; threads += 2) {
+        tg_workspace *const w = tg_workspace_new(g, threads, &status);
+        cr_assert(tg_run(g, w, COUNT, (const void *[]){ start, d, &factor },
+                         (void *[]){ &sum, starts, got, &factors[1] }, &status), "%s", status.message);
+        expect_close("total", &sum, &total, 1, 1e-14);
+        expect_close("by the numbers", got[0], want[0], COUNT * STEPS, 1e-14);
+        expect_close("by the factor", &factors[1], &factors[0], 1, 1e-14);
+        tg_workspace_free(w);
+    }
+    double along[COUNT][STEPS];
+    for (int i = 0; i < COUNT; i++) memcpy(along[i], direction + 1, sizeof along[i]);
+    double ones[COUNT];
+    for (int i = 0; i < COUNT; i++) ones[i] = direction[0];
+    tg_workspace *const w = tg_workspace_new(h, 1, &status);
+    cr_assert(tg_run(h, w, COUNT, (const void *[]){ start, d, &factor, ones, along, &direction[STEPS + 1] },
+                     (void *[]){ &sum, starts, got, &factors[1] }, &status), "%s", status.message);
+    for (int i = 0; i < COUNT; i++) expect_close("HVP", got[i], curve[i] + 1, STEPS, 1e-12);
+    expect_close("HVP by the factor", &factors[1], &curves, 1, 1e-12);
+    tg_workspace_free(w);
+
+    /* A loop over the loop: the number for each step is the same in all of the outer ones. */
+    Value y[] = { tg_scalar(t, 0.3), tg_param(t, d[0], STEPS), tg_scalar(t, factor) }, end;
+    Value m = y[0];
+    for (int i = 0; i < 4; i++) m = chain(body, (Value[]){ m, y[1], y[2] }, STEPS, 0);
+    double expected[STEPS], curvature[2][STEPS + 2];
+    cr_assert(tg_backward(m));
+    tg_grad_read(y[1], expected, STEPS);
+    Value inner = chain(body, x, STEPS, 0);
+    tg_program *const outer = tg_compile(&inner, 1, NULL, 0, x, 3, NULL, &status);
+    cr_assert(tg_scan(outer, &(tg_scan_options){ .steps = 4, .states = 1 }, y, 3, &end));
+    cr_expect_float_eq(tg_item(end), tg_item(m), 1e-14);
+    cr_assert(tg_backward(end));
+    tg_grad_read(y[1], got[0], STEPS);
+    expect_close("loop of loops", got[0], expected, STEPS, 1e-13);
+    cr_assert(tg_hvp(m, y, 3, direction, 1, curvature[0]) && tg_hvp(end, y, 3, direction, 1, curvature[1]),
+              "%s", tg_error_of(t) ? tg_error_of(t)->message : "");
+    expect_close("loop of loops: HVP", curvature[1], curvature[0], STEPS + 2, 1e-12);
+    tg_tape_free(t);
+    tg_program *const all[] = { outer, h, g, p, body };
+    for (int i = 0; i < 5; i++) tg_program_free(all[i]);
+}
+
+static Value checked(tg_tape *t, const Value *x, void *user)
+{
+    (void)t;
+    return chain(user, x, 6, 0);
+}
+
+Test(scan, the_gradient_check_takes_loops)
+{
+    tg_program *const body = chain_body();
+    const double d[] = { 0.3, -0.2, 0.5, 0.1, -0.4, 0.6 };
+    const tg_check_input x[] = { { "start", d, 0, { 0 } }, { "numbers", d, 1, { 6 } },
+                                 { "factor", d + 2, 0, { 0 } } };
+    tg_check_report report;
+    cr_expect(tg_gradcheck(checked, body, x, 3, NULL, &report), "%s", report.message);
+    tg_program_free(body);
+}
+
+/* ---- errors -------------------------------------------------------------------------------------- */
+
+static void expect_error(tg_tape *t, bool ok, tg_code code, const char *text)
+{
+    cr_expect_not(ok);
+    const tg_error *const e = tg_error_of(t);
+    cr_assert(e, "no error, where there should be: %s", text);
+    cr_expect(e->code == code && strstr(e->message, text), "\"%s\", expected: %s", e->message, text);
+    tg_error_clear(t);
+}
+
+Test(scan, what_does_not_fit_is_an_error)
+{
+    tg_program *const body = compile_step(&(kind){ .stop = true, .limit = 9 });
+    tg_program *const single = compile_step(&(kind){ .type = TG_F32, .stop = true, .limit = 9 });
+    tg_tape *const t = tg_tape_new(NULL), *const f32 = tg_tape_new(&(tg_tape_options){ .type = TG_F32 });
+    const kind k = { .steps = 4 };
+    Value x[INPUTS], y[INPUTS], out[OUTPUTS];
+    make_inputs(t, &k, x);
+    make_inputs(f32, &k, y);
+    const tg_scan_options right = { .steps = 4, .states = STATES, .each = EACH, .summed = SUMMED, .stop = true };
+    tg_scan_options o = right;
+    cr_expect(tg_scan(body, &o, x, INPUTS, out));
+    expect_error(t, tg_scan(NULL, &o, x, INPUTS, out), TG_ERROR_ARGUMENT, "the body is NULL");
+    expect_error(t, tg_scan(body, NULL, x, INPUTS, out), TG_ERROR_ARGUMENT, "the options are NULL");
+    expect_error(t, tg_scan(body, &o, x, INPUTS, NULL), TG_ERROR_ARGUMENT, "the list of outputs is NULL");
+    const struct {
+        tg_scan_options o;
+        const char *text;
+    } rows[] = {
+        { { .steps = -1 }, "the number of steps is negative or above 2^31" },
+        { { .steps = INT64_MAX }, "the number of steps is negative or above 2^31" },
+        { { .slots = -1 }, "the number of slots is negative" },
+        { { .states = -1 }, "a number in the options is negative" },
+        { { .states = 5, .each = 2 }, "the body has fewer inputs than states and what there is for each step" },
+        { { .states = 4, .summed = 2, .stop = true }, "the body has fewer outputs than states, sums and the stop condition" },
+        { { .states = 2, .stop = true, .reverse = true }, "a scan in reverse cannot stop" },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        expect_error(t, tg_scan(body, &rows[i].o, x, INPUTS, out), TG_ERROR_ARGUMENT, rows[i].text);
+    o.steps = 3;
+    expect_error(t, tg_scan(body, &o, x, INPUTS, out), TG_ERROR_SHAPE,
+                 "scan: input 2 has shape (4, 3), wanted are 3 times (3)");
+    expect_error(t, tg_scan(body, &right, x, INPUTS - 1, out), TG_ERROR_ARGUMENT,
+                 "5 inputs given, the body has 6");
+    expect_error(t, tg_scan(single, &right, x, INPUTS, out), TG_ERROR_TYPE,
+                 "the body computes in f32, the tape in f64");
+    o.steps = (1 << 24) + 1;
+    expect_error(f32, tg_scan(single, &o, y, INPUTS, out), TG_ERROR_ARGUMENT,
+                 "a scan that stops has at most 2^24 steps in f32");
+
+    /* Bodies that are none. */
+    Value w = tg_param(t, (double *)NULL, 3);
+    Value both = mul(w, 2), total = sum(w), index = argmax(w, .axis = 0);
+    tg_status status = { 0 };
+    tg_program *const integers = tg_compile(TG_VALUES(both, index), NULL, 0, &w, 1, NULL, &status);
+    tg_program *const shrinks = tg_compile(&total, 1, NULL, 0, &w, 1, NULL, &status);
+    tg_program *const stops = tg_compile(TG_VALUES(both, both), NULL, 0, &w, 1, NULL, &status);
+    cr_assert(integers && shrinks && stops, "%s", status.message);
+    const tg_scan_options one = { .steps = 2, .states = 1 }, stop = { .steps = 2, .states = 1, .stop = true };
+    expect_error(t, tg_scan(integers, &one, &w, 1, out), TG_ERROR_ARGUMENT,
+                 "of the body, output 1 is one of integers");
+    expect_error(t, tg_scan(shrinks, &one, &w, 1, out), TG_ERROR_ARGUMENT,
+                 "state 0 comes out of the body in another shape");
+    expect_error(t, tg_scan(stops, &stop, &w, 1, out), TG_ERROR_ARGUMENT,
+                 "the stop condition, output 1 of the body, is not one number");
+
+    /* What a step refuses. */
+    const int64_t beyond[] = { 0, 1, 2, ROWS };
+    Value wrong[INPUTS];
+    memcpy(wrong, x, sizeof x);
+    wrong[3] = tg_index_new(t, 8, beyond, 2, (const int64_t[]){ 4, 1 }, NULL);
+    expect_error(t, tg_scan(body, &right, wrong, INPUTS, out), TG_ERROR_INDEX, "scan: step 3: ");
+    tg_program *const all[] = { body, single, integers, shrinks, stops };
+    for (size_t j = 0; j < sizeof all / sizeof *all; j++) tg_program_free(all[j]);
+    tg_tape_free(t);
+    tg_tape_free(f32);
+}
