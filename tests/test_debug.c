@@ -357,13 +357,13 @@ Test(debug, kinks_and_jumps_are_counted)
         tg_kinks k = kinks_of(sum(relu(x)));
         cr_expect(k.kinks == 2 && k.jumps == 0 && k.checked == 2, "%zu %zu", k.kinks, k.checked);
         HOLDS(k.message, "relu (%1) of ");
-        HOLDS(k.message, "has a kink here: x = [0, 1, -1, 0]");
+        HOLDS(k.message, " has a kink at x[0] = 0: x = [0, 1, -1, 0]");
         cr_expect(k.place.element == 0 && k.place.operand == 0);
         cr_expect(kinks_of(sum(square(x))).kinks == 0);
         cr_expect(kinks_of(sum(tanh(mul(x, 3)))).kinks == 0);
         k = kinks_of(sum(floor(x)));
         cr_expect(k.jumps == 4 && k.kinks == 0);
-        HOLDS(k.message, " jumps here: ");
+        HOLDS(k.message, " jumps at its element [0]: x = [0, 1, -1, 0]");
         cr_expect(kinks_of(amax(x)).kinks == 0);
         Value tie = param(t, ((double[]){ 3, 1, 3 }), 3);
         cr_expect(kinks_of(amax(tie)).kinks == 2, "both of a tie");
@@ -371,6 +371,28 @@ Test(debug, kinks_and_jumps_are_counted)
         cr_expect(kinks_of(abs(sub(at(tie, 0), 3))).kinks == 1, "a scalar");
         cr_expect(kinks_of(sum(relu(input(t, ((double[]){ 0 }), 1)))).checked == 0,
                   "nothing varies");
+        tg_tape_free(t);
+    }
+}
+
+Test(debug, the_kink_on_a_line_is_found_whatever_others_there_are)
+{
+    for (int type = TG_F64; type <= TG_F32; type++) {
+        tg_tape *const t = tg_tape_new(&(tg_tape_options){ .type = (tg_type)type });
+        const double step = type == TG_F64 ? 1e-6 : 1e-2;
+        Value x = tg_name(param(t, ((double[]){ 0, 1, 2 }), 3), "x"), other = param(t, ((double[]){ 0 }), 1);
+        Value y = relu(sub(mul(x, x), 1)), loss = add(sum(y), sum(add(abs(other), relu(x))));
+        tg_kinks k;
+        cr_assert(tg_find_kink(loss, x, ((double[]){ 0, 1, 0 }), step, &k, NULL));
+        cr_expect(k.kinks == 1 && k.place.element == 1 && strcmp(k.place.op, "relu") == 0);
+        HOLDS(k.message, " has a kink at %");
+        HOLDS(k.message, "[1] = 0: ");
+        cr_assert(tg_find_kink(loss, x, ((double[]){ 1, 0, 0 }), step, &k, NULL));
+        HOLDS(k.message, " has a kink at x[0] = 0: x = [0, 1, 2]");
+        cr_assert(tg_find_kink(loss, x, ((double[]){ 0, 0, 1 }), step, &k, NULL));
+        cr_expect(!k.place.op && k.kinks == 0 && k.message[0] == 0);
+        cr_assert(tg_find_kink(sum(square(other)), x, ((double[]){ 1, 1, 1 }), step, &k, NULL));
+        cr_expect(!k.place.op && k.checked == 0);
         tg_tape_free(t);
     }
 }
@@ -827,6 +849,28 @@ static void refused(bool ok, const tg_status *status, tg_code code, const char *
 }
 #define REFUSED(call, code, part) refused(call, &status, code, part, __LINE__)
 
+Test(debug, lines_that_are_none_are_refused)
+{
+    tg_tape *const t = tg_tape_new(NULL);
+    tg_status status;
+    const long label = 0;
+    Value v = param(t, nine, 3), s = sum(v);
+    const tg_mark mark = tg_tape_mark(t);
+    Value gone = sum(exp(v));
+    tg_release(mark);
+    const double u[] = { 1, 1, 1 };
+    REFUSED(tg_find_kink(gone, v, u, 1e-6, NULL, &status), TG_ERROR_HANDLE, "find_kink: ");
+    REFUSED(tg_find_kink(s, gone, u, 1e-6, NULL, &status), TG_ERROR_HANDLE, "w is stale");
+    REFUSED(tg_find_kink(s, s, u, 1e-6, NULL, &status), TG_ERROR_ARGUMENT, "w is no leaf");
+    REFUSED(tg_find_kink(s, tg_index(t, &label, 1), u, 1e-6, NULL, &status), TG_ERROR_TYPE,
+            "w is an index tensor");
+    REFUSED(tg_find_kink(s, v, NULL, 1e-6, NULL, &status), TG_ERROR_ARGUMENT, "u is NULL");
+    REFUSED(tg_find_kink(s, v, u, 0, NULL, &status), TG_ERROR_ARGUMENT, "the step not above 0");
+    REFUSED(tg_find_kink(s, tg_input_view(t, nine, 3), u, 1e-6, NULL, &status), TG_ERROR_ARGUMENT,
+            "w lies in memory of the caller");
+    tg_tape_free(t);
+}
+
 Test(debug, what_cannot_be_looked_at_is_refused_and_the_tape_is_left_alone)
 {
     tg_tape *const t = tg_tape_new(NULL), *const other = tg_tape_new(NULL);
@@ -892,8 +936,10 @@ static bool look_around(const network *n, FILE *file)
 {
     tg_tape *const t = n->loss.tape;
     tg_unused list[2];
+    const double one = 1;
     return tg_explain(n->loss, n->w[0], NULL, file, NULL, NULL) &&
            tg_find_nonfinite(n->loss, NULL, NULL) && tg_count_kinks(n->loss, NULL, NULL) &&
+           tg_find_kink(n->loss, n->w[0], &one, 1e-6, NULL, NULL) &&
            tg_unused_parameters(n->loss, list, 2, NULL, NULL) && tg_blame(n->loss, NULL, NULL) &&
            tg_print_tape(t, NULL, file, NULL) &&
            tg_print_dot(t, &(tg_print_options){ .to = n->loss, .depth = 3 }, file, NULL);

@@ -65,8 +65,8 @@ Test(kit, places_are_named_as_in_the_shape_and_factors_by_the_sizes_given)
     };
     const tg_check_report report = check(wavy, wavy_gradient, 6, &options);
     expect(&report, TG_WRONG, "W[1, 1]: analytic ");
-    expect(&report, TG_WRONG, "a constant factor: 1/32 (one of the sizes given) times what it "
-                              "should be: all 6 entries");
+    expect(&report, TG_WRONG, "a constant factor: 1/n times what it should be, with n = 32, one of "
+                              "the sizes given: all 6 entries");
     cr_expect(report.fault == TG_FAULT_FACTOR && fabs(32 * report.factor - 1) < 1e-9);
 }
 

@@ -111,9 +111,12 @@ typedef struct tg_check_report {
     double factor;     /* of TG_FAULT_FACTOR: analytic / numeric */
     double condition;  /* of TG_NOISE: the function's noise in units of its rounding */
     char place[128];   /* "W[2, 0]" */
-    char reason[256];  /* why it is wrong, a sentence without a full stop; empty: it is not */
-    char message[768]; /* all of it in one sentence: place, both values, relative error, step,
-                          verdict, reason */
+    char reason[256];  /* why it is no agreement, a sentence without a full stop; else empty */
+    char operation[512]; /* of models on a tape: the recorded operation that is to blame, its source
+                            line and operands: the wrong one (by tg_blame), the one that made what
+                            is not finite, the one that has the first kink or jump; else empty */
+    char message[1536]; /* all of it in one sentence: place, both values, relative error, step,
+                           verdict, reason, operation */
 } tg_check_report;
 
 /* Checks the gradient of model at the given inputs on f64 tapes of its own. True if the verdict is
@@ -174,8 +177,9 @@ typedef struct tg_check_case {
 
 TG_API bool tg_check_run(const tg_check_case *row, tg_check_report *report);
 
-/* Writes the report on a few lines: what, where, expected, got, why. Returns the text's length, as
-   snprintf. */
+/* Writes the report on a few lines: what and at which element, expected, got, why, where. Returns the
+   text's length, as snprintf; TG_CHECK_TEXT has room for any. */
+#define TG_CHECK_TEXT 2048
 TG_API int tg_check_describe(const tg_check_report *report, char *text, size_t size);
 
 /* "agrees", "wrong", ...; "sign", "factor", ... */

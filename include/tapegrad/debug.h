@@ -91,6 +91,14 @@ typedef struct tg_kinks {
    sides. */
 TG_API bool tg_count_kinks(tg_value loss, tg_kinks *kinks, tg_status *status);
 
+/* The operation that makes loss have a kink, or jump, somewhere between w - step u and w + step u: w
+   is a leaf of loss's tape (in the tape's own memory), u has its size, step is above 0. Everything
+   that depends on w is computed again along this line, in memory beside the tape. found->place.op
+   is NULL where no recorded operation has one: then it is in the code that records them, or there
+   is none. */
+TG_API bool tg_find_kink(tg_value loss, tg_value w, const double *u, double step, tg_kinks *found,
+                         tg_status *status);
+
 /* ---- parameters that learn nothing ----------------------------------------------------------- */
 
 typedef enum tg_unused_reason {

@@ -23,7 +23,7 @@ extern "C" {
 /* The report below a line of TAP: each of its lines a comment. */
 static inline void tg__tap_explain(FILE *file, const tg_check_report *report)
 {
-    char text[1200];
+    char text[TG_CHECK_TEXT];
     tg_check_describe(report, text, sizeof text);
     fputs("# ", file);
     for (const char *p = text; *p; p++) {

@@ -331,6 +331,16 @@ static void enter(tg__check *c, int sheet, int64_t element, double a, const tg__
     r->relative_error = apart == 0 ? 0 : apart / size;
     r->error_estimate = s->error;
     r->step = s->step;
+    c->slope = *s;
+}
+
+/* The first kink or jump is named: by its place, and by what has it. */
+static bool note_kink(tg__check *c, const tg__sheet *s, int64_t element, const tg__line *l,
+                      const tg__slope *slope, tg_verdict verdict)
+{
+    if ((verdict != TG_KINK && verdict != TG_JUMP) || c->kink[0]) return true;
+    tg__place(s, element, c->kink, sizeof c->kink);
+    return !c->find_kink || c->find_kink(c, l, slope->least);
 }
 
 /* ---- the lines ------------------------------------------------------------------------------- */
@@ -350,7 +360,7 @@ static bool compare_entry(tg__check *c, int sheet, size_t k)
     s->error[k] = slope.error;
     s->known[k] = (unsigned char)(1 + verdict);
     enter(c, sheet, (int64_t)k, s->analytic[k], &slope, verdict);
-    return true;
+    return note_kink(c, s, (int64_t)k, &l, &slope, verdict);
 }
 
 /* A direction within the elements first ... end - 1: it moves each by as much in proportion to
@@ -381,7 +391,7 @@ static bool compare_direction(tg__check *c, int sheet, size_t first, size_t end,
     tg__slope slope;
     if (!assess(c, &l, claimed, &slope, verdict)) return false;
     enter(c, sheet, -1, claimed, &slope, *verdict);
-    return true;
+    return note_kink(c, s, -1, &l, &slope, *verdict);
 }
 
 /* Where a direction was wrong: halves of the elements, as long as one of them is, lead to a wrong
@@ -460,6 +470,39 @@ static void explain(tg__check *c)
                  "the differences do not settle: the function's noise is %.1e times the rounding "
                  "of its value",
                  r->condition);
+    if (r->verdict == TG_KINK)
+        snprintf(r->reason, sizeof r->reason,
+                 "the slope is %.6g to the left and %.6g to the right", c->slope.left,
+                 c->slope.right);
+    if (r->verdict == TG_JUMP)
+        snprintf(r->reason, sizeof r->reason, "the value jumps by %.6g within a step of %.2g",
+                 c->slope.least * (c->slope.right + c->slope.left), c->slope.least);
+}
+
+/* "the worst of 6 compared; 1 left out at kinks, the first at x[2]" */
+static void say_counts(const tg__check *c, char *text, size_t size)
+{
+    const tg_check_report *r = c->report;
+    const size_t left_out = r->kinks + r->jumps;
+    int used = snprintf(text, size, "the worst of %zu%s", r->checked, left_out ? " compared" : "");
+    if (r->checked == 0) used = snprintf(text, size, "nothing to compare");
+    if (r->kinks && (size_t)used < size)
+        used += snprintf(text + used, size - (size_t)used, "; %zu left out at kinks", r->kinks);
+    if (r->jumps && (size_t)used < size)
+        used += snprintf(text + used, size - (size_t)used, "; %zu left out at jumps", r->jumps);
+    if (left_out > 0 && (left_out > 1 || r->checked) && (size_t)used < size)
+        snprintf(text + used, size - (size_t)used, ", the first at %s", c->kink);
+}
+
+void tg__summarize(tg__check *c)
+{
+    tg_check_report *r = c->report;
+    char counts[256];
+    say_counts(c, counts, sizeof counts);
+    snprintf(r->message, sizeof r->message,
+             "%s: analytic %.6g, numeric %.6g, relative error %.1e (%s, step %.2g): %s, %s%s%s",
+             r->place, r->analytic, r->numeric, r->relative_error, c->plan->name, r->step,
+             tg_verdict_name(r->verdict), counts, r->reason[0] ? ": " : "", r->reason);
 }
 
 static bool conclude(tg__check *c)
@@ -473,22 +516,9 @@ static bool conclude(tg__check *c)
         return tg__stop(c, TG_ALL_ZERO,
                         "all zero: every one of %zu derivatives is zero, nothing was tested",
                         r->checked);
-    char counts[128];
     tg__place(&c->sheet[c->worst], r->element, r->place, sizeof r->place);
     explain(c);
-    int used = snprintf(counts, sizeof counts, "the worst of %zu%s", r->checked,
-                        r->kinks + r->jumps ? " compared" : "");
-    if (r->kinks)
-        used += snprintf(counts + used, sizeof counts - (size_t)used, "; %zu left out at kinks",
-                         r->kinks);
-    if (r->jumps)
-        snprintf(counts + used, sizeof counts - (size_t)used, "; %zu left out at jumps", r->jumps);
-    snprintf(r->message, sizeof r->message,
-             "%s: analytic %.6g, numeric %.6g, relative error %.1e (%s, step %.2g): %s, %s%s%s",
-             r->place, r->analytic, r->numeric, r->relative_error, c->plan->name, r->step,
-             tg_verdict_name(r->verdict),
-             r->checked ? counts : "as everywhere: nothing to compare", r->reason[0] ? ": " : "",
-             r->reason);
+    tg__summarize(c);
     return r->verdict == TG_AGREES;
 }
 

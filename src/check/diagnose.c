@@ -110,34 +110,33 @@ static bool name_of_size(double c, double size, const char *what, char *text, si
     if (size < 2) return false;
     const struct {
         double value;
-        const char *format;
-    } forms[] = { { size, "%g" },
-                  { 1 / size, "1/%g" },
-                  { 2 / size, "2/%g" },
-                  { size / 2, "1/2 %g" },
-                  { sqrt(size), "sqrt(%g)" },
-                  { 1 / sqrt(size), "1/sqrt(%g)" },
-                  { size / (size - 1), "n/(n - 1) for n = %g" },
-                  { (size - 1) / size, "(n - 1)/n for n = %g" } };
+        const char *text;
+    } forms[] = { { size, "n" },
+                  { 1 / size, "1/n" },
+                  { 2 / size, "2/n" },
+                  { size / 2, "n/2" },
+                  { sqrt(size), "sqrt(n)" },
+                  { 1 / sqrt(size), "1/sqrt(n)" },
+                  { size / (size - 1), "n/(n - 1)" },
+                  { (size - 1) / size, "(n - 1)/n" } };
     for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++)
         if (same(c, forms[i].value)) {
-            const size_t used = (size_t)snprintf(text, room, forms[i].format, size);
-            if (used < room)
-                snprintf(text + used, room - used, " (%s) times what it should be", what);
+            snprintf(text, room, "%s times what it should be, with n = %g, %s", forms[i].text, size,
+                     what);
             return true;
         }
     return false;
 }
 
-/* What a constant may come from: "2 times what it should be", "1/8 (the length of an axis) times
-   ...". Other numbers as they are, and false. */
+/* What a constant may come from: "2 times what it should be", "1/n times what it should be, with
+   n = 8, the length of an axis". Other numbers as they are, and false. */
 static bool name_factor(const diagnosis *d, double c, char *text, size_t room)
 {
     static const struct {
         double value;
         const char *text;
     } constants[] = { { 2, "2" },     { 0.5, "1/2" },   { 3, "3" },      { 1.0 / 3, "1/3" },
-                      { 4, "4" },     { 0.25, "1/4" },  { 6, "6" },      { 1.0 / 6, "1/6" },
+                      { 1.5, "3/2" },   { 2.0 / 3, "2/3" }, { 4, "4" },     { 0.25, "1/4" },  { 6, "6" },      { 1.0 / 6, "1/6" },
                       { 10, "10" },   { 0.1, "1/10" },  { 100, "100" },  { 0.01, "1/100" },
                       { 0.69314718055994531, "log 2" }, { 1.4426950408889634, "1/log 2" },
                       { 3.1415926535897931, "pi" },     { 6.2831853071795862, "2 pi" },

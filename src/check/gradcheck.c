@@ -3,6 +3,7 @@
    model's control flow may depend on its inputs. */
 #include "check/inner.h"
 
+#include <tapegrad/debug.h>
 #include <tapegrad/derivatives.h>
 #include <tapegrad/tape.h>
 
@@ -18,6 +19,9 @@
    by rounding, relative to their terms. */
 #define IDENTITY 1e-6
 #define OPPOSITE 1e-9
+
+/* How often a kink is looked for, at four times the step each time. */
+#define WIDER 3
 
 /* The same relative to the model's value, for derivatives that are nothing but rounding. */
 #define ROUNDING 1e-12
@@ -260,9 +264,7 @@ static bool look_at_axis(tg__check *c, int axis, const int64_t *shape, slices *a
     snprintf(r->reason, sizeof r->reason,
              "a sum over axis %d of the value is missing: of its %zu parts only number %zu counts",
              axis, a->n, a->last);
-    char *const before = strstr(r->message, ": no simple pattern");
-    if (before)
-        snprintf(before, sizeof r->message - (size_t)(before - r->message), ": %s", r->reason);
+    tg__summarize(c);
     return true;
 }
 
@@ -294,6 +296,55 @@ static void look_for_sum(tg__check *c)
     c->weight = own;
 }
 
+/* ---- which operation it is ------------------------------------------------------------------- */
+
+/* The operation that has the kink or jump which was met along l, within step. */
+static bool find_kink(tg__check *c, const tg__line *l, double step)
+{
+    subject *const s = c->subject;
+    tg_check_report *const r = c->report;
+    tg_kinks k = { .kinks = 0 };
+    const size_t n = c->sheet[l->input].size;
+    double *const u = c->moved;
+    for (size_t i = 0; i < n; i++) u[i] = l->u ? l->u[i] : i == (size_t)l->element;
+    if (!evaluate(c, -1, NULL, c->plus)) return false;
+    for (int i = 0; i < WIDER && !k.place.op; i++, step *= 4)
+        if (!tg_find_kink(s->root, s->leaf[l->input], u, step, &k, NULL)) return true;
+    snprintf(r->operation, sizeof r->operation, "%s",
+             k.place.op ? k.message
+                        : "no recorded operation has it: does the model's own code branch there?");
+    return true;
+}
+
+/* Of a check that failed: the operation with the wrong derivative, or that made a number which is
+   none. */
+static void find_culprit(tg__check *c)
+{
+    const subject *s = c->subject;
+    const tg_check_report kept = *c->report;
+    tg_check_report *const r = c->report;
+    tg_blame_report blame;
+    tg_nonfinite birth;
+    if (r->verdict != TG_WRONG && r->verdict != TG_NOT_FINITE) return;
+    if (!evaluate(c, -1, NULL, c->plus)) {
+        *r = kept;
+        return;
+    }
+    if (r->verdict == TG_NOT_FINITE) {
+        if (tg_find_nonfinite(s->root, &birth, NULL) && birth.found)
+            snprintf(r->operation, sizeof r->operation, "%s", birth.message);
+        return;
+    }
+    if (!tg_blame(s->root, &blame, NULL)) return;
+    if (blame.wrong)
+        snprintf(r->operation, sizeof r->operation, "%s", blame.message);
+    else if (r->fault != TG_FAULT_ADJOINT)
+        snprintf(r->operation, sizeof r->operation,
+                 "no recorded operation is wrong by itself (%zu derivatives agree, %zu could not be "
+                 "compared): does the model use numbers read from the tape, or detached values?",
+                 blame.checked, blame.skipped);
+}
+
 static bool run(tg__check *c)
 {
     subject *const s = c->subject;
@@ -316,11 +367,19 @@ bool tg_gradcheck(tg_model *model, void *user, const tg_check_input *inputs, int
 {
     tg_check_report unread;
     subject s = { .model = model, .user = user };
-    tg__check c = {
-        .kind = "gradcheck", .inputs = inputs, .n = n, .evaluate = evaluate, .subject = &s
-    };
+    tg__check c = { .kind = "gradcheck",
+                    .inputs = inputs,
+                    .n = n,
+                    .evaluate = evaluate,
+                    .find_kink = find_kink,
+                    .subject = &s };
     if (!tg__open(&c, options, report ? report : &unread)) return false;
     const bool agrees = model ? run(&c) : tg__stop(&c, TG_FAILED, "the model is NULL");
+    tg_check_report *const r = c.report;
+    if (!agrees) find_culprit(&c);
+    const size_t used = strlen(r->message);
+    if (r->operation[0])
+        snprintf(r->message + used, sizeof r->message - used, "; %s", r->operation);
     tg_tape_free(s.tape);
     return tg__close(&c, agrees);
 }

@@ -38,6 +38,7 @@ typedef struct tg__line {
 typedef struct tg__slope {
     double value, error, step;
     bool finite, kink, jump;
+    double left, right, least; /* the slopes from both sides at the smallest step that was made */
 } tg__slope;
 
 /* Claimed derivatives, and what was measured of them. */
@@ -67,6 +68,8 @@ struct tg__check {
     /* The function at the inputs with one of them replaced; input -1: at the inputs themselves.
        Writes size results; false after an error, which is in the report. */
     bool (*evaluate)(tg__check *c, int input, const double *x, double *y);
+    /* Names in the report what has the kink or jump that was met along a line. NULL: nobody knows. */
+    bool (*find_kink)(tg__check *c, const tg__line *l, double step);
     void *subject;
     double *moved, *u; /* the size of the largest input */
     double largest;    /* of all claimed derivatives, as a magnitude */
@@ -78,7 +81,9 @@ struct tg__check {
     uint64_t random;
     bool nonzero;   /* some derivative is not zero */
     double badness; /* of the worst comparison: its difference in tolerances */
-    int worst;      /* its sheet */
+    int worst;      /* its sheet, */
+    tg__slope slope; /* and slope */
+    char kink[128]; /* the place of the first kink or jump */
     tg_check_report *report;
 };
 
@@ -101,6 +106,9 @@ bool tg__weigh(tg__check *c);
 
 /* Compares all sheets with the function, and concludes. */
 bool tg__compare_all(tg__check *c);
+
+/* Writes the report's message anew, after its reason has become another. */
+void tg__summarize(tg__check *c);
 
 /* slope.c */
 bool tg__measure(tg__check *c, const tg__line *l, tg__slope *s);

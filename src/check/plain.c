@@ -220,9 +220,7 @@ static void look_for_terms(tg__check *c)
     r->fault = TG_FAULT_TERM;
     snprintf(r->reason, sizeof r->reason,
              "it is the gradient of another function: a term is left out, wrong or too many");
-    char *const before = strstr(r->message, ": no simple pattern");
-    if (before)
-        snprintf(before, sizeof r->message - (size_t)(before - r->message), ": %s", r->reason);
+    tg__summarize(c);
 }
 
 /* ---- the checks ------------------------------------------------------------------------------ */

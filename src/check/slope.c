@@ -163,11 +163,13 @@ bool tg__measure(tg__check *c, const tg__line *l, tg__slope *s)
     if (!first_probe(c, l, &h, &p[0])) return false;
     *s = (tg__slope){ .error = INFINITY, .step = h, .finite = p[0].finite };
     int kinks = 0, jumps = 0; /* rows in sequence that see one */
+    double least = h, left = p[0].left, right = p[0].right;
     for (int i = 0; i < c->plan->rows && s->finite; i++, h /= 2) {
         probe *now = &p[i % 2], *before = &p[(i + 1) % 2];
         if (i > 0 && !probe_at(c, l, h, now)) return false;
         table[i % 2][0] = c->plan->forward ? now->right : now->central;
         if (!now->finite) s->finite = false;
+        least = h, left = now->left, right = now->right;
         if (i == 0) continue;
         const double round = rounding(c, l, now, h);
         if (c->plan->columns > 1)
@@ -179,6 +181,7 @@ bool tg__measure(tg__check *c, const tg__line *l, tg__slope *s)
     }
     s->kink = kinks >= (c->plan->rows > 2 ? 2 : 1); /* two are asked for where there are enough */
     s->jump = !s->kink && jumps >= JUMPS;
+    s->least = least, s->left = left, s->right = right;
     return true;
 }
 
