@@ -251,6 +251,55 @@ Test(culprits, assertions_and_tap_show_it)
     cr_expect(strstr(tap, "\n#     where    cube (%2) of "), "%s", tap);
 }
 
+static bool cube_right_backward(const tg_custom_call *c)
+{
+    const double *const x = c->x[0].data, *const g = c->g.data;
+    double *const dx = c->dx[0].data;
+    for (int64_t i = 0; i < c->y.size; i++) dx[i] += 3 * x[i] * x[i] * g[i];
+    return true;
+}
+
+static bool cube_derivative(const tg_custom_derivation *d)
+{
+    d->dx[0] = mul(d->g, mul(2, square(d->x[0])));
+    return true;
+}
+
+static bool cube_tangent(const tg_custom_call *c)
+{
+    const double *const x = c->x[0].data, *const u = c->dx[0].data;
+    double *const dy = c->dy->data;
+    for (int64_t i = 0; i < c->y.size; i++) dy[i] = -3 * x[i] * x[i] * u[i];
+    return true;
+}
+
+static tg_value with_any_cube(tg_tape *t, const tg_value *x, void *user)
+{
+    (void)t;
+    Value h = tg_name(tanh(x[0]), "h");
+    at_line = __LINE__ + 1;
+    return sum(exp(tg_custom_apply((const tg_custom *)user, h)));
+}
+
+Test(culprits, a_derivative_or_tangent_that_contradicts_backward_is_named)
+{
+    tg_custom op = cube;
+    op.backward = cube_right_backward;
+    check(with_any_cube, &op, w, 1, TG_AGREES);
+    op.derivative = cube_derivative;
+    tg_check_report r = check(with_any_cube, &op, w, 1, TG_WRONG);
+    cr_expect(r.fault == TG_FAULT_ADJOINT);
+    says(r.operation, "cube (%2) of ", at_line,
+         " has a .derivative that contradicts its backward: for random u and v <v, Ju> is "
+         "-3.4063298 by the one, <J'v, u> is -5.1094946 by the other: h = [0.462117, -0.905148, 0.964028]");
+    op.derivative = NULL;
+    op.tangent = cube_tangent;
+    r = check(with_any_cube, &op, w, 1, TG_WRONG);
+    cr_expect(r.fault == TG_FAULT_ADJOINT);
+    cr_expect(strstr(r.operation, "has a .tangent that contradicts its backward: "), "%s",
+              r.operation);
+}
+
 TG_RULE(crooked, "x * x", "3 * x")
 
 static tg_value with_a_rule(tg_tape *t, const tg_value *x, void *user)

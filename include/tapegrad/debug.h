@@ -134,9 +134,10 @@ typedef struct tg_blame_report {
 /* Looks for the operation that makes a gradient wrong: checks the derivative of every operation that
    loss depends on, by itself and in place, with the operands that it had: its backward rule against
    differences of its own forward rule, along a random direction, then element by element; of more
-   than 16 operands only that many, evenly spaced. Rules of the
-   user's (TG_RULE) are checked, too; those whose derivative uses y are counted as skipped. Call it
-   when a gradient check fails, or with the model as that had it. */
+   than 16 operands only that many, evenly spaced. Of operations of the user's (custom.h) the
+   .derivative or .tangent is held against the backward rule, too. Rules (TG_RULE) are checked, too;
+   those whose derivative uses y are counted as skipped. tg_gradcheck calls it when it has found a
+   wrong gradient. */
 TG_API bool tg_blame(tg_value loss, tg_blame_report *report, tg_status *status);
 TG_API bool tg_blame_model(tg_model *model, void *user, const tg_check_input *inputs, int n,
                            tg_blame_report *report, tg_status *status);

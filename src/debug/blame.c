@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "codes.h" /* generated */
+#include "debug/recorded.h"
 #include "debug/rule.h"
 
 enum { ROWS = 16, COLUMNS = 5, SHRINKS = 14, ELEMENTS = 1000, OPERANDS = 16 };
@@ -324,13 +325,33 @@ static bool check_operand(subject *s)
     return true;
 }
 
+/* A custom operation's other derivative, if its backward is right. */
+static bool check_recorded(tg__look *l, blame *b, uint32_t i)
+{
+    tg__play p;
+    tg__recorded r;
+    if (!tg__play_begin(l, i, &p) || !tg__compare_recorded(l, &p, &r)) return false;
+    b->report->checked += r.compared;
+    if (!r.wrong) return true;
+    subject s = { .l = l, .b = b, .i = i, .operand = -1 };
+    accuse(&s,
+           " has a .%s that contradicts its backward: for random u and v <v, Ju> is %.8g by the "
+           "one, <J'v, u> is %.8g by the other",
+           r.what, r.there, r.back);
+    if (b->report->wrong > 1) return true;
+    b->report->analytic = r.there;
+    b->report->numeric = r.back;
+    return true;
+}
+
 static bool check_instruction(tg__look *l, blame *b, uint32_t i)
 {
     tg__play p;
+    const size_t wrong = b->report->wrong;
     if (!tg__play_begin(l, i, &p)) return false;
     if (p.call.y.s->n == 0) return true;
-    if (p.call.code == TG__CODE_custom &&
-        ((const tg_custom_attributes *)p.call.attributes)->op->impure) {
+    const bool custom = p.call.code == TG__CODE_custom;
+    if (custom && ((const tg_custom_attributes *)p.call.attributes)->op->impure) {
         b->report->skipped++;
         return true;
     }
@@ -346,7 +367,7 @@ static bool check_instruction(tg__look *l, blame *b, uint32_t i)
         subject s = { .l = l, .b = b, .i = i, .operand = j };
         if (!check_operand(&s)) return false;
     }
-    return true;
+    return !custom || b->report->wrong > wrong || check_recorded(l, b, i);
 }
 
 static void conclude(tg_blame_report *r)

@@ -17,7 +17,7 @@ PUBLIC = {"base": {"value.h"},
           "program": {"value.h", "attributes.h", "table.h", "tape.h", "inline.h", "ops.h", "program.h", "call.h"},
           "expr": {"value.h", "attributes.h", "table.h", "tape.h", "inline.h", "ops.h", "expr.h"},
           "debug": {"value.h", "attributes.h", "table.h", "tape.h", "inline.h", "ops.h", "check.h",
-                    "debug.h"},
+                    "custom.h", "debug.h", "derivatives.h"},
           "check": {"value.h", "attributes.h", "table.h", "tape.h", "inline.h", "ops.h", "check.h",
                     "derivatives.h", "debug.h"}}
 ROOMS = list(PUBLIC)
