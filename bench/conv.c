@@ -6,7 +6,7 @@
 #include <string.h>
 #include <tapegrad.h>
 
-#include "timing.h"
+#include "report.h"
 
 enum { REPEATS = 7 };
 
@@ -116,17 +116,9 @@ static void do_work(int way, void *user)
     }
 }
 
-/* The loops take up to a thousand times as long: the shortest of three runs will do. */
-static double shortest(int way, work *k)
+static void loops(int which, void *user)
 {
-    double best = 0;
-    for (int i = 0; i < 3; i++) {
-        const double start = now_ns();
-        do_work(way, k);
-        const double ns = now_ns() - start;
-        if (i == 0 || ns < best) best = ns;
-    }
-    return best;
+    do_work(2 + which, user);
 }
 
 static void *elements(tg_type type, int n)
@@ -137,6 +129,55 @@ static void *elements(tg_type type, int n)
         if (type == TG_F32) ((float *)p)[i] = (float)(i % 7) - 3;
         else ((double *)p)[i] = i % 7 - 3;
     return p;
+}
+
+/* Holds the gradient by x of both against each other. */
+static void check(bench_row *r, work *k, size_t n)
+{
+    double *const got = malloc(n * sizeof *got), *const expected = malloc(n * sizeof *expected);
+    if (!got || !expected) exit(1);
+    /* By hand the cotangent is the result itself: it is made of ones. */
+    const size_t results = (size_t)(k->l->images * k->l->out * result_side(k->l) * result_side(k->l));
+    for (size_t i = 0; i < results; i++)
+        if (k->type == TG_F32) ((float *)k->py)[i] = 1;
+        else ((double *)k->py)[i] = 1;
+    if (k->type == TG_F32) backward_float(k->l, k->px, k->pw, k->py, k->pdx, k->pdw);
+    else backward_double(k->l, k->px, k->pw, k->py, k->pdx, k->pdw);
+    const tg_value y = tg_conv2d(k->x, k->w, 0, .stride = k->l->stride, .padding = padding(k->l));
+    if (!tg_backward_with(y, &(tg_backward_options){ .cotangent = k->ones })) exit(1);
+    if (!tg_grad_read(k->x, got, n)) exit(1);
+    for (size_t i = 0; i < n; i++)
+        expected[i] = k->type == TG_F32 ? (double)((float *)k->pdx)[i] : ((double *)k->pdx)[i];
+    tg_release(k->mark);
+    report_agree(r, SIDE_EAGER, n, got, expected);
+    free(got);
+    free(expected);
+}
+
+/* A row for the value alone, and one with the gradient; the loops take up to a thousand times as long. */
+static void report_layer(work *k, size_t nx, double flops)
+{
+    static const side eager[] = { SIDE_EAGER, SIDE_EAGER, SIDE_PLAIN, SIDE_PLAIN };
+    static char sizes[64][40];
+    static int rows;
+    const layer *const l = k->l;
+    char *const size = sizes[rows++];
+    snprintf(size, sizeof sizes[0], "%dx%d,%d-%d,%d/%d", l->images, l->side, l->in, l->out, l->kernel, l->stride);
+    if (!report_wants("conv2d", size)) return;
+    bench_row r = { .name = "conv2d", .size = size, .type = k->type == TG_F32 ? "f32" : "f64", .layout = "value",
+                    .per = "call" };
+    check(&r, k, nx);
+    const bool hours = flops > 1e9 && !report_quick();
+    timing t[4];
+    report_time(2, eager, do_work, k, REPEATS, t);
+    time_ways(2, loops, k, hours ? 1 : 3, t + 2);
+    for (int both = 0; both < 2; both++) {
+        r.layout = both ? "gradient" : "value";
+        r.side[SIDE_EAGER] = t[both];
+        r.side[SIDE_PLAIN] = t[2 + both];
+        r.more[0].key = "gflops", r.more[0].value = (both ? 3 : 1) * flops / t[both].median;
+        report_row(&r);
+    }
 }
 
 static void measure(const layer *l, tg_type type)
@@ -161,17 +202,7 @@ static void measure(const layer *l, tg_type type)
     k.x = tg_leaf_new(k.tape, TG_PARAMETER, type, k.px, 4, dim, NULL);
     k.w = tg_leaf_new(k.tape, TG_PARAMETER, type, k.pw, 4, wdim, NULL);
     k.mark = tg_tape_mark(k.tape);
-    timing t[2];
-    time_ways(2, do_work, &k, REPEATS, t);
-    const double loops[] = { shortest(2, &k), shortest(3, &k) };
-    const double flops = 2.0 * ny * l->in * l->kernel * l->kernel;
-    char text[64];
-    snprintf(text, sizeof text, "%d x %d, %d -> %d, %d/%d", l->images, l->side, l->in, l->out,
-             l->kernel, l->stride);
-    printf("  %-26s %9.0f %7.1f %6.1f  %9.0f %7.1f %6.1f\n", text, t[0].median / 1e3,
-           flops / t[0].median, loops[0] / t[0].median, t[1].median / 1e3, 3 * flops / t[1].median,
-           loops[1] / t[1].median);
-    fflush(stdout);
+    report_layer(&k, (size_t)nx, 2.0 * ny * l->in * l->kernel * l->kernel);
     if (tg_error_of(k.tape)) exit(1);
     tg_tape_free(k.tape);
     free(k.ones), free(k.px), free(k.pw), free(k.py), free(k.pdx), free(k.pdw);
@@ -192,26 +223,28 @@ static void multiply(int way, void *user)
 
 static void measure_product(tg_type type)
 {
+    if (!report_wants("matmul", "768")) return;
     tg_tape *const t = tg_tape_new(&(tg_tape_options){ .type = type });
     void *const data = elements(type, SIDE * SIDE);
     tg_value x = tg_leaf_new(t, TG_INPUT, type, data, 2, (const int64_t[]){ SIDE, SIDE }, NULL);
-    timing product;
-    time_ways(1, multiply, &x, REPEATS, &product);
-    printf("\n%s: a matrix product of side %d has %.1f GFLOP/s\n"
-           "  images x side, channels,         value GFLOP/s x loops   gradient GFLOP/s x loops\n"
-           "  kernel/stride                       us                 too, us\n",
-           type == TG_F32 ? "f32" : "f64", SIDE, 2.0 * SIDE * SIDE * SIDE / product.median);
+    bench_row r = { .name = "matmul", .size = "768", .type = type == TG_F32 ? "f32" : "f64", .layout = "value",
+                    .per = "call" };
+    report_time(1, (const side[]){ SIDE_EAGER }, multiply, &x, REPEATS, &r.side[SIDE_EAGER]);
+    r.more[0].key = "gflops", r.more[0].value = 2.0 * SIDE * SIDE * SIDE / r.side[SIDE_EAGER].median;
+    report_row(&r);
     tg_tape_free(t);
     free(data);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-    print_machine();
+    report_begin(argc, argv, "conv", "Convolutions against loops by hand, and the rate of the matrix product.");
     for (int i = 0; i < 2; i++) {
         const tg_type type = i ? TG_F64 : TG_F32;
+        report_title("%s; sizes: images x side, channels, kernel/stride", i ? "f64" : "f32");
         measure_product(type);
-        for (size_t j = 0; j < sizeof layers / sizeof *layers; j++) measure(&layers[j], type);
+        const size_t n = report_quick() ? 1 : sizeof layers / sizeof *layers;
+        for (size_t j = 0; j < n; j++) measure(&layers[j], type);
     }
-    return 0;
+    return report_end();
 }

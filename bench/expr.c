@@ -1,5 +1,5 @@
 /* TG_EXPR against the same nested calls: what an expression costs more, recorded again and again in
-   one place. Prints a table; every figure is measured in this run. */
+   one place. */
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 #include <tapegrad.h>
 #include <tapegrad/short.h>
 
-#include "timing.h"
+#include "report.h"
 
 enum { REPEATS = 31, TIMES = 64, BATCH = 4, INPUTS = 3, HIDDEN = 8, CLASSES = 3 };
 
@@ -66,22 +66,21 @@ static Value network_text(const model *m)
 }
 /* clang-format on */
 
-static const struct row {
-    const char *name;
-    int ops;
+static const struct recording {
+    const char *name, *size;
     Value (*way[2])(const model *m); /* calls, expression */
 } rows[] = {
-    { "a * b, scalars", 1, { product_calls, product_text } },
-    { "a * b + c * a - b / c, scalars", 5, { scalars_calls, scalars_text } },
-    { "tanh(a * b) * exp(c - 1), scalars", 5, { functions_calls, functions_text } },
-    { "v * w + v, 8 elements", 2, { vectors_calls, vectors_text } },
-    { "cross_entropy(tanh(x @ W + v) @ V + u, y)", 6, { network_calls, network_text } },
+    { "product", "1-op", { product_calls, product_text } },
+    { "scalars", "5-ops", { scalars_calls, scalars_text } },
+    { "functions", "5-ops", { functions_calls, functions_text } },
+    { "vectors", "2-ops", { vectors_calls, vectors_text } },
+    { "network", "6-ops", { network_calls, network_text } },
 };
 enum { ROWS = sizeof rows / sizeof *rows };
 
 typedef struct task {
     const model *m;
-    const struct row *row;
+    const struct recording *row;
 } task;
 
 static void record(int way, void *user)
@@ -110,39 +109,34 @@ static model new_model(void)
     return m;
 }
 
-/* Whether both ways record the same value. */
-static bool same(const model *m, const struct row *r)
+/* Holds the values of both ways against each other. */
+static void check(const model *m, const struct recording *both, bench_row *r)
 {
     double y[2][HIDDEN] = { { 0 } };
     for (int i = 0; i < 2; i++) {
-        const Value v = r->way[i](m);
-        if (tg_size(v) < 0 || !tg_read(v, y[i], (size_t)tg_size(v))) return false;
+        const Value v = both->way[i](m);
+        if (tg_size(v) > HIDDEN || !tg_read(v, y[i], (size_t)tg_size(v))) exit(1);
     }
     tg_release(m->mark);
-    return memcmp(y[0], y[1], sizeof y[0]) == 0;
+    report_agree(r, SIDE_EAGER, HIDDEN, y[1], y[0]);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    report_begin(argc, argv, "expr", "What an expression in TG_EXPR costs more than the same nested calls (peer), recorded "
+                                     "again and again in one place.");
+    report_title("recording values: peer is the nested calls, eager is TG_EXPR after the first time");
     model m = new_model();
-    bool right = true;
-    print_machine();
-    printf("\nrecording once, forward only: nested calls, TG_EXPR after the first call\n");
-    printf("  %-44s %4s %9s %9s %9s %11s\n", "", "ops", "calls ns", "EXPR ns", "more", "more / op");
     for (int i = 0; i < ROWS; i++) {
-        const struct row *const r = &rows[i];
-        if (!same(&m, r)) {
-            printf("  %-44s WRONG: the two ways differ\n", r->name);
-            right = false;
-            continue;
-        }
+        const struct recording *const both = &rows[i];
+        if (!report_wants(both->name, both->size)) continue;
+        bench_row r = { .name = both->name, .size = both->size, .type = "f64", .per = "recording", .units = TIMES };
         timing t[2];
-        time_ways(2, record, &(task){ &m, r }, REPEATS, t);
-        const double calls = t[0].median / TIMES, text = t[1].median / TIMES;
-        printf("  %-44s %4d %9.1f %9.1f %9.1f %11.2f%s\n", r->name, r->ops, calls, text,
-               text - calls, (text - calls) / r->ops,
-               t[0].spread > 0.1 || t[1].spread > 0.1 ? "  NOISY" : "");
+        check(&m, both, &r);
+        report_time(2, (const side[]){ SIDE_PEER, SIDE_EAGER }, record, &(task){ &m, both }, REPEATS, t);
+        r.side[SIDE_PEER] = t[0], r.side[SIDE_EAGER] = t[1];
+        report_row(&r);
     }
     tg_tape_free(m.tape);
-    return right ? 0 : 1;
+    return report_end();
 }

@@ -1,16 +1,14 @@
-/* Every elementwise kernel, forward and backward for each operand, and some reductions, against a
-   plain loop of the same formula over libm: nanoseconds an element, and how many times faster the
-   kernel is; for arrays in the first and second cache and in memory. A row in which the kernel is
-   slower by more than a tenth is marked with '<'. Names on the command line choose rows. */
+/* Every elementwise kernel, forward and backward for each operand, and some reductions (as eager), against
+   a plain loop of the same formula over libm, for arrays in the first and second cache and in memory. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "ops/op.h"
 #include "plain.h"
-#include "timing.h"
+#include "report.h"
 
-enum { SIZES = 3, MAX_OPERANDS = 3, REPEATS = 7 };
+enum { SIZES = 3, MAX_OPERANDS = 3, REPEATS = 7, COMPARED = 1000 };
 static const int64_t sizes[SIZES] = { 1000, 16000, 4000000 };
 
 /* Arrays of the largest size: operands, gradient, result, gradient of an operand. */
@@ -45,21 +43,49 @@ static void map_work(int way, void *user)
     f(r->n, a->g, a->y, x, adjacent, a->dx, 1);
 }
 
-/* Prints one row; name NULL: ways are already named. */
-static void print_row(const char *name, row *r, void (*work)(int, void *))
+/* What a row computes, as doubles: the first elements of y or of dx. */
+static size_t results(row *r, void (*work)(int, void *), int way, double *out)
 {
-    bool slower = false;
-    printf("  %-22s", name);
-    for (int i = 0; i < SIZES; i++) {
+    const arrays *const a = r->a;
+    const bool one = r->operand < 0 && r->reduction < SOFTMAX && work != map_work;
+    const size_t n = one ? 1 : (size_t)(r->n < COMPARED ? r->n : COMPARED);
+    if (r->operand >= 0) memset(a->dx, 0, (size_t)r->n * tg__type_size(a->type));
+    work(way, r);
+    const void *const from = r->operand < 0 ? a->y : a->dx;
+    for (size_t i = 0; i < n; i++)
+        out[i] = a->type == TG_F32 ? (double)((const float *)from)[i] : ((const double *)from)[i];
+    return n;
+}
+
+/* Leaves in y what gradients at this size read. */
+static void do_forward(row *r, void (*work)(int, void *))
+{
+    const int operand = r->operand;
+    r->operand = -1;
+    work(0, r);
+    r->operand = operand;
+}
+
+/* A row for each size: the kernel and the plain loop. */
+static void do_rows(row *r, void (*work)(int, void *))
+{
+    static const side sides[] = { SIDE_EAGER, SIDE_PLAIN };
+    static const char *const names[SIZES] = { "1000", "16000", "4000000" };
+    static const char *const layouts[] = { "value", "gradient-0", "gradient-1", "gradient-2" };
+    static double got[COMPARED], expected[COMPARED];
+    for (int i = 0; i < (report_quick() ? 1 : SIZES); i++) {
         timing t[2];
         r->n = sizes[i];
-        time_ways(2, work, r, i == SIZES - 1 ? 5 : REPEATS, t);
-        printf(" %7.3f %7.3f %6.2f", t[0].median / (double)r->n, t[1].median / (double)r->n,
-               t[1].median / t[0].median);
-        slower |= t[0].median > 1.1 * t[1].median;
+        bench_row line = { .name = tg__ops[r->code]->name, .size = names[i], .per = "element", .units = (double)r->n };
+        line.type = r->a->type == TG_F32 ? "f32" : "f64";
+        line.layout = layouts[r->operand + 1];
+        do_forward(r, work);
+        results(r, work, 1, expected);
+        report_same(&line, SIDE_EAGER, results(r, work, 0, got), got, expected);
+        report_time(2, sides, work, r, i == SIZES - 1 ? 5 : REPEATS, t);
+        line.side[SIDE_EAGER] = t[0], line.side[SIDE_PLAIN] = t[1];
+        report_row(&line);
     }
-    printf("%s\n", slower ? " <" : "");
-    fflush(stdout);
 }
 
 static double uniform(double lo, double hi)
@@ -83,15 +109,10 @@ static void map_rows(const arrays *a, const tg__kernels *k, int code)
     row r = { .a = a, .k = k, .code = code, .operand = -1 };
     const int n = tg__operands(op->letters);
     for (int i = 0; i < n; i++) draw(a->type, a->x[i], op->range[i].lo, op->range[i].hi);
-    r.n = sizes[SIZES - 1];
-    print_row(op->name, &r, map_work);
-    map_work(0, &r); /* y for the gradients */
+    do_rows(&r, map_work);
     for (r.operand = 0; r.operand < n; r.operand++) {
         if (!k->map_backward[code][r.operand]) continue;
-        char name[40];
-        snprintf(name, sizeof name, "  gradient %d", r.operand);
-        memset(a->dx, 0, (size_t)sizes[SIZES - 1] * tg__type_size(a->type));
-        print_row(name, &r, map_work);
+        do_rows(&r, map_work);
     }
 }
 
@@ -166,23 +187,14 @@ static void reduction_rows(const arrays *a, const tg__kernels *k, plain_reductio
                            .reduction = which,
                            .n = sizes[SIZES - 1] } };
     draw(a->type, a->x[0], -2, 2);
-    print_row(reduction_names[which], &p.r, reduction_work);
-    reduction_work(0, &p);
+    do_rows(&p.r, reduction_work);
     p.r.operand = 0;
-    memset(a->dx, 0, (size_t)sizes[SIZES - 1] * tg__type_size(a->type));
-    print_row("  gradient", &p.r, reduction_work);
+    do_rows(&p.r, reduction_work);
 }
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
-static bool wanted(const char *name, int argc, char **argv)
-{
-    for (int i = 1; i < argc; i++)
-        if (strcmp(argv[i], name) == 0) return true;
-    return argc < 2;
-}
-
-static bool table(tg_type type, int argc, char **argv)
+static bool table(tg_type type)
 {
     const size_t bytes = (size_t)sizes[SIZES - 1] * tg__type_size(type);
     arrays a = { .type = type };
@@ -192,15 +204,12 @@ static bool table(tg_type type, int argc, char **argv)
         ok &= (*all[i] = aligned_alloc(64, bytes)) != NULL;
     if (ok) {
         const tg__kernels *k = tg__kernels_for(type);
-        printf("\n%s, level %s; ns an element of the kernel, of the plain loop, ratio\n  %-22s",
-               type == TG_F32 ? "f32" : "f64", k->level, "");
-        for (int i = 0; i < SIZES; i++) printf(" %15lld elements", (long long)sizes[i]);
-        printf("\n");
+        report_title("%s, level %s: kernels and plain loops", type == TG_F32 ? "f32" : "f64", k->level);
         draw(type, a.g, -1, 1);
         for (int code = 1; code < TG__MAPS; code++)
-            if (wanted(tg__ops[code]->name, argc, argv)) map_rows(&a, k, code);
+            if (report_wants(tg__ops[code]->name, NULL)) map_rows(&a, k, code);
         for (plain_reduction i = SUM; i < REDUCTIONS; i++)
-            if (wanted(reduction_names[i], argc, argv)) reduction_rows(&a, k, i);
+            if (report_wants(reduction_names[i], NULL)) reduction_rows(&a, k, i);
     }
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(*all[i]);
     return ok;
@@ -208,6 +217,7 @@ static bool table(tg_type type, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    print_machine();
-    return table(TG_F64, argc, argv) && table(TG_F32, argc, argv) ? 0 : 1;
+    report_begin(argc, argv, "kernels", "Elementwise kernels and reductions against plain loops over libm.");
+    const bool ok = table(TG_F64) && table(TG_F32);
+    return report_end() || !ok;
 }

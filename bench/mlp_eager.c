@@ -91,7 +91,7 @@ static void stop(void *state_)
 }
 
 #ifdef TG_NO_INLINE
-const way mlp_shared = { "eager, through the shared library", start, step, bytes, stop };
+const way mlp_shared = { "scalar-ops-shared", start, step, bytes, stop };
 #else
-const way mlp_inline = { "eager, scalar operations inline", start, step, bytes, stop };
+const way mlp_inline = { "scalar-ops", start, step, bytes, stop };
 #endif

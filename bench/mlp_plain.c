@@ -39,4 +39,4 @@ static double step(void *state, const mlp *p, const double *x, int label, mlp *d
     return loss;
 }
 
-const way mlp_plain = { .name = "plain, by hand", .step = step };
+const way mlp_plain = { .name = "plain", .step = step };

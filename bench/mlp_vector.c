@@ -55,4 +55,4 @@ static void stop(void *state_)
     free(s);
 }
 
-const way mlp_vector = { "eager, vector operations", start, step, NULL, stop };
+const way mlp_vector = { "vector-ops", start, step, NULL, stop };

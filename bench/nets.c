@@ -6,7 +6,7 @@
 #include <string.h>
 #include <tapegrad.h>
 
-#include "timing.h"
+#include "report.h"
 
 enum { REPEATS = 7, MOST = 1 << 22 };
 
@@ -183,8 +183,29 @@ static void run(int way, void *user)
     tg_release(w->mark);
 }
 
+/* The gradient by x, recorded and by plain loops. */
+static void check(bench_row *r, const work *w)
+{
+    const size_t n = (size_t)(w->rows * w->n * w->inner);
+    double *const got = malloc(n * sizeof *got), *const expected = malloc(n * sizeof *expected);
+    if (!got || !expected) exit(1);
+    w->plain(w, y0, dx0);
+    if (!tg_backward_with(w->record(w), &(const tg_backward_options){ .cotangent = cotangent0 })) exit(1);
+    const float *const dx = tg_grad_f32(w->x);
+    const double scale = w->plain == plain_cross_entropy || w->plain == plain_huber ? cotangent0[0] : 1;
+    for (size_t i = 0; i < n; i++) got[i] = (double)dx[i], expected[i] = scale * (double)dx0[i];
+    tg_release(w->mark);
+    report_agree(r, SIDE_EAGER, n, got, expected);
+    free(got);
+    free(expected);
+}
+
+/* A row for the value alone, and one with the gradient. */
 static void measure(work *w)
 {
+    static const side sides[] = { SIDE_EAGER, SIDE_EAGER, SIDE_PLAIN, SIDE_PLAIN };
+    static char sizes[64][32];
+    static int rows;
     w->tape = tg_tape_new(&(const tg_tape_options){ .type = TG_F32 });
     const bool plain_rows = w->inner == 1;
     const int64_t dim[] = { w->rows, w->n, w->inner };
@@ -195,12 +216,18 @@ static void measure(work *w)
     if (w->plain == plain_cross_entropy) w->label = tg_index(w->tape, label0, w->rows);
     w->mark = tg_tape_mark(w->tape);
     timing t[4];
-    time_ways(4, run, w, REPEATS, t);
-    const double n = (double)(w->rows * w->n * w->inner);
-    printf("  %-15s %5lld %5lld %5lld %8.2f %8.2f %6.2f %8.2f %8.2f %6.2f\n", w->name,
-           (long long)w->rows, (long long)w->n, (long long)w->inner, t[0].median / n,
-           t[2].median / n, t[0].median / t[2].median, t[1].median / n, t[3].median / n,
-           t[1].median / t[3].median);
+    char *const size = sizes[rows++];
+    snprintf(size, sizeof sizes[0], plain_rows ? "%dx%d" : "%dx%dx%d", (int)w->rows, (int)w->n, (int)w->inner);
+    bench_row r = { .name = w->name, .size = size, .type = "f32", .layout = "value", .per = "element" };
+    r.units = (double)(w->rows * w->n * w->inner);
+    if (report_wants(w->name, size)) {
+        check(&r, w);
+        report_time(4, sides, run, w, REPEATS, t);
+        r.side[SIDE_EAGER] = t[0], r.side[SIDE_PLAIN] = t[2];
+        report_row(&r);
+        r.layout = "gradient", r.side[SIDE_EAGER] = t[1], r.side[SIDE_PLAIN] = t[3];
+        report_row(&r);
+    }
     tg_tape_free(w->tape);
 }
 
@@ -216,7 +243,7 @@ static float *room(double lo, double hi)
     return p;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     static work works[] = {
         { .name = "layer_norm", .rows = 64, .n = 128, .inner = 1, .record = layer_norm, .plain = plain_layer_norm },
@@ -238,12 +265,13 @@ int main(void)
     if (!cotangent0) return 1;
     for (int64_t i = 0; i < MOST; i++) cotangent0[i] = (double)g0[i];
     for (int i = 0; i < (int)(sizeof label0 / sizeof *label0); i++) label0[i] = i % 10;
-    print_machine();
-    printf("\nns an element; ratio to plain loops\n  %-15s %5s %5s %5s %8s %8s %6s %8s %8s %6s\n", "",
-           "", "", "", "value", "plain", "ratio", "gradient", "plain", "ratio");
-    for (int i = 0; i < (int)(sizeof works / sizeof *works); i++) measure(&works[i]);
+    report_begin(argc, argv, "nets", "Normalizations, attention and losses against plain loops.");
+    report_title("value, and value and gradient, recorded and in plain loops");
+    const int n = (int)(sizeof works / sizeof *works);
+    for (int i = 0; i < n; i++)
+        if (!report_quick() || works[i].rows * works[i].n < 20000) measure(&works[i]);
     float *const all[] = { x0, g0, gamma0, beta0, y0, dx0, dgamma0, dbeta0 };
     for (int i = 0; i < 8; i++) free(all[i]);
     free(cotangent0);
-    return 0;
+    return report_end();
 }

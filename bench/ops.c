@@ -8,7 +8,7 @@
 
 #include "ops/op.h"
 #include "tape/record.h"
-#include "timing.h"
+#include "report.h"
 
 enum { ROW = 1000, MAX_OPERANDS = 4, REPEATS = 7 };
 
@@ -69,7 +69,9 @@ static void work(int way, void *user)
 
 static bool measure(int code, double *ones)
 {
+    static const side sides[] = { SIDE_EAGER, SIDE_EAGER };
     const tg__op *op = tg__ops[code];
+    if (!report_wants(op->name, NULL)) return true;
     row r = { .tape = tg_tape_new(NULL), .code = code, .ones = ones };
     const tg__case *c = op->kind == TG__MAP ? NULL : op->cases;
     r.n = c ? c->n : tg__operands(op->letters);
@@ -80,13 +82,20 @@ static bool measure(int code, double *ones)
         else s.lo = op->range[i].lo, s.hi = op->range[i].hi;
         r.x[i] = operand(r.tape, tg__letter(op->letters, i), &s);
     }
+    if (!r.n) { /* custom: what it is depends on its caller */
+        tg_tape_free(r.tape);
+        return true;
+    }
     r.mark = tg_tape_mark(r.tape);
     const bool gradient = op->kind == TG__VIEW || strpbrk(op->letters, "lnc") != NULL;
     timing t[2];
-    time_ways(gradient ? 2 : 1, work, &r, REPEATS, t);
-    printf("  %-16s %10.0f", op->name, t[0].median);
-    if (gradient) printf(" %12.0f\n", t[1].median);
-    else printf(" %12s\n", "-");
+    report_time(gradient ? 2 : 1, sides, work, &r, REPEATS, t);
+    bench_row line = { .name = op->name, .size = c ? "case" : "1000", .type = "f64", .per = "call" };
+    for (int i = 0; i < 1 + gradient; i++) {
+        line.layout = i ? "gradient" : "value";
+        line.side[SIDE_EAGER] = t[i];
+        report_row(&line);
+    }
     const bool ok = !tg_error_of(r.tape);
     tg_tape_free(r.tape);
     return ok;
@@ -98,11 +107,10 @@ int main(int argc, char **argv)
     double *ones = malloc(1000000 * sizeof *ones);
     if (!ones) return 1;
     for (int i = 0; i < 1000000; i++) ones[i] = 1;
-    print_machine();
-    printf("kernels:   %s\n\n  %-16s %10s %12s   ns; elementwise: %d elements\n",
-           tg__kernels_for(TG_F64)->level, "operation", "value", "and gradient", ROW);
-    for (int code = 1; code < tg__op_count; code++)
-        if (argc < 2 || strcmp(argv[1], tg__ops[code]->name) == 0) ok = measure(code, ones) && ok;
+    report_begin(argc, argv, "ops", "A row for every operation: recording its value, and recording and walking back.");
+    report_title("kernels of level %s; elementwise operations on %d elements, others on their first case",
+                 tg__kernels_for(TG_F64)->level, ROW);
+    for (int code = 1; code < tg__op_count; code++) ok = measure(code, ones) && ok;
     free(ones);
-    return ok ? 0 : 1;
+    return report_end() || !ok;
 }

@@ -1,7 +1,6 @@
 /* Programs on batches against gradients derived by hand: value and gradient summed over 4096
-   instances. Prints a table; every figure is measured in this run. */
+   instances. */
 #define _DEFAULT_SOURCE
-#include <argp.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,9 +10,10 @@
 #include <time.h>
 
 #include "batch.h"
-#include "timing.h"
+#include "emitted.h"
+#include "report.h"
 
-enum { COUNT = 4096, MOST_PARAMETERS = NET_PARAMETERS };
+enum { COUNT = 4096, REPEATS = 21, MOST_PARAMETERS = NET_PARAMETERS };
 
 /* ---- the models, as they are recorded ------------------------------------------------------------ */
 
@@ -78,20 +78,16 @@ typedef struct model {
 } model;
 
 static const model models[] = {
-    { "tanh network 2-100-3", tanh_net, tanh_plain, tanh_expert, INPUTS, CLASSES, NET_PARAMETERS },
-    { "square network 2-100-3", square_net, square_plain, square_expert, INPUTS, CLASSES,
+    { "tanh-net", tanh_net, tanh_plain, tanh_expert, INPUTS, CLASSES, NET_PARAMETERS },
+    { "square-net", square_net, square_plain, square_expert, INPUTS, CLASSES,
       NET_PARAMETERS },
-    { "logistic regression, 100 features", logistic, logistic_plain, logistic_expert, FEATURES, 1,
+    { "logistic", logistic, logistic_plain, logistic_expert, FEATURES, 1,
       FEATURES + 1 },
 };
 
 /* ---- one model in all ways ----------------------------------------------------------------------- */
 
-enum { PLAIN, EXPERT, BATCH, FAST, SINGLE, STRICT, F32, WAYS };
-static const char *const way_name[] = { "plain, by hand",          "expert, by hand",
-                                        "program, batch of 4096",  "program, fast_math",
-                                        "program, one instance a run",
-                                        "program, strict",         "program, f32" };
+enum { PLAIN, EXPERT, BATCH, FAST, SINGLE, STRICT, HVP, F32, EMITTED, WAYS };
 
 typedef struct task {
     const model *m;
@@ -99,19 +95,22 @@ typedef struct task {
     tg_workspace *room[WAYS];
     double *x, *y, p[MOST_PARAMETERS], d[WAYS][MOST_PARAMETERS], loss[WAYS];
     float *xf, *yf, pf[MOST_PARAMETERS], df[MOST_PARAMETERS], lossf;
-    double compiling; /* ns an operation */
+    emitted *c;
+    double compile_ns, ops; /* of the last program */
 } task;
 
-static tg_program *compile(task *k, tg_type type, const tg_compile_options *o)
+static tg_program *compile(task *k, int way, const tg_compile_options *o)
 {
+    const tg_type type = way == F32 ? TG_F32 : TG_F64;
     tg_tape *const t = tg_tape_new(&(tg_tape_options){ .type = type });
     Value x, y, p;
     const Value loss = k->m->record(t, &x, &y, &p);
     tg_status status = { 0 };
     const double start = now_ns();
     tg_program *const value = tg_compile(&loss, 1, TG_VALUES(x, y), &p, 1, o, &status);
-    tg_program *const gradient = tg_gradient_program(value, NULL, &status);
-    k->compiling = (now_ns() - start) / (double)tg_stats(t).instructions;
+    tg_program *const gradient = way == HVP ? tg_hvp_program(value, NULL, &status)
+                                            : tg_gradient_program(value, NULL, &status);
+    if (way == BATCH) k->compile_ns = now_ns() - start, k->ops = (double)tg_stats(t).instructions;
     if (!gradient) fprintf(stderr, "%s\n", status.message), exit(1);
     tg_program_free(value);
     tg_tape_free(t);
@@ -138,6 +137,12 @@ static void one_pass(int way, void *user)
     case F32:
         run(k, way, (const void *[]){ k->xf, k->yf, k->pf }, (void *[]){ &k->lossf, k->df }, COUNT);
         for (int i = 0; i < m->parameters; i++) d[i] = (double)k->df[i];
+        break;
+    case HVP:
+        run(k, way, (const void *[]){ k->x, k->y, k->p, k->p }, (void *[]){ &k->loss[way], d }, COUNT);
+        break;
+    case EMITTED:
+        emitted_run(k->c, COUNT, (const void *[]){ k->x, k->y, k->p }, (void *[]){ &k->loss[way], d });
         break;
     case SINGLE:
         k->loss[way] = 0;
@@ -170,33 +175,24 @@ static task *new_task(const model *m)
         k->p[i] = 0.3 * cos(2.3 * i);
         k->pf[i] = (float)k->p[i];
     }
-    for (int way = WAYS - 1; way >= BATCH; way--) {
+    for (int way = BATCH; way < EMITTED; way++) {
         const tg_compile_options o = { .strict = way == STRICT, .fast_math = way == FAST, .block = way == SINGLE };
-        k->program[way] = compile(k, way == F32 ? TG_F32 : TG_F64, &o);
+        k->program[way] = compile(k, way, &o);
         k->room[way] = tg_workspace_new(k->program[way], 1, NULL);
     }
+    k->c = emitted_new(k->program[BATCH]);
     return k;
 }
 
 static void free_task(task *k)
 {
-    for (int way = BATCH; way < WAYS; way++) {
+    for (int way = BATCH; way < EMITTED; way++) {
         tg_workspace_free(k->room[way]);
         tg_program_free(k->program[way]);
     }
+    emitted_free(k->c);
     free(k->x), free(k->y), free(k->xf), free(k->yf);
     free(k);
-}
-
-/* The largest difference from the plain gradient, relative to its largest entry. */
-static double disagreement(const task *k, int way)
-{
-    double worst = 0, largest = 0;
-    for (int i = 0; i < k->m->parameters; i++) {
-        worst = fmax(worst, fabs(k->d[way][i] - k->d[PLAIN][i]));
-        largest = fmax(largest, fabs(k->d[PLAIN][i]));
-    }
-    return largest > 0 ? worst / largest : INFINITY;
 }
 
 static double wall_ns(void)
@@ -222,50 +218,62 @@ static double speed_of_two(task *k)
     return best[0] / best[1];
 }
 
-static bool measure(const model *m, int repeats)
+/* A row of the model: its sides by hand, and one or more of programs. */
+static bench_row new_row(const task *k, const timing *t, const char *layout)
 {
-    task *const k = new_task(m);
-    timing t[WAYS];
-    bool right = true;
-    time_ways(WAYS, one_pass, k, repeats, t);
-    printf("\n%s: value and gradient, f64 but for the last row\n", m->name);
-    printf("  %-30s %12s %8s %8s %8s\n", "", "ns/instance", "x plain", "x expert", "spread");
-    for (int way = 0; way < WAYS; way++) {
-        one_pass(way, k);
-        printf("  %-30s %12.1f %8.2f %8.2f %7.1f%%%s\n", way_name[way], t[way].median / COUNT,
-               t[way].median / t[PLAIN].median, t[way].median / t[EXPERT].median, 100 * t[way].spread,
-               t[way].spread > 0.1 ? "  NOISY" : "");
-        const double error = disagreement(k, way);
-        if (error <= (way == F32 ? 1e-4 : 1e-9)) continue;
-        printf("  WRONG: its gradient differs from the plain one by %.1e\n", error);
-        right = false;
-    }
-    printf("  two threads: %.2f times one; compiling: %.0f ns an operation\n", speed_of_two(k),
-           k->compiling);
-    free_task(k);
-    return right;
+    bench_row r = { .name = k->m->name, .size = "4096", .type = "f64", .layout = layout, .per = "instance", .units = COUNT };
+    r.side[SIDE_PLAIN] = t[PLAIN];
+    r.side[SIDE_EXPERT] = t[EXPERT];
+    return r;
 }
 
-/* ---- command line ---------------------------------------------------------------------------------- */
-
-static error_t parse(int key, char *arg, struct argp_state *state)
+static void take_side(bench_row *r, task *k, const timing *t, side s, int way)
 {
-    int *const repeats = state->input;
-    if (key != 'r') return ARGP_ERR_UNKNOWN;
-    *repeats = atoi(arg);
-    if (*repeats < 1) argp_error(state, "--repeats: %s is no positive number", arg);
-    return 0;
+    one_pass(way, k);
+    r->side[s] = t[way];
+    report_agree(r, s, (size_t)k->m->parameters, k->d[way], k->d[PLAIN]);
+}
+
+static void measure(const model *m)
+{
+    static const side sides[WAYS] = { SIDE_PLAIN,     SIDE_EXPERT,  SIDE_PROGRAM, SIDE_PROGRAM, SIDE_PROGRAM_1,
+                                      SIDE_PROGRAM, SIDE_PROGRAM, SIDE_PROGRAM, SIDE_EMITTED };
+    task *const k = new_task(m);
+    timing t[WAYS];
+    report_time(k->c ? WAYS : EMITTED, sides, one_pass, k, REPEATS, t);
+    one_pass(PLAIN, k);
+    bench_row r = new_row(k, t, "batch");
+    take_side(&r, k, t, SIDE_EXPERT, EXPERT);
+    take_side(&r, k, t, SIDE_PROGRAM, BATCH);
+    take_side(&r, k, t, SIDE_PROGRAM_1, SINGLE);
+    if (k->c) take_side(&r, k, t, SIDE_EMITTED, EMITTED);
+    r.compile_ns = k->compile_ns;
+    r.more[0].key = "compile_ns_per_op", r.more[0].value = k->compile_ns / k->ops;
+    if (!report_quick()) r.more[1].key = "two_threads", r.more[1].value = speed_of_two(k);
+    report_row(&r);
+    static const struct {
+        int way;
+        const char *name;
+    } kinds[] = { { FAST, "fast-math" }, { STRICT, "strict" }, { F32, "batch" } };
+    for (int i = 0; i < 3; i++) {
+        bench_row other = new_row(k, t, kinds[i].name);
+        if (kinds[i].way == F32) other.type = "f32";
+        take_side(&other, k, t, SIDE_PROGRAM, kinds[i].way);
+        report_row(&other);
+    }
+    bench_row second = new_row(k, t, "hvp");
+    second.side[SIDE_PROGRAM] = t[HVP];
+    second.more[0].key = "gradient+hvp/gradient";
+    second.more[0].value = 1 + ratio_of(&t[HVP], &t[BATCH]).median;
+    report_row(&second);
+    free_task(k);
 }
 
 int main(int argc, char **argv)
 {
-    int repeats = 21;
-    const struct argp_option options[] = { { "repeats", 'r', "N", 0, "Interleaved repeats (21)", 0 }, { 0 } };
-    const struct argp argp = { options, parse, NULL,
-                               "Programs on batches against gradients derived by hand.", NULL, NULL, NULL };
-    argp_parse(&argp, argc, argv, 0, NULL, &repeats);
-    print_machine();
-    bool right = true;
-    for (size_t i = 0; i < sizeof models / sizeof *models; i++) right &= measure(&models[i], repeats);
-    return right ? 0 : 1;
+    report_begin(argc, argv, "programs", "Programs on batches against gradients derived by hand.");
+    report_title("value and gradient summed over a batch; by hand in f64; hvp: a Hessian-vector product");
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++)
+        if (report_wants(models[i].name, NULL)) measure(&models[i]);
+    return report_end();
 }

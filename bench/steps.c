@@ -1,7 +1,6 @@
 /* Training steps: value and gradients of whole models against the same derived by hand by an expert
    (steps_hand.c), f32, one thread. Eager: recorded anew and walked back in every step. Program: the
-   same recording, compiled once. Before anything is timed, all gradients are held against each
-   other. */
+   same recording, compiled once. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,13 +11,13 @@
 #include <tapegrad/program.h>
 
 #include "steps_hand.h"
-#include "timing.h"
+#include "report.h"
 
-enum { REPEATS = 31, EAGER = 0, BY_HAND, PROGRAM, WAYS };
+enum { REPEATS = 31, BY_HAND = 0, EAGER, PROGRAM, WAYS };
 
 typedef struct work work;
 struct work {
-    const char *name;
+    const char *name, *size;
     hand h;
     float (*by_hand)(hand *h);
     tg_value (*record)(const work *w);
@@ -30,6 +29,7 @@ struct work {
     tg_nn *net;
     tg_program *program;
     tg_workspace *space;
+    double compile_ns;
     const void *from[MOST_PARAMETERS + 2];
     void *to[MOST_PARAMETERS + 2];
 };
@@ -157,10 +157,12 @@ static void make_program(work *w)
     input[n++] = w->x;
     if (!w->net) input[n++] = w->target;
     tg_status status = { 0 };
+    const double start = now_ns();
     tg_program *const p = tg_compile(&loss, 1, NULL, 0, input, n, NULL, &status);
     const tg_gradient_options by = { .wrt = wrt, .n_wrt = w->n + (w->net ? 1 : 0) };
     w->program = p ? tg_gradient_program(p, &by, &status) : NULL;
     w->space = w->program ? tg_workspace_new(w->program, 1, &status) : NULL;
+    w->compile_ns = now_ns() - start;
     if (!w->space) fprintf(stderr, "%s: no program: %s\n", w->name, status.message);
     tg_program_free(p);
     for (int i = 0; i < n; i++)
@@ -186,78 +188,70 @@ static void run(int way, void *user)
     }
 }
 
-/* The largest distance of two gradients, relative to the largest element; ends the program where
-   it is too large. */
-static void agree(const work *w, const char *what, int64_t n, const float *a, const float *b)
+/* Holds a side's gradient against the expert's. */
+static void agree(bench_row *r, side s, int64_t n, const float *got, const float *expected)
 {
-    double most = 0, off = 0;
-    for (int64_t i = 0; i < n; i++) {
-        most = fmax(most, fabs((double)b[i]));
-        off = fmax(off, fabs((double)a[i] - (double)b[i]));
-    }
-    if (off <= 1e-4 * most) return;
-    fprintf(stderr, "%s: %s is off by %g, of %g\n", w->name, what, off, most);
-    exit(1);
+    double *const a = need(malloc((size_t)n * sizeof *a)), *const b = need(malloc((size_t)n * sizeof *b));
+    for (int64_t i = 0; i < n; i++) a[i] = (double)got[i], b[i] = (double)expected[i];
+    report_agree(r, s, (size_t)n, a, b);
+    free(a);
+    free(b);
 }
 
-static void check(work *w)
+static void check(bench_row *r, work *w)
 {
     const tg_value loss = w->record(w);
     if (!tg_backward(loss)) exit(1);
     const float value = (float)tg_item(loss), by_hand = w->by_hand(&w->h);
-    char what[64];
-    agree(w, "the loss", 1, &by_hand, &value);
+    agree(r, SIDE_EAGER, 1, &value, &by_hand);
     if (w->space) run(PROGRAM, w);
-    for (int i = 0; i < w->n; i++) {
-        const float *const g = tg_grad_f32(w->p[i]);
-        snprintf(what, sizeof what, "gradient %d by hand", i);
-        agree(w, what, tg_size(w->p[i]), w->h.g[i], g);
-        snprintf(what, sizeof what, "gradient %d of the program", i);
-        if (w->space) agree(w, what, tg_size(w->p[i]), w->to[i + 1], g);
+    for (int i = 0; i < w->n && !r->wrong; i++) {
+        agree(r, SIDE_EAGER, tg_size(w->p[i]), tg_grad_f32(w->p[i]), w->h.g[i]);
+        if (w->space) agree(r, SIDE_PROGRAM, tg_size(w->p[i]), w->to[i + 1], w->h.g[i]);
     }
-    if (w->net) agree(w, "dL/dx by hand", tg_size(w->x), w->h.dx, tg_grad_f32(w->x));
+    if (w->net) agree(r, SIDE_EAGER, tg_size(w->x), tg_grad_f32(w->x), w->h.dx);
     tg_release(w->mark);
 }
 
 static void measure(work *w)
 {
+    static const side sides[WAYS] = { SIDE_EXPERT, SIDE_EAGER, SIDE_PROGRAM };
     w->tape = need(tg_tape_new(&(tg_tape_options){ .type = TG_F32 }));
     if (w->h.heads) make_blocks(w);
     else make_layers(w);
     w->mark = tg_tape_mark(w->tape);
     make_hand(w);
     make_program(w);
-    check(w);
+    bench_row r = { .name = w->name, .size = w->size, .type = "f32", .per = "step", .compile_ns = w->compile_ns };
+    check(&r, w);
     timing t[WAYS] = { { 0 } };
-    time_ways(w->space ? WAYS : PROGRAM, run, w, REPEATS, t);
-    printf("  %-38s %9.1f %9.1f %9.1f %7.2f %7.2f %6.1f%%\n", w->name, t[BY_HAND].median / 1e3,
-           t[EAGER].median / 1e3, t[PROGRAM].median / 1e3, t[EAGER].median / t[BY_HAND].median,
-           t[PROGRAM].median / t[BY_HAND].median, t[EAGER].spread * 100);
+    report_time(w->space ? WAYS : PROGRAM, sides, run, w, REPEATS, t);
+    for (int i = 0; i < WAYS; i++) r.side[sides[i]] = t[i];
+    r.memory = (double)tg_stats(w->tape).bytes_held;
+    report_row(&r);
 }
 
 int main(int argc, char **argv)
 {
     static work works[] = {
-        { .name = "a logistic, 1000 x 100", .record = logistic, .by_hand = hand_logistic,
+        { .name = "a-logistic", .size = "1000x100", .record = logistic, .by_hand = hand_logistic,
           .h = { .batch = 1000, .layer = { 100, 1 }, .layers = 2 } },
-        { .name = "b softmax 784-10, batch 64", .record = relu_net, .by_hand = hand_softmax,
+        { .name = "b-softmax", .size = "784-10,64", .record = relu_net, .by_hand = hand_softmax,
           .h = { .batch = 64, .layer = { 784, 10 }, .layers = 2 } },
-        { .name = "c tanh 2-100-3, batch 300", .record = tanh_net, .by_hand = hand_tanh_net,
+        { .name = "c-tanh-net", .size = "2-100-3,300", .record = tanh_net, .by_hand = hand_tanh_net,
           .h = { .batch = 300, .layer = { 2, 100, 3 }, .layers = 3 } },
-        { .name = "d relu 784-256-128-10, batch 64", .record = relu_net, .by_hand = hand_relu_net,
+        { .name = "d-relu-net", .size = "784-256-128-10,64", .record = relu_net, .by_hand = hand_relu_net,
           .h = { .batch = 64, .layer = { 784, 256, 128, 10 }, .layers = 4 } },
-        { .name = "d relu 784-256-128-10, batch 512", .record = relu_net, .by_hand = hand_relu_net,
+        { .name = "d-relu-net", .size = "784-256-128-10,512", .record = relu_net, .by_hand = hand_relu_net,
           .h = { .batch = 512, .layer = { 784, 256, 128, 10 }, .layers = 4 } },
-        { .name = "e sigmoid 1-50-1, batch 200", .record = sigmoid_net,
+        { .name = "e-sigmoid-net", .size = "1-50-1,200", .record = sigmoid_net,
           .by_hand = hand_sigmoid_net, .h = { .batch = 200, .layer = { 1, 50, 1 }, .layers = 3 } },
-        { .name = "f 2 GPT blocks, 4 x 64 x 128, 4 heads", .record = blocks,
+        { .name = "f-gpt-blocks", .size = "2,4x64x128", .record = blocks,
           .by_hand = hand_blocks, .h = { .batch = 4, .layer = { 128 }, .layers = 2, .heads = 4, .length = 64 } },
     };
-    print_machine();
-    printf("BLAS:      %s, core %s\n", openblas_get_config(), openblas_get_corename());
-    printf("\nvalue and gradients, us; ratios to the expert's code\n  %-38s %9s %9s %9s %7s %7s %7s\n",
-           "", "expert", "eager", "program", "eager", "program", "spread");
+    report_begin(argc, argv, "steps", "Training steps against an expert's code with OpenBLAS.");
+    report_title("value and gradients of a step");
     for (int i = 0; i < (int)(sizeof works / sizeof *works); i++)
-        if (argc < 2 || works[i].name[0] == argv[1][0]) measure(&works[i]);
-    return 0;
+        if (report_wants(works[i].name, works[i].size)) measure(&works[i]);
+    return report_end();
 }

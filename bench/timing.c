@@ -1,11 +1,15 @@
 /* Timing: see timing.h. */
-#define _POSIX_C_SOURCE 200809L
+#define _GNU_SOURCE
 #include "timing.h"
 
+#include <dlfcn.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 double now_ns(void)
 {
@@ -13,6 +17,61 @@ double now_ns(void)
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
     return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
+
+static double faults_so_far(void)
+{
+    struct rusage r;
+    getrusage(RUSAGE_SELF, &r);
+    return (double)(r.ru_minflt + r.ru_majflt);
+}
+
+/* ---- counting allocations ---------------------------------------------------------------------- */
+
+#ifdef BENCH_COUNT_ALLOCATIONS
+/* The program's own malloc takes the place of the C library's in all libraries, too. */
+void *__libc_malloc(size_t n);
+void *__libc_calloc(size_t n, size_t size);
+void *__libc_realloc(void *p, size_t n);
+void *__libc_memalign(size_t alignment, size_t n);
+
+static _Thread_local double allocations;
+
+void *malloc(size_t n)
+{
+    allocations++;
+    return __libc_malloc(n);
+}
+
+void *calloc(size_t n, size_t size)
+{
+    allocations++;
+    return __libc_calloc(n, size);
+}
+
+void *realloc(void *p, size_t n)
+{
+    allocations++;
+    return __libc_realloc(p, n);
+}
+
+void *aligned_alloc(size_t alignment, size_t n)
+{
+    allocations++;
+    return __libc_memalign(alignment, n);
+}
+
+double allocations_so_far(void)
+{
+    return allocations;
+}
+#else
+double allocations_so_far(void)
+{
+    return NAN;
+}
+#endif
+
+/* ---- repeats ----------------------------------------------------------------------------------- */
 
 static int ascending(const void *a, const void *b)
 {
@@ -27,11 +86,22 @@ static double run(int calls, void (*work)(int, void *), int way, void *user)
     return (now_ns() - start) / calls;
 }
 
+static void summarize(timing *t, int calls)
+{
+    double x[MOST_REPEATS];
+    memcpy(x, t->ns, sizeof x);
+    qsort(x, (size_t)t->repeats, sizeof *x, ascending);
+    t->median = x[t->repeats / 2];
+    t->spread = (x[t->repeats * 3 / 4] - x[t->repeats / 4]) / t->median;
+    t->allocations /= (double)calls * t->repeats;
+    t->faults /= (double)calls * t->repeats;
+}
+
 void time_ways(int n, void (*work)(int, void *), void *user, int repeats, timing *result)
 {
-    double *ns = malloc((size_t)n * (size_t)repeats * sizeof *ns);
-    int *calls = malloc((size_t)n * sizeof *calls);
-    if (!ns || !calls) exit(1);
+    int *const calls = malloc((size_t)n * sizeof *calls);
+    if (!calls) exit(1);
+    if (repeats > MOST_REPEATS) repeats = MOST_REPEATS;
     for (int i = 0; i < n; i++) {
         double each = run(1, work, i, user);
         if (each < 2e7) {
@@ -39,22 +109,39 @@ void time_ways(int n, void (*work)(int, void *), void *user, int repeats, timing
             each = run(10, work, i, user);
         }
         calls[i] = each > 2e6 ? 1 : (int)(2e6 / (each + 1)) + 1;
+        result[i] = (timing){ .repeats = repeats };
     }
     for (int r = 0; r < repeats; r++)
-        for (int i = 0; i < n; i++) ns[i * repeats + r] = run(calls[i], work, i, user);
-    for (int i = 0; i < n; i++) {
-        double *x = ns + i * repeats;
-        qsort(x, (size_t)repeats, sizeof *x, ascending);
-        result[i].median = x[repeats / 2];
-        result[i].spread = (x[repeats * 3 / 4] - x[repeats / 4]) / x[repeats / 2];
-    }
-    free(ns);
+        for (int i = 0; i < n; i++) {
+            const double allocated = allocations_so_far(), faulted = faults_so_far();
+            result[i].ns[r] = run(calls[i], work, i, user);
+            result[i].allocations += allocations_so_far() - allocated;
+            result[i].faults += faults_so_far() - faulted;
+        }
+    for (int i = 0; i < n; i++) summarize(&result[i], calls[i]);
     free(calls);
 }
 
-void print_machine(void)
+paired ratio_of(const timing *a, const timing *b)
 {
-    char line[256], model[256] = "unknown";
+    double x[MOST_REPEATS];
+    const int n = a->repeats < b->repeats ? a->repeats : b->repeats;
+    for (int i = 0; i < n; i++) x[i] = a->ns[i] / b->ns[i];
+    qsort(x, (size_t)n, sizeof *x, ascending);
+    /* The number of ratios below the true median is binomial: half of n, deviation half its root. */
+    int high = (int)ceil(0.5 * n + 0.98 * sqrt(n));
+    if (high >= n) high = n - 1;
+    return (paired){ .median = x[n / 2], .high = x[high] };
+}
+
+/* ---- the machine ------------------------------------------------------------------------------- */
+
+const char *machine_processor(void)
+{
+    static char model[256] = "";
+    char line[256];
+    if (*model) return model;
+    strcpy(model, "unknown");
     FILE *f = fopen("/proc/cpuinfo", "r");
     while (f && fgets(line, sizeof line, f)) {
         if (strncmp(line, "model name", 10) != 0) continue;
@@ -63,9 +150,34 @@ void print_machine(void)
         break;
     }
     if (f) fclose(f);
+    return model;
+}
+
+const char *machine_compiler(void)
+{
 #ifdef __clang__
-    printf("processor: %s\ncompiler:  %s\n", model, __VERSION__);
+    return __VERSION__;
 #else
-    printf("processor: %s\ncompiler:  gcc %s\n", model, __VERSION__);
+    return "gcc " __VERSION__;
 #endif
+}
+
+/* OpenBLAS, if the library has it, says which processor its kernels are for. */
+static const char *blas_core(void)
+{
+    char *(*core)(void);
+    *(void **)&core = dlsym(RTLD_DEFAULT, "openblas_get_corename");
+    return core ? core() : NULL;
+}
+
+void print_machine(void)
+{
+    const char *const core = blas_core(), *const forced = getenv("OPENBLAS_CORETYPE");
+    const char *const threads = getenv("OPENBLAS_NUM_THREADS");
+    printf("processor: %s, %ld of them\ncompiler:  %s\n", machine_processor(),
+           sysconf(_SC_NPROCESSORS_ONLN), machine_compiler());
+    printf("flags:     %s; the library at its own instruction-set levels\n", BENCH_FLAGS);
+    printf("BLAS:      %s%s%s%s, %s\n", core ? "OpenBLAS, core " : "no OpenBLAS", core ? core : "",
+           forced ? ", forced by OPENBLAS_CORETYPE=" : "", forced ? forced : "",
+           threads && strcmp(threads, "1") == 0 ? "one thread" : "OPENBLAS_NUM_THREADS is not 1");
 }

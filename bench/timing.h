@@ -5,19 +5,38 @@
 
 #include <stddef.h>
 
+enum { MOST_REPEATS = 64 };
+
 typedef struct timing {
     double median; /* nanoseconds a call */
     double spread; /* (third quartile - first quartile) / median */
+    double allocations, faults; /* of memory and of pages, a call; allocations NaN: not counted here */
+    int repeats;
+    double ns[MOST_REPEATS]; /* a call of each repeat, in their order: pairs with those of other ways */
 } timing;
 
 /* Nanoseconds of processor time that this thread has had: what else runs on the machine does not
    count. */
 double now_ns(void);
 
+/* How often this thread has allocated memory so far, whoever asked; NaN where that is not counted. */
+double allocations_so_far(void);
+
 /* Times n ways: work(i, user) does way i once. Each repeat runs every way for about 2 ms. */
 void time_ways(int n, void (*work)(int way, void *user), void *user, int repeats, timing *result);
 
-/* Machine, compiler and kernels, as lines of text on standard output. */
+/* The median over repeats of the ratio a / b of what ran in turns, and the upper end of its 95 %
+   interval (by the order of the ratios: no distribution is assumed). */
+typedef struct paired {
+    double median, high;
+} paired;
+paired ratio_of(const timing *a, const timing *b);
+
+/* Texts about this machine: "unknown" if they are not to be found out. Static memory. */
+const char *machine_processor(void);
+const char *machine_compiler(void);
+
+/* Machine, compiler and BLAS, as lines of text on standard output. */
 void print_machine(void);
 
 #endif

@@ -8,6 +8,8 @@
 #include <tapegrad.h>
 #include <tapegrad/program.h>
 
+#include "../emitted.h"
+
 enum { SIZES = 4 };
 
 /* PRIMAL is the value alone, in plain C. PLAIN: value and gradient as a C programmer derives and
@@ -37,10 +39,11 @@ double draw(uint32_t *seed, double lo, double hi);
 /* Ends the program with what went wrong. */
 void must(bool ok, const char *what);
 
-/* A program and room to run it in. */
+/* A program and room to run it in; and the same as C. */
 typedef struct compiled {
     tg_program *program;
     tg_workspace *workspace;
+    emitted *c; /* NULL: there is none */
 } compiled;
 
 /* The outputs as they are, for every instance. */
