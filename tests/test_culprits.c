@@ -244,7 +244,7 @@ Test(culprits, assertions_and_tap_show_it)
     cr_expect(strncmp(text, "with a cube: wrong at w[1]\n    expected ", 40) == 0, "%s", text);
     cr_expect(strstr(text, "\n    where    cube (%2) of "), "%s", text);
     FILE *const file = tmpfile();
-    cr_assert(file && tg_tap_to(file, &row, 1) == 1);
+    cr_assert(file && tg_tap_to(file, file, &row, 1) == 1);
     rewind(file);
     cr_expect(fread(tap, 1, sizeof tap - 1, file) > 0);
     fclose(file);

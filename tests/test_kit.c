@@ -285,15 +285,15 @@ Test(kit, tap_has_a_line_for_each_row_and_says_why_it_failed)
     };
     char text[2000] = "";
     FILE *const file = tmpfile();
-    cr_assert(file && tg_tap_to(file, rows, 3) == 2);
+    cr_assert(file && tg_tap_to(file, file, rows, 3) == 2);
     rewind(file);
     cr_expect(fread(text, 1, sizeof text - 1, file) > 0);
     fclose(file);
-    cr_expect(strstr(text, "TAP version 13\n1..3\nok 1 - wavy\nnot ok 2 - wrong\n# wrong at x[1]\n"
-                           "#     expected "),
+    cr_expect(strstr(text, "TAP version 13\n1..3\nok 1 - wavy\nnot ok 2 - wrong\n# wrong: wrong at "
+                           "x[1]\n#     expected "),
               "%s", text);
     cr_expect(strstr(text, "#     why      the sign is wrong: all 3 entries\nnot ok 3 - unnamed\n"
-                           "# not finite: element 0 of the function's value is NaN\n"),
+                           "# unnamed: not finite: element 0 of the function's value is NaN\n"),
               "%s", text);
 }
 

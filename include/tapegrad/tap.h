@@ -20,12 +20,12 @@
 extern "C" {
 #endif
 
-/* The report below a line of TAP: each of its lines a comment. */
-static inline void tg__tap_explain(FILE *file, const tg_check_report *report)
+/* A name and the report, each line a comment of TAP. */
+static inline void tg__tap_explain(FILE *file, const char *name, const tg_check_report *report)
 {
     char text[TG_CHECK_TEXT];
     tg_check_describe(report, text, sizeof text);
-    fputs("# ", file);
+    fprintf(file, "# %s: ", name);
     for (const char *p = text; *p; p++) {
         fputc(*p, file);
         if (*p == '\n') fputs("# ", file);
@@ -33,25 +33,27 @@ static inline void tg__tap_explain(FILE *file, const tg_check_report *report)
     fputc('\n', file);
 }
 
-/* Runs all n rows and writes what came out. Returns the number that failed. */
-static inline int tg_tap_to(FILE *file, const tg_check_case *rows, size_t n)
+/* Runs all n rows: writes lines of TAP to tap, and why a row failed to why (the same file, if you
+   like). Returns the number that failed. */
+static inline int tg_tap_to(FILE *tap, FILE *why, const tg_check_case *rows, size_t n)
 {
     int failed = 0;
-    fprintf(file, "TAP version 13\n1..%zu\n", n);
+    fprintf(tap, "TAP version 13\n1..%zu\n", n);
     for (size_t i = 0; i < n; i++) {
         tg_check_report report;
+        const char *const name = rows[i].name ? rows[i].name : "unnamed";
         const bool right = tg_check_run(&rows[i], &report);
-        fprintf(file, "%s %zu - %s\n", right ? "ok" : "not ok", i + 1,
-                rows[i].name ? rows[i].name : "unnamed");
-        if (!right) tg__tap_explain(file, &report);
+        fprintf(tap, "%s %zu - %s\n", right ? "ok" : "not ok", i + 1, name);
+        fflush(tap);
+        if (!right) tg__tap_explain(why, name, &report);
         failed += !right;
     }
-    fflush(file);
     return failed;
 }
 
-/* A whole main: the exit status is 1 if anything failed. */
-#define TG_TAP(ROWS) (tg_tap_to(stdout, (ROWS), sizeof(ROWS) / sizeof(ROWS)[0]) > 0)
+/* A whole main: TAP on stdout, reasons on stderr, where meson test --print-errorlogs and prove show
+   them. The exit status is 1 if anything failed. */
+#define TG_TAP(ROWS) (tg_tap_to(stdout, stderr, (ROWS), sizeof(ROWS) / sizeof(ROWS)[0]) > 0)
 
 #ifdef __cplusplus
 }

@@ -29,13 +29,14 @@ bool tg_check_run(const tg_check_case *row, tg_check_report *report)
 
 int tg_check_describe(const tg_check_report *r, char *text, size_t size)
 {
-    char numbers[160] = "";
+    char within[32] = "", numbers[160] = "";
     if (r->place[0] == 0 || r->checked + r->kinks + r->jumps == 0)
         return snprintf(text, size, "%s", r->message);
+    if (r->error_estimate > 0) snprintf(within, sizeof within, ", within %.1e", r->error_estimate);
     if (r->verdict != TG_KINK && r->verdict != TG_JUMP)
         snprintf(numbers, sizeof numbers,
-                 "\n    expected %.10g, within %.1e\n    got      %.10g, relative error %.1e",
-                 r->numeric, r->error_estimate, r->analytic, r->relative_error);
+                 "\n    expected %.10g%s\n    got      %.10g, relative error %.1e", r->numeric,
+                 within, r->analytic, r->relative_error);
     return snprintf(text, size, "%s at %s%s%s%s%s%s", tg_verdict_name(r->verdict), r->place, numbers,
                     r->reason[0] ? "\n    why      " : "", r->reason,
                     r->operation[0] ? "\n    where    " : "", r->operation);
