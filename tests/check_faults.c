@@ -328,70 +328,142 @@ typedef struct row {
     int64_t shape[2];
     tg_fault fault; /* the right diagnosis; TG_FAULT_OTHER: there is none, and it never counts */
     int64_t size;   /* another size in the problem */
+    const char *says; /* the reason, or the message where there is none */
 } row;
 
+#define ANOTHER "it is the gradient of another function: a term is left out, wrong or too many"
+
 static const row rows[] = {
-    { "logistic regression without its penalty", logistic, logistic_gradient, 1, 1, { D }, TG_FAULT_TERM, S },
-    { "only the first sample", logistic, logistic_gradient, 2, 1, { D }, TG_FAULT_TERM, S },
-    { "labels forgotten", logistic, logistic_gradient, 3, 1, { D }, TG_FAULT_TERM, S },
-    { "= for += over the samples", logistic, logistic_gradient, 4, 1, { D }, TG_FAULT_TERM, S },
-    { "residual of the other sign", logistic, logistic_gradient, 5, 1, { D }, TG_FAULT_OTHER, S },
-    { "descent direction for gradient", logistic, logistic_gradient, 6, 1, { D }, TG_FAULT_SIGN, S },
-    { "sum for mean", logistic, logistic_gradient, 7, 1, { D }, TG_FAULT_FACTOR, S },
-    { "the last weight left out", logistic, logistic_gradient, 8, 1, { D }, TG_FAULT_PART, S },
-    { "added without clearing", logistic, logistic_gradient, 9, 1, { D }, TG_FAULT_ADDS, S },
-    { "only the first row", cross_entropy, cross_entropy_gradient, 1, 2, { B, C }, TG_FAULT_PART, 0 },
-    { "p for p - y", cross_entropy, cross_entropy_gradient, 2, 2, { B, C }, TG_FAULT_TERM, 0 },
-    { "columns first", cross_entropy, cross_entropy_gradient, 3, 2, { B, C }, TG_FAULT_TRANSPOSED, 0 },
-    { "classes off by one", cross_entropy, cross_entropy_gradient, 4, 2, { B, C }, TG_FAULT_SHIFTED, 0 },
-    { "without 1/B", cross_entropy, cross_entropy_gradient, 5, 2, { B, C }, TG_FAULT_FACTOR, 0 },
-    { "+= into what was there", cross_entropy, cross_entropy_gradient, 6, 2, { B, C }, TG_FAULT_ADDS, 0 },
-    { "first class of the other sign", cross_entropy, cross_entropy_gradient, 7, 2, { B, C }, TG_FAULT_SIGN, 0 },
-    { "rows off by one", cross_entropy, cross_entropy_gradient, 8, 2, { B, C }, TG_FAULT_SHIFTED, 0 },
-    { "one entry too many", cross_entropy, cross_entropy_gradient, 9, 2, { B, C }, TG_FAULT_OUTSIDE, 0 },
-    { "1 - y for 1 - y^2", layer, layer_gradient, 1, 2, { R, K }, TG_FAULT_FACTOR, 0 },
-    { "tanh not differentiated", layer, layer_gradient, 2, 2, { R, K }, TG_FAULT_FACTOR, 0 },
-    { "W transposed", layer, layer_gradient, 3, 2, { R, K }, TG_FAULT_TRANSPOSED, 0 },
-    { "a row never written", layer, layer_gradient, 4, 2, { R, K }, TG_FAULT_UNWRITTEN, 0 },
-    { "the neighbour's input", layer, layer_gradient, 5, 2, { R, K }, TG_FAULT_SHIFTED, 0 },
-    { "a row twice too large", layer, layer_gradient, 6, 2, { R, K }, TG_FAULT_FACTOR, 0 },
-    { "a column left out", layer, layer_gradient, 7, 2, { R, K }, TG_FAULT_PART, 0 },
-    { "minus everywhere", layer, layer_gradient, 8, 2, { R, K }, TG_FAULT_SIGN, 0 },
-    { "two weights exchanged", layer, layer_gradient, 9, 2, { R, K }, TG_FAULT_PERMUTED, 0 },
-    { "last weight first", layer, layer_gradient, 10, 2, { R, K }, TG_FAULT_PERMUTED, 0 },
-    { "200 for 400", rosenbrock, rosenbrock_gradient, 1, 1, { 6 }, TG_FAULT_OTHER, 0 },
-    { "the neighbour's part left out", rosenbrock, rosenbrock_gradient, 2, 1, { 6 }, TG_FAULT_TERM, 0 },
-    { "(1 - x)^2 left out", rosenbrock, rosenbrock_gradient, 3, 1, { 6 }, TG_FAULT_TERM, 0 },
-    { "half of it", rosenbrock, rosenbrock_gradient, 4, 1, { 6 }, TG_FAULT_FACTOR, 0 },
-    { "a loop that ends too early", rosenbrock, rosenbrock_gradient, 5, 1, { 6 }, TG_FAULT_PART, 0 },
-    { "the first of the other sign", rosenbrock, rosenbrock_gradient, 6, 1, { 6 }, TG_FAULT_SIGN, 0 },
-    { "one place further", rosenbrock, rosenbrock_gradient, 7, 1, { 6 }, TG_FAULT_SHIFTED, 0 },
-    { "x changed", rosenbrock, rosenbrock_gradient, 8, 1, { 6 }, TG_FAULT_INPUT, 0 },
-    { "Ax for (A + A')x / 2", quadratic, quadratic_gradient, 1, 1, { 5 }, TG_FAULT_OTHER, 0 },
-    { "A - A' for A + A'", quadratic, quadratic_gradient, 2, 1, { 5 }, TG_FAULT_OTHER, 0 },
-    { "the diagonal left out", quadratic, quadratic_gradient, 3, 1, { 5 }, TG_FAULT_TERM, 0 },
-    { "1/2 forgotten", quadratic, quadratic_gradient, 4, 1, { 5 }, TG_FAULT_FACTOR, 0 },
-    { "divided by n", quadratic, quadratic_gradient, 5, 1, { 5 }, TG_FAULT_FACTOR, 0 },
-    { "the mean not subtracted", variance, variance_gradient, 1, 1, { 8 }, TG_FAULT_TERM, 0 },
-    { "mean^3 left out", variance, variance_gradient, 2, 1, { 8 }, TG_FAULT_TERM, 0 },
-    { "1/(n - 1) for 1/n", variance, variance_gradient, 3, 1, { 8 }, TG_FAULT_FACTOR, 0 },
-    { "n times too large", variance, variance_gradient, 4, 1, { 8 }, TG_FAULT_FACTOR, 0 },
-    { "a thousandth too large", variance, variance_gradient, 5, 1, { 8 }, TG_FAULT_FACTOR, 0 },
-    { "every other entry", variance, variance_gradient, 6, 1, { 8 }, TG_FAULT_PART, 0 },
-    { "each pair on one side only", repulsion, repulsion_gradient, 1, 2, { 5, 2 }, TG_FAULT_TERM, 0 },
-    { "1/r^2 for 1/r^3", repulsion, repulsion_gradient, 2, 2, { 5, 2 }, TG_FAULT_OTHER, 0 },
-    { "attraction", repulsion, repulsion_gradient, 3, 2, { 5, 2 }, TG_FAULT_SIGN, 0 },
-    { "y left out", repulsion, repulsion_gradient, 4, 2, { 5, 2 }, TG_FAULT_PART, 0 },
-    { "pairs counted twice", repulsion, repulsion_gradient, 5, 2, { 5, 2 }, TG_FAULT_FACTOR, 0 },
-    { "x for y", repulsion, repulsion_gradient, 6, 2, { 5, 2 }, TG_FAULT_SHIFTED, 0 },
-    { "uses not summed up", tied, tied_gradient, 1, 2, { A, T }, TG_FAULT_SUM, 0 },
-    { "their mean for their sum", tied, tied_gradient, 2, 2, { A, T }, TG_FAULT_FACTOR, 0 },
-    { "a term of one entry left out", mixed, mixed_gradient, 1, 1, { 4 }, TG_FAULT_TERM, 0 },
-    { "-cos for cos", mixed, mixed_gradient, 2, 1, { 4 }, TG_FAULT_OTHER, 0 },
-    { "the last entry forgotten", mixed, mixed_gradient, 3, 1, { 4 }, TG_FAULT_UNWRITTEN, 0 },
-    { "NaN", mixed, mixed_gradient, 4, 1, { 4 }, TG_FAULT_NONE, 0 },
-    { "nothing computed", mixed, mixed_gradient, 5, 1, { 4 }, TG_FAULT_PART, 0 },
-    { "a hundred-thousandth off", mixed, mixed_gradient, 6, 1, { 4 }, TG_FAULT_OTHER, 0 },
+    { "logistic regression without its penalty", logistic, logistic_gradient, 1, 1, { D }, TG_FAULT_TERM, S,
+      ANOTHER },
+    { "only the first sample", logistic, logistic_gradient, 2, 1, { D }, TG_FAULT_TERM, S,
+      ANOTHER },
+    { "labels forgotten", logistic, logistic_gradient, 3, 1, { D }, TG_FAULT_TERM, S,
+      ANOTHER },
+    { "= for += over the samples", logistic, logistic_gradient, 4, 1, { D }, TG_FAULT_TERM, S,
+      ANOTHER },
+    { "residual of the other sign", logistic, logistic_gradient, 5, 1, { D }, TG_FAULT_OTHER, S,
+      ANOTHER },
+    { "descent direction for gradient", logistic, logistic_gradient, 6, 1, { D }, TG_FAULT_SIGN, S,
+      "the sign is wrong: all 4 entries" },
+    { "sum for mean", logistic, logistic_gradient, 7, 1, { D }, TG_FAULT_FACTOR, S,
+      "a constant factor: n times what it should be, with n = 7, one of the sizes given: "
+      "all 4 entries" },
+    { "the last weight left out", logistic, logistic_gradient, 8, 1, { D }, TG_FAULT_PART, S,
+      "only part of the gradient was computed: zero in x[3] alone" },
+    { "added without clearing", logistic, logistic_gradient, 9, 1, { D }, TG_FAULT_ADDS, S,
+      "the gradient is added to what was in the array: write it with =, or set the option "
+      "adds if that is meant" },
+    { "only the first row", cross_entropy, cross_entropy_gradient, 1, 2, { B, C }, TG_FAULT_PART, 0,
+      "only part of the gradient was computed: zero in x[1, 0] to x[2, 3]" },
+    { "p for p - y", cross_entropy, cross_entropy_gradient, 2, 2, { B, C }, TG_FAULT_TERM, 0,
+      "a term is left out: -0.333333, the same in 3 of 12 entries, the first x[0, 0]" },
+    { "columns first", cross_entropy, cross_entropy_gradient, 3, 2, { B, C }, TG_FAULT_TRANSPOSED, 0,
+      "the matrix is transposed: what is there is the gradient of shape (4, 3)" },
+    { "classes off by one", cross_entropy, cross_entropy_gradient, 4, 2, { B, C }, TG_FAULT_SHIFTED, 0,
+      "shifted within the rows: each entry is the one 1 place before it" },
+    { "without 1/B", cross_entropy, cross_entropy_gradient, 5, 2, { B, C }, TG_FAULT_FACTOR, 0,
+      "a constant factor: 3 times what it should be: all 12 entries" },
+    { "+= into what was there", cross_entropy, cross_entropy_gradient, 6, 2, { B, C }, TG_FAULT_ADDS, 0,
+      "the gradient is added to what was in the array: write it with =, or set the option "
+      "adds if that is meant" },
+    { "first class of the other sign", cross_entropy, cross_entropy_gradient, 7, 2, { B, C }, TG_FAULT_SIGN, 0,
+      "the sign is wrong: column 0" },
+    { "rows off by one", cross_entropy, cross_entropy_gradient, 8, 2, { B, C }, TG_FAULT_SHIFTED, 0,
+      "shifted: each entry is the one 4 places before it" },
+    { "one entry too many", cross_entropy, cross_entropy_gradient, 9, 2, { B, C }, TG_FAULT_OUTSIDE, 0,
+      "the gradient is written past the end of the array: at entry 12, where 11 is the last" },
+    { "1 - y for 1 - y^2", layer, layer_gradient, 1, 2, { R, K }, TG_FAULT_FACTOR, 0,
+      "a factor for each row, from 0.5294 to 1.686 times what it should be: a derivative on "
+      "the way is missing or wrong" },
+    { "tanh not differentiated", layer, layer_gradient, 2, 2, { R, K }, TG_FAULT_FACTOR, 0,
+      "a factor for each row, from 1.198 to 4.766 times what it should be: a derivative on "
+      "the way is missing or wrong" },
+    { "W transposed", layer, layer_gradient, 3, 2, { R, K }, TG_FAULT_TRANSPOSED, 0,
+      "the matrix is transposed: what is there is the gradient of shape (5, 3)" },
+    { "a row never written", layer, layer_gradient, 4, 2, { R, K }, TG_FAULT_UNWRITTEN, 0,
+      "5 of 15 entries are never written, the first is x[1, 0]" },
+    { "the neighbour's input", layer, layer_gradient, 5, 2, { R, K }, TG_FAULT_SHIFTED, 0,
+      "shifted within the rows: each entry is the one 1 place after it" },
+    { "a row twice too large", layer, layer_gradient, 6, 2, { R, K }, TG_FAULT_FACTOR, 0,
+      "a constant factor: 2 times what it should be: row 2" },
+    { "a column left out", layer, layer_gradient, 7, 2, { R, K }, TG_FAULT_PART, 0,
+      "only part of the gradient was computed: zero in column 0" },
+    { "minus everywhere", layer, layer_gradient, 8, 2, { R, K }, TG_FAULT_SIGN, 0,
+      "the sign is wrong: all 15 entries" },
+    { "two weights exchanged", layer, layer_gradient, 9, 2, { R, K }, TG_FAULT_PERMUTED, 0,
+      "x[0, 2] and x[1, 2] are exchanged" },
+    { "last weight first", layer, layer_gradient, 10, 2, { R, K }, TG_FAULT_PERMUTED, 0,
+      "the entries are in opposite order" },
+    { "200 for 400", rosenbrock, rosenbrock_gradient, 1, 1, { 6 }, TG_FAULT_OTHER, 0,
+      "no simple pattern: wrong in x[0] to x[4]" },
+    { "the neighbour's part left out", rosenbrock, rosenbrock_gradient, 2, 1, { 6 }, TG_FAULT_TERM, 0,
+      "no simple pattern: wrong in x[1] to x[5]" },
+    { "(1 - x)^2 left out", rosenbrock, rosenbrock_gradient, 3, 1, { 6 }, TG_FAULT_TERM, 0,
+      ANOTHER },
+    { "half of it", rosenbrock, rosenbrock_gradient, 4, 1, { 6 }, TG_FAULT_FACTOR, 0,
+      "a constant factor: 1/2 times what it should be: all 6 entries" },
+    { "a loop that ends too early", rosenbrock, rosenbrock_gradient, 5, 1, { 6 }, TG_FAULT_PART, 0,
+      "only part of the gradient was computed: zero in x[5] alone" },
+    { "the first of the other sign", rosenbrock, rosenbrock_gradient, 6, 1, { 6 }, TG_FAULT_SIGN, 0,
+      "the sign is wrong: x[0] alone" },
+    { "one place further", rosenbrock, rosenbrock_gradient, 7, 1, { 6 }, TG_FAULT_SHIFTED, 0,
+      "shifted: each entry is the one 1 place before it" },
+    { "x changed", rosenbrock, rosenbrock_gradient, 8, 1, { 6 }, TG_FAULT_INPUT, 0,
+      "the gradient changes its input" },
+    { "Ax for (A + A')x / 2", quadratic, quadratic_gradient, 1, 1, { 5 }, TG_FAULT_OTHER, 0,
+      "no simple pattern: wrong in all 5 entries" },
+    { "A - A' for A + A'", quadratic, quadratic_gradient, 2, 1, { 5 }, TG_FAULT_OTHER, 0,
+      "no simple pattern: wrong in all 5 entries" },
+    { "the diagonal left out", quadratic, quadratic_gradient, 3, 1, { 5 }, TG_FAULT_TERM, 0,
+      ANOTHER },
+    { "1/2 forgotten", quadratic, quadratic_gradient, 4, 1, { 5 }, TG_FAULT_FACTOR, 0,
+      "a constant factor: 2 times what it should be: all 5 entries" },
+    { "divided by n", quadratic, quadratic_gradient, 5, 1, { 5 }, TG_FAULT_FACTOR, 0,
+      "a constant factor: 1/n times what it should be, with n = 5, the number of entries: "
+      "all 5 entries" },
+    { "the mean not subtracted", variance, variance_gradient, 1, 1, { 8 }, TG_FAULT_TERM, 0,
+      "a term is left out: -0.15675, the same in all 8 entries" },
+    { "mean^3 left out", variance, variance_gradient, 2, 1, { 8 }, TG_FAULT_TERM, 0,
+      "a term is left out: 0.147423, the same in all 8 entries" },
+    { "1/(n - 1) for 1/n", variance, variance_gradient, 3, 1, { 8 }, TG_FAULT_FACTOR, 0,
+      "a constant factor: n/(n - 1) times what it should be, with n = 8, the number of "
+      "entries: all 8 entries" },
+    { "n times too large", variance, variance_gradient, 4, 1, { 8 }, TG_FAULT_FACTOR, 0,
+      "a constant factor: n times what it should be, with n = 8, the number of entries: all "
+      "8 entries" },
+    { "a thousandth too large", variance, variance_gradient, 5, 1, { 8 }, TG_FAULT_FACTOR, 0,
+      "a constant factor: 1.001 times what it should be: all 8 entries" },
+    { "every other entry", variance, variance_gradient, 6, 1, { 8 }, TG_FAULT_PART, 0,
+      "only part of the gradient was computed: zero in 4 of 8 entries, the first x[1]" },
+    { "each pair on one side only", repulsion, repulsion_gradient, 1, 2, { 5, 2 }, TG_FAULT_TERM, 0,
+      "no simple pattern: wrong in x[0, 0] to x[3, 1]" },
+    { "1/r^2 for 1/r^3", repulsion, repulsion_gradient, 2, 2, { 5, 2 }, TG_FAULT_OTHER, 0,
+      ANOTHER },
+    { "attraction", repulsion, repulsion_gradient, 3, 2, { 5, 2 }, TG_FAULT_SIGN, 0,
+      "the sign is wrong: all 10 entries" },
+    { "y left out", repulsion, repulsion_gradient, 4, 2, { 5, 2 }, TG_FAULT_PART, 0,
+      "only part of the gradient was computed: zero in column 1" },
+    { "pairs counted twice", repulsion, repulsion_gradient, 5, 2, { 5, 2 }, TG_FAULT_FACTOR, 0,
+      "a constant factor: 2 times what it should be: all 10 entries" },
+    { "x for y", repulsion, repulsion_gradient, 6, 2, { 5, 2 }, TG_FAULT_SHIFTED, 0,
+      "shifted within the rows: each entry is the one 1 place after it" },
+    { "uses not summed up", tied, tied_gradient, 1, 2, { A, T }, TG_FAULT_SUM, 0,
+      "a sum over axis 1 is missing: each entry should be the sum of its 4" },
+    { "their mean for their sum", tied, tied_gradient, 2, 2, { A, T }, TG_FAULT_FACTOR, 0,
+      "a constant factor: 1/4 times what it should be: all 12 entries" },
+    { "a term of one entry left out", mixed, mixed_gradient, 1, 1, { 4 }, TG_FAULT_TERM, 0,
+      "no simple pattern: wrong in x[0] alone" },
+    { "-cos for cos", mixed, mixed_gradient, 2, 1, { 4 }, TG_FAULT_OTHER, 0,
+      "no simple pattern: wrong in x[1] alone" },
+    { "the last entry forgotten", mixed, mixed_gradient, 3, 1, { 4 }, TG_FAULT_UNWRITTEN, 0,
+      "1 of 4 entries are never written, the first is x[3]" },
+    { "NaN", mixed, mixed_gradient, 4, 1, { 4 }, TG_FAULT_NONE, 0,
+      "not finite: the gradient is NaN at x[1]" },
+    { "nothing computed", mixed, mixed_gradient, 5, 1, { 4 }, TG_FAULT_PART, 0,
+      "the gradient is missing: it is zero everywhere" },
+    { "a hundred-thousandth off", mixed, mixed_gradient, 6, 1, { 4 }, TG_FAULT_OTHER, 0,
+      ANOTHER },
 };
 
 static tg_check_report check_row(const row *r, int bug)
@@ -405,6 +477,12 @@ static tg_check_report check_row(const row *r, int bug)
     tg_check_report report;
     tg_check_gradient(r->f, r->gradient, x, n, &options, &report);
     return report;
+}
+
+static void expect_words(const char *what, const tg_check_report *report, const char *says)
+{
+    const char *const words = report->reason[0] ? report->reason : report->message;
+    cr_expect(strcmp(words, says) == 0, "%s: \"%s\" is not \"%s\"", what, words, says);
 }
 
 /* ---- faults in operations of one's own ------------------------------------------------------- */
@@ -448,18 +526,33 @@ static const struct {
     const char *what;
     int bug;
     tg_fault fault;
+    const char *says;
 } custom_rows[] = {
-    { "dx transposed", 1, TG_FAULT_TRANSPOSED },
-    { "the size of g", 2, TG_FAULT_COTANGENT },
-    { "the first weight for all", 3, TG_FAULT_FACTOR },
-    { "dw of the first row only", 4, TG_FAULT_SUM },
-    { "dw twice too large", 5, TG_FAULT_FACTOR },
-    { "db written with =", 6, TG_FAULT_SUM },
-    { "db of the other sign", 7, TG_FAULT_SIGN },
-    { "the mean for the sum in db", 8, TG_FAULT_FACTOR },
-    { "db off by one", 9, TG_FAULT_SHIFTED },
-    { "db forgotten", 10, TG_FAULT_PART },
-    { "g forgotten in db", 11, TG_FAULT_COTANGENT },
+    { "dx transposed", 1, TG_FAULT_TRANSPOSED,
+      "the matrix is transposed: what is there is the gradient of shape (5, 3)" },
+    { "the size of g", 2, TG_FAULT_COTANGENT,
+      "a backward rule is not linear in the incoming gradient: with the opposite one, "
+      "1.38236 does not become -1.38236 but 1.38236" },
+    { "the first weight for all", 3, TG_FAULT_FACTOR,
+      "a factor for each column, from -1.857 to 19.59 times what it should be: a derivative "
+      "on the way is missing or wrong" },
+    { "dw of the first row only", 4, TG_FAULT_SUM,
+      "a sum over axis 0 of the value is missing: of its 3 parts only number 0 counts" },
+    { "dw twice too large", 5, TG_FAULT_FACTOR,
+      "a constant factor: 2 times what it should be: all 5 entries" },
+    { "db written with =", 6, TG_FAULT_SUM,
+      "a sum over axis 0 of the value is missing: of its 3 parts only number 2 counts" },
+    { "db of the other sign", 7, TG_FAULT_SIGN,
+      "the sign is wrong: all 5 entries" },
+    { "the mean for the sum in db", 8, TG_FAULT_FACTOR,
+      "a constant factor: 1/3 times what it should be: all 5 entries" },
+    { "db off by one", 9, TG_FAULT_SHIFTED,
+      "shifted: each entry is the one 1 place before it" },
+    { "db forgotten", 10, TG_FAULT_PART,
+      "the gradient is missing: it is zero everywhere" },
+    { "g forgotten in db", 11, TG_FAULT_COTANGENT,
+      "a backward rule is not linear in the incoming gradient: with the opposite one, 3 "
+      "does not become -3 but 3" },
 };
 
 static tg_check_report check_affine(int bug)
@@ -487,6 +580,7 @@ Test(faults, all_that_were_planted_by_hand_are_found_and_most_understood)
         found += report.verdict == TG_WRONG || report.verdict == TG_NOT_FINITE;
         understood += report.fault == r->fault && r->fault != TG_FAULT_OTHER;
         cr_expect(report.verdict != TG_AGREES, "%s: not found: %s", r->what, report.message);
+        expect_words(r->what, &report, r->says);
         if (report.fault != r->fault)
             fprintf(stderr, "# %s: %s, not %s: %s\n", r->what, tg_fault_name(report.fault),
                     tg_fault_name(r->fault), report.message);
@@ -498,6 +592,7 @@ Test(faults, all_that_were_planted_by_hand_are_found_and_most_understood)
         understood += report.fault == custom_rows[i].fault && report.fault != TG_FAULT_OTHER;
         cr_expect(report.verdict == TG_WRONG, "%s: not found: %s", custom_rows[i].what,
                   report.message);
+        expect_words(custom_rows[i].what, &report, custom_rows[i].says);
         if (report.fault != custom_rows[i].fault)
             fprintf(stderr, "# %s: %s, not %s: %s\n", custom_rows[i].what,
                     tg_fault_name(report.fault), tg_fault_name(custom_rows[i].fault),

@@ -188,7 +188,7 @@ Test(kit, what_a_function_does_with_its_array_is_said)
     r = check(wavy, partial, 6, NULL);
     expect(&r, TG_WRONG, "4 of 6 entries are never written, the first is x[2]");
     r = check(wavy, outside, 6, NULL);
-    expect(&r, TG_WRONG, "written past the end of the array, at 7 of 6 entries");
+    expect(&r, TG_WRONG, "written past the end of the array: at entry 7, where 5 is the last");
     r = check(wavy, greedy, 6, NULL);
     expect(&r, TG_WRONG, "the gradient changes its input");
     r = check(meddling, wavy_gradient, 6, NULL);

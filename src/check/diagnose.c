@@ -309,15 +309,17 @@ static bool try_shifted(diagnosis *d)
 {
     const tg__sheet *s = d->s;
     const size_t farthest = s->size < PAIRS ? s->size : PAIRS;
+    const size_t columns = s->rank ? (size_t)s->shape[s->rank - 1] : 1;
     mapping *const ways[] = { cyclic, in_rows, ahead, behind, ahead_open, behind_open };
     for (size_t w = 0; w < sizeof ways / sizeof ways[0]; w++)
         for (size_t by = 1; by < farthest; by++) {
             /* open ends let much pass: half of the entries have to bear witness */
             if (w >= 4 && (s->size < 4 || by > s->size / 2)) break;
             if (!moved(d, ways[w], by)) continue;
-            const bool back = ways[w] == behind || ways[w] == behind_open ||
-                              (ways[w] == cyclic && by > s->size / 2);
-            const size_t places = ways[w] == cyclic && back ? s->size - by : by;
+            const size_t round = ways[w] == cyclic ? s->size : ways[w] == in_rows ? columns : 0;
+            const bool back =
+                ways[w] == behind || ways[w] == behind_open || (round && by > round / 2);
+            const size_t places = round && back ? round - by : by;
             return found(d, TG_FAULT_SHIFTED, "shifted%s: each entry is the one %zu place%s %s it",
                          ways[w] == in_rows && s->rank > 1 ? " within the rows" : "", places,
                          places == 1 ? "" : "s", back ? "before" : "after");

@@ -133,8 +133,9 @@ static bool take(tg__check *c, double *out, size_t size, size_t stride)
     const size_t beyond = trespassed(s->fenced, size);
     if (beyond)
         return blame(c, TG_FAULT_OUTSIDE,
-                     "the gradient is written past the end of the array, at %zu of %zu entries",
-                     size + beyond - 1, size);
+                     "the gradient is written past the end of the array: at entry %zu, where %zu is "
+                     "the last",
+                     size + beyond - 1, size - 1);
     if (memcmp(s->x, c->inputs[0].data, s->n * sizeof *s->x) != 0)
         return blame(c, TG_FAULT_INPUT, "the gradient changes its input");
     claim(c, size, PATTERN);
