@@ -289,6 +289,9 @@ Test(culprits, a_derivative_or_tangent_that_contradicts_backward_is_named)
     op.derivative = cube_derivative;
     tg_check_report r = check(with_any_cube, &op, w, 1, TG_WRONG);
     cr_expect(r.fault == TG_FAULT_ADJOINT);
+    cr_expect_str_eq(r.reason, "the gradient agrees with differences, but recorded derivatives or "
+                               "tangents do not agree with it: <v, Ju> is 0.550788, <J'v, u> is "
+                               "0.826182");
     says(r.operation, "cube (%2) of ", at_line,
          " has a .derivative that contradicts its backward: for random u and v <v, Ju> is "
          "-3.4063298 by the one, <J'v, u> is -5.1094946 by the other: h = [0.462117, -0.905148, 0.964028]");

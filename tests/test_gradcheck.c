@@ -177,6 +177,8 @@ Test(gradcheck, large_inputs_are_checked_along_random_directions)
     tg_check_report report;
     cr_expect(tg_gradcheck(exp_model, NULL, &input, 1, NULL, &report), "%s", report.message);
     cr_expect(report.checked == 32 && report.element == -1);
+    cr_expect(strncmp(report.message, "x along a random direction: analytic ", 37) == 0, "%s",
+              report.message);
     make_exp_wrong(1.001);
     cr_expect(!tg_gradcheck(exp_model, NULL, &input, 1, NULL, &report));
     expect(&report, TG_WRONG);
@@ -415,6 +417,20 @@ static tg_value nothing(tg_tape *tape, const tg_value *x, void *user)
     return (tg_value){ 0 };
 }
 
+static tg_value integers(tg_tape *tape, const tg_value *x, void *user)
+{
+    const int64_t label = 1;
+    (void)x, (void)user;
+    return tg_index_new(tape, sizeof label, &label, 0, NULL, NULL);
+}
+
+static tg_value growing(tg_tape *tape, const tg_value *x, void *user)
+{
+    static const tg_slice_attributes front = { .axis = 0, .start = 0, .stop = 1, .step = 1 };
+    (void)tape, (void)user;
+    return tg_data(x[0])[0] == matrix[0] ? apply1("exp", x[0]) : apply("slice", 1, x, &front);
+}
+
 Test(gradcheck, an_error_in_the_model_is_reported_with_its_message)
 {
     tg_check_report report;
@@ -422,6 +438,28 @@ Test(gradcheck, an_error_in_the_model_is_reported_with_its_message)
     expect(&report, TG_FAILED);
     cr_expect(strstr(report.message, "matmul"), "%s", report.message);
     cr_expect(!tg_gradcheck(nothing, NULL, W, 1, NULL, &report));
+    expect(&report, TG_FAILED);
+    cr_expect_str_eq(report.message, "failed: the model returned no value of its tape");
+    cr_expect(!tg_gradcheck(integers, NULL, W, 1, NULL, &report));
+    expect(&report, TG_FAILED);
+    cr_expect_str_eq(report.message,
+                     "failed: the model's value is an index tensor, which has no gradient");
+    cr_expect(!tg_gradcheck(growing, NULL, W, 1, NULL, &report));
+    expect(&report, TG_FAILED);
+    cr_expect_str_eq(report.message, "failed: the model's value has 2 elements, and had 6 at the "
+                                     "unchanged inputs");
+}
+
+Test(gradcheck, calls_that_make_no_sense_are_refused)
+{
+    const tg_check_input ranks = { "x", matrix, 9, { 1 } };
+    tg_check_report report;
+    cr_expect(!tg_gradcheck(NULL, NULL, W, 1, NULL, &report));
+    cr_expect_str_eq(report.message, "the model is NULL");
+    cr_expect(!tg_gradcheck(exp_model, NULL, W, 0, NULL, &report));
+    cr_expect_str_eq(report.message, "there are no inputs");
+    cr_expect(!tg_gradcheck(exp_model, NULL, &ranks, 1, NULL, &report));
+    cr_expect_str_eq(report.message, "an input has a rank outside 0 to 8");
     expect(&report, TG_FAILED);
 }
 

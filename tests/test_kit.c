@@ -135,6 +135,7 @@ Test(kit, what_cannot_be_compared_is_said)
     cr_expect(r.jumps == 1);
     r = check(rough, ones, 3, NULL);
     expect(&r, TG_NOISE, "the differences do not settle: the function's noise is ");
+    expect(&r, TG_NOISE, " times the rounding of its value");
 }
 
 static void drifting(const double *at, size_t n, double *g, void *user)
@@ -174,6 +175,26 @@ static void adding(const double *at, size_t n, double *g, void *user)
     for (size_t i = 0; i < n; i++) g[i] += all[i];
 }
 
+/* Three entries go round. */
+static void turned(const double *at, size_t n, double *g, void *user)
+{
+    wavy_gradient(at, n, g, user);
+    const double first = g[0];
+    g[0] = g[2], g[2] = g[5], g[5] = first;
+}
+
+static void long_map(const double *at, size_t n, double *y, size_t m, void *user)
+{
+    (void)n, (void)user;
+    for (size_t i = 0; i <= m; i++) y[i] = at[i];
+}
+
+static void jacobian_of_it(const double *at, size_t n, double *J, size_t m, void *user)
+{
+    (void)at, (void)n, (void)m, (void)user;
+    J[0] = 1, J[1] = 0;
+}
+
 static double meddling(const double *at, size_t n, void *user)
 {
     const double y = wavy(at, n, user);
@@ -191,6 +212,10 @@ Test(kit, what_a_function_does_with_its_array_is_said)
     expect(&r, TG_WRONG, "written past the end of the array: at entry 7, where 5 is the last");
     r = check(wavy, greedy, 6, NULL);
     expect(&r, TG_WRONG, "the gradient changes its input");
+    tg_check_jacobian(long_map, jacobian_of_it, x, 2, 1, NULL, &r);
+    expect(&r, TG_WRONG, "wrong: the function writes past the end of its 1 results");
+    r = check(wavy, turned, 6, NULL);
+    expect(&r, TG_WRONG, "3 entries are right, but in another order");
     r = check(meddling, wavy_gradient, 6, NULL);
     expect(&r, TG_WRONG, "the function changes its input");
     r = check(wavy, adding, 6, NULL);
@@ -209,11 +234,72 @@ Test(kit, calls_that_make_no_sense_are_refused)
     expect(&r, TG_FAILED, "the rank is not 0 to 8");
     r = check(wavy, wavy_gradient, 6, &(tg_check_options){ .rank = 1, .shape = { -6 } });
     expect(&r, TG_FAILED, "a length in the shape is negative");
-    cr_expect(!tg_check_gradient(wavy, wavy_gradient, NULL, 6, NULL, NULL));
+    cr_expect(!tg_check_gradient(wavy, wavy_gradient, NULL, 6, NULL, &r));
+    expect(&r, TG_FAILED, "the data of an input is NULL");
+    r = check(wavy, wavy_gradient, 6, &(tg_check_options){ .scheme = (tg_scheme)3 });
+    expect(&r, TG_FAILED, "there is no such scheme");
+    r = check(wavy, wavy_gradient, 6, &(tg_check_options){ .rtol = -1 });
+    expect(&r, TG_FAILED, "rtol and step must not be negative or NaN");
+    r = check(wavy, wavy_gradient, 6, &(tg_check_options){ .step = NAN });
+    expect(&r, TG_FAILED, "rtol and step must not be negative or NaN");
+    r = check(wavy, wavy_gradient, 0, NULL);
+    expect(&r, TG_ALL_ZERO, "all zero: the inputs have no elements, nothing was tested");
+    cr_expect(!tg_check_match(x + 6, x + 6, 0, NULL, &r));
+    expect(&r, TG_ALL_ZERO, "all zero: all 0 entries are, on both sides");
     cr_expect(!tg_check_run(&(tg_check_case){ .name = "nothing" }, &r));
     expect(&r, TG_FAILED, "the row has no model");
     cr_expect(!tg_check_match(x, NULL, 6, NULL, &r));
     expect(&r, TG_FAILED, "an array is NULL");
+}
+
+static double plain_sum(const double *at, size_t n, void *user)
+{
+    double sum = 0;
+    (void)user;
+    for (size_t i = 0; i < n; i++) sum += at[i] * at[i] * at[i];
+    return sum;
+}
+
+/* Its gradient, times the number that user points at. */
+static void times(const double *at, size_t n, double *g, void *user)
+{
+    for (size_t i = 0; i < n; i++) g[i] = *(const double *)user * 3 * at[i] * at[i];
+}
+
+Test(kit, factors_are_named_by_the_sizes_they_may_come_from)
+{
+    static const struct {
+        double factor;
+        const char *says;
+    } cases[] = {
+        { 18, "a constant factor: n times what it should be, with n = 18, one of the sizes given: " },
+        { 1 / 18.0, "1/n times what it should be, with n = 18, one of the sizes given" },
+        { 2 / 18.0, "2/n times what it should be, with n = 18, one of the sizes given" },
+        { 9, "n/2 times what it should be, with n = 18, one of the sizes given" },
+        { 4.242640687119285, "sqrt(n) times what it should be, with n = 18, one of the sizes given" },
+        { 0.23570226039551584, "1/sqrt(n) times what it should be, with n = 18, one of the sizes given" },
+        { 18 / 17.0, "n/(n - 1) times what it should be, with n = 18, one of the sizes given" },
+        { 17 / 18.0, "(n - 1)/n times what it should be, with n = 18, one of the sizes given" },
+        { 5 / 7.0, "0.714286 times what it should be: all 35 entries" },
+        { 1 / 35.0, "1/n times what it should be, with n = 35, the number of entries: all 35 entries" },
+        { 5, "n times what it should be, with n = 5, the length of an axis: all 35 entries" },
+        { -7, "-n times what it should be, with n = 7, the length of an axis: all 35 entries" },
+        { 1.5, "3/2 times what it should be: all 35 entries" },
+        { 180 / 3.141592653589793, "180/pi times what it should be: all 35 entries" },
+        { -1, "the sign is wrong: all 35 entries" },
+        { 0, "the gradient is missing: it is zero everywhere" },
+    };
+    double at[35];
+    for (size_t i = 0; i < 35; i++) at[i] = 0.5 + 0.1 * (double)(i * i % 17);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        double factor = cases[i].factor;
+        const tg_check_options options = {
+            .user = &factor, .rank = 2, .shape = { 5, 7 }, .sizes = { 18 }
+        };
+        tg_check_report r;
+        cr_expect(!tg_check_gradient(plain_sum, times, at, 35, &options, &r));
+        expect(&r, TG_WRONG, cases[i].says);
+    }
 }
 
 Test(kit, a_fault_in_a_large_gradient_is_found_and_located)
@@ -232,6 +318,33 @@ Test(kit, a_fault_in_a_large_gradient_is_found_and_located)
     wavy_gradient(large, 20000, expected, NULL);
     cr_expect(!tg_check_match(got, expected, 20000, NULL, &r));
     expect(&r, TG_WRONG, "a constant factor: 2 times what it should be: x[1234] alone");
+}
+
+/* Every entry is off by less than the tolerance, in a way that adds up. */
+static void crumbs(const double *at, size_t n, double *g, void *user)
+{
+    wavy_gradient(at, n, g, user);
+    for (size_t i = 0; i < n; i++) g[i] *= 1 + (i * i % 7 < 4 ? 0.9e-7 : -0.9e-7);
+}
+
+/* The same within a tolerance to spare. */
+static void fewer_crumbs(const double *at, size_t n, double *g, void *user)
+{
+    wavy_gradient(at, n, g, user);
+    for (size_t i = 0; i < n; i++) g[i] *= 1 + (i * i % 7 < 4 ? 1e-8 : -1e-8);
+}
+
+Test(kit, directions_in_which_much_cancels_ask_for_no_more_digits_than_others)
+{
+    static double large[2000];
+    for (size_t i = 0; i < 2000; i++) large[i] = sin((double)i);
+    tg_check_report r;
+    for (uint64_t seed = 0; seed < 30; seed++)
+        cr_expect(tg_check_gradient(wavy, fewer_crumbs, large, 2000,
+                                    &(tg_check_options){ .seed = seed }, &r),
+                  "%s", r.message);
+    cr_expect(!tg_check_gradient(wavy, crumbs, large, 2000, NULL, &r), "%s", r.message);
+    expect(&r, TG_WRONG, "wrong along a direction, though no entry by itself could be shown to be");
 }
 
 static void wrong_hvp(const double *at, const double *v, size_t n, double *Hv, void *user)

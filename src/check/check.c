@@ -203,7 +203,7 @@ static tg_verdict judge(const tg__check *c, const tg__line *l, double a, const t
     if (s->kink) return TG_KINK;
     if (s->jump) return TG_JUMP;
     const double size = fmax(fabs(a), fabs(s->value)), apart = fabs(a - s->value),
-                 close = c->options.rtol * size;
+                 close = c->options.rtol * fmax(size, l->terms);
     if (apart > close + 10 * s->error && s->error <= DOUBT * size) return TG_WRONG;
     return apart <= close + s->error && is_trusted(c, l, size, s) ? TG_AGREES : TG_NOISE;
 }
@@ -364,30 +364,39 @@ static bool compare_entry(tg__check *c, int sheet, size_t k)
 }
 
 /* A direction within the elements first ... end - 1: it moves each by as much in proportion to
-   max(1, |x|), with a random sign. Returns the claimed derivative along it. */
-static double direct(tg__check *c, const tg__sheet *s, size_t first, size_t end)
+   max(1, |x|), with a random sign. Returns the claimed derivative along it, and the root of the sum of
+   its squared terms. */
+static double direct(tg__check *c, const tg__sheet *s, size_t first, size_t end, double *terms)
 {
     const double *const x = c->inputs[s->input].data;
     const size_t n = tg__input_size(&c->inputs[s->input]);
-    double claimed = 0;
+    double claimed = 0, squares = 0;
     for (size_t i = 0; i < n; i++) {
         const double size = fmax(1, fabs(x[i])) / sqrt((double)(end - first));
         const double sign = tg__random_weight(c) > 0 ? 1 : -1;
         c->u[i] = i >= first && i < end ? sign * size : 0;
     }
     for (size_t o = 0; o < (s->matrix ? c->size : 1); o++)
-        for (size_t i = first; i < end; i++)
-            claimed += (s->matrix ? c->weight[o] : 1) * c->u[i] * s->analytic[o * n + i];
+        for (size_t i = first; i < end; i++) {
+            const double term = (s->matrix ? c->weight[o] : 1) * c->u[i] * s->analytic[o * n + i];
+            claimed += term;
+            squares += term * term;
+        }
+    *terms = sqrt(squares);
     return claimed;
 }
 
 static bool compare_direction(tg__check *c, int sheet, size_t first, size_t end, tg_verdict *verdict)
 {
     const tg__sheet *s = &c->sheet[sheet];
-    const double claimed = direct(c, s, first, end);
-    const tg__line l = {
-        .input = s->input, .element = -1, .u = c->u, .output = -1, .scale = 1
-    };
+    double terms;
+    const double claimed = direct(c, s, first, end, &terms);
+    const tg__line l = { .input = s->input,
+                         .element = -1,
+                         .u = c->u,
+                         .output = -1,
+                         .scale = 1,
+                         .terms = terms };
     tg__slope slope;
     if (!assess(c, &l, claimed, &slope, verdict)) return false;
     enter(c, sheet, -1, claimed, &slope, *verdict);

@@ -32,6 +32,7 @@ typedef struct tg__line {
     double scale;   /* steps are relative to it: the size of x, or less */
     double size;    /* the size of x */
     double noise;   /* of the function, if it was measured */
+    double terms;   /* of a direction: how large its slope would be if nothing cancelled */
 } tg__line;
 
 /* The derivative along a line. */
