@@ -466,6 +466,7 @@ Test(capsule, it_says_what_was_found_and_how_to_run_it_again)
               "%s", text);
     cr_expect(strstr(text, "\ninput 0: 6 numbers (6)\n0.5\n-1.25\n2\n0.125\n1\n-0.75\nfound: x["));
     cr_expect(strstr(text, "\nagain: TAPEGRAD_REPLAY=/tmp/tapegrad-kit-"));
+    cr_expect(strstr(text, "/of_wavy.capsule /") && strstr(text, "test_kit\n"), "%s", text);
 }
 
 static tg_value cubes(tg_tape *tape, const tg_value *leaf, void *user)
@@ -488,6 +489,12 @@ Test(capsule, a_model_has_one_too)
     setenv("TAPEGRAD_REPLAY", path, 1);
     tg_gradcheck(cubes, NULL, inputs, 2, &options, &b);
     cr_expect(strcmp(a.message, b.message) == 0, "%s, not %s", b.message, a.message);
+    char text[4000] = "";
+    FILE *const file = fopen(path, "r");
+    cr_assert(file && fread(text, 1, sizeof text - 1, file) > 0);
+    fclose(file);
+    cr_expect(strstr(text, "\nrecorded:\n%0 a = parameter "), "%s", text);
+    cr_expect(strstr(text, "%2 = mul(b, b) ") && strstr(text, "%4 = sum(%3) "), "%s", text);
     remove(path);
 }
 

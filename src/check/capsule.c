@@ -7,13 +7,17 @@
        0.25
        ...
        found: the message
+       again: TAPEGRAD_REPLAY=this file, and the program
+       recorded: what a model has on its tape, instruction by instruction
 
    Numbers are written with 17 digits: they come back as they were. */
+#define _POSIX_C_SOURCE 200809L /* readlink */
 #include "check/inner.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define NAME 128
 
@@ -37,9 +41,19 @@ static void as_word(const char *name, char word[NAME])
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
+/* The program that runs, as a command. */
+static const char *program(char *text, size_t size)
+{
+    const ssize_t n = readlink("/proc/self/exe", text, size - 1);
+    if (n <= 0) return "the program that made this";
+    text[n] = 0;
+    return text;
+}
+
 static void write_to(const tg__check *c, FILE *file, const char *word, const char *path)
 {
     const tg_check_options *o = &c->options;
+    char name[1024];
     fprintf(file, "tapegrad capsule 1\ncheck %s of %s\n", word, c->kind);
     fprintf(file, "seed %llu, scheme %d, rtol %.17g, step %.17g, directions %zu\n",
             (unsigned long long)o->seed, (int)o->scheme, o->rtol, o->step, o->directions);
@@ -52,8 +66,11 @@ static void write_to(const tg__check *c, FILE *file, const char *word, const cha
         fprintf(file, ")\n");
         for (size_t k = 0; k < n; k++) fprintf(file, "%.17g\n", x->data[k]);
     }
-    fprintf(file, "found: %s\nagain: TAPEGRAD_REPLAY=%s, and the program that made this\n",
-            c->report->message, path);
+    fprintf(file, "found: %s\nagain: TAPEGRAD_REPLAY=%s %s\n", c->report->message, path,
+            program(name, sizeof name));
+    if (!c->print) return;
+    fprintf(file, "recorded:\n");
+    c->print(c, file);
 }
 
 void tg__write_capsule(const tg__check *c)

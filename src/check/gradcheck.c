@@ -316,26 +316,36 @@ static bool find_kink(tg__check *c, const tg__line *l, double step)
     return true;
 }
 
+/* Records the model at its inputs again, after a check that came as far as that. */
+static bool record_again(tg__check *c)
+{
+    const tg_check_report kept = *c->report;
+    if (!c->plus || c->report->verdict == TG_FAILED) return false;
+    if (evaluate(c, -1, NULL, c->plus)) return true;
+    *c->report = kept;
+    return false;
+}
+
+static void print_model(const tg__check *c, FILE *file)
+{
+    const subject *s = c->subject;
+    tg_print_tape(s->tape, NULL, file, NULL);
+}
+
 /* Of a check that failed: the operation with the wrong derivative, or that made a number which is
    none. */
 static void find_culprit(tg__check *c)
 {
     const subject *s = c->subject;
-    const tg_check_report kept = *c->report;
     tg_check_report *const r = c->report;
     tg_blame_report blame;
     tg_nonfinite birth;
-    if (r->verdict != TG_WRONG && r->verdict != TG_NOT_FINITE) return;
-    if (!evaluate(c, -1, NULL, c->plus)) {
-        *r = kept;
-        return;
-    }
     if (r->verdict == TG_NOT_FINITE) {
         if (tg_find_nonfinite(s->root, &birth, NULL) && birth.found)
             snprintf(r->operation, sizeof r->operation, "%s", birth.message);
         return;
     }
-    if (!tg_blame(s->root, &blame, NULL)) return;
+    if (r->verdict != TG_WRONG || !tg_blame(s->root, &blame, NULL)) return;
     if (blame.wrong)
         snprintf(r->operation, sizeof r->operation, "%s", blame.message);
     else if (r->fault != TG_FAULT_ADJOINT)
@@ -376,10 +386,14 @@ bool tg_gradcheck(tg_model *model, void *user, const tg_check_input *inputs, int
     if (!tg__open(&c, options, report ? report : &unread)) return false;
     const bool agrees = model ? run(&c) : tg__stop(&c, TG_FAILED, "the model is NULL");
     tg_check_report *const r = c.report;
-    if (!agrees) find_culprit(&c);
+    if (!agrees && record_again(&c)) {
+        c.print = print_model;
+        find_culprit(&c);
+    }
     const size_t used = strlen(r->message);
     if (r->operation[0])
         snprintf(r->message + used, sizeof r->message - used, "; %s", r->operation);
+    tg__close(&c, agrees);
     tg_tape_free(s.tape);
-    return tg__close(&c, agrees);
+    return agrees;
 }

@@ -9,6 +9,7 @@
 #include "base/arena.h"
 
 #include <stdarg.h>
+#include <stdio.h>
 
 /* Columns of the extrapolation table: few, so that rows whose interval held a kink fall out of
    it. */
@@ -71,6 +72,9 @@ struct tg__check {
     bool (*evaluate)(tg__check *c, int input, const double *x, double *y);
     /* Names in the report what has the kink or jump that was met along a line. NULL: nobody knows. */
     bool (*find_kink)(tg__check *c, const tg__line *l, double step);
+
+    /* Writes what the function computes at the inputs, for capsules. NULL: it is not known. */
+    void (*print)(const tg__check *c, FILE *file);
     void *subject;
     double *moved, *u; /* the size of the largest input */
     double largest;    /* of all claimed derivatives, as a magnitude */
