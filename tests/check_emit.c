@@ -3,6 +3,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "sample.h"
 
+#include <tapegrad.h>
 #include <tapegrad/program.h>
 
 #include <criterion/criterion.h>
@@ -399,6 +400,25 @@ static void add_random_graph(int number)
 Test(emit, random_graphs_of_scalars)
 {
     for (int i = 0; i < GRAPHS; i++) add_random_graph(i);
+}
+
+/* A vector that is used as a whole and by an element: its gradient is put together of both. */
+Test(emit, a_gradient_of_the_whole_and_of_a_part)
+{
+    const double w0[] = { 0.3, -0.2 };
+    tg_status s = { 0 };
+    tg_tape *const t = tg_tape_new(NULL);
+    const tg_value x = tg_scalar_new(t, 0, NULL), w = tg_param(t, w0, 2), e = tg_exp(w);
+    const tg_value loss = tg_add(tg_mul(x, tg_at(e, 0)), tg_mul(0.25, tg_sum(tg_square(e))));
+    tg_program *const p = tg_compile(&loss, 1, &x, 1, &w, 1, NULL, &s);
+    entry parts = { .inputs = 2, .outputs = 2, .size = { 1, 2 }, .bound = 1e-13, .text = "whole and part" };
+    parts.program = tg_gradient_program(p, NULL, &s);
+    cr_assert(parts.program, "%s", s.message);
+    parts.input[0] = random_numbers(INSTANCES);
+    parts.input[1] = random_numbers(2);
+    cr_expect(add_entry(parts, &s), "%s", s.message);
+    tg_program_free(p);
+    tg_tape_free(t);
 }
 
 /* ---- errors ------------------------------------------------------------------------------------- */
