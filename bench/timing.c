@@ -86,15 +86,13 @@ static double run(int calls, void (*work)(int, void *), int way, void *user)
     return (now_ns() - start) / calls;
 }
 
-static void summarize(timing *t, int calls)
+void time_summary(timing *t)
 {
     double x[MOST_REPEATS];
     memcpy(x, t->ns, sizeof x);
     qsort(x, (size_t)t->repeats, sizeof *x, ascending);
     t->median = x[t->repeats / 2];
     t->spread = (x[t->repeats * 3 / 4] - x[t->repeats / 4]) / t->median;
-    t->allocations /= (double)calls * t->repeats;
-    t->faults /= (double)calls * t->repeats;
 }
 
 void time_ways(int n, void (*work)(int, void *), void *user, int repeats, timing *result)
@@ -118,7 +116,11 @@ void time_ways(int n, void (*work)(int, void *), void *user, int repeats, timing
             result[i].allocations += allocations_so_far() - allocated;
             result[i].faults += faults_so_far() - faulted;
         }
-    for (int i = 0; i < n; i++) summarize(&result[i], calls[i]);
+    for (int i = 0; i < n; i++) {
+        time_summary(&result[i]);
+        result[i].allocations /= (double)calls[i] * repeats;
+        result[i].faults /= (double)calls[i] * repeats;
+    }
     free(calls);
 }
 

@@ -5,6 +5,10 @@
 
 #include <stddef.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum { MOST_REPEATS = 64 };
 
 typedef struct timing {
@@ -25,6 +29,9 @@ double allocations_so_far(void);
 /* Times n ways: work(i, user) does way i once. Each repeat runs every way for about 2 ms. */
 void time_ways(int n, void (*work)(int way, void *user), void *user, int repeats, timing *result);
 
+/* Median and spread of ns[0] ... ns[repeats - 1]. */
+void time_summary(timing *t);
+
 /* The median over repeats of the ratio a / b of what ran in turns, and the upper end of its 95 %
    interval (by the order of the ratios: no distribution is assumed). */
 typedef struct paired {
@@ -38,5 +45,9 @@ const char *machine_compiler(void);
 
 /* Machine, compiler and BLAS, as lines of text on standard output. */
 void print_machine(void);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
