@@ -212,10 +212,13 @@ static void point_at_outputs(const tg__call *c, const call *k, const void *vecto
 static tg_code call_forward(const tg__call *c)
 {
     const call k = call_of(c);
+    tg_status status = { 0 };
+    const tg_program *const p = k.batch ? k.p : tg__program_one(k.p, &status);
+    if (!p) return tg__call_failed(c, &status);
     const void **const in = inputs_of(c, k.p->n_outputs);
     if (!in) return TG_ERROR_MEMORY;
     point_at_outputs(c, &k, c->y.p, in + c->n);
-    return run(c, k.p, k.count, in, (void *const *)(void *)(in + c->n));
+    return run(c, p, k.count, in, (void *const *)(void *)(in + c->n));
 }
 
 static tg__vjp derivative_of(const call *k, uint64_t wanted, bool by_ops)

@@ -41,7 +41,7 @@ typedef struct run {
     size_t size; /* of an element */
     int64_t limit;
     tg_workspace *forward, *backward;
-    const tg_program *vjp;
+    const tg_program *one, *vjp; /* of the body: it for one instance, its derivative */
     const void **x;    /* operands, adjacent */
     const void **in;   /* of the body's next run, then of its derivative */
     void **out;
@@ -115,13 +115,14 @@ static tg_code begin(const tg__call *c, run *r)
     for (int i = 0; i < c->n; i++)
         if (!(r->x[i] = tg__adjacent(c, c->x[i]))) return TG_ERROR_MEMORY;
     for (uint32_t i = r->k.states; i < p->n_inputs; i++) r->in[i] = r->x[i];
-    r->forward = tg__workspace_take(p, &r->status);
+    r->one = tg__program_one(p, &r->status);
+    if (r->one) r->forward = tg__workspace_take(r->one, &r->status);
     return r->forward ? set_limit(r) : tg__call_failed(c, &r->status);
 }
 
 static tg_code end(const run *r, tg_code code)
 {
-    if (r->forward) tg__workspace_give(r->k.body, r->forward);
+    if (r->forward) tg__workspace_give(r->one, r->forward);
     if (r->backward) tg__workspace_give(r->vjp, r->backward);
     return code;
 }
@@ -155,7 +156,7 @@ static bool do_step(run *r, int64_t j, home to)
     point_at_step(r, j);
     point_at_states(r, to, (const void **)(void *)r->out);
     r->here = to;
-    return tg_run(r->k.body, r->forward, 1, r->in, r->out, &r->status);
+    return tg_run(r->one, r->forward, 1, r->in, r->out, &r->status);
 }
 
 static void copy_states(const run *r, home to, home from)

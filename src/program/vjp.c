@@ -66,6 +66,7 @@ static void list_roles(making *m)
     const uint32_t all = m->p->n_inputs;
     if (!h->backwards) {
         add_inputs_of(m, 0, all);
+        if (h->none) return;
         add_cotangents(m, 0, h->outputs);
         add_beginnings(m);
         return;
@@ -150,6 +151,10 @@ static void fill(making *m)
     if (!m->how->one && !copy_graph(m)) return;
     add_inputs(m);
     if (tg__graph_failed(g) || (m->how->one && !copy_graph(m))) return;
+    if (m->how->none) {
+        memcpy(m->made->output, m->node, p->n_outputs * sizeof *m->node);
+        return;
+    }
     uint32_t n = 0; /* outputs that have cotangents */
     for (uint32_t i = 0; i < m->how->outputs; i++) {
         if (!m->cotangent[i]) continue;
@@ -170,7 +175,8 @@ tg_program *tg__vjp_make(const tg_program *p, const tg__vjp *how, const uint32_t
 {
     making m = { .p = p, .how = how };
     if (begin(&m, wrt, n))
-        m.made = tg__program_new(m.n_roles, how->one ? m.n_roles : p->n_batch, n);
+        m.made = tg__program_new(m.n_roles, how->one ? m.n_roles : p->n_batch,
+                                 how->none ? p->n_outputs : n);
     if (m.made) {
         m.made->type = p->type;
         m.made->block = how->one ? 1 : p->block;
@@ -192,15 +198,16 @@ static const tg_program *find(const tg__derived *d, const tg__vjp *how)
         if (h->wanted == how->wanted && h->outputs == how->outputs && h->begin == how->begin &&
             h->end == how->end && h->states == how->states && h->each == how->each &&
             h->stacked == how->stacked && h->backwards == how->backwards && h->one == how->one &&
-            h->by_ops == how->by_ops)
+            h->by_ops == how->by_ops && h->none == how->none)
             return d->program;
     }
     return NULL;
 }
 
+/* A program made of p, and how. */
 static tg__derived *derive(const tg_program *p, const tg__vjp *how, tg_status *status)
 {
-    static const char *const what = "gradient";
+    const char *const what = how->none ? "program" : "gradient";
     tg__memory memory = { 0 };
     tg__derived *const d = tg__allocate(&memory, sizeof *d);
     uint32_t *const wrt = tg__allocate(&memory, (p->n_inputs + 1) * sizeof *wrt);
@@ -240,6 +247,11 @@ const tg_program *tg__program_vjp(const tg_program *p, const tg__vjp *how, tg_st
         made->next = first;
     } while (!atomic_compare_exchange_weak(&store->derived, &first, made));
     return made->program;
+}
+
+const tg_program *tg__program_one(const tg_program *p, tg_status *status)
+{
+    return tg__program_vjp(p, &(const tg__vjp){ .one = true, .none = true }, status);
 }
 
 tg_workspace *tg__workspace_take(const tg_program *p, tg_status *status)

@@ -19,6 +19,7 @@ typedef struct tg__vjp {
     uint8_t backwards;
     uint8_t one;    /* there is one instance: all that is known of it varies, nothing is summed */
     uint8_t by_ops; /* it can be differentiated again */
+    uint8_t none;   /* no derivative: the program as it is, but for `one` */
 } tg__vjp;
 
 static inline uint64_t tg__wanted_bit(uint32_t input)
@@ -32,6 +33,9 @@ tg_program *tg__vjp_make(const tg_program *p, const tg__vjp *how, const uint32_t
 
 /* Owned by p. NULL after an error. */
 const tg_program *tg__program_vjp(const tg_program *p, const tg__vjp *how, tg_status *status);
+
+/* p for one instance, whichever inputs it has taken for a batch: as tg__program_vjp. */
+const tg_program *tg__program_one(const tg_program *p, tg_status *status);
 
 /* A workspace for one thread, until it is given back. NULL after an error. */
 tg_workspace *tg__workspace_take(const tg_program *p, tg_status *status);
