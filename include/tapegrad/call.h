@@ -48,11 +48,27 @@ typedef struct tg_scan_options {
 TG_API bool tg_scan_at(const tg_program *body, const tg_scan_options *options, const tg_value *inputs,
                        int n, tg_value *outputs, const tg_site *site);
 
+/* Records a stretch of a model: from inputs on the tape it is given, which is not that of the values
+   outside, and from nothing else but user. It is called again for gradients, and must record the same
+   then. False, or an error on that tape, if it fails. */
+typedef bool tg_recompute_function(tg_tape *tape, const tg_value *inputs, tg_value *outputs,
+                                   void *user);
+
+/* Runs function and keeps its m outputs only: what is between is recorded again when backward comes to
+   it, and forgotten again. Takes the memory of one stretch for any number of them, and one more time
+   forward. inputs: n values of one tape; user must outlive it. Differentiable to any order: recorded
+   derivatives record the stretch on the tape itself. A program compiled from it has the stretch as
+   if it had been recorded. False, and the error on the tape, if something fails. */
+TG_API bool tg_recompute_at(tg_recompute_function *function, void *user, const tg_value *inputs, int n,
+                            tg_value *outputs, int m, const tg_site *site);
+
 #ifdef __cplusplus
 }
 #else
 /* body, options, inputs, n, outputs */
 #define tg_scan(body, options, ...) tg_scan_at(body, options, __VA_ARGS__, TG_HERE)
+/* function, user, inputs, n, outputs, m */
+#define tg_recompute(function, user, ...) tg_recompute_at(function, user, __VA_ARGS__, TG_HERE)
 #define tg_call(program, ...) tg_call_at(program, __VA_ARGS__, TG_HERE) /* program, inputs, n, outputs */
 #endif
 #endif

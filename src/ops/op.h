@@ -188,8 +188,9 @@ typedef struct tg__callee {
 /* No byte of it is padding: calls are compared. */
 typedef struct tg_call_attributes {
     const tg__callee *callee;
-    const void *what; /* a program or a function; it outlives the tape */
-    void *user;       /* of a function */
+    const void *what; /* a program, which outlives the tape; of a function the tape */
+    void *user;
+    void (*function)(void);
     int64_t steps, slots;
     uint32_t states, each, summed, flags;
 } tg_call_attributes;

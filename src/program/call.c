@@ -305,11 +305,6 @@ static void call_derive(tg__derivation *d)
 
 const tg__callee tg__called = { "call", call_shape, call_forward, call_backward, call_derive };
 
-const tg_program *tg__call_inside(const tg_call_attributes *a)
-{
-    return a->callee == &tg__called && a->flags & TG__CALL_ONE ? a->what : NULL;
-}
-
 /* ---- recording ----------------------------------------------------------------------------------- */
 
 bool tg_call_at(const tg_program *p, const tg_value *inputs, int n, tg_value *outputs,

@@ -7,10 +7,12 @@
 #include "program/vjp.h"
 #include "tape/tape.h"
 
-extern const tg__callee tg__called; /* a program */
+extern const tg__callee tg__called, tg__recomputed; /* a program, a function */
 
-/* The program that becomes part of another one where that has this call; NULL: it stays a call. */
-const tg_program *tg__call_inside(const tg_call_attributes *a);
+/* The program of what a function records from these inputs, whose elements may be moved to the arena.
+   NULL after an error. */
+tg_program *tg__recompute_compile(const tg_call_attributes *a, tg__array *x, int n, tg__arena *room,
+                                  const tg_compile_options *options, tg_status *status);
 
 /* A part of a vector of n elements, from offset on: of s's dimensions, behind one of length count
    unless that is -1. */

@@ -34,22 +34,27 @@ static void mark(const import *m, uint32_t last)
     }
 }
 
-/* The program that becomes part of the graph where instruction i calls it; NULL: none. */
-static const tg_program *inside_of(const import *m, uint32_t i)
+/* Whether what instruction i calls becomes part of the graph: a program for one instance, or a
+   function. */
+static bool is_inside(const import *m, uint32_t i)
 {
     const tg__instruction *const in = &m->t->head.code[i];
-    return in->op == TG__CODE_call ? tg__call_inside(tg__attributes_of(m->t, in)) : NULL;
+    if (in->op != TG__CODE_call) return false;
+    const tg_call_attributes *const a = tg__attributes_of(m->t, in);
+    return a->callee == &tg__recomputed || (a->callee == &tg__called && a->flags & TG__CALL_ONE);
 }
 
 /* A part of what such a call made: of one of its outputs, which are one behind the other. */
 static uint32_t part_of_call(const import *m, uint32_t maker, const tg__shape *s, int64_t offset)
 {
-    const tg_program *const p = inside_of(m, maker);
-    const uint32_t *const output = (uint32_t *)(void *)m->inside.data + m->node[maker];
-    uint32_t i = 0;
-    for (; i + 1 < p->n_outputs && offset >= tg__output_shape(p, i)->n + (s->n == 0); i++)
-        offset -= tg__output_shape(p, i)->n;
-    return tg__graph_view(m->g, output[i], s, offset);
+    const uint32_t *const list = (uint32_t *)(void *)m->inside.data + m->node[maker];
+    uint32_t i = 1;
+    for (; i < list[0]; i++) {
+        const int64_t n = tg__node_shape(m->g, list[i])->n;
+        if (offset < n || (offset == n && s->n == 0)) break;
+        offset -= n;
+    }
+    return tg__graph_view(m->g, list[i], s, offset);
 }
 
 /* The node of a value, given that of its instruction: this or a view of it. */
@@ -68,22 +73,39 @@ static uint32_t node_of(const import *m, uint32_t id)
         offset = ((const char *)d->external - (const char *)base->external) /
                  (ptrdiff_t)tg__type_size(s->type);
     }
-    if (inside_of(m, maker)) return part_of_call(m, maker, s, offset);
+    if (is_inside(m, maker)) return part_of_call(m, maker, s, offset);
     return tg__graph_view(m->g, m->node[maker], s, offset);
 }
 
-/* The place of its outputs; 0 after an error. */
-static uint32_t call_inside(import *m, const tg_program *p, const uint32_t *x)
+/* The place of how many outputs it has, and their nodes. */
+static uint32_t put_inside(import *m, const tg_program *p, const uint32_t *x)
 {
     const uint32_t place = (uint32_t)(m->inside.used / sizeof(uint32_t));
-    const size_t used = m->inside.used + p->n_outputs * sizeof(uint32_t);
-    if (!tg__arena_grow(&m->inside, used)) {
-        tg__graph_fail(m->g, TG_ERROR_MEMORY, "no memory");
-        return 0;
-    }
-    uint32_t *const output = (uint32_t *)(void *)(m->inside.data + m->inside.used);
+    const size_t used = m->inside.used + (p->n_outputs + (size_t)1) * sizeof(uint32_t);
+    if (!tg__arena_grow(&m->inside, used)) return tg__graph_fail(m->g, TG_ERROR_MEMORY, "no memory");
+    uint32_t *const list = (uint32_t *)(void *)(m->inside.data + m->inside.used);
     m->inside.used = used;
-    tg__graph_lower(m->g, &p->graph, TG__DERIVE, x, p->output, p->n_outputs, output);
+    list[0] = p->n_outputs;
+    tg__graph_lower(m->g, &p->graph, TG__DERIVE, x, p->output, p->n_outputs, list + 1);
+    return place;
+}
+
+static uint32_t call_inside(import *m, const tg__instruction *in, const uint32_t *x, int n,
+                            const uint32_t *id)
+{
+    const tg_call_attributes *const a = tg__attributes_of(m->t, in);
+    if (a->callee == &tg__called) return put_inside(m, a->what, x);
+    tg__arena room;
+    tg__arena_init(&room, m->g->memory);
+    tg__array *const array = tg__arena_push(&room, (size_t)n * sizeof *array);
+    for (int i = 0; array && i < n; i++) array[i] = tg__value_array(m->t, id[i]);
+    const tg_compile_options o = { m->g->without, m->g->strict, m->g->fast_math, 0 };
+    tg_status status = { .code = TG_ERROR_MEMORY, .message = "no memory" };
+    tg_program *const p = array ? tg__recompute_compile(a, array, n, &room, &o, &status) : NULL;
+    const uint32_t place = p ? put_inside(m, p, x)
+                             : tg__graph_fail(m->g, status.code, "%s", status.message);
+    tg_program_free(p);
+    tg__arena_free(&room);
     return place;
 }
 
@@ -134,9 +156,8 @@ static bool instruction(import *m, uint32_t i)
         return false;
     }
     for (int j = 0; j < n; j++) x[j] = node_of(m, id[j]);
-    const tg_program *const inside = inside_of(m, i);
-    m->node[i] = inside ? call_inside(m, inside, x)
-                        : tg__graph_apply(m->g, in->op, x, n, tg__attributes_of(m->t, in));
+    m->node[i] = is_inside(m, i) ? call_inside(m, in, x, n, id)
+                                 : tg__graph_apply(m->g, in->op, x, n, tg__attributes_of(m->t, in));
     tg__arena_free(&many);
     return !tg__graph_failed(m->g);
 }

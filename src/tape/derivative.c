@@ -136,13 +136,15 @@ static void mark(const walk *w)
     }
 }
 
-/* Room in the arena for what a rule gets and gives. */
+/* Room in the arena for what a rule gets and gives; the caller sets its end back. */
 static bool operand_room(walk *w, int n, size_t *at)
 {
     tg__arena *const a = &w->t->walk;
     *at = (a->used + _Alignof(tg_value) - 1) / _Alignof(tg_value) * _Alignof(tg_value);
     const size_t bytes = (size_t)n * (2 * sizeof(tg_value) + sizeof(uint32_t) + sizeof(bool));
-    return tg__arena_grow(a, *at + bytes);
+    if (!tg__arena_grow(a, *at + bytes)) return false;
+    a->used = *at + bytes;
+    return true;
 }
 
 static bool step(walk *w, uint32_t i)
@@ -154,6 +156,7 @@ static bool step(walk *w, uint32_t i)
     int n;
     (void)tg__operand_ids(t, &in, room, &n);
     size_t at;
+    const size_t used = t->walk.used;
     if (!operand_room(w, n, &at)) {
         tg__error(t, TG_ERROR_MEMORY, "grad_values", w->site, "no memory");
         return false;
@@ -186,6 +189,7 @@ static bool step(walk *w, uint32_t i)
     op->derive(&d);
     for (int j = 0; j < n && !t->failed; j++)
         if (wanted[j] && dx[j].generation) contribute(w, id[j], dx[j]);
+    t->walk.used = used;
     return !t->failed;
 }
 

@@ -97,6 +97,7 @@ tg_tape *tg_tape_new(const tg_tape_options *options)
 void tg_tape_free(tg_tape *t)
 {
     if (!t) return;
+    tg_tape_free(t->inner);
     each_arena(t, free_arena);
     tg__memory memory = t->memory;
     tg__deallocate(&memory, t, sizeof *t);
@@ -310,5 +311,8 @@ tg_tape_stats tg_stats(const tg_tape *t)
     s.bytes_used = t->head.n_code * sizeof(tg__instruction) + t->head.n_runs * sizeof(tg__run) +
                    values + (t->adjoints.used < values ? t->adjoints.used : values) +
                    t->integers.used + t->descriptors.used + t->pool.used + t->names.used;
+    const tg_tape_stats inner = tg_stats(t->inner);
+    s.bytes_held += inner.bytes_held;
+    s.allocations += inner.allocations;
     return s;
 }

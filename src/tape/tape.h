@@ -88,6 +88,7 @@ struct tg_tape {
     uint32_t ops_known, ops_end; /* ops_end ... ops_known - 1 are all leaves */
     tg__constant constant[TG__CONSTANTS];
     const tg__context *context; /* or NULL */
+    tg_tape *inner; /* what is recorded and not kept is recorded there; NULL: not made yet */
     bool failed;
     tg_error error;
     char message[512];
