@@ -1,0 +1,27 @@
+/* What all problems use: see gradbench.h. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gradbench.h"
+
+void must(bool ok, const char *what)
+{
+    if (ok) return;
+    fprintf(stderr, "gradbench: %s\n", what);
+    exit(1);
+}
+
+void *room(size_t n, size_t size)
+{
+    void *const p = aligned_alloc(64, (n * size + 64) / 64 * 64);
+    must(p, "no memory");
+    memset(p, 0, n * size);
+    return p;
+}
+
+double draw(uint32_t *seed, double lo, double hi)
+{
+    *seed = *seed * 1664525u + 1013904223u;
+    return lo + (hi - lo) * ((double)(*seed >> 8) / (1 << 24));
+}
