@@ -16,6 +16,7 @@ typedef double real;
 #undef exp
 #undef exp2
 #undef expm1
+#undef hypot
 #undef log
 #undef log10
 #undef log1p
@@ -32,6 +33,7 @@ typedef double real;
 #define exp(x) M(exp)(x)
 #define exp2(x) M(exp2)(x)
 #define expm1(x) M(expm1)(x)
+#define hypot(a, b) M(hypot)(a, b)
 #define log(x) M(log)(x)
 #define log10(x) M(log10)(x)
 #define log1p(x) M(log1p)(x)

@@ -1,10 +1,14 @@
 /* Moving rows. Included by kernel.c. */
 
+enum { LONG_COPY = 16384 }; /* bytes: beyond the first cache memmove knows ways that a loop has not */
+
 static void copy(int64_t n, void *y_, ptrdiff_t sy, const void *x_, ptrdiff_t sx)
 {
     real *y = y_;
     const real *x = x_;
-    if (sx == 1 && sy == 1) {
+    if (sx == 1 && sy == 1 && n * (int64_t)sizeof(real) > LONG_COPY) {
+        memmove(y, x, (size_t)n * sizeof(real));
+    } else if (sx == 1 && sy == 1) {
         for (int64_t i = 0; i < n; i++) y[i] = x[i];
     } else {
         for (int64_t i = 0; i < n; i++) y[i * sy] = x[i * sx];

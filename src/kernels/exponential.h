@@ -127,19 +127,20 @@ M_INLINE real m_exp2(real x)
     return m_scale(m_exp_fraction((m_exponential){ rounded, h, m_exp_tail(h, l) }).high, rounded);
 }
 
-/* (exp(x) - 1) / 2 = 2^(n-1) (h + tail) + (2^(n-1) - 1/2); the half keeps the power finite. */
+/* (exp(x) - 1) / 2 = (2^(n-1) - 1/2) + 2^(n-1) h + 2^(n-1) tail; the half keeps the power finite. The first two are added
+   without an error while the tail is still on its way. The low part may be a little more than half an ulp. */
 M_INLINE m_pair m_half_expm1(m_exponential e)
 {
     const real power = m_power(e.rounded - 1), whole = power - (real)0.5;
     const real lost = (power - whole) - (real)0.5;
-    const m_pair p = m_join(e.h, e.tail), sum = m_join(whole, power * p.high);
-    return m_join(sum.high, sum.low + (power * p.low + lost));
+    const m_pair first = m_join(whole, power * e.h), sum = m_join(first.high, power * e.tail);
+    return (m_pair){ sum.high, sum.low + (first.low + lost) };
 }
 
 M_INLINE real m_expm1(real x)
 {
-    const m_exponential e = m_exp_reduce(m_clamp(x, -44, EXP_MAX));
-    return M_ABS(x) < EXP_TINY ? x : 2 * m_half_expm1(e).high;
+    const m_pair y = m_half_expm1(m_exp_reduce(m_clamp(x, -44, EXP_MAX)));
+    return M_ABS(x) < EXP_TINY ? x : 2 * (y.high + y.low);
 }
 
 /* h / (h + 1) with h = (exp(2 |x|) - 1) / 2. */

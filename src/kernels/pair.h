@@ -91,7 +91,7 @@ M_INLINE m_pair m_sum(real a, real b)
 M_INLINE m_pair m_quotient_parts(m_pair x, m_pair y)
 {
     const real inverse = 1 / y.high, q = m_upper(x.high * inverse), upper = m_upper(y.high);
-    const real rest = ((x.high - q * upper) - q * (y.high - upper)) + (x.low - q * y.low);
+    const real rest = (x.high - q * upper) + (x.low - q * ((y.high - upper) + y.low));
     return (m_pair){ q, rest * inverse };
 }
 

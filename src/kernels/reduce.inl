@@ -388,11 +388,50 @@ static void exp_sums(int64_t rows, int64_t n, const real *x, real *s)
     row_sums(rows, n, e, s);
 }
 
+/* Of a row too long for one chunk, in one pass: the sum of exp(beta (x - m)), with the m that makes the largest term 1. What was
+   summed before a larger one came is made smaller. Elements that are all as small as can be, -inf, have no terms. */
+static real long_row_sum(int64_t n, const real *x, real beta, real *m)
+{
+    const real least = beta < 0 ? (real)INFINITY : (real)-INFINITY;
+    real e[TG__CHUNK];
+    double sum[2] = { 0 };
+    *m = least;
+    for (int64_t i = 0; i < n; i += TG__CHUNK) {
+        const int64_t count = n - i < TG__CHUNK ? n - i : TG__CHUNK;
+        const real best = beta < 0 ? fold_min_row(count, x + i, 1, least) : fold_max_row(count, x + i, 1, least);
+        if (best == least) continue;
+        if (*m == least || !(beta * (best - *m) <= 0)) {
+            const double less = *m == least ? 0 : (double)exp(beta * (*m - best));
+            *m = best;
+            sum[0] *= less, sum[1] *= less;
+        }
+        for (int64_t j = 0; j < count; j++) e[j] = beta * (x[i + j] - *m);
+        exp_all(count, e, e);
+        sum_plain_row(count, e, 1, 0, 0, 0, sum);
+    }
+    return (real)(sum[0] + sum[1]);
+}
+
+/* y = exp(beta (x - m)) scale for up to a chunk. */
+static void scaled_exps(int64_t n, real *y, const real *x, real beta, real m, real scale)
+{
+    for (int64_t i = 0; i < n; i++) y[i] = beta * (x[i] - m);
+    exp_all(n, y, y);
+    for (int64_t i = 0; i < n; i++) y[i] *= scale;
+}
+
 static void softargmax_rows(int64_t rows, int64_t n, real *y, const real *x, real beta)
 {
+    real s[TG__TILE];
+    if (n > TG__CHUNK) {
+        real m;
+        const real scale = 1 / long_row_sum(n, x, beta, &m);
+        for (int64_t i = 0; i < n; i += TG__CHUNK)
+            scaled_exps(n - i < TG__CHUNK ? n - i : TG__CHUNK, y + i, x + i, beta, m, scale);
+        return;
+    }
     shift_rows(rows, n, y, x, beta);
     exp_all(rows * n, y, y);
-    real s[TG__TILE];
     row_sums(rows, n, y, s);
     for (int64_t r = 0; r < rows; r++) {
         const real scale = 1 / s[r];
@@ -403,6 +442,12 @@ static void softargmax_rows(int64_t rows, int64_t n, real *y, const real *x, rea
 static void log_softmax_rows(int64_t rows, int64_t n, real *y, const real *x, real beta)
 {
     real s[TG__TILE];
+    if (n > TG__CHUNK) {
+        real m;
+        const real l = log(long_row_sum(n, x, beta, &m));
+        for (int64_t i = 0; i < n; i++) y[i] = beta * (x[i] - m) - l;
+        return;
+    }
     shift_rows(rows, n, y, x, beta);
     exp_sums(rows, n, y, s);
     log_all(rows, s, s);
@@ -600,6 +645,12 @@ static void cross_entropy(const tg__scores *c, void *y_)
     real *y = y_, *const t = c->work, s[TG__TILE];
     for (int64_t i = 0, m; i < c->rows; i += m, x += m * n, label += m, y += m) {
         m = rows_at_once(c->rows - i, n);
+        if (plain && n > TG__CHUNK) {
+            real most;
+            const real sum = long_row_sum(n, x, 1, &most);
+            *y = *label < 0 ? 0 : log(sum) - (x[*label] - most);
+            continue;
+        }
         shift_rows(m, n, t, x, 1);
         exp_sums(m, n, t, s);
         log_all(m, y, s);

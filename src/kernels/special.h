@@ -67,6 +67,20 @@ static inline real m_larger_size(real a, real b)
     return M(fabs)(a) > M(fabs)(b) ? M(fabs)(a) : M(fabs)(b);
 }
 
+/* In double nothing over- or underflows on the way. */
+static inline real m_hypot(real a, real b)
+{
+    const bool infinite = (M(fabs)(a) == (real)INFINITY) | (M(fabs)(b) == (real)INFINITY);
+#ifdef TG_REAL_F32
+    const real y = (real)sqrt((double)a * (double)a + (double)b * (double)b);
+#else
+    const real size = m_larger_size(a, b), root = m_square_scale_root(size);
+    const real back = size > SQUARE_HIGH ? 1 / SCALE_DOWN_ROOT : size < SQUARE_LOW ? 1 / SCALE_UP_ROOT : 1;
+    const real p = a * root * root, q = b * root * root, y = sqrt(p * p + q * q) * back * back;
+#endif
+    return infinite ? (real)INFINITY : y;
+}
+
 /* a / hypot(a, b), and 0 at the origin. */
 static inline real m_hypot_a(real a, real b)
 {
