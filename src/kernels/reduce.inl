@@ -412,27 +412,30 @@ static real long_row_sum(int64_t n, const real *x, real beta, real *m)
     return (real)(sum[0] + sum[1]);
 }
 
-/* y = exp(beta (x - m)) scale for up to a chunk. */
-static void scaled_exps(int64_t n, real *y, const real *x, real beta, real m, real scale)
+/* y = exp(beta (x - m)) of a row too long for one chunk, and its sum: what has been shifted is still in the first cache. */
+static real long_row_exps(int64_t n, real *y, const real *x, real beta)
 {
-    for (int64_t i = 0; i < n; i++) y[i] = beta * (x[i] - m);
-    exp_all(n, y, y);
-    for (int64_t i = 0; i < n; i++) y[i] *= scale;
+    const real m = beta < 0 ? fold_min_row(n, x, 1, (real)INFINITY) : fold_max_row(n, x, 1, (real)-INFINITY);
+    double sum[2] = { 0 };
+    for (int64_t i = 0; i < n; i += TG__CHUNK) {
+        const int64_t count = n - i < TG__CHUNK ? n - i : TG__CHUNK;
+        for (int64_t j = i; j < i + count; j++) y[j] = beta * (x[j] - m);
+        exp_all(count, y + i, y + i);
+        sum_plain_row(count, y + i, 1, 0, 0, 0, sum);
+    }
+    return (real)(sum[0] + sum[1]);
 }
 
 static void softargmax_rows(int64_t rows, int64_t n, real *y, const real *x, real beta)
 {
     real s[TG__TILE];
     if (n > TG__CHUNK) {
-        real m;
-        const real scale = 1 / long_row_sum(n, x, beta, &m);
-        for (int64_t i = 0; i < n; i += TG__CHUNK)
-            scaled_exps(n - i < TG__CHUNK ? n - i : TG__CHUNK, y + i, x + i, beta, m, scale);
-        return;
+        *s = long_row_exps(n, y, x, beta);
+    } else {
+        shift_rows(rows, n, y, x, beta);
+        exp_all(rows * n, y, y);
+        row_sums(rows, n, y, s);
     }
-    shift_rows(rows, n, y, x, beta);
-    exp_all(rows * n, y, y);
-    row_sums(rows, n, y, s);
     for (int64_t r = 0; r < rows; r++) {
         const real scale = 1 / s[r];
         for (int64_t i = 0; i < n; i++) y[r * n + i] *= scale;
@@ -519,7 +522,31 @@ static void log_softmax(tg__lines l, void *y_, const void *x_, double beta)
           log_softmax_columns((tg__tile){ w, l.n, x + at, 1, l.inner }, y + at, (real)beta));
 }
 
-/* g y, summed over lines in s; 0 where g is. dx += beta y (g - s) follows. */
+/* dx += beta y (g - s) with s, the sum of g y over the line; a g of 0 counts nothing. Rows of adjacent elements: */
+INLINE real product_block(int64_t n, const real *g, const real *y)
+{
+    real s[ROW_LANES] = { 0 };
+    int64_t i = 0;
+    for (; i + ROW_LANES <= n; i += ROW_LANES)
+        for (int64_t l = 0; l < ROW_LANES; l++) s[l] += TIMES(g[i + l], y[i + l]);
+    for (int64_t l = 0; l < n - i; l++) s[l] += TIMES(g[i + l], y[i + l]);
+    for (int width = ROW_LANES / 2; width; width /= 2)
+        for (int l = 0; l < width; l++) s[l] += s[l + width];
+    return s[0];
+}
+
+static real product_sum(int64_t n, const real *g, const real *y)
+{
+    real few = 0;
+    for (int64_t i = 0; n <= FEW && i < n; i++) few += TIMES(g[i], y[i]);
+    if (n <= FEW) return few;
+    double s[2] = { 0 };
+    for (int64_t i = 0; i < n; i += SUM_BLOCK)
+        two_sum(&s[0], &s[1], (double)product_block(n - i < SUM_BLOCK ? n - i : SUM_BLOCK, g + i, y + i));
+    return (real)(s[0] + s[1]);
+}
+
+/* The same of w > 1 columns whose elements lie step apart. */
 static void product_sums(int64_t w, int64_t n, const real *g, const real *y, int64_t step, real *s)
 {
     real product[TG__CHUNK];
@@ -527,26 +554,12 @@ static void product_sums(int64_t w, int64_t n, const real *g, const real *y, int
     const int64_t rows = TG__CHUNK / w;
     for (int64_t i = 0; i < n; i += rows) {
         const int64_t m = n - i < rows ? n - i : rows;
-        if (w == 1) {
-            for (int64_t r = 0; r < m; r++) product[r] = TIMES(g[i + r], y[i + r]);
-        } else {
-            for (int64_t r = 0; r < m; r++)
-                for (int64_t j = 0; j < w; j++)
-                    product[r * w + j] = TIMES(g[(i + r) * step + j], y[(i + r) * step + j]);
-        }
+        for (int64_t r = 0; r < m; r++)
+            for (int64_t j = 0; j < w; j++)
+                product[r * w + j] = TIMES(g[(i + r) * step + j], y[(i + r) * step + j]);
         sum_plain(&(tg__tile){ w, m, product, 1, w }, NULL, 0, &sums);
     }
     for (int64_t j = 0; j < w; j++) s[j] = (real)(sums.total[j] + sums.rest[j]);
-}
-
-/* The sum of g y over a short row, which needs none of that. */
-static real product_sum(int64_t n, const real *g, const real *y)
-{
-    real s = 0;
-    if (n > FEW) product_sums(1, n, g, y, 1, &s);
-    else
-        for (int64_t i = 0; i < n; i++) s += TIMES(g[i], y[i]);
-    return s;
 }
 
 static void softargmax_backward_rows(int64_t rows, int64_t n, real *restrict dx, const real *g,

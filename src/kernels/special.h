@@ -447,12 +447,14 @@ static inline real m_silu_x(real x)
     return in < 0 ? q * (M(fabs)(d) < R(0.35) ? near : direct) : q;
 }
 
-/* x tanh(log(1 + exp(x))) = x e (e + 2) / (e (e + 2) + 2), e = exp(x); above 0 in exp(-x). */
+/* x tanh(log(1 + exp(x))) = x e (2 + e) / (e (2 + e) + 2), e = exp(x); above 0 in exp(-x). What rounding took from e counts
+   below 0, where the result goes with it. */
 static inline real m_mish(real x)
 {
-    const real e = m_exp(-M(fabs)(x)), in = x < -1000 ? -1000 : x;
-    const real low = e * (e + 2), high = 1 + 2 * e;
-    return in * ((x < 0 ? low : high) / (x < 0 ? low + 2 : high + 2 * e * e));
+    const m_pair e = m_exp_decay(x);
+    const real in = x < -1000 ? -1000 : x;
+    const real low = 2 * e.high + (e.high * e.high + 2 * e.low), high = 1 + 2 * e.high;
+    return in * ((x < 0 ? low : high) / (x < 0 ? low + 2 : high + 2 * e.high * e.high));
 }
 
 /* mish'(x) / d in t = d for |d| <= 0.6, where d is x + 1.1924, the distance from the zero. */

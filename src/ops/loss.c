@@ -91,7 +91,8 @@ DERIVATIVE(softargmax) { softargmax_derivative(d, 1); }
 CASES(softargmax, { .n = 1, .x = { TENSOR(-2, 2, 3, 4) } }, { .n = 1, .x = { TENSOR(-2, 2, 5) } },
       ALONG(TENSOR(-2, 2, 4, 3), .axis = 0, .beta = 1.5),
       ALONG(TENSOR(-2, 2, 2, 3, 2, 2), .axis = -3, .beta = -0.5),
-      ALONG(TENSOR(-2, 2, 2, 20), .beta = 2.0), { .n = 1, .x = { TENSOR(-2, 2, 0, 3) } })
+      ALONG(TENSOR(-2, 2, 2, 20), .beta = 2.0), ALONG(TENSOR(-2, 2, 2, 129), .axis = 0),
+      { .n = 1, .x = { TENSOR(-2, 2, 0, 3) } })
 
 TG_OP(softargmin, "n", softmax,
       "exp(-beta x) over its sum along an axis: a soft one-hot of the argmin")
