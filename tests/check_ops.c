@@ -506,7 +506,9 @@ static void operand_contracts(const trial *t, run *r, run *other)
         const tg__sample *s = &t->x.x[i];
         if (is_index(t, i)) x[i] = tg_full_new(r->tape, 0, s->rank, s->dim, NULL);
         else x[i] = tg_index_new(r->tape, 4, zeros, s->rank, s->dim, NULL);
-        const bool any = tg__letter(tg__ops[t->op]->letters, i) == 'c' && t->x.n == 1;
+        const char *const letters = tg__ops[t->op]->letters;
+        const bool any = (tg__letter(letters, i) == 'c' && t->x.n == 1) ||
+                         strcmp(letters, "00") == 0; /* comparisons take integers, too */
         if (tg__ops[t->op]->kind != TG__VIEW && !any)
             expect_error(t, r, call(t, x, t->x.n), TG_ERROR_TYPE, "an operand of the wrong type");
     }

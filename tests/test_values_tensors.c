@@ -627,6 +627,42 @@ ParameterizedTest(const int *level, tensors, every_example_has_its_values_and_gr
     }
 }
 
+/* ---- integers -------------------------------------------------------------------------------- */
+
+Test(tensors, integers_are_compared_as_integers_and_beside_numbers_as_numbers)
+{
+    const int64_t far = INT64_C(1) << 53; /* far + 1 is no double */
+    const int64_t a[] = { far, far + 1, -3 }, b[] = { far + 1, far + 1, -4 };
+    const double none[] = { 0, 0, 0 }, below[] = { 1, 0, 0 }, same[] = { 0, 1, 0 }, other[] = { 1, 0, 1 },
+                 above[] = { 0, 0, 1 }, at_most[] = { 1, 1, 0 }, at_least[] = { 0, 1, 1 },
+                 negative[] = { 0, 0, 1 };
+    for (tg_type type = TG_F64; type <= TG_F32; type++) {
+        tg_tape *const t = new_tape(type);
+        const tg_value x = tg_index_new(t, sizeof *a, a, 1, (const int64_t[]){ 3 }, TG_HERE);
+        const tg_value y = tg_index_new(t, sizeof *b, b, 1, (const int64_t[]){ 3 }, TG_HERE);
+        const tg_value row = tg_index_new(t, sizeof *b, b + 2, 2, (const int64_t[]){ 1, 1 }, TG_HERE);
+        const struct {
+            tg_value y;
+            const double *wanted;
+        } rows[] = {
+            { tg_lt(x, y), below }, { tg_eq(x, y), same },      { tg_ne(x, y), other },
+            { tg_gt(x, y), above }, { tg_le(x, y), at_most },   { tg_ge(x, y), at_least },
+            { tg_lt(x, 0), negative }, { tg_gt(0, x), negative }, { tg_lt(x, row), none },
+        };
+        for (int i = 0; i < COUNT(rows); i++) {
+            double z[3];
+            cr_assert(tg_read(rows[i].y, z, 3), "row %d: %s", i, tg_error_of(t) ? tg_error_of(t)->message : "");
+            cr_expect(tg_type_of(rows[i].y) == type && memcmp(z, rows[i].wanted, sizeof z) == 0,
+                      "row %d: %g %g %g", i, z[0], z[1], z[2]);
+        }
+        const tg_value two = tg_index_new(t, sizeof *a, a, 1, (const int64_t[]){ 2 }, TG_HERE);
+        const tg_value failed = tg_eq(x, two);
+        cr_expect(!failed.generation);
+        cr_expect(strstr(tg_error_of(t)->message, "eq: shapes (3) and (2) do not broadcast"));
+        tg_tape_free(t);
+    }
+}
+
 /* ---- sweeps ---------------------------------------------------------------------------------- */
 
 typedef struct shape {

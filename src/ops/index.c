@@ -418,6 +418,38 @@ FORWARD(cast)
 CASES(cast, { .n = 1, .x = { TENSOR(-3, 3, 2, 3) } }, { .n = 1, .x = { SCALAR(0, 9) } },
       { .n = 1, .x = { TENSOR(0, 0, 0) } })
 
+/* What comparisons of integers are made of, which as numbers of the tape's type would lose digits: the order compared with 0. */
+TG_PART_ZERO(order, "ii", none, "-1, 0 or 1: the integer a is below, equal to or above the integer b")
+SHAPE(order)
+{
+    const tg_code code = tg__map_shape(c, y);
+    y->type = TG_F64; /* of the tape's floating type */
+    return code;
+}
+
+FORWARD(order)
+{
+    const bool single = c->y.s->type == TG_F32;
+    const size_t size = tg__type_size(c->y.s->type);
+    const tg__shape a = tg__broadcast_to(c->x[0].s, c->y.s), b = tg__broadcast_to(c->x[1].s, c->y.s);
+    tg__walk w;
+    tg__walk_begin(&w, 3, (const tg__array[]){ c->y, { &a, c->x[0].p }, { &b, c->x[1].p } });
+    do {
+        for (int64_t j = 0; j < w.n; j++) {
+            const int64_t p = ((const int64_t *)(void *)w.p[1])[j * w.stride[1]];
+            const int64_t q = ((const int64_t *)(void *)w.p[2])[j * w.stride[2]];
+            void *const y = w.p[0] + (size_t)(j * w.stride[0]) * size;
+            if (single) *(float *)y = (float)((p > q) - (p < q));
+            else *(double *)y = (double)((p > q) - (p < q));
+        }
+    } while (tg__walk_next(&w));
+    return TG_OK;
+}
+CASES(order, { .n = 2, .x = { TENSOR(-3, 3, 2, 3), TENSOR(-3, 3, 2, 3) } },
+      { .n = 2, .x = { TENSOR(-3, 3, 4), SCALAR(0, 2) } },
+      { .n = 2, .x = { TENSOR(-3, 3, 3, 1), TENSOR(-3, 3, 2) } },
+      { .n = 2, .x = { TENSOR(0, 0, 0), SCALAR(0, 0) } })
+
 TG_OP_ZERO(one_hot, "i", classes,
            "1 where the index points along a new last axis of that many classes, 0 elsewhere")
 SHAPE(one_hot)

@@ -572,6 +572,28 @@ static void write_cast(const writing *w)
     write_copy(w, &t, operation);
 }
 
+static void write_order(const writing *w)
+{
+    tg__emitter *const e = w->e;
+    tg__nest t;
+    tg__nest_over(&t, w->y);
+    tg__nest_add(e, &t, w->id, w->y, in_order);
+    for (int i = 0; i < 2; i++) tg__nest_add(e, &t, w->x[i], w->y, in_order);
+    tg__declare(e, w->id, false);
+    tg__nest_merge(&t);
+    const int loops = t.rank;
+    tg__open_loops(e, &t, 0, loops, false);
+    tg__write_line(e, "%s", "");
+    tg__emit_access(e, &t, 0, NULL);
+    static const char *const before[] = { " = (", " > ", ") - (", " < " };
+    for (int i = 0; i < 4; i++) {
+        tg__write(e, "%s", before[i]);
+        tg__emit_access(e, &t, 1 + i % 2, NULL);
+    }
+    tg__write(e, ");");
+    tg__close_loops(e, loops, false);
+}
+
 static bool write_index_op(const writing *w, int code)
 {
     switch (code) {
@@ -592,6 +614,7 @@ static bool write_index_op(const writing *w, int code)
     case TG__CODE_targets: write_targets(w); return true;
     case TG__CODE_one_hot: write_one_hot(w); return true;
     case TG__CODE_cast: write_cast(w); return true;
+    case TG__CODE_order: write_order(w); return true;
     default: return false;
     }
 }

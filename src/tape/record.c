@@ -381,6 +381,32 @@ static tg_value record_view(application *a, tg_value x)
 
 /* ---- the way in ------------------------------------------------------------------------------ */
 
+static bool is_integer(const application *a, tg_value v)
+{
+    return v.tape == a->tape && tg__is_live(v.tape, v) && tg__value_array(v.tape, v.id).s->type == TG_I64;
+}
+
+/* A comparison of integers is one of their order with 0; beside a number they are numbers. False: it is none. */
+static bool compare_integers(const application *a, const tg_value *x, tg_value *y)
+{
+    if (a->op->kind != TG__MAP || strcmp(a->op->letters, "00") != 0) return false;
+    const bool both = is_integer(a, x[0]) && is_integer(a, x[1]);
+    const int i = is_integer(a, x[0]) ? 0 : 1;
+    if (!is_integer(a, x[i])) return false;
+    tg_value of[2] = { x[0], x[1] };
+    if (both) of[1] = tg__of_number(0);
+    tg__shape s;
+    const tg__shape *const p = tg__value_array(a->tape, x[i].id).s;
+    if (both && !tg__broadcast(p, tg__value_array(a->tape, x[1].id).s, &s)) {
+        *y = tg__error(a->tape, TG_ERROR_SHAPE, name_of(a), a->site, "shapes %s and %s do not broadcast",
+                       TG__SHAPE_TEXT(p), TG__SHAPE_TEXT(tg__value_array(a->tape, x[1].id).s));
+        return true;
+    }
+    of[i] = both ? tg__record(TG__CODE_order, x, 2, NULL, a->site) : tg__record(TG__CODE_cast, &x[i], 1, NULL, a->site);
+    *y = of[i].generation ? tg__record(a->code, of, 2, NULL, a->site) : of[i];
+    return true;
+}
+
 tg_value tg__record(int code, const tg_value *x, int n, const void *attributes, const tg_site *site)
 {
     /* Field by field: the room for operands needs no zeros. */
@@ -399,7 +425,10 @@ tg_value tg__record(int code, const tg_value *x, int n, const void *attributes, 
                          n, wanted == -1 ? "at least " : "", wanted == -1 ? 1 : wanted);
     }
     if (!x) return tg__error(NULL, TG_ERROR_HANDLE, name_of(&a), site, "the operands are NULL");
-    if (!find_tape(&a, x) || !take_operands(&a, x)) return (tg_value){ a.tape, 0, 0 };
+    tg_value compared;
+    if (!find_tape(&a, x)) return (tg_value){ a.tape, 0, 0 };
+    if (compare_integers(&a, x, &compared)) return compared;
+    if (!take_operands(&a, x)) return (tg_value){ a.tape, 0, 0 };
     if (a.op->kind == TG__MAP && !a.described) return record_scalar(&a);
     if (a.op->kind == TG__VIEW) return record_view(&a, x[0]);
     if (!settle_activity(&a, x)) return (tg_value){ a.tape, 0, 0 };
