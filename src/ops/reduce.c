@@ -818,10 +818,13 @@ FORWARD(logsumexp) { return fold_forward(c, logsumexp_of); }
 
 BACKWARD(logsumexp) { return fold_backward(c, spread_logsumexp); }
 
+/* The sum takes the rounding of y away, as in spread_logsumexp. */
 DERIVATIVE(logsumexp)
 {
+    const tg_reduce_attributes a = keeping(d);
     const tg_value y = tg__kept(d, d->y), none = d_eq(d, y, d->to->number(-(double)INFINITY));
-    const tg_value share = d_exp(d, d_sub(d, d->x[0], y));
+    const tg_value part = d_exp(d, d_sub(d, d->x[0], y)), sum = d_sum(d, part, &a);
+    const tg_value share = d_div(d, part, d_where(d, d_isfinite(d, y), sum, d->to->number(1)));
     d->dx[0] = d_times(d, tg__kept(d, d->g), d_where(d, none, d->to->number(0), share));
 }
 
