@@ -119,9 +119,19 @@ static void map_rows(const arrays *a, const tg__kernels *k, int code)
 /* ---- reductions, by the op's own rules on one row -------------------------------------------- */
 
 static const char *const reduction_names[REDUCTIONS] = {
-    [SUM] = "sum",         [MEAN] = "mean",
-    [AMAX] = "amax",       [LOGSUMEXP] = "logsumexp",
-    [SOFTMAX] = "softmax", [LOG_SOFTMAX] = "log_softmax",
+    [SUM] = "sum",
+    [MEAN] = "mean",
+    [PROD] = "prod",
+    [VAR] = "var",
+    [STD] = "std",
+    [NORM] = "norm",
+    [AMAX] = "amax",
+    [AMIN] = "amin",
+    [LOGSUMEXP] = "logsumexp",
+    [SOFTMAX] = "softmax",
+    [LOG_SOFTMAX] = "log_softmax",
+    [CUMSUM] = "cumsum",
+    [CUMPROD] = "cumprod",
 };
 
 /* What the tape hands to the rules: prepared once for a size, outside of what is measured. */
@@ -186,7 +196,8 @@ static void reduction_rows(const arrays *a, const tg__kernels *k, plain_reductio
                            .operand = -1,
                            .reduction = which,
                            .n = sizes[SIZES - 1] } };
-    draw(a->type, a->x[0], -2, 2);
+    const bool products = which == PROD || which == CUMPROD; /* of numbers whose products stay in range */
+    draw(a->type, a->x[0], products ? 0.9 : -2, products ? 1.1035 : 2);
     do_rows(&p.r, reduction_work);
     p.r.operand = 0;
     do_rows(&p.r, reduction_work);

@@ -167,6 +167,53 @@ static void amax_forward(int64_t n, void *y, const void *x)
 {
     *(real *)y = largest(n, x);
 }
+static void amin_forward(int64_t n, void *y, const void *x_)
+{
+    const real *x = x_;
+    real m = x[0];
+    for (int64_t i = 1; i < n; i++) m = x[i] < m ? x[i] : m;
+    *(real *)y = m;
+}
+static void prod_forward(int64_t n, void *y, const void *x_)
+{
+    const real *x = x_;
+    real p = 1;
+    for (int64_t i = 0; i < n; i++) p *= x[i];
+    *(real *)y = p;
+}
+static real variance(int64_t n, const real *x, real mean)
+{
+    real s = 0;
+    for (int64_t i = 0; i < n; i++) s += (x[i] - mean) * (x[i] - mean);
+    return s / (real)(n - 1);
+}
+static void var_forward(int64_t n, void *y, const void *x)
+{
+    *(real *)y = variance(n, x, sum_of(n, x) / (real)n);
+}
+static void std_forward(int64_t n, void *y, const void *x)
+{
+    *(real *)y = M(sqrt)(variance(n, x, sum_of(n, x) / (real)n));
+}
+static void norm_forward(int64_t n, void *y, const void *x_)
+{
+    const real *x = x_;
+    real s = 0;
+    for (int64_t i = 0; i < n; i++) s += x[i] * x[i];
+    *(real *)y = M(sqrt)(s);
+}
+static void cumsum_forward(int64_t n, void *y_, const void *x_)
+{
+    const real *x = x_;
+    real *restrict y = y_, s = 0;
+    for (int64_t i = 0; i < n; i++) y[i] = s += x[i];
+}
+static void cumprod_forward(int64_t n, void *y_, const void *x_)
+{
+    const real *x = x_;
+    real *restrict y = y_, p = 1;
+    for (int64_t i = 0; i < n; i++) y[i] = p *= x[i];
+}
 static void logsumexp_forward(int64_t n, void *y, const void *x)
 {
     *(real *)y = log_sum_exp(n, x);
@@ -199,8 +246,47 @@ static void log_softmax_forward(int64_t n, void *y_, const void *x_)
     }
 REDUCTION_BACKWARD(sum, g[0])
 REDUCTION_BACKWARD(mean, g[0] / (real)n)
+REDUCTION_BACKWARD(prod, g[0] * y[0] / x[i])
+REDUCTION_BACKWARD(norm, g[0] / y[0] * x[i])
 REDUCTION_BACKWARD(amax, x[i] == y[0] ? g[0] : 0)
+REDUCTION_BACKWARD(amin, x[i] == y[0] ? g[0] : 0)
 REDUCTION_BACKWARD(logsumexp, g[0] * exp(x[i] - y[0]))
+
+/* d += a (x - mean) */
+static void add_offsets(int64_t n, const real *x, real a, real *restrict d)
+{
+    const real mean = sum_of(n, x) / (real)n;
+    for (int64_t i = 0; i < n; i++) d[i] += a * (x[i] - mean);
+}
+
+static void var_backward(int64_t n, const void *g, const void *y, const void *x, void *dx)
+{
+    (void)y;
+    add_offsets(n, x, *(const real *)g * 2 / (real)(n - 1), dx);
+}
+
+static void std_backward(int64_t n, const void *g, const void *y, const void *x, void *dx)
+{
+    add_offsets(n, x, *(const real *)g / ((real)(n - 1) * *(const real *)y), dx);
+}
+
+static void cumsum_backward(int64_t n, const void *g_, const void *y, const void *x, void *dx)
+{
+    const real *g = g_;
+    real *restrict d = dx, s = 0;
+    (void)y, (void)x;
+    for (int64_t i = n; i-- > 0;) d[i] += s += g[i];
+}
+
+static void cumprod_backward(int64_t n, const void *g_, const void *y_, const void *x_, void *dx)
+{
+    const real *g = g_, *y = y_, *x = x_;
+    real *restrict d = dx, s = 0;
+    for (int64_t i = n; i-- > 0;) {
+        s += g[i] * y[i];
+        d[i] += s / x[i];
+    }
+}
 
 static void softmax_backward(int64_t n, const void *g_, const void *y_, const void *x, void *dx)
 {
@@ -222,6 +308,13 @@ static void log_softmax_backward(int64_t n, const void *g_, const void *y_, cons
 const plain_reduce PLAIN(plain_reductions)[REDUCTIONS] = {
     [SUM] = { sum_forward, sum_backward },
     [MEAN] = { mean_forward, mean_backward },
+    [PROD] = { prod_forward, prod_backward },
+    [VAR] = { var_forward, var_backward },
+    [STD] = { std_forward, std_backward },
+    [NORM] = { norm_forward, norm_backward },
+    [AMIN] = { amin_forward, amin_backward },
+    [CUMSUM] = { cumsum_forward, cumsum_backward },
+    [CUMPROD] = { cumprod_forward, cumprod_backward },
     [AMAX] = { amax_forward, amax_backward },
     [LOGSUMEXP] = { logsumexp_forward, logsumexp_backward },
     [SOFTMAX] = { softmax_forward, softmax_backward },

@@ -11,14 +11,21 @@ typedef struct plain_map {
     tg__map_backward_kernel *backward[3];
 } plain_map;
 
-/* Over a row of n elements; y is one number for the first four. */
+/* Over a row of n elements; y is one number for all before SOFTMAX. */
 typedef enum plain_reduction {
     SUM,
     MEAN,
+    PROD,
+    VAR,
+    STD,
+    NORM,
     AMAX,
+    AMIN,
     LOGSUMEXP,
     SOFTMAX,
     LOG_SOFTMAX,
+    CUMSUM,
+    CUMPROD,
     REDUCTIONS
 } plain_reduction;
 
