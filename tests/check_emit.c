@@ -189,7 +189,7 @@ TestSuite(emit, .init = begin, .fini = end, .timeout = 300);
 static const char *const unwritten[] = {
     "argmax", "argmin", "argsort", "argtopk", "avg_pool2d", "avg_pool_shares", "cholesky",
     "cofactor", "conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d", "conv_weight", "custom",
-    "custom_gradient", "det", "dropout", "eigh", "inverse", "inverse_or_nan", "logdet", "max_pool2d",
+    "custom_gradient", "det", "dropout", "eigh", "guard", "inverse", "inverse_or_nan", "logdet", "max_pool2d",
     "max_pool_pick", "max_pool_put", "median", "median_weights", "qr", "solve", "solve_triangular",
     "sort", "svd", "topk",
 };

@@ -410,9 +410,9 @@ Test(errors, types_that_do_not_fit_are_told)
           tg_stack(TG_VALUES(rows, A)));
     FAILS(TG_ERROR_TYPE, "sort: operand 1 has elements of type i64, where f64 is wanted",
           tg_sort(rows));
-    FAILS_PLAIN(TG_ERROR_TYPE, "data: the elements are of type f64, not f32", tg_data_f32(A));
-    FAILS_PLAIN(TG_ERROR_TYPE, "data: the elements are of type i64, not f64", tg_data(rows));
-    FAILS_PLAIN(TG_ERROR_TYPE, "data: the elements are of type f64, not i64", tg_data_i64(A));
+    FAILS(TG_ERROR_TYPE, "data: the elements are of type f64, not f32", tg_data_f32(A));
+    FAILS(TG_ERROR_TYPE, "data: the elements are of type i64, not f64", tg_data(rows));
+    FAILS(TG_ERROR_TYPE, "data: the elements are of type f64, not i64", tg_data_i64(A));
     FAILS_PLAIN(TG_ERROR_TYPE, "edit: the leaf has type f64, not f32", tg_edit_f32(A));
     FAILS_PLAIN(TG_ERROR_TYPE, "edit: the leaf has type i64, not f64", tg_edit(rows));
     FAILS_PLAIN(TG_ERROR_TYPE, "want_gradient: constants and index tensors have no gradient",
@@ -513,9 +513,9 @@ Test(errors, a_stale_handle_is_told_wherever_it_is_used)
     FAILS(TG_ERROR_HANDLE, "set: " STALE, tg_set(v, d, 6));
     FAILS_PLAIN(TG_ERROR_HANDLE, "backward: " STALE, tg_backward(s));
     FAILS_PLAIN(TG_ERROR_HANDLE, "forward: " STALE, tg_forward(s));
-    FAILS_PLAIN(TG_ERROR_HANDLE, "item: " STALE, tg_item(s));
-    FAILS_PLAIN(TG_ERROR_HANDLE, "read: " STALE, tg_read(v, out, 6));
-    FAILS_PLAIN(TG_ERROR_HANDLE, "data: " STALE, tg_data(v));
+    FAILS(TG_ERROR_HANDLE, "item: " STALE, tg_item(s));
+    FAILS(TG_ERROR_HANDLE, "read: " STALE, tg_read(v, out, 6));
+    FAILS(TG_ERROR_HANDLE, "data: " STALE, tg_data(v));
     FAILS_PLAIN(TG_ERROR_HANDLE, "grad: " STALE, tg_grad(v));
     FAILS_PLAIN(TG_ERROR_HANDLE, "grad_read: " STALE, tg_grad_read(v, out, 6));
     FAILS_PLAIN(TG_ERROR_HANDLE, "grad_item: " STALE, tg_grad_item(s));
@@ -539,19 +539,19 @@ Test(errors, a_handle_of_an_older_mark_does_not_come_to_life_in_a_newer_one)
         tg_mark inner = tg_tape_mark(t);
         const tg_value deep = tg_exp(old[i]);
         EXPECT(tg_release(inner) && tg_item(old[i]) == exp(3));
-        FAILS_PLAIN(TG_ERROR_HANDLE, "item: " STALE, tg_item(deep));
+        FAILS(TG_ERROR_HANDLE, "item: " STALE, tg_item(deep));
         inner = tg_tape_mark(t);
         EXPECT(tg_item(tg_exp(old[i])) == exp(exp(3)));
         if (i < 7) EXPECT(tg_release(mark));
     }
     EXPECT(tg_item(old[7]) == exp(3));
-    for (int i = 0; i < 7; i++) FAILS_PLAIN(TG_ERROR_HANDLE, "item: " STALE, tg_item(old[i]));
+    for (int i = 0; i < 7; i++) FAILS(TG_ERROR_HANDLE, "item: " STALE, tg_item(old[i]));
 }
 
 Test(errors, a_reset_makes_every_handle_stale)
 {
     tg_reset(t);
-    FAILS_PLAIN(TG_ERROR_HANDLE, "item: " STALE, tg_item(x));
+    FAILS(TG_ERROR_HANDLE, "item: " STALE, tg_item(x));
     x = tg_scalar(t, 3);
     A = tg_param(t, NULL, 2, 3);
     FAILS_PLAIN(TG_ERROR_HANDLE, "size: " STALE, tg_size(B));
@@ -562,7 +562,7 @@ Test(errors, a_null_handle_goes_to_the_process_wide_handler)
     const tg_value null = { 0 };
     (void)tg_exp(null);
     EXPECT(reports == 1 && strstr(told, "exp: operand 1 is a null value"));
-    EXPECT(isnan(tg_item(null)) && reports == 2 && strcmp(told, "item: the value is null") == 0);
+    EXPECT(isnan(tg_item(null)) && reports == 2 && strstr(told, "item: the value is null"));
     EXPECT(!tg_backward(null) && !tg_edit(null) && tg_rank(null) == -1 && tg_size(null) == -1 &&
            reports == 6);
     reports = 0;
@@ -591,7 +591,7 @@ Test(errors, the_result_of_a_failed_operation_is_a_null_value_of_its_tape)
     EXPECT(y.tape == t && reports == 1);
     reports = 0;
     tg_error_clear(t);
-    FAILS_PLAIN(TG_ERROR_HANDLE,
+    FAILS(TG_ERROR_HANDLE,
                 "item: the value is null: it is the result of an operation that failed",
                 tg_item(y));
     FAILS(TG_ERROR_HANDLE, "exp: operand 1 is null: it is the result of an operation that failed",
@@ -665,16 +665,16 @@ Test(errors, wrong_counts_and_pointers_are_told)
           tg_set(A, d, SIZE_MAX));
     FAILS(TG_ERROR_ARGUMENT, "set: data is NULL", tg_set(A, (double *)NULL, 6));
     FAILS(TG_ERROR_ARGUMENT, "leaf_view: data is NULL", tg_param_view(t, (double *)NULL, 6));
-    FAILS_PLAIN(TG_ERROR_SHAPE, "read: room for 7 elements given, shape (2, 3) read",
+    FAILS(TG_ERROR_SHAPE, "read: room for 7 elements given, shape (2, 3) read",
                 tg_read(A, d, 7));
-    FAILS_PLAIN(TG_ERROR_SHAPE, "read: no room given (6), shape (2, 3) read", tg_read(A, NULL, 6));
-    FAILS_PLAIN(TG_ERROR_SHAPE, "item: shape (2, 3) has not one element", tg_item(A));
+    FAILS(TG_ERROR_SHAPE, "read: no room given (6), shape (2, 3) read", tg_read(A, NULL, 6));
+    FAILS(TG_ERROR_SHAPE, "item: shape (2, 3) has not one element", tg_item(A));
     EXPECT(tg_backward(tg_sum(A)));
     FAILS_PLAIN(TG_ERROR_SHAPE, "grad_read: room for 0 elements given, shape (2, 3) read",
                 tg_grad_read(A, d, 0));
     FAILS_PLAIN(TG_ERROR_SHAPE, "grad_item: shape (2, 3) has not one element", tg_grad_item(A));
     const tg_value turned = tg_transpose(A);
-    FAILS_PLAIN(TG_ERROR_SHAPE,
+    FAILS(TG_ERROR_SHAPE,
                 "data: the value is a view whose elements are not adjacent: read it with tg_read "
                 "or tg_grad_read, or make it contiguous",
                 tg_data(turned));

@@ -90,6 +90,14 @@
 #define TG__LONG (sizeof(long) == 8 ? TG_I64 : TG__I32)
 #define TG__UNSIGNED_LONG (sizeof(long) == 8 ? TG__U64 : TG__U32)
 
+/* Reading notes where it was done. */
+#define tg_item(...) tg_item_at(__VA_ARGS__, TG_HERE)
+#define tg_data(...) tg_data_at(__VA_ARGS__, TG_HERE)
+#define tg_data_f32(...) tg_data_f32_at(__VA_ARGS__, TG_HERE)
+#define tg_data_i64(...) tg_data_i64_at(__VA_ARGS__, TG_HERE)
+#define tg_read(...) tg_read_at(__VA_ARGS__, TG_HERE)
+#define tg_true(condition) tg_true_at(condition, TG_HERE)
+
 #define tg_split_all(x, axis, parts, part) tg_split_all_at(x, axis, parts, part, TG_HERE)
 #define tg_detach(value) tg_detach_at(value, TG_HERE)
 #define tg_custom_apply(op, ...) tg_custom_apply_at(op, TG_VALUES(__VA_ARGS__), TG_HERE)

@@ -9,7 +9,10 @@
    What is recorded is one instance; a run computes any number of them, in blocks, with the batch
    inputs taken from row after row of the caller's arrays and the shared inputs the same for all.
    Leaves of the tape that are no inputs become constants. Control flow in C happened while
-   recording: what is to depend on the data must be where, maximum, clamp ...
+   recording: what is to depend on the data must be where, maximum, clamp ... or tg_true(condition),
+   by which a run sees that C would have recorded something else: it fails with TG_ERROR_GUARD then.
+   A condition, or an impure operation of the user's, belongs to the program if it depends on an
+   input, wherever on the tape it is: record what is to be compiled by itself.
 
    A program never changes and may be run by any number of threads, each with a workspace of its own.
    It does not need the tape any more. Functions fail with a tg_status; the tape is left alone. */
@@ -44,11 +47,13 @@ typedef struct tg_compile_options {
     bool strict;      /* round as the tape does: without what reorders sums or fuses products */
     bool fast_math;   /* tanh' as 1 - y^2 and sigmoid' as y (1 - y), whose digits go where y saturates */
     int block;        /* instances at a time; 0: chosen so that the values stay in the cache */
+    bool allow_reads; /* values that depend on inputs were read while recording: never mind */
 } tg_compile_options;
 
 /* Compiles outputs (values of one tape) as a function of inputs (leaves of it): n_batch that vary
    over the batch, n_shared that do not. At a run inputs are numbered in this order. options NULL: the
-   defaults. NULL after an error. */
+   defaults. NULL after an error: one is that a value which depends on an input was read, by tg_item,
+   tg_data ..., and operations that the outputs need were recorded after that. */
 TG_API tg_program *tg_compile(const tg_value *outputs, int n_outputs, const tg_value *batch,
                               int n_batch, const tg_value *shared, int n_shared,
                               const tg_compile_options *options, tg_status *status);
@@ -104,7 +109,8 @@ TG_API int64_t tg_program_output_size(const tg_program *p, int output, bool *eac
 /* Computes count instances. inputs[i]: row-major elements of the input's type, adjacent; of a batch
    input count times as many, an instance behind the other. outputs[i]: room for the output, count
    times that if there is one for every instance; NULL: not wanted. Inputs and outputs do not overlap.
-   False after an error (indices out of range, say), and then outputs are undefined. Bit-equal for
+   False after an error (indices out of range, say, or TG_ERROR_GUARD: record again), and then outputs
+   are undefined. Bit-equal for
    equal inputs. */
 TG_API bool tg_run(const tg_program *p, tg_workspace *w, int64_t count, const void *const *inputs,
                    void *const *outputs, tg_status *status);

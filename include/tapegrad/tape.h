@@ -199,6 +199,21 @@ TG_API const int64_t *tg_data_i64(tg_value value);
    value's size. */
 TG_API bool tg_read(tg_value value, double *out, size_t n);
 
+/* The same with a position, which the macros of these names pass on: a program (program.h) cannot be
+   compiled from what was recorded after a value that depends on its inputs had been read, and says
+   where that was. */
+TG_API double tg_item_at(tg_value value, const tg_site *site);
+TG_API const double *tg_data_at(tg_value value, const tg_site *site);
+TG_API const float *tg_data_f32_at(tg_value value, const tg_site *site);
+TG_API const int64_t *tg_data_i64_at(tg_value value, const tg_site *site);
+TG_API bool tg_read_at(tg_value value, double *out, size_t n, const tg_site *site);
+
+/* Whether a condition, a value with one element, is not 0: for C code that records one thing or
+   another by it. What it said is recorded, too: tg_forward and runs of programs fail with
+   TG_ERROR_GUARD where it would say something else, because something else had been recorded then.
+   tg_true(condition) passes the position on. False after an error. */
+TG_API bool tg_true_at(tg_value condition, const tg_site *site);
+
 /* The gradient of the last tg_backward with respect to the value, in its shape, row-major: owned by
    the tape, valid until the next tg_backward or until the value is released. Zeros if the root does
    not depend on it. NULL if the value has no gradient (a constant, an index, an input not asked

@@ -66,6 +66,8 @@ typedef enum tg_code {
     TG_ERROR_ARGUMENT, /* any other argument that makes no sense */
     TG_ERROR_FILE,     /* the system refuses: a file that is not there, a full disk */
     TG_ERROR_FORMAT,   /* a file's contents are not what they should be */
+    TG_ERROR_GUARD,    /* a condition that C code went by (tg_true) is not what it was when recorded:
+                          record again */
 } tg_code;
 
 /* The first error of a tape. message is the whole line, "model.c:31: matmul: shapes ... do not

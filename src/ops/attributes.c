@@ -96,6 +96,7 @@ KIND(smooth_l1, FIELD(smooth_l1, reduction, TG__REDUCTION), FIELD(smooth_l1, bet
 KIND(labels, FIELD(labels, reduction, TG__REDUCTION), FIELD(labels, ignore_index, TG__INT64))
 KIND(smoothed, FIELD(smoothed, reduction, TG__REDUCTION), FIELD(smoothed, ignore_index, TG__INT64),
      FIELD(smoothed, label_smoothing, TG__DOUBLE))
+KIND(guard, FIELD(guard, expected, TG__BOOL))
 KIND(targets, FIELD(targets, classes, TG__INT64), FIELD(targets, ignore_index, TG__INT64),
      FIELD(targets, label_smoothing, TG__DOUBLE))
 KIND(normalize, FIELD(normalize, epsilon, TG__DOUBLE))

@@ -166,7 +166,7 @@ extern const tg__attributes tg__attributes_none, tg__attributes_reduce, tg__attr
     tg__attributes_normalize, tg__attributes_groups, tg__attributes_attention, tg__attributes_order,
     tg__attributes_topk, tg__attributes_split, tg__attributes_dropout, tg__attributes_custom, tg__attributes_call,
     tg__attributes_strided,
-    tg__attributes_conv_weight, tg__attributes_avg_pool_shares, tg__attributes_list;
+    tg__attributes_conv_weight, tg__attributes_guard, tg__attributes_avg_pool_shares, tg__attributes_list;
 
 /* A user's operation: see custom.c. */
 typedef struct tg_custom_attributes {
@@ -212,6 +212,12 @@ typedef struct tg_strided_attributes {
     int64_t whole[TG_MAX_RANK]; /* the dimensions of the array */
 } tg_strided_attributes;
 #define TG_DEFAULTS_strided .rank = 0
+
+/* What a condition was when it was recorded: see guard.c. No public op takes it. */
+typedef struct tg_guard_attributes {
+    bool expected;
+} tg_guard_attributes;
+#define TG_DEFAULTS_guard .expected = true
 
 /* Rows of targets made of labels: see targets in classes.c. No public op takes it. */
 typedef struct tg_targets_attributes {

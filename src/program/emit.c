@@ -269,6 +269,13 @@ static bool is_name(const char *name)
 /* The emitter's graph, from the program's. */
 static bool lower(tg__emitter *e, const tg_program *p, uint32_t *output)
 {
+    for (uint32_t id = 1; id < p->graph.n; id++) {
+        if (!tg__node_acts(&p->graph, id)) continue;
+        const tg__node *const node = tg__node_at(&p->graph, id);
+        tg__graph_fail(e->g, TG_ERROR_ARGUMENT, "%s: there is no C for it",
+                       tg__op_name(tg__ops[node->op], tg__node_data(&p->graph, node->data)));
+        return false;
+    }
     const tg_compile_options options = { .without = p->graph.without };
     tg__graph derived;
     bool ok = tg__graph_init(&derived, e->g->memory, p->type, &options);

@@ -32,6 +32,7 @@ bool tg__graph_init(tg__graph *g, tg__memory *m, tg_type type, const tg_compile_
     g->without = options ? options->without : 0;
     g->strict = options && options->strict;
     g->fast_math = options && options->fast_math;
+    g->allow_reads = options && options->allow_reads;
     tg__arena *const arena[] = { &g->nodes, &g->pool,  &g->shapes,  &g->attributes, &g->constants,
                                  &g->table, &g->scratch, &g->sites };
     for (size_t i = 0; i < sizeof arena / sizeof *arena; i++) tg__arena_init(arena[i], m);
@@ -146,6 +147,12 @@ static bool pure(const tg__node *node, const void *data)
     if (node->op == TG__CODE_call)
         return !(((const tg_call_attributes *)data)->flags & TG__CALL_IMPURE);
     return node->op != TG__CODE_custom || !((const tg_custom_attributes *)data)->op->impure;
+}
+
+bool tg__node_acts(const tg__graph *g, uint32_t id)
+{
+    const tg__node *const node = tg__node_at(g, id);
+    return node->op == TG__CODE_guard || !pure(node, tg__node_data(g, node->data));
 }
 
 /* The node like this one that there is already, or 0; *bucket where it would go. */
@@ -472,7 +479,9 @@ uint32_t tg__graph_apply(tg__graph *g, int code, const uint32_t *x, int n, const
     const bool foldable = !(g->without & TG_FOLD) && s.n <= FOLDED_ELEMENTS &&
                           pure(&node, attributes) && all_constant(g, x, n);
     if (foldable) return fold(g, &a, &s);
-    return node_of(g, &node, x, attributes, is_plain_scalar(g, &s) ? NULL : &s);
+    const uint32_t made = node_of(g, &node, x, attributes, is_plain_scalar(g, &s) ? NULL : &s);
+    /* What a guard says is 1, or there is no result. */
+    return code == TG__CODE_guard && made ? tg__graph_number(g, 1) : made;
 }
 
 /* ---- what is no op ----------------------------------------------------------------------------- */

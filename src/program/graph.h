@@ -62,7 +62,7 @@ typedef struct tg__graph {
     uint32_t numbers[8], next_number; /* the numbers made last */
     uint32_t count;                   /* the node of it; 0: none */
     unsigned without; /* passes that are off */
-    bool strict, fast_math;
+    bool strict, fast_math, allow_reads;
     tg_status status; /* of the first error */
 } tg__graph;
 
@@ -124,6 +124,10 @@ static inline const tg__op *tg__node_op(const tg__node *node)
 {
     return node->op < TG__NODE_INPUT ? tg__ops[node->op] : NULL;
 }
+
+/* Whether a node does more than compute its value: guards, and users' operations that are impure.
+   Such are done exactly once an instance, whether anything needs their values or not. */
+bool tg__node_acts(const tg__graph *g, uint32_t id);
 
 /* Makers of nodes. All give 0 after an error, and take 0 for operands then. */
 uint32_t tg__graph_input(tg__graph *g, uint32_t which, const tg__shape *s, bool varies);

@@ -118,16 +118,9 @@ static uint32_t leaf_node(const import *m, uint32_t i)
     return tg__graph_constant(m->g, tg__value_array(m->t, id));
 }
 
-/* From now on nodes come from where the instruction was recorded. */
-static bool set_site(import *m, uint32_t i)
+/* From now on nodes come from here. */
+static bool put_site(tg__graph *g, tg_site site)
 {
-    const tg__head *const h = &m->t->head;
-    uint32_t run = m->run;
-    while (run < h->n_runs && h->runs[run].first <= i) run++;
-    if (run == m->run) return true;
-    m->run = run;
-    tg__graph *const g = m->g;
-    const tg_site site = tg__site_of(m->t, i);
     if (!tg__arena_grow(&g->sites, g->sites.used + sizeof site)) {
         tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
         return false;
@@ -136,6 +129,17 @@ static bool set_site(import *m, uint32_t i)
     g->site = (uint32_t)(g->sites.used / sizeof site);
     g->sites.used += sizeof site;
     return true;
+}
+
+/* From now on nodes come from where the instruction was recorded. */
+static bool set_site(import *m, uint32_t i)
+{
+    const tg__head *const h = &m->t->head;
+    uint32_t run = m->run;
+    while (run < h->n_runs && h->runs[run].first <= i) run++;
+    if (run == m->run) return true;
+    m->run = run;
+    return put_site(m->g, tg__site_of(m->t, i));
 }
 
 static bool instruction(import *m, uint32_t i)
@@ -174,11 +178,95 @@ static void map_scalars(import *m, uint32_t last, tg__arena *room)
         if (!(h->code[i].y & TG__DESCRIPTOR)) m->maker[h->code[i].y] = i;
 }
 
+/* ---- effects ----------------------------------------------------------------------------------- */
+
+/* Which instructions depend on inputs. */
+static void find_dependent(const import *m, uint32_t last, bool *depends)
+{
+    memset(depends, 0, (size_t)last + 1);
+    for (int i = 0; i < m->n_inputs; i++) depends[m->leaf[i]] = true;
+    for (uint32_t i = 0; i <= last; i++) {
+        const tg__instruction *const in = &m->t->head.code[i];
+        if (in->op == TG__LEAF) continue;
+        uint32_t room[2];
+        int n;
+        const uint32_t *const id = tg__operand_ids(m->t, in, room, &n);
+        for (int j = 0; j < n && !depends[i]; j++) depends[i] = depends[maker_of(m, id[j])];
+    }
+}
+
+/* The last instruction that the outputs need, of those that are no inputs; and 1 more. */
+static uint32_t end_of_outputs(const import *m, uint32_t last)
+{
+    for (uint32_t i = last + 1; i > 0; i--) {
+        bool needed = m->node[i - 1];
+        for (int j = 0; j < m->n_inputs && needed; j++) needed = m->leaf[j] != i - 1;
+        if (needed) return i;
+    }
+    return 0;
+}
+
+/* Whether C may have gone by what it read; then it cannot be replayed. */
+static bool was_read(const import *m, const tg__effect *e, uint32_t end, const bool *depends)
+{
+    if (e->code >= end || m->g->allow_reads) return false;
+    bool read = e->kind == TG__READ && depends[maker_of(m, e->id)];
+    for (uint32_t i = 0; i < e->code && e->kind == TG__READ_ALL && !read; i++) read = depends[i];
+    if (!read) return false;
+    const uint32_t maker = maker_of(m, e->id);
+    if (!put_site(m->g, e->site.file ? e->site : tg__site_of(m->t, maker))) return true;
+    tg__graph_fail(m->g, TG_ERROR_ARGUMENT,
+                   "a value that depends on an input (%s) was read while the outputs were recorded: "
+                   "what C did with it is not done again. tg_true records a condition; allow_reads "
+                   "compiles all the same",
+                   m->t->head.code[maker].op == TG__LEAF ? "the input itself" : tg__name_at(m->t, maker));
+    return true;
+}
+
+/* What happened beside the values: conditions and impure operations belong to the program if they
+   depend on its inputs, even if no output needs them. */
+static bool take_effects(import *m, uint32_t last)
+{
+    size_t n;
+    const tg__effect *const e = tg__effects(m->t, &n);
+    if (n == 0) return true;
+    tg__arena room;
+    tg__arena_init(&room, m->g->memory);
+    bool *const depends = tg__arena_push(&room, (size_t)last + 1);
+    if (!depends) return tg__graph_fail(m->g, TG_ERROR_MEMORY, "no memory");
+    find_dependent(m, last, depends);
+    const uint32_t end = end_of_outputs(m, last);
+    bool ok = true;
+    for (size_t i = 0; i < n && ok; i++) {
+        const uint32_t maker = maker_of(m, e[i].id);
+        if (e[i].kind == TG__READ || e[i].kind == TG__READ_ALL) ok = !was_read(m, &e[i], end, depends);
+        else if (depends[maker]) m->node[maker] = 1;
+    }
+    tg__arena_free(&room);
+    if (ok) mark(m, last);
+    return ok;
+}
+
+/* The last instruction that is looked at. */
+static uint32_t last_of_effects(const tg_tape *t, uint32_t last)
+{
+    size_t n;
+    const tg__effect *const e = tg__effects(t, &n);
+    for (size_t i = 0; i < n; i++) {
+        const uint32_t maker = tg__maker(t, e[i].id);
+        if (maker > last) last = maker;
+    }
+    return last;
+}
+
+/* ---- the whole --------------------------------------------------------------------------------- */
+
 static bool import_all(import *m, const tg_value *value, int n, uint32_t last, uint32_t *node)
 {
     for (int i = 0; i < n; i++) m->node[maker_of(m, value[i].id)] = 1;
     for (int i = 0; i < m->n_inputs; i++) m->node[m->leaf[i]] = 1;
     mark(m, last);
+    if (!take_effects(m, last)) return false;
     for (uint32_t i = 0; i <= last; i++)
         if (m->node[i] && !instruction(m, i)) return false;
     for (int i = 0; i < n; i++) node[i] = node_of(m, value[i].id);
@@ -198,6 +286,7 @@ bool tg__graph_import(tg__graph *g, const tg_value *value, int n, const tg_value
         const uint32_t maker = tg__maker(t, i < n ? value[i].id : inputs[i - n].id);
         if (maker > last) last = maker;
     }
+    last = last_of_effects(t, last);
     uint32_t *const leaf = tg__arena_push(&leaves, ((size_t)n_inputs + 1) * sizeof *leaf);
     import m = { .g = g, .t = t, .leaf = leaf, .n_inputs = n_inputs, .n_batch = n_batch };
     m.node = tg__arena_push(&nodes, ((size_t)last + 1) * sizeof *m.node);

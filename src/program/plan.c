@@ -54,6 +54,7 @@ static void mark(tg__planner *p, const uint32_t *output, int n)
 {
     for (int i = 0; i < n; i++) need(p, output[i]), need(p, output[i]); /* never fused */
     for (uint32_t id = p->n; id-- > 1;) {
+        if (p->role[id] == TG__UNUSED && tg__node_acts(p->g, id)) need(p, id);
         if (p->role[id] == TG__UNUSED) continue;
         const tg__node *const node = tg__node_at(p->g, id);
         const uint32_t *const x = tg__node_operands(p->g, node);
@@ -322,6 +323,15 @@ static tg__step_kind kind_of(const planning *w, uint32_t id)
     return node->stage != TG__BODY || rank == TG_MAX_RANK ? TG__STEP_RULE : TG__STEP_WALK;
 }
 
+static bool emit_guard(planning *w, uint32_t id)
+{
+    tg__step *const s = new_step(w, TG__STEP_GUARD, id);
+    const bool ok = s && refer(w, operands_of(w, id)[0], NO_SUM);
+    if (ok) close_step(w, s);
+    w->p.role[id] = TG__DONE;
+    return ok;
+}
+
 static bool emit_one(planning *w, uint32_t id)
 {
     const tg__node *const node = tg__node_at(w->p.g, id);
@@ -436,6 +446,7 @@ static bool emit(planning *w, uint32_t id)
     case TG__NODE_CONSTANT:
     case TG__NODE_VIEW: return true;
     case TG__NODE_COUNT: return new_unit(w, &id, 1) != 0;
+    case TG__CODE_guard: return emit_guard(w, id);
     default: break;
     }
     const tg__op *const op = tg__node_op(node);

@@ -25,6 +25,7 @@ typedef enum tg__step_kind {
     TG__STEP_BACKWARD, /* dx, x ..., y, g */
     TG__STEP_BLOCK,    /* as either of them, all instances at once: columns is a form */
     TG__STEP_ASSEMBLE, /* y, x ... */
+    TG__STEP_GUARD,    /* x: a condition */
     TG__STEP_COPY,     /* y, x: lanes side by side */
     TG__STEP_DOT,      /* y, then pairs a, b: their products' sum */
     TG__STEP_DOTS,     /* width results, columns x, width * columns weights: a matrix on lanes */

@@ -14,7 +14,7 @@ static void print_operand(const tg__operand *o, FILE *file)
 static const char *name_of(const tg_program *p, const tg__step *s)
 {
     static const char *const kind[] = {
-        [TG__STEP_ASSEMBLE] = "assemble", [TG__STEP_COPY] = "copy", [TG__STEP_DOT] = "dot",
+        [TG__STEP_ASSEMBLE] = "assemble", [TG__STEP_GUARD] = "guard", [TG__STEP_COPY] = "copy", [TG__STEP_DOT] = "dot",
         [TG__STEP_DOTS] = "dots",         [TG__STEP_SUM] = "sum",   [TG__STEP_OUTER] = "outer",
     };
     if (kind[s->kind]) return kind[s->kind];

@@ -77,7 +77,7 @@ tg_program *tg__program_finish(tg_program *p, const char *what, tg_status *statu
     if (ok) p->flags = flags_of(g);
     for (int i = 0; ok && i < n; i++)
         p->each[i] |= tg__node_at(g, p->output[i])->stage == TG__BODY;
-    ok = ok && tg__plan_make(g, p->output, p->each, n, p->block, false, &p->plan) &&
+    ok = ok && tg__plan_make(g, p->output, p->each, n, p->block, p->flags & TG__CALL_IMPURE, &p->plan) &&
          (!p->plan.quick ||
           tg__plan_make(g, p->output, p->each, n, p->block, true, &p->careful));
     if (ok) return p;

@@ -1,6 +1,7 @@
 /* Running a program: block after block through the steps of its plan. */
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "program/run.h"
@@ -41,16 +42,72 @@ static void fold_sums(const tg__run *r, const char *sums)
     }
 }
 
+/* ---- guards ------------------------------------------------------------------------------------ */
+
+/* At the end of a block of n instances. */
+static void count_flips(const tg__run *r, int64_t n)
+{
+    tg__flips *const f = &r->desk->flips;
+    for (int64_t l = 0; l < n && r->desk->flipped; l++) {
+        if (!r->desk->flip[l]) continue;
+        if (f->count++ == 0) f->first = r->first + l, f->node = r->desk->flip[l];
+        r->desk->flip[l] = 0;
+    }
+    r->desk->flipped = false;
+}
+
+static void add_flips(tg__flips *sum, const tg__flips *f)
+{
+    if (f->count && !sum->count) sum->first = f->first, sum->node = f->node;
+    sum->count += f->count;
+}
+
+/* Says which condition would let C record something else. */
+static bool report_flips(const tg__run *r, const tg__flips *f)
+{
+    if (!r->status) return false;
+    const tg__node *const node = tg__node_at(r->g, f->node);
+    const bool then = ((const tg_guard_attributes *)tg__node_data(r->g, node->data))->expected;
+    tg_status *const s = r->status;
+    s->code = TG_ERROR_GUARD;
+    const int at = tg__run_site(r, f->node, s->message, sizeof s->message - 200);
+    char where[48] = "", more[80] = "";
+    if (node->stage == TG__BODY) {
+        snprintf(where, sizeof where, "instance %lld: ", (long long)f->first);
+        snprintf(more, sizeof more, "; %lld of %lld instances go another way", (long long)f->count,
+                 (long long)r->count);
+    }
+    snprintf(s->message + at, sizeof s->message - (size_t)at,
+             "%sguard: the condition is %s, it was %s when recorded%s", where,
+             then ? "false" : "true", then ? "true" : "false", more);
+    return false;
+}
+
+/* The steps that are done once. */
+static bool do_once(tg__run *r, tg__stage stage)
+{
+    r->first = 0;
+    r->desk->flips.count = 0;
+    const bool ok = tg__run_steps(r, stage, 1);
+    count_flips(r, 1);
+    return r->desk->flips.count ? report_flips(r, &r->desk->flips) : ok;
+}
+
+/* ---- the batch --------------------------------------------------------------------------------- */
+
 /* The instances of one chunk, from first on. */
 static bool do_chunk(tg__run *r, int64_t first)
 {
+    r->desk->flips.count = 0;
     const int64_t end = r->count - first < TG__BATCH_CHUNK ? r->count : first + TG__BATCH_CHUNK;
     const uint32_t block = r->w->block;
     for (int64_t i = first, n; i < end; i += n) {
         n = end - i < block ? end - i : block;
         r->first = i;
         tg__run_point_block(r);
-        if (!tg__run_steps(r, TG__BODY, n)) return false;
+        const bool ok = tg__run_steps(r, TG__BODY, n);
+        count_flips(r, n);
+        if (!ok) return false;
         tg__run_write(r, true, n);
     }
     return true;
@@ -64,6 +121,7 @@ typedef struct sharing {
     atomic_llong turn; /* the chunk whose sums are to be added next */
     atomic_bool failed;
     tg_status status; /* of the first chunk that failed */
+    tg__flips flips;  /* of the chunks before */
 } sharing;
 
 static tg__run run_of(const tg__run *all, tg_workspace *w, int member, bool careful)
@@ -71,7 +129,7 @@ static tg__run run_of(const tg__run *all, tg_workspace *w, int member, bool care
     tg__run r = *all;
     r.w = tg__space_of(w, member, careful);
     r.plan = r.w->plan;
-    r.scratch = &w->desk[member].scratch;
+    r.desk = &w->desk[member];
     r.p = (void **)(void *)r.w->pointers.data;
     r.lane = (const ptrdiff_t *)(const void *)r.w->lanes.data;
     return r;
@@ -88,6 +146,7 @@ static void do_part(void *job, int member)
     for (int64_t c = member; c * TG__BATCH_CHUNK < r.count; c += s->w->members) {
         const bool ok = !atomic_load(&s->failed) && do_chunk(&r, c * TG__BATCH_CHUNK);
         while (atomic_load(&s->turn) != c) sched_yield();
+        if (!atomic_load(&s->failed)) add_flips(&s->flips, &r.desk->flips);
         if (ok) add_partials(&r, tg__space_of(s->w, 0, s->careful)->sums.data);
         else if (!atomic_load(&s->failed)) s->status = status;
         if (!ok) atomic_store(&s->failed, true);
@@ -114,17 +173,17 @@ static bool run_plan(const tg__run *all, tg_workspace *w, bool careful)
     memset(r.w->sums.data, 0, r.plan->partials);
     if (r.plan->count != UINT64_MAX)
         tg__write_real(r.w->shared + r.plan->count, r.program->type, (double)r.count);
-    if (!tg__run_steps(&r, TG__EARLY, 1)) return false;
+    if (!do_once(&r, TG__EARLY)) return false;
     sharing s = { .all = all, .w = w, .careful = careful };
     if (w->team && chunks > 1) tg__team_run(w->team, do_part, &s);
     else for (int i = 0; i < w->members && i < chunks; i++) do_part(&s, i);
+    if (s.flips.count) return report_flips(&r, &s.flips);
     if (atomic_load(&s.failed)) {
         if (r.status) *r.status = s.status;
         return false;
     }
     fold_sums(&r, r.w->sums.data);
-    if (!tg__run_steps(&r, TG__LATE, 1)) return false;
-    r.first = 0;
+    if (!do_once(&r, TG__LATE)) return false;
     tg__run_write(&r, false, 1);
     return true;
 }

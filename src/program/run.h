@@ -17,10 +17,19 @@ typedef struct tg__space {
     uint32_t block;
 } tg__space;
 
+/* Instances for which a guard's condition says something else than when it was recorded. */
+typedef struct tg__flips {
+    int64_t count, first;
+    uint32_t node; /* the first such guard of the first such instance */
+} tg__flips;
+
 /* Of one member of the team. */
 typedef struct tg__desk {
     tg__memory memory;
     tg__space quick, careful;
+    tg__flips flips; /* of its present chunk */
+    bool flipped;    /* in the present block: */
+    uint32_t flip[TG__BATCH_CHUNK]; /* by instance of the block: its first such guard; 0: none */
     tg__arena scratch;
 } tg__desk;
 
@@ -39,7 +48,6 @@ typedef struct tg__run {
     const tg__plan *plan;
     const tg__graph *g;
     tg__space *w;
-    tg__arena *scratch;
     const void *const *inputs;
     void *const *outputs;
     void **p;               /* of every operand */
@@ -47,6 +55,7 @@ typedef struct tg__run {
     tg_status *status;
     int64_t count;
     int64_t first;          /* instance of the block */
+    tg__desk *desk;
     char message[TG__RUN_MESSAGE];
 } tg__run;
 
@@ -87,5 +96,8 @@ void tg__run_write(const tg__run *r, bool each, int64_t n);
 
 /* The steps of a stage for n instances; false with the error of one. */
 bool tg__run_steps(tg__run *r, tg__stage stage, int64_t n);
+
+/* "file:line: " of a node, in text; "" if its position is unknown. The number of characters. */
+int tg__run_site(const tg__run *r, uint32_t node, char *text, size_t size);
 
 #endif

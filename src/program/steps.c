@@ -4,14 +4,21 @@
 
 #include "program/run.h"
 
+int tg__run_site(const tg__run *r, uint32_t node, char *text, size_t size)
+{
+    const tg_site *const sites = (const tg_site *)(void *)r->g->sites.data;
+    const tg_site *const site = sites + tg__node_at(r->g, node)->site;
+    const int n = site->file ? snprintf(text, size, "%s:%d: ", site->file, site->line) : 0;
+    if (n > 0 && (size_t)n < size) return n;
+    text[0] = 0;
+    return 0;
+}
+
 static bool rule_failed(tg__run *r, const tg__step *s, const tg__call *c, tg_code code, int64_t lane)
 {
     const tg__node *const node = tg__node_at(r->g, s->node);
-    const tg_site *const site = (const tg_site *)(void *)r->g->sites.data + node->site;
     char text[TG__RUN_MESSAGE * 2];
-    int at = 0;
-    if (site->file) at = snprintf(text, sizeof text, "%s:%d: ", site->file, site->line);
-    if (at < 0 || at > TG__RUN_MESSAGE) at = 0;
+    const int at = tg__run_site(r, s->node, text, TG__RUN_MESSAGE);
     const bool body = node->stage == TG__BODY;
     char where[48] = "";
     if (body) snprintf(where, sizeof where, "instance %lld: ", (long long)(r->first + lane));
@@ -25,8 +32,8 @@ static bool rule_failed(tg__run *r, const tg__step *s, const tg__call *c, tg_cod
 
 static tg__array *operand_room(tg__run *r, uint32_t n)
 {
-    r->scratch->used = 0;
-    return tg__arena_push(r->scratch, 2 * (size_t)n * sizeof(tg__array));
+    r->desk->scratch.used = 0;
+    return tg__arena_push(&r->desk->scratch, 2 * (size_t)n * sizeof(tg__array));
 }
 
 /* The op of a RULE or BACKWARD step, one instance after the other. */
@@ -47,7 +54,7 @@ static bool call_rule(tg__run *r, const tg__step *s, int64_t n)
         return false;
     }
     tg__array *const dx = x + m;
-    const size_t kept = r->scratch->used;
+    const size_t kept = r->desk->scratch.used;
     tg__call c = { .op = tg__ops[code],
                    .code = code,
                    .k = g->k,
@@ -55,7 +62,7 @@ static bool call_rule(tg__run *r, const tg__step *s, int64_t n)
                    .n = (int)m,
                    .x = x,
                    .dx = dx,
-                   .scratch = r->scratch,
+                   .scratch = &r->desk->scratch,
                    .message = r->message,
                    .message_size = sizeof r->message };
     const uint32_t result = back ? id[m] : s->node;
@@ -71,7 +78,7 @@ static bool call_rule(tg__run *r, const tg__step *s, int64_t n)
             x[j].p = p[1 + j] + l * lane[1 + j] * (ptrdiff_t)tg__type_size(x[j].s->type);
         const ptrdiff_t size = (ptrdiff_t)tg__type_size(ys->type);
         tg_code result_code;
-        r->scratch->used = kept;
+        r->desk->scratch.used = kept;
         if (back) {
             c.y = (tg__array){ ys, p[1 + m] + l * lane[1 + m] * size };
             c.g = p[2 + m] + l * lane[2 + m] * size;
@@ -110,7 +117,7 @@ static bool call_block(tg__run *r, const tg__step *s, int64_t n)
     shape[3] = f->y;
     set_instances(&shape[3], n);
     const uint32_t m = s->n - 3; /* operands of a gradient's op */
-    r->scratch->used = 0;
+    r->desk->scratch.used = 0;
     tg__call c = { .op = tg__ops[f->code],
                    .code = f->code,
                    .k = r->g->k,
@@ -120,7 +127,7 @@ static bool call_block(tg__run *r, const tg__step *s, int64_t n)
                    .y = { &shape[3], f->back ? p[1 + m] : p[0] },
                    .g = f->back ? p[2 + m] : NULL,
                    .dx = dx,
-                   .scratch = r->scratch,
+                   .scratch = &r->desk->scratch,
                    .message = r->message,
                    .message_size = sizeof r->message };
     if (f->back) dx[f->by].p = p[0];
@@ -204,6 +211,22 @@ static void sum_up(tg__run *r, const tg__step *s, int64_t n)
     }
 }
 
+/* Conditions, one for each instance. */
+static void guard(const tg__run *r, const tg__step *s, int64_t n)
+{
+    const tg__node *const node = tg__node_at(r->g, s->node);
+    const bool expected = ((const tg_guard_attributes *)tg__node_data(r->g, node->data))->expected;
+    const void *const x = r->p[s->first];
+    const ptrdiff_t lane = r->lane[s->first];
+    for (int64_t l = 0; l < n; l++) {
+        const bool now = r->g->type == TG_F64 ? ((const double *)x)[l * lane] != 0
+                                              : ((const float *)x)[l * lane] != 0;
+        if (now == expected) continue;
+        r->desk->flipped = true;
+        if (!r->desk->flip[l]) r->desk->flip[l] = s->node;
+    }
+}
+
 bool tg__run_steps(tg__run *r, tg__stage stage, int64_t n)
 {
     const tg__kernels *const k = r->g->k;
@@ -227,6 +250,7 @@ bool tg__run_steps(tg__run *r, tg__stage stage, int64_t n)
         case TG__STEP_BLOCK:
             if (!call_block(r, s, n)) return false;
             break;
+        case TG__STEP_GUARD: guard(r, s, n); break;
         case TG__STEP_ASSEMBLE: assemble(r, s, n); break;
         case TG__STEP_COPY: k->copy(n, p[0], 1, x[0], lane[0]); break;
         case TG__STEP_DOT: k->lanes.dot(n, p[0], s->columns, x, lane); break;

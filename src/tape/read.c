@@ -65,75 +65,102 @@ static void read_out(tg__array a, double *out)
     } while (tg__walk_next(&w));
 }
 
-static bool one_element(tg_tape *t, const tg__shape *s, const char *what)
+static bool one_element(tg_tape *t, const tg__shape *s, const char *what, const tg_site *site)
 {
     if (s->n == 1) return true;
-    tg__error(t, TG_ERROR_SHAPE, what, NULL, "shape %s has not one element", TG__SHAPE_TEXT(s));
+    tg__error(t, TG_ERROR_SHAPE, what, site, "shape %s has not one element", TG__SHAPE_TEXT(s));
     return false;
 }
 
-static const void *adjacent(tg_tape *t, tg__array a, tg_type type, const char *what)
+static const void *adjacent(tg_tape *t, tg__array a, tg_type type, const char *what,
+                            const tg_site *site)
 {
     if (a.s->type != type) {
-        tg__error(t, TG_ERROR_TYPE, what, NULL, "the elements are of type %s, not %s",
+        tg__error(t, TG_ERROR_TYPE, what, site, "the elements are of type %s, not %s",
                   tg__type_name(a.s->type), tg__type_name(type));
         return NULL;
     }
     if (tg__shape_contiguous(a.s)) return a.p;
-    tg__error(t, TG_ERROR_SHAPE, what, NULL,
+    tg__error(t, TG_ERROR_SHAPE, what, site,
               "the value is a view whose elements are not adjacent: read it with tg_read or "
               "tg_grad_read, or make it contiguous");
     return NULL;
 }
 
 static bool check_count(tg_tape *t, const tg__shape *s, const double *out, size_t n,
-                        const char *what)
+                        const char *what, const tg_site *site)
 {
     if (n == (size_t)s->n && (out || n == 0)) return true;
-    tg__error(t, TG_ERROR_SHAPE, what, NULL,
+    tg__error(t, TG_ERROR_SHAPE, what, site,
               out ? "room for %zu elements given, shape %s read"
                   : "no room given (%zu), shape %s read",
               n, TG__SHAPE_TEXT(s));
     return false;
 }
 
-double tg_item(tg_value v)
+double tg_item_at(tg_value v, const tg_site *site)
 {
-    tg_tape *t = tg__tape_of(v, "item", NULL);
-    if (!t) return NAN;
+    tg_tape *t = tg__tape_of(v, "item", site);
+    if (!t || !tg__note(t, TG__READ, v.id, site)) return NAN;
     const tg__array a = tg__value_array(t, v.id);
-    return one_element(t, a.s, "item") ? element(a) : NAN;
+    return one_element(t, a.s, "item", site) ? element(a) : NAN;
 }
 
-static const void *data(tg_value v, tg_type type)
+static const void *data(tg_value v, tg_type type, const tg_site *site)
 {
-    tg_tape *t = tg__tape_of(v, "data", NULL);
-    return t ? adjacent(t, tg__value_array(t, v.id), type, "data") : NULL;
+    tg_tape *t = tg__tape_of(v, "data", site);
+    if (!t || !tg__note(t, TG__READ, v.id, site)) return NULL;
+    return adjacent(t, tg__value_array(t, v.id), type, "data", site);
 }
 
-const double *tg_data(tg_value v)
+const double *tg_data_at(tg_value v, const tg_site *site)
 {
-    return data(v, TG_F64);
+    return data(v, TG_F64, site);
 }
 
-const float *tg_data_f32(tg_value v)
+const float *tg_data_f32_at(tg_value v, const tg_site *site)
 {
-    return data(v, TG_F32);
+    return data(v, TG_F32, site);
 }
 
-const int64_t *tg_data_i64(tg_value v)
+const int64_t *tg_data_i64_at(tg_value v, const tg_site *site)
 {
-    return data(v, TG_I64);
+    return data(v, TG_I64, site);
 }
 
-bool tg_read(tg_value v, double *out, size_t n)
+bool tg_read_at(tg_value v, double *out, size_t n, const tg_site *site)
 {
-    tg_tape *t = tg__tape_of(v, "read", NULL);
-    if (!t) return false;
+    tg_tape *t = tg__tape_of(v, "read", site);
+    if (!t || !tg__note(t, TG__READ, v.id, site)) return false;
     const tg__array a = tg__value_array(t, v.id);
-    if (!check_count(t, a.s, out, n, "read")) return false;
+    if (!check_count(t, a.s, out, n, "read", site)) return false;
     read_out(a, out);
     return true;
+}
+
+double (tg_item)(tg_value v)
+{
+    return tg_item_at(v, NULL);
+}
+
+const double *(tg_data)(tg_value v)
+{
+    return tg_data_at(v, NULL);
+}
+
+const float *(tg_data_f32)(tg_value v)
+{
+    return tg_data_f32_at(v, NULL);
+}
+
+const int64_t *(tg_data_i64)(tg_value v)
+{
+    return tg_data_i64_at(v, NULL);
+}
+
+bool (tg_read)(tg_value v, double *out, size_t n)
+{
+    return tg_read_at(v, out, n, NULL);
 }
 
 /* ---- gradients ------------------------------------------------------------------------------- */
@@ -153,7 +180,7 @@ static const void *grad(tg_value v, tg_type type)
     tg_tape *t = tg__tape_of(v, "grad", NULL);
     if (!t) return NULL;
     const tg__array d = gradient(t, v);
-    return d.p ? adjacent(t, d, type, "grad") : NULL;
+    return d.p ? adjacent(t, d, type, "grad", NULL) : NULL;
 }
 
 const double *tg_grad(tg_value v)
@@ -171,7 +198,7 @@ bool tg_grad_read(tg_value v, double *out, size_t n)
     tg_tape *t = tg__tape_of(v, "grad_read", NULL);
     if (!t) return false;
     const tg__array d = gradient(t, v);
-    if (!d.p || !check_count(t, d.s, out, n, "grad_read")) return false;
+    if (!d.p || !check_count(t, d.s, out, n, "grad_read", NULL)) return false;
     read_out(d, out);
     return true;
 }
@@ -181,7 +208,7 @@ double tg_grad_item(tg_value v)
     tg_tape *t = tg__tape_of(v, "grad_item", NULL);
     if (!t) return NAN;
     const tg__array d = gradient(t, v);
-    return d.p && one_element(t, d.s, "grad_item") ? element(d) : NAN;
+    return d.p && one_element(t, d.s, "grad_item", NULL) ? element(d) : NAN;
 }
 
 /* ---- names ----------------------------------------------------------------------------------- */

@@ -445,7 +445,9 @@ tg_value tg_custom_apply_at(const tg_custom *op, const tg_value *x, int n, const
     if (n < 1 || (op->operands && n != op->operands))
         return tg__error(t, TG_ERROR_ARGUMENT, op->name, site, "%d operands given, %d wanted", n,
                          op->operands);
-    return tg__record(TG__CODE_custom, x, n, &(tg_custom_attributes){ .op = op }, site);
+    const tg_value y = tg__record(TG__CODE_custom, x, n, &(tg_custom_attributes){ .op = op }, site);
+    if (op->impure && y.generation) tg__note(y.tape, TG__IMPURE, y.id, site);
+    return y;
 }
 
 bool tg_split_all_at(tg_value x, int axis, int parts, tg_value *part, const tg_site *site)

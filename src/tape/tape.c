@@ -13,8 +13,8 @@ static void each_arena(tg_tape *t, void (*f)(tg_tape *t, tg__arena *a))
 {
     tg__arena *const all[] = { &t->code,        &t->values, &t->adjoints, &t->integers,
                                &t->descriptors, &t->pool,   &t->runs,     &t->names,
-                               &t->segments,    &t->files,  &t->stale,    &t->scratch,
-                               &t->walk };
+                               &t->effects,     &t->segments, &t->files,  &t->stale,
+                               &t->scratch,     &t->walk };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) f(t, all[i]);
 }
 
@@ -51,7 +51,8 @@ static bool open_segment(tg_tape *t, uint32_t mark)
                             .integers = t->integers.used,
                             .descriptors = t->descriptors.used,
                             .pool = t->pool.used,
-                            .names = t->names.used };
+                            .names = t->names.used,
+                            .effects = t->effects.used };
     t->top = &tg__segments(t)[used / sizeof s];
     *t->top = s;
     t->head.generation = s.generation;
@@ -216,6 +217,7 @@ static void truncate_to(tg_tape *t, uint32_t segment)
     t->descriptors.used = s.descriptors;
     t->pool.used = s.pool;
     t->names.used = s.names;
+    t->effects.used = s.effects;
     t->segments.used = segment * sizeof s;
     if (t->graded > s.values) t->graded = s.values;
     t->head.line = -1;
@@ -231,7 +233,8 @@ static bool nothing_since(const tg_tape *t, const tg__segment *s)
 {
     return t->head.n_values == s->values && t->head.n_code == s->code &&
            t->integers.used == s->integers && t->descriptors.used == s->descriptors &&
-           t->pool.used == s->pool && t->names.used == s->names;
+           t->pool.used == s->pool && t->names.used == s->names &&
+           t->effects.used == s->effects;
 }
 
 tg_mark tg_tape_mark(tg_tape *t)
@@ -310,7 +313,8 @@ tg_tape_stats tg_stats(const tg_tape *t)
     const size_t values = t->head.n_values * t->element;
     s.bytes_used = t->head.n_code * sizeof(tg__instruction) + t->head.n_runs * sizeof(tg__run) +
                    values + (t->adjoints.used < values ? t->adjoints.used : values) +
-                   t->integers.used + t->descriptors.used + t->pool.used + t->names.used;
+                   t->integers.used + t->descriptors.used + t->pool.used + t->names.used +
+                   t->effects.used;
     const tg_tape_stats inner = tg_stats(t->inner);
     s.bytes_held += inner.bytes_held;
     s.allocations += inner.allocations;

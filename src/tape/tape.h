@@ -46,7 +46,7 @@ typedef struct tg__segment {
     uint32_t generation; /* of its handles: new at every release */
     uint32_t mark;       /* of the mark that opened it */
     uint32_t values, code, runs;
-    size_t integers, descriptors, pool, names; /* bytes */
+    size_t integers, descriptors, pool, names, effects; /* bytes */
 } tg__segment;
 
 /* Instructions from ... to (without) may use the leaf made by instruction leaf, which has been
@@ -69,6 +69,14 @@ struct tg__context {
     void (*describe)(const tg__context *c, char *text, size_t size);
 };
 
+/* What happened beside the values, for programs: replayed, it would have to happen again. */
+typedef struct tg__effect {
+    enum { TG__READ, TG__READ_ALL, TG__GUARD, TG__IMPURE } kind;
+    uint32_t id;   /* of the value read, or made by the guard or the user's operation */
+    uint32_t code; /* instructions there were */
+    tg_site site;  /* of reading */
+} tg__effect;
+
 enum { TG__CONSTANTS = 64 };
 
 struct tg_tape {
@@ -77,8 +85,8 @@ struct tg_tape {
     size_t element;
     const tg__kernels *k;
     tg__memory memory;
-    tg__arena code, values, adjoints, integers, descriptors, pool, runs, names, segments, files,
-        stale, scratch, walk;
+    tg__arena code, values, adjoints, integers, descriptors, pool, runs, names, effects, segments,
+        files, stale, scratch, walk;
     tg__segment *top;     /* the newest */
     uint32_t generations; /* given out so far; saturates */
     int no_grad;
@@ -165,6 +173,17 @@ static inline uint32_t tg__segment_count(const tg_tape *t)
 static inline tg__descriptor *tg__descriptor_of(const tg_tape *t, uint32_t id)
 {
     return (tg__descriptor *)(void *)t->descriptors.data + (id & ~TG__DESCRIPTOR);
+}
+
+/* ---- effects (effects.c) ----------------------------------------------------------------------- */
+
+/* Notes an effect by or on a value. False: no memory, which is the tape's error then. */
+bool tg__note(tg_tape *t, int kind, uint32_t id, const tg_site *site);
+
+static inline const tg__effect *tg__effects(const tg_tape *t, size_t *n)
+{
+    *n = t->effects.used / sizeof(tg__effect);
+    return (const tg__effect *)(void *)t->effects.data;
 }
 
 /* ---- handles and where things lie (handle.c) ------------------------------------------------- */

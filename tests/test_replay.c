@@ -1,0 +1,285 @@
+/* Replaying programs: what may differ from run to run, and what a run must notice. */
+#define _POSIX_C_SOURCE 200809L
+#include <tapegrad.h>
+#include <tapegrad/program.h>
+#include <tapegrad/short.h>
+
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void quiet(void)
+{
+    tg_set_error_handler(tg_ignore_error, NULL);
+}
+
+TestSuite(replay, .init = quiet);
+
+static void expect_status(const tg_status *s, tg_code code, const char *text)
+{
+    cr_expect(s->code == code && strstr(s->message, text), "%d \"%s\" is not %d or lacks \"%s\"", (int)s->code,
+              s->message, (int)code, text);
+}
+
+/* " FILE:LINE: " as messages have it. */
+static const char *place(int line)
+{
+    static char text[256];
+    snprintf(text, sizeof text, "%s:%d: ", __FILE__, line);
+    return text;
+}
+
+static tg_program *compile(Value y, Value x, Value w, const tg_compile_options *o, tg_status *s)
+{
+    *s = (tg_status){ 0 };
+    return tg_compile(&y, 1, &x, 1, &w, 1, o, s);
+}
+
+/* ---- guards ------------------------------------------------------------------------------------ */
+
+/* w x where x > 0, else x^2. */
+static Value bent(Value w, Value x, int *line)
+{
+    *line = __LINE__ + 1;
+    return tg_true(gt(x, 0)) ? mul(w, x) : square(x);
+}
+
+Test(replay, a_condition_that_says_the_same_for_all_is_no_obstacle)
+{
+    tg_tape *const t = tg_tape_new(NULL);
+    Value x = tg_scalar(t, 2), w = tg_scalar(t, 3);
+    int line;
+    tg_status s;
+    tg_program *const p = compile(bent(w, x, &line), x, w, NULL, &s);
+    cr_assert(p, "%s", s.message);
+    tg_program *const g = tg_gradient_program(p, NULL, &s);
+    tg_workspace *const room = tg_workspace_new(g, 1, &s);
+    const double X[] = { 1, 2, 3 }, W = 10;
+    double total, dw;
+    cr_assert(tg_run(g, room, 3, (const void *[]){ X, &W }, (void *[]){ &total, &dw }, &s), "%s", s.message);
+    cr_expect(total == 60 && dw == 6);
+    tg_workspace_free(room);
+    tg_program_free(g);
+    tg_program_free(p);
+    tg_tape_free(t);
+}
+
+Test(replay, a_condition_that_says_something_else_is_named_with_its_instances)
+{
+    enum { COUNT = 1000 };
+    static double X[COUNT];
+    tg_tape *const t = tg_tape_new(NULL);
+    Value x = tg_scalar(t, 2), w = tg_scalar(t, 3);
+    int line;
+    tg_status s;
+    tg_program *const p = compile(bent(w, x, &line), x, w, NULL, &s);
+    tg_program *const g = tg_gradient_program(p, NULL, &s);
+    for (int i = 0; i < COUNT; i++) X[i] = i == 517 || i == 518 || i == 900 ? -1 : 1;
+    const double W = 10;
+    double total, dw;
+    char first[512] = "";
+    for (int threads = 1; threads < 8; threads += 3) {
+        tg_workspace *const room = tg_workspace_new(g, threads, &s);
+        s = (tg_status){ 0 };
+        cr_expect_not(tg_run(g, room, COUNT, (const void *[]){ X, &W }, (void *[]){ &total, &dw }, &s));
+        expect_status(&s, TG_ERROR_GUARD, place(line));
+        expect_status(&s, TG_ERROR_GUARD, "instance 517: guard: the condition is false, it was true when recorded");
+        expect_status(&s, TG_ERROR_GUARD, "; 3 of 1000 instances go another way");
+        if (threads > 1) cr_expect_str_eq(s.message, first, "the same for %d threads", threads);
+        strcpy(first, s.message);
+        X[517] = X[518] = X[900] = 1; /* the workspace can be used again */
+        cr_expect(tg_run(g, room, COUNT, (const void *[]){ X, &W }, (void *[]){ &total, &dw }, &s));
+        X[517] = X[518] = X[900] = -1;
+        tg_workspace_free(room);
+    }
+    tg_program_free(g);
+    tg_program_free(p);
+    tg_tape_free(t);
+}
+
+Test(replay, a_condition_on_shared_inputs_has_no_instance)
+{
+    tg_tape *const t = tg_tape_new(NULL);
+    Value x = tg_scalar(t, 2), w = tg_scalar(t, -3);
+    tg_status s;
+    const int line = __LINE__ + 1;
+    Value y = tg_true(gt(w, 0)) ? mul(w, x) : x;
+    tg_program *const p = compile(y, x, w, NULL, &s);
+    tg_workspace *const room = tg_workspace_new(p, 1, &s);
+    const double X = 1, W = 10;
+    double out;
+    cr_expect_not(tg_run(p, room, 1, (const void *[]){ &X, &W }, (void *[]){ &out }, &s));
+    expect_status(&s, TG_ERROR_GUARD, place(line));
+    expect_status(&s, TG_ERROR_GUARD, "guard: the condition is true, it was false when recorded");
+    cr_expect_not(strstr(s.message, "instance"), "%s", s.message);
+    FILE *const nowhere = fopen("/dev/null", "w");
+    cr_expect_not(tg_program_emit_c(p, "f", nowhere, &s));
+    expect_status(&s, TG_ERROR_ARGUMENT, "guard: there is no C for it");
+    fclose(nowhere);
+    tg_workspace_free(room);
+    tg_program_free(p);
+    tg_tape_free(t);
+}
+
+Test(replay, the_first_condition_of_an_instance_is_the_one_named)
+{
+    tg_tape *const t = tg_tape_new(&(tg_tape_options){ .type = TG_F32 });
+    Value x = tg_scalar(t, 2), w = tg_scalar(t, 3);
+    tg_status s;
+    const int line = __LINE__ + 1;
+    Value y = tg_true(lt(x, 5)) ? mul(w, x) : x;
+    y = tg_true(gt(y, 0)) ? exp(y) : y;
+    tg_program *const p = compile(y, x, w, NULL, &s);
+    tg_workspace *const room = tg_workspace_new(p, 1, &s);
+    const float X[] = { 1, 6, -1 }, W = -1;
+    float out[3];
+    cr_expect_not(tg_run(p, room, 3, (const void *[]){ X + 1, &W }, (void *[]){ out }, &s));
+    expect_status(&s, TG_ERROR_GUARD, place(line));
+    cr_expect_not(tg_run(p, room, 3, (const void *[]){ X, &W }, (void *[]){ out }, &s));
+    expect_status(&s, TG_ERROR_GUARD, place(line + 1));
+    tg_workspace_free(room);
+    tg_program_free(p);
+    tg_tape_free(t);
+}
+
+Test(replay, conditions_hold_on_the_tape_too)
+{
+    tg_tape *const t = tg_tape_new(NULL);
+    Value x = tg_scalar(t, 2), w = tg_scalar(t, 3);
+    int line;
+    Value y = bent(w, x, &line);
+    cr_expect(tg_forward(y) && tg_item(y) == 6);
+    tg_set(x, &(double){ -1 }, 1);
+    cr_expect_not(tg_forward(y));
+    cr_assert(tg_error_of(t));
+    cr_expect(tg_error_of(t)->code == TG_ERROR_GUARD && tg_error_of(t)->line == line, "%s",
+              tg_error_of(t)->message);
+    tg_error_clear(t);
+    cr_expect_not(tg_true(tg_param(t, (double *)NULL, 2)));
+    cr_expect(tg_error_of(t) && strstr(tg_error_of(t)->message, "shape (2) has not one element"));
+    tg_tape_free(t);
+}
+
+/* ---- what was read while recording --------------------------------------------------------------- */
+
+Test(replay, what_was_read_while_recording_is_named)
+{
+    tg_tape *const t = tg_tape_new(NULL);
+    Value x = tg_scalar(t, 2), w = tg_scalar(t, 3), z = mul(w, x);
+    tg_status s;
+    const int line = __LINE__ + 1;
+    Value y = tg_item(z) > 0 ? add(z, 1) : z;
+    cr_expect_not(compile(y, x, w, NULL, &s));
+    expect_status(&s, TG_ERROR_ARGUMENT, place(line));
+    expect_status(&s, TG_ERROR_ARGUMENT, "a value that depends on an input (mul) was read while");
+    tg_program *const p = compile(y, x, w, &(tg_compile_options){ .allow_reads = true }, &s);
+    cr_expect(p, "%s", s.message);
+    tg_program_free(p);
+    tg_tape_free(t);
+}
+
+Test(replay, every_way_of_reading_is_seen)
+{
+    for (int way = 0; way < 4; way++) {
+        tg_tape *const t = tg_tape_new(NULL);
+        Value x = tg_param(t, (double *)NULL, 3), w = tg_scalar(t, 3), z = mul(w, x);
+        double out[3];
+        const int64_t one = 1;
+        Value i = tg_index(t, &one, 1);
+        if (way == 0) tg_data(z);
+        if (way == 1) tg_read(z, out, 3);
+        if (way == 2) (tg_data)(z);
+        if (way == 3) tg_data(x); /* the input itself */
+        tg_data_i64(i);
+        tg_error_clear(t);
+        Value y = sum(mul(z, 2));
+        tg_status s;
+        cr_expect_not(compile(y, x, w, NULL, &s), "way %d", way);
+        expect_status(&s, TG_ERROR_ARGUMENT, way == 3 ? "(the input itself)" : "(mul)");
+        tg_tape_free(t);
+    }
+}
+
+Test(replay, what_was_read_before_or_after_the_outputs_is_no_obstacle)
+{
+    tg_tape *const t = tg_tape_new(NULL);
+    Value x = tg_scalar(t, 2), w = tg_scalar(t, 3), c = tg_number(t, 4);
+    const tg_mark mark = tg_tape_mark(t);
+    cr_expect(tg_item(mul(w, x)) == 6); /* a step that is taken back */
+    tg_release(mark);
+    cr_expect(tg_item(c) == 4); /* no input */
+    Value y = mul(mul(w, x), c);
+    cr_expect(tg_item(y) == 24); /* nothing is recorded any more */
+    tg_status s;
+    tg_program *const p = compile(y, x, w, NULL, &s);
+    cr_expect(p, "%s", s.message);
+    tg_program_free(p);
+    tg_tape_free(t);
+}
+
+Test(replay, reading_without_recording_takes_no_more_and_more_memory)
+{
+    enum { VALUES = 1000 };
+    tg_tape *const t = tg_tape_new(NULL);
+    Value w = tg_scalar(t, 3), x[VALUES];
+    for (int i = 0; i < VALUES; i++) x[i] = mul(w, i);
+    double sum = 0;
+    for (int i = 0; i < VALUES; i++) sum += tg_item(x[i]);
+    const size_t used = tg_stats(t).bytes_used;
+    for (int k = 0; k < 10; k++)
+        for (int i = 0; i < VALUES; i++) sum += tg_item(x[i]);
+    cr_expect(tg_stats(t).bytes_used == used && sum > 0);
+    Value y = exp(x[1]);
+    tg_status s = { 0 };
+    cr_expect_not(tg_compile(&y, 1, NULL, 0, &w, 1, NULL, &s));
+    expect_status(&s, TG_ERROR_ARGUMENT, "depends on an input");
+    tg_tape_free(t);
+}
+
+/* ---- impure operations --------------------------------------------------------------------------- */
+
+static bool count_forward(const tg_custom_call *c)
+{
+    ++*(int *)c->user;
+    *(double *)c->y.data = *(const double *)c->x[0].data;
+    return true;
+}
+
+static bool count_backward(const tg_custom_call *c)
+{
+    *(double *)c->dx[0].data += *(const double *)c->g.data;
+    return true;
+}
+
+/* An infinity: a run that a quick plan would do twice. */
+Test(replay, impure_operations_are_done_once_an_instance_even_if_nothing_needs_them)
+{
+    int calls = 0;
+    const tg_custom counted = { .name = "counted", .operands = 1, .forward = count_forward,
+                                .backward = count_backward, .impure = true, .one_thread = true,
+                                .user = &calls };
+    tg_tape *const t = tg_tape_new(NULL);
+    Value x = tg_scalar(t, 2), w = tg_scalar(t, 3);
+    Value one = tg_custom_apply(&counted, x), two = tg_custom_apply(&counted, x);
+    Value y = mul(w, log(x));
+    for (int i = 0; i < 3; i++) y = add(y, mul(w, one));
+    tg_custom_apply(&counted, mul(x, 2)); /* needed by nothing */
+    tg_custom_apply(&counted, tg_number(t, 1)); /* the program has nothing to do with it */
+    (void)two;
+    tg_status s;
+    tg_program *const p = compile(y, x, w, NULL, &s);
+    tg_program *const g = tg_gradient_program(p, NULL, &s);
+    cr_assert(g, "%s", s.message);
+    tg_workspace *const room = tg_workspace_new(g, 2, &s);
+    const double X[] = { 1, 0, 2 }, W = 1;
+    double total, dw;
+    calls = 0;
+    cr_assert(tg_run(g, room, 3, (const void *[]){ X, &W }, (void *[]){ &total, &dw }, &s), "%s", s.message);
+    cr_expect(isinf(total) && calls == 3 * 3, "%d calls for 3 operations and 3 instances", calls);
+    tg_workspace_free(room);
+    tg_program_free(g);
+    tg_program_free(p);
+    tg_tape_free(t);
+}
