@@ -443,11 +443,12 @@ static void drops(const tg__kernels *k, line *y, line *x)
 {
     if (y->stride != 1 || x->stride != 1) return;
     const tg__dropping d = { .r = { UINT64_C(5) << 40 | 3, UINT64_C(1) << 33 | 7, TG__DRAW_DROPOUT },
+                             .first = y->n % 7 * 13,
                              .least = UINT32_MAX / 3,
                              .scale = 1.5 };
     uint32_t word[LONGEST];
     line sum = *y, want = *y;
-    tg__random_words(&d.r, 0, y->n, word);
+    tg__random_words(&d.r, d.first, y->n, word);
     k->random.drop_add(y->n, first(&sum), first(x), &d);
     k->random.drop(y->n, first(y), first(x), &d);
     for (int64_t i = 0; i < y->n; i++) {

@@ -283,3 +283,140 @@ Test(replay, impure_operations_are_done_once_an_instance_even_if_nothing_needs_t
     tg_program_free(p);
     tg_tape_free(t);
 }
+
+/* ---- random numbers ------------------------------------------------------------------------------- */
+
+enum { WIDE = 5, BATCH = 700 };
+
+/* Dropout on a batch as one tensor, by the tape: what every instance of a program drops. */
+static void dropped(const double x[BATCH][WIDE], uint64_t run, double out[BATCH][WIDE])
+{
+    tg_tape *const t = tg_tape_new(NULL);
+    Value v = tg_input(t, (const double *)x, BATCH, WIDE);
+    Value y = dropout(v, .p = 0.4, .seed = 12, .run = (int64_t)run);
+    cr_assert(tg_read(y, &out[0][0], BATCH * WIDE));
+    tg_tape_free(t);
+}
+
+static void fill(double *x, int n)
+{
+    for (int i = 0; i < n; i++) x[i] = 1 + 0.25 * sin(i);
+}
+
+Test(replay, draws_are_new_for_every_run_and_the_same_for_any_threads_and_blocks)
+{
+    static double x[BATCH][WIDE], got[BATCH][WIDE], want[BATCH][WIDE], gradient[BATCH][WIDE];
+    fill(&x[0][0], BATCH * WIDE);
+    const int blocks[] = { 0, 1, 16, 33 };
+    for (int i = 0; i < 4; i++) {
+        tg_tape *const t = tg_tape_new(NULL);
+        Value v = tg_input(t, (double *)NULL, WIDE), w = tg_scalar(t, 1);
+        Value y = mul(w, dropout(v, .p = 0.4, .seed = 12, .run = 7)), loss = sum(y);
+        tg_status s = { 0 };
+        const tg_compile_options o = { .block = blocks[i], .without = i == 3 ? ~0u : 0 };
+        tg_program *const p = tg_compile(TG_VALUES(loss, y), &v, 1, &w, 1, &o, &s);
+        tg_program *const g =
+            tg_gradient_program(p, &(tg_gradient_options){ .wrt = (int[]){ 0 }, .n_wrt = 1 }, &s);
+        tg_workspace *const room = tg_workspace_new(p, 1 + i, &s), *const by = tg_workspace_new(g, 1 + i, &s);
+        cr_assert(by, "%s", s.message);
+        const double one = 1;
+        for (uint64_t run = 0; run < 3; run++) {
+            dropped((const double(*)[WIDE])x, 7 + run, want);
+            const tg_run_options options = { .run = run };
+            cr_assert(tg_run_with(p, room, BATCH, (const void *[]){ x, &one }, (void *[]){ NULL, got },
+                                  &options, &s), "%s", s.message);
+            cr_expect(memcmp(got, want, sizeof got) == 0, "block %d, run %d", blocks[i], (int)run);
+            double total;
+            cr_assert(tg_run_with(g, by, BATCH, (const void *[]){ x, &one }, (void *[]){ &total, gradient },
+                                  &options, &s));
+            for (int j = 0; j < BATCH * WIDE; j++)
+                cr_assert((&gradient[0][0])[j] == ((&want[0][0])[j] == 0 ? 0 : 1 / 0.6), "element %d", j);
+        }
+        cr_assert(tg_run(p, room, BATCH, (const void *[]){ x, &one }, (void *[]){ NULL, got }, &s));
+        dropped((const double(*)[WIDE])x, 7, want);
+        cr_expect(memcmp(got, want, sizeof got) == 0, "without a number: as recorded");
+        tg_workspace_free(room);
+        tg_workspace_free(by);
+        tg_program_free(g);
+        tg_program_free(p);
+        tg_tape_free(t);
+    }
+}
+
+/* Of a shared value, and of a constant: once a run; what is differentiated twice drops the same. */
+Test(replay, what_is_shared_is_drawn_once_a_run)
+{
+    tg_tape *const t = tg_tape_new(NULL);
+    Value x = tg_scalar(t, 1), w = tg_param(t, (double *)NULL, WIDE), ones = tg_ones(t, WIDE);
+    Value d = dropout(w, .p = 0.5, .seed = 3), c = dropout(ones, .p = 0.5, .seed = 4);
+    Value loss = mul(square(x), add(sum(square(d)), sum(c)));
+    tg_status s = { 0 };
+    tg_program *const p = tg_compile(TG_VALUES(loss, d, c), &x, 1, &w, 1, NULL, &s);
+    tg_program *const h = tg_hvp_program(p, NULL, &s);
+    tg_workspace *const room = tg_workspace_new(p, 1, &s), *const by = tg_workspace_new(h, 1, &s);
+    cr_assert(by, "%s", s.message);
+    const double X[] = { 1, 2, 3 }, W[WIDE] = { 1, 1, 1, 1, 1 };
+    double loss0[3], D[WIDE], C[WIDE], previous[WIDE] = { 0 }, total, H[WIDE];
+    int different = 0;
+    for (uint64_t run = 0; run < 8; run++) {
+        const tg_run_options o = { .run = run };
+        cr_assert(tg_run_with(p, room, 3, (const void *[]){ X, W }, (void *[]){ loss0, D, C }, &o, &s));
+        cr_assert(tg_run_with(h, by, 3, (const void *[]){ X, W, W }, (void *[]){ &total, H }, &o, &s));
+        double sum = 0;
+        for (int i = 0; i < WIDE; i++) {
+            sum += D[i] * D[i] + C[i];
+            cr_expect_float_eq(H[i], 14 * 2 * 2 * D[i], 1e-13);
+        }
+        cr_expect_float_eq(loss0[2], 9 * sum, 1e-13);
+        different += memcmp(previous, C, sizeof C) != 0;
+        memcpy(previous, C, sizeof C);
+    }
+    cr_expect(different > 5);
+    tg_workspace_free(room);
+    tg_workspace_free(by);
+    tg_program_free(h);
+    tg_program_free(p);
+    tg_tape_free(t);
+}
+
+Test(replay, a_replayed_training_loop_drops_as_the_recorded_one)
+{
+    enum { STEPS = 5 };
+    static double x[BATCH][WIDE];
+    double recorded[STEPS][WIDE], w0[WIDE];
+    fill(&x[0][0], BATCH * WIDE);
+    fill(w0, WIDE);
+    for (int replay = 0; replay < 2; replay++) {
+        tg_tape *const t = tg_tape_new(NULL);
+        Value w = tg_param(t, w0, WIDE), v = tg_input(t, (double *)NULL, WIDE);
+        tg_status s = { 0 };
+        Value loss = sum(mul(w, dropout(v, .seed = 5)));
+        tg_program *const p = compile(loss, v, w, NULL, &s);
+        tg_program *const g = tg_gradient_program(p, NULL, &s);
+        tg_workspace *const room = tg_workspace_new(g, 2, &s);
+        const tg_mark mark = tg_tape_mark(t);
+        for (int i = 0; i < STEPS; i++) {
+            if (replay) {
+                cr_assert(tg_run_backward(g, room, BATCH, (const void *[]){ x }, NULL, &s), "%s", s.message);
+            } else {
+                Value all = tg_input(t, &x[0][0], BATCH, WIDE);
+                cr_assert(tg_backward(sum(mul(w, dropout(all, .seed = 5, .run = i)))));
+            }
+            for (int j = 0; j < WIDE; j++) {
+                if (!replay) recorded[i][j] = tg_grad(w)[j];
+                else cr_expect_float_eq(recorded[i][j], tg_grad(w)[j], 1e-12 * BATCH, "step %d", i);
+            }
+            tg_release(mark);
+        }
+        for (int i = 1; i < STEPS; i++) cr_expect(recorded[i][0] != recorded[0][0]);
+        if (replay) {
+            const tg_run_options o = { .run = 3 };
+            cr_assert(tg_run_backward_with(g, room, BATCH, (const void *[]){ x }, NULL, &o, &s));
+            cr_expect_float_eq(recorded[3][1], tg_grad(w)[1], 1e-12 * BATCH);
+        }
+        tg_workspace_free(room);
+        tg_program_free(g);
+        tg_program_free(p);
+        tg_tape_free(t);
+    }
+}

@@ -215,13 +215,16 @@ typedef struct tg_split_attributes {
 } tg_split_attributes;
 #define TG_DEFAULTS_split .axis = 0, .parts = 1, .index = 0
 
-/* Which elements are dropped: whether one is follows from seed, run and its position alone. */
+/* Which elements are dropped: whether one is follows from seed, run and its position alone. In a program
+   (program.h), which runs for many instances, positions go on from instance to instance, and the
+   number of its run is added to run. */
 typedef struct tg_dropout_attributes {
     double p;     /* default 0.5: the probability of being dropped, 0 ... 1 */
     int64_t seed; /* default 0 */
     int64_t run;  /* default 0; another run drops others */
+    bool same;    /* default false; in a program: every instance drops the same */
 } tg_dropout_attributes;
-#define TG_DEFAULTS_dropout .p = 0.5, .seed = 0, .run = 0
+#define TG_DEFAULTS_dropout .p = 0.5, .seed = 0, .run = 0, .same = false
 
 /* What a loss makes of its elements. */
 typedef enum tg_reduction { TG_MEAN, TG_SUM, TG_NONE } tg_reduction;

@@ -115,14 +115,32 @@ TG_API int64_t tg_program_output_size(const tg_program *p, int output, bool *eac
 TG_API bool tg_run(const tg_program *p, tg_workspace *w, int64_t count, const void *const *inputs,
                    void *const *outputs, tg_status *status);
 
+/* How a run differs from a plain one; zero is each field's default. */
+typedef struct tg_run_options {
+    uint64_t run; /* what draws random numbers (dropout) draws as in its recording's run plus this
+                     number, for every element of every instance something of its own. Equal
+                     numbers draw equally, whatever threads and blocks; another one, for each step
+                     of training say, draws anew */
+} tg_run_options;
+
+/* The same with options; NULL: the defaults. */
+TG_API bool tg_run_with(const tg_program *p, tg_workspace *w, int64_t count,
+                        const void *const *inputs, void *const *outputs,
+                        const tg_run_options *options, tg_status *status);
+
 /* What tg_backward does, by a program: g is a gradient program by shared inputs, and all of these are
    still leaves of their tape. They are read there, as they are now, and the gradients are put there,
    for tg_grad and tg_step; all other gradients of the tape are zero then. batch[i]: the data of the
    batch inputs. total, if not NULL, gets the sum or mean of the loss. A training loop that is
    replayed instead of recorded calls this in place of the model and tg_backward. Uses the tape: one
-   thread at a time. */
+   thread at a time. The number of the run is how often the workspace has come here: what draws
+   random numbers draws as recorded at first, then anew at every call. options, if not NULL, say
+   another number, as after resuming. */
 TG_API bool tg_run_backward(const tg_program *g, tg_workspace *w, int64_t count,
                             const void *const *batch, double *total, tg_status *status);
+TG_API bool tg_run_backward_with(const tg_program *g, tg_workspace *w, int64_t count,
+                                 const void *const *batch, double *total,
+                                 const tg_run_options *options, tg_status *status);
 
 /* Writes the program's steps to file, one a line, and what the compiler chose. */
 TG_API void tg_program_print(const tg_program *p, FILE *file);

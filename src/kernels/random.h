@@ -7,11 +7,12 @@
 /* What is kept: elements whose word of r is least or more, times scale. */
 typedef struct tg__dropping {
     tg__random r;
+    int64_t first; /* position of the first element in the row */
     uint32_t least;
     double scale;
 } tg__dropping;
 
-/* n adjacent elements of a row: y = or y += x * scale where it is kept; 0 elsewhere, whatever x holds
+/* n adjacent elements of a row, from the one at first on: y = or y += x * scale where it is kept; 0 elsewhere, whatever x holds
    there. */
 typedef void tg__drop_kernel(int64_t n, void *y, const void *x, const tg__dropping *d);
 

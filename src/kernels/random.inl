@@ -15,13 +15,14 @@ static inline void drop_some(int64_t n, real *y, const real *x, const tg__droppi
 {
     const double scale = d->scale;
     const uint32_t least = d->least;
-    for (int64_t i = 0; i < n; i += DROP_BLOCK) {
-        const int64_t m = n - i < DROP_BLOCK ? n - i : DROP_BLOCK;
+    for (int64_t i = 0, m; i < n; i += m) {
+        const int64_t in = (d->first + i) % DROP_BLOCK; /* the block may begin before */
+        m = n - i < DROP_BLOCK - in ? n - i : DROP_BLOCK - in;
         uint32_t word[DROP_BLOCK];
-        drop_words(&d->r, i, word);
+        drop_words(&d->r, d->first + i - in, word);
         for (int64_t j = 0; j < m; j++) {
             const real scaled = (real)((double)x[i + j] * scale);
-            const real kept = word[j] >= least ? scaled : 0;
+            const real kept = word[in + j] >= least ? scaled : 0;
             y[i + j] = add ? y[i + j] + kept : kept;
         }
     }

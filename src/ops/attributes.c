@@ -107,7 +107,7 @@ KIND(topk, FIELD(topk, k, TG__INT64), FIELD(topk, axis, TG__INT), FIELD(topk, la
 KIND(split, FIELD(split, axis, TG__INT), FIELD(split, parts, TG__INT64),
      FIELD(split, index, TG__INT64))
 KIND(dropout, FIELD(dropout, p, TG__DOUBLE), FIELD(dropout, seed, TG__INT64),
-     FIELD(dropout, run, TG__INT64))
+     FIELD(dropout, run, TG__INT64), FIELD(dropout, same, TG__BOOL))
 /* clang-format on */
 
 /* The struct is the list: its one field, called item in text, is all of it. */

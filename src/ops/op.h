@@ -29,6 +29,8 @@ typedef struct tg__call {
     tg__array y;          /* the result: row-major, adjacent */
     const void *g;        /* dL/dy: as y */
     const tg__array *dx;  /* dx[i]: add dL/dx[i] here; p is NULL if it is not wanted. Shape and strides as x[i] */
+    uint64_t run;         /* what draws random numbers adds this to the run of its attributes ... */
+    int64_t first;        /* ... and begins at this position of a row */
     tg__arena *scratch;
     char *message;        /* for tg__fail */
     size_t message_size;

@@ -1,5 +1,6 @@
-/* Ops that draw random numbers. What is drawn is a function of the attributes and of an element's
-   position alone: these ops are as pure as any other. */
+/* Ops that draw random numbers. What is drawn is a function of the attributes, of the run and of an
+   element's position alone: in one run these ops are as pure as any other. In a program the elements
+   of all instances are one row, an instance behind the other. */
 #include "ops/op.h"
 
 #include "base/random.h"
@@ -20,7 +21,8 @@ static bool dropping_of(const tg__call *c, tg__dropping *d)
 {
     const tg_dropout_attributes *const a = c->attributes;
     const uint64_t least = tg__random_threshold(a->p);
-    *d = (tg__dropping){ .r = { (uint64_t)a->seed, (uint64_t)a->run, TG__DRAW_DROPOUT },
+    *d = (tg__dropping){ .r = { (uint64_t)a->seed, (uint64_t)a->run + c->run, TG__DRAW_DROPOUT },
+                         .first = a->same ? 0 : c->first,
                          .least = (uint32_t)least,
                          .scale = 1 / (1 - a->p) };
     return least <= UINT32_MAX;
@@ -56,11 +58,12 @@ DERIVATIVE(dropout)
     d->dx[0] = d_dropout(d, d->g, d->attributes);
 }
 
+/* The same for every instance of a program, so that programs can be checked against the tape. */
 CASES(dropout,
-      { .n = 1, .x = { TENSOR(-2, 2, 4, 5) }, .attributes = ATTRIBUTES(dropout, .seed = 3) },
+      { .n = 1, .x = { TENSOR(-2, 2, 4, 5) }, .attributes = ATTRIBUTES(dropout, .same = true, .seed = 3) },
       { .n = 1,
         .x = { TENSOR(-2, 2, 3, 3) },
-        .attributes = ATTRIBUTES(dropout, .p = 0.25, .seed = -1, .run = 2) },
-      { .n = 1, .x = { TENSOR(-2, 2, 3) }, .attributes = ATTRIBUTES(dropout, .p = 0.0) },
-      { .n = 1, .x = { TENSOR(-2, 2, 3) }, .attributes = ATTRIBUTES(dropout, .p = 1.0) },
+        .attributes = ATTRIBUTES(dropout, .same = true, .p = 0.25, .seed = -1, .run = 2) },
+      { .n = 1, .x = { TENSOR(-2, 2, 3) }, .attributes = ATTRIBUTES(dropout, .same = true, .p = 0.0) },
+      { .n = 1, .x = { TENSOR(-2, 2, 3) }, .attributes = ATTRIBUTES(dropout, .same = true, .p = 1.0) },
       { .n = 1, .x = { TENSOR(-2, 2, 2, 0) } })

@@ -155,6 +155,10 @@ static bool form_of(const tg__planner *p, int code, const uint32_t *x, int n, ui
     case TG__CODE_matmul:
     case TG__CODE_dot:
     case TG__CODE_mv: return product(p, x, y, f);
+    case TG__CODE_dropout:
+        /* The elements of all instances are drawn as one row. */
+        if (((const tg_dropout_attributes *)attributes)->same) return false;
+        return first_varies(p, x, n, y, f);
     case TG__CODE_linear:
     case TG__CODE_layer_norm:
     case TG__CODE_rms_norm: return first_varies(p, x, n, y, f);

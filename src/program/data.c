@@ -26,7 +26,7 @@ bool tg__run_check(const tg_program *p, const tg_workspace *w, int64_t count,
 }
 
 /* Where an operand is; of a batch input, for the block that begins at instance first. */
-static void *pointer_of(const tg__run *r, const tg__operand *o)
+static void *pointer_of(const tg__replay *r, const tg__operand *o)
 {
     const tg__space *const w = r->w;
     switch (o->area) {
@@ -45,7 +45,7 @@ static void *pointer_of(const tg__run *r, const tg__operand *o)
 }
 
 /* The operands on a list. */
-static void point_at(const tg__run *r, const tg__arena *list)
+static void point_at(const tg__replay *r, const tg__arena *list)
 {
     const tg__operand *const o = tg__plan_operands(r->plan);
     const uint32_t *const which = (const uint32_t *)(void *)list->data;
@@ -53,7 +53,7 @@ static void point_at(const tg__run *r, const tg__arena *list)
         r->p[which[i]] = pointer_of(r, &o[which[i]]);
 }
 
-void tg__run_point(const tg__run *r, uint32_t block)
+void tg__run_point(const tg__replay *r, uint32_t block)
 {
     const tg__operand *const o = tg__plan_operands(r->plan);
     tg__space *const w = r->w;
@@ -68,12 +68,12 @@ void tg__run_point(const tg__run *r, uint32_t block)
     point_at(r, &w->given);
 }
 
-void tg__run_point_block(const tg__run *r)
+void tg__run_point_block(const tg__replay *r)
 {
     point_at(r, &r->w->moving);
 }
 
-void tg__run_write(const tg__run *r, bool each, int64_t n)
+void tg__run_write(const tg__replay *r, bool each, int64_t n)
 {
     const tg__output *const o = (const tg__output *)(void *)r->plan->outputs.data;
     for (uint32_t i = 0; i < r->plan->n_outputs; i++) {

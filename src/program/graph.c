@@ -459,6 +459,13 @@ uint32_t tg__graph_apply(tg__graph *g, int code, const uint32_t *x, int n, const
     if (tg__graph_failed(g)) return 0;
     const tg__op *const op = tg__ops[code];
     if (!attributes) attributes = op->attributes->defaults;
+    tg_dropout_attributes drawn;
+    if (code == TG__CODE_dropout && tg__node_at(g, x[0])->stage != TG__BODY) {
+        /* Drawn once a run: its derivatives, which may be made for every instance, drop the same. */
+        memcpy(&drawn, attributes, sizeof drawn);
+        drawn.same = true;
+        attributes = &drawn;
+    }
     const uint32_t quick = quick_derivative(g, code, x);
     if (quick) return quick;
     if (op->kind == TG__MAP && all_scalars(g, x, n)) return apply_scalar(g, code, x, n);
@@ -477,7 +484,7 @@ uint32_t tg__graph_apply(tg__graph *g, int code, const uint32_t *x, int n, const
     const tg__node node = { .op = (uint16_t)code, .n = (uint32_t)n,
                             .stage = stage_of(g, x, (uint32_t)n) };
     const bool foldable = !(g->without & TG_FOLD) && s.n <= FOLDED_ELEMENTS &&
-                          pure(&node, attributes) && all_constant(g, x, n);
+                          code != TG__CODE_dropout && pure(&node, attributes) && all_constant(g, x, n);
     if (foldable) return fold(g, &a, &s);
     const uint32_t made = node_of(g, &node, x, attributes, is_plain_scalar(g, &s) ? NULL : &s);
     /* What a guard says is 1, or there is no result. */

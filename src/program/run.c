@@ -7,7 +7,7 @@
 #include "program/run.h"
 
 /* Adds the chunk's partial sums to those of the chunks before; they begin again at 0. */
-static void add_partials(const tg__run *r, char *sums)
+static void add_partials(const tg__replay *r, char *sums)
 {
     const size_t bytes = r->plan->partials;
     const int64_t n = (int64_t)(bytes / tg__type_size(r->program->type));
@@ -29,7 +29,7 @@ static float fold_f32(const float *part)
 }
 
 /* The totals, of all partial sums. */
-static void fold_sums(const tg__run *r, const char *sums)
+static void fold_sums(const tg__replay *r, const char *sums)
 {
     const tg__total *const t = (const tg__total *)(void *)r->plan->totals.data;
     const bool f64 = r->program->type == TG_F64;
@@ -45,7 +45,7 @@ static void fold_sums(const tg__run *r, const char *sums)
 /* ---- guards ------------------------------------------------------------------------------------ */
 
 /* At the end of a block of n instances. */
-static void count_flips(const tg__run *r, int64_t n)
+static void count_flips(const tg__replay *r, int64_t n)
 {
     tg__flips *const f = &r->desk->flips;
     for (int64_t l = 0; l < n && r->desk->flipped; l++) {
@@ -63,7 +63,7 @@ static void add_flips(tg__flips *sum, const tg__flips *f)
 }
 
 /* Says which condition would let C record something else. */
-static bool report_flips(const tg__run *r, const tg__flips *f)
+static bool report_flips(const tg__replay *r, const tg__flips *f)
 {
     if (!r->status) return false;
     const tg__node *const node = tg__node_at(r->g, f->node);
@@ -84,7 +84,7 @@ static bool report_flips(const tg__run *r, const tg__flips *f)
 }
 
 /* The steps that are done once. */
-static bool do_once(tg__run *r, tg__stage stage)
+static bool do_once(tg__replay *r, tg__stage stage)
 {
     r->first = 0;
     r->desk->flips.count = 0;
@@ -96,7 +96,7 @@ static bool do_once(tg__run *r, tg__stage stage)
 /* ---- the batch --------------------------------------------------------------------------------- */
 
 /* The instances of one chunk, from first on. */
-static bool do_chunk(tg__run *r, int64_t first)
+static bool do_chunk(tg__replay *r, int64_t first)
 {
     r->desk->flips.count = 0;
     const int64_t end = r->count - first < TG__BATCH_CHUNK ? r->count : first + TG__BATCH_CHUNK;
@@ -115,7 +115,7 @@ static bool do_chunk(tg__run *r, int64_t first)
 
 /* A run by all members. */
 typedef struct sharing {
-    const tg__run *all;
+    const tg__replay *all;
     tg_workspace *w;
     bool careful;
     atomic_llong turn; /* the chunk whose sums are to be added next */
@@ -124,9 +124,9 @@ typedef struct sharing {
     tg__flips flips;  /* of the chunks before */
 } sharing;
 
-static tg__run run_of(const tg__run *all, tg_workspace *w, int member, bool careful)
+static tg__replay run_of(const tg__replay *all, tg_workspace *w, int member, bool careful)
 {
-    tg__run r = *all;
+    tg__replay r = *all;
     r.w = tg__space_of(w, member, careful);
     r.plan = r.w->plan;
     r.desk = &w->desk[member];
@@ -139,7 +139,7 @@ static tg__run run_of(const tg__run *all, tg_workspace *w, int member, bool care
 static void do_part(void *job, int member)
 {
     sharing *const s = job;
-    tg__run r = run_of(s->all, s->w, member, s->careful);
+    tg__replay r = run_of(s->all, s->w, member, s->careful);
     tg_status status = { 0 };
     r.status = &status;
     memset(r.w->partials.data, 0, r.plan->partials);
@@ -161,13 +161,13 @@ static uint32_t block_of(const tg__plan *plan, int64_t count)
 }
 
 /* The whole batch by one plan. */
-static bool run_plan(const tg__run *all, tg_workspace *w, bool careful)
+static bool run_plan(const tg__replay *all, tg_workspace *w, bool careful)
 {
-    tg__run r = run_of(all, w, 0, careful);
+    tg__replay r = run_of(all, w, 0, careful);
     const uint32_t block = block_of(r.plan, r.count);
     const int64_t chunks = (r.count + TG__BATCH_CHUNK - 1) / TG__BATCH_CHUNK;
     for (int i = 0; i < w->members; i++) {
-        tg__run other = run_of(all, w, i, careful);
+        tg__replay other = run_of(all, w, i, careful);
         tg__run_point(&other, block);
     }
     memset(r.w->sums.data, 0, r.plan->partials);
@@ -188,7 +188,7 @@ static bool run_plan(const tg__run *all, tg_workspace *w, bool careful)
     return true;
 }
 
-static bool all_finite(const tg__run *r)
+static bool all_finite(const tg__replay *r)
 {
     const tg__output *const o = (const tg__output *)(void *)r->plan->outputs.data;
     for (uint32_t i = 0; i < r->plan->n_outputs; i++) {
@@ -205,15 +205,23 @@ static bool all_finite(const tg__run *r)
     return true;
 }
 
-bool tg_run(const tg_program *p, tg_workspace *w, int64_t count, const void *const *inputs,
-            void *const *outputs, tg_status *status)
+bool tg_run_with(const tg_program *p, tg_workspace *w, int64_t count, const void *const *inputs,
+                 void *const *outputs, const tg_run_options *options, tg_status *status)
 {
+    static const tg_run_options plain = { .run = 0 };
     if (!tg__run_check(p, w, count, inputs, outputs, status)) return false;
-    const tg__run r = { .program = p, .plan = &p->plan, .g = &p->graph, .inputs = inputs,
-                    .outputs = outputs, .status = status, .count = count };
+    const tg__replay r = { .program = p, .plan = &p->plan, .g = &p->graph, .inputs = inputs,
+                        .outputs = outputs, .options = options ? options : &plain,
+                        .status = status, .count = count };
     if (!run_plan(&r, w, false)) return false;
     if (!p->plan.quick || all_finite(&r)) return true;
     if (tg__spaces_make(w, true)) return run_plan(&r, w, true);
     tg__program_fail(status, TG_ERROR_MEMORY, "run", "no memory for the program's values");
     return false;
+}
+
+bool tg_run(const tg_program *p, tg_workspace *w, int64_t count, const void *const *inputs,
+            void *const *outputs, tg_status *status)
+{
+    return tg_run_with(p, w, count, inputs, outputs, NULL, status);
 }

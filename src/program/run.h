@@ -37,13 +37,14 @@ struct tg_workspace {
     const tg_program *program;
     tg__memory memory;
     size_t bytes;
+    uint64_t backwards; /* calls of tg_run_backward so far */
     int members;
     tg__team *team; /* NULL: one member */
     tg__desk desk[];
 };
 
 /* One run. */
-typedef struct tg__run {
+typedef struct tg__replay {
     const tg_program *program;
     const tg__plan *plan;
     const tg__graph *g;
@@ -52,12 +53,13 @@ typedef struct tg__run {
     void *const *outputs;
     void **p;               /* of every operand */
     const ptrdiff_t *lane;  /* of every operand */
+    const tg_run_options *options;
     tg_status *status;
     int64_t count;
     int64_t first;          /* instance of the block */
     tg__desk *desk;
     char message[TG__RUN_MESSAGE];
-} tg__run;
+} tg__replay;
 
 static inline size_t tg__operand_count(const tg__plan *plan)
 {
@@ -86,18 +88,18 @@ bool tg__run_check(const tg_program *p, const tg_workspace *w, int64_t count,
 
 /* Finds every operand that stays where it is during a run; and those of the block that begins at
    r->first. */
-void tg__run_point(const tg__run *r, uint32_t block);
-void tg__run_point_block(const tg__run *r);
+void tg__run_point(const tg__replay *r, uint32_t block);
+void tg__run_point_block(const tg__replay *r);
 
 /* Writes the outputs of n instances, or (not each) of the whole run, where the caller wants them. */
-void tg__run_write(const tg__run *r, bool each, int64_t n);
+void tg__run_write(const tg__replay *r, bool each, int64_t n);
 
 /* ---- steps.c ----------------------------------------------------------------------------------- */
 
 /* The steps of a stage for n instances; false with the error of one. */
-bool tg__run_steps(tg__run *r, tg__stage stage, int64_t n);
+bool tg__run_steps(tg__replay *r, tg__stage stage, int64_t n);
 
 /* "file:line: " of a node, in text; "" if its position is unknown. The number of characters. */
-int tg__run_site(const tg__run *r, uint32_t node, char *text, size_t size);
+int tg__run_site(const tg__replay *r, uint32_t node, char *text, size_t size);
 
 #endif

@@ -4,7 +4,7 @@
 
 #include "program/run.h"
 
-int tg__run_site(const tg__run *r, uint32_t node, char *text, size_t size)
+int tg__run_site(const tg__replay *r, uint32_t node, char *text, size_t size)
 {
     const tg_site *const sites = (const tg_site *)(void *)r->g->sites.data;
     const tg_site *const site = sites + tg__node_at(r->g, node)->site;
@@ -14,7 +14,7 @@ int tg__run_site(const tg__run *r, uint32_t node, char *text, size_t size)
     return 0;
 }
 
-static bool rule_failed(tg__run *r, const tg__step *s, const tg__call *c, tg_code code, int64_t lane)
+static bool rule_failed(tg__replay *r, const tg__step *s, const tg__call *c, tg_code code, int64_t lane)
 {
     const tg__node *const node = tg__node_at(r->g, s->node);
     char text[TG__RUN_MESSAGE * 2];
@@ -30,14 +30,14 @@ static bool rule_failed(tg__run *r, const tg__step *s, const tg__call *c, tg_cod
     return false;
 }
 
-static tg__array *operand_room(tg__run *r, uint32_t n)
+static tg__array *operand_room(tg__replay *r, uint32_t n)
 {
     r->desk->scratch.used = 0;
     return tg__arena_push(&r->desk->scratch, 2 * (size_t)n * sizeof(tg__array));
 }
 
 /* The op of a RULE or BACKWARD step, one instance after the other. */
-static bool call_rule(tg__run *r, const tg__step *s, int64_t n)
+static bool call_rule(tg__replay *r, const tg__step *s, int64_t n)
 {
     const tg__graph *const g = r->g;
     const tg__node *const node = tg__node_at(g, s->node);
@@ -62,6 +62,7 @@ static bool call_rule(tg__run *r, const tg__step *s, int64_t n)
                    .n = (int)m,
                    .x = x,
                    .dx = dx,
+                   .run = r->options->run,
                    .scratch = &r->desk->scratch,
                    .message = r->message,
                    .message_size = sizeof r->message };
@@ -79,6 +80,7 @@ static bool call_rule(tg__run *r, const tg__step *s, int64_t n)
         const ptrdiff_t size = (ptrdiff_t)tg__type_size(ys->type);
         tg_code result_code;
         r->desk->scratch.used = kept;
+        c.first = (r->first + l) * ys->n;
         if (back) {
             c.y = (tg__array){ ys, p[1 + m] + l * lane[1 + m] * size };
             c.g = p[2 + m] + l * lane[2 + m] * size;
@@ -102,7 +104,7 @@ static void set_instances(tg__shape *s, int64_t n)
 }
 
 /* The op of a BLOCK step, on all instances. */
-static bool call_block(tg__run *r, const tg__step *s, int64_t n)
+static bool call_block(tg__replay *r, const tg__step *s, int64_t n)
 {
     const tg__form *const f = (const tg__form *)(void *)r->plan->forms.data + s->columns;
     void *const *const p = r->p + s->first;
@@ -127,6 +129,8 @@ static bool call_block(tg__run *r, const tg__step *s, int64_t n)
                    .y = { &shape[3], f->back ? p[1 + m] : p[0] },
                    .g = f->back ? p[2 + m] : NULL,
                    .dx = dx,
+                   .run = r->options->run,
+                   .first = r->first * f->y.n,
                    .scratch = &r->desk->scratch,
                    .message = r->message,
                    .message_size = sizeof r->message };
@@ -138,7 +142,7 @@ static bool call_block(tg__run *r, const tg__step *s, int64_t n)
 }
 
 /* An elementwise op on tensors of different shapes: the instances are one more axis. */
-static void walk(tg__run *r, const tg__step *s, int64_t n)
+static void walk(tg__replay *r, const tg__step *s, int64_t n)
 {
     const tg__graph *const g = r->g;
     const tg__node *const node = tg__node_at(g, s->node);
@@ -172,7 +176,7 @@ static void add_one(tg_type type, char *y, const char *x)
     else *(float *)(void *)y += *(const float *)(const void *)x;
 }
 
-static void assemble(tg__run *r, const tg__step *s, int64_t n)
+static void assemble(tg__replay *r, const tg__step *s, int64_t n)
 {
     const tg__graph *const g = r->g;
     const tg__node *const node = tg__node_at(g, s->node);
@@ -197,7 +201,7 @@ static void assemble(tg__run *r, const tg__step *s, int64_t n)
 }
 
 /* sum += x, instance after instance. */
-static void sum_up(tg__run *r, const tg__step *s, int64_t n)
+static void sum_up(tg__replay *r, const tg__step *s, int64_t n)
 {
     const tg__graph *const g = r->g;
     const uint32_t x = tg__node_operands(g, tg__node_at(g, s->node))[0];
@@ -212,7 +216,7 @@ static void sum_up(tg__run *r, const tg__step *s, int64_t n)
 }
 
 /* Conditions, one for each instance. */
-static void guard(const tg__run *r, const tg__step *s, int64_t n)
+static void guard(const tg__replay *r, const tg__step *s, int64_t n)
 {
     const tg__node *const node = tg__node_at(r->g, s->node);
     const bool expected = ((const tg_guard_attributes *)tg__node_data(r->g, node->data))->expected;
@@ -227,7 +231,7 @@ static void guard(const tg__run *r, const tg__step *s, int64_t n)
     }
 }
 
-bool tg__run_steps(tg__run *r, tg__stage stage, int64_t n)
+bool tg__run_steps(tg__replay *r, tg__stage stage, int64_t n)
 {
     const tg__kernels *const k = r->g->k;
     const tg__step *s = tg__plan_steps(r->plan) + r->plan->begin[stage];

@@ -1,7 +1,7 @@
 /* Programs in place of tg_backward: see tg_run_backward. */
 #include <stdio.h>
 
-#include "program/plan.h"
+#include "program/run.h"
 #include "tape/tape.h"
 
 static bool failed(tg_status *s, tg_code code, const char *message)
@@ -35,6 +35,13 @@ static const char *obstacle(const tg_program *g, const tg_workspace *w, const vo
 bool tg_run_backward(const tg_program *g, tg_workspace *w, int64_t count, const void *const *batch,
                      double *total, tg_status *status)
 {
+    return tg_run_backward_with(g, w, count, batch, total, NULL, status);
+}
+
+bool tg_run_backward_with(const tg_program *g, tg_workspace *w, int64_t count,
+                          const void *const *batch, double *total, const tg_run_options *options,
+                          tg_status *status)
+{
     char text[128];
     const char *const why = obstacle(g, w, batch, text, sizeof text);
     if (why) return failed(status, TG_ERROR_ARGUMENT, why);
@@ -55,7 +62,9 @@ bool tg_run_backward(const tg_program *g, tg_workspace *w, int64_t count, const 
         p[i] = i < g->n_batch ? (void *)(uintptr_t)batch[i] : tg__value_array(t, g->leaf[i].id).p;
     out[0] = &loss;
     for (uint32_t i = 1; i < g->n_outputs; i++) out[i] = tg__adjoint_array(t, g->leaf[g->by[i]].id).p;
-    const bool ok = tg_run(g, w, count, (const void *const *)p, out, status);
+    const tg_run_options next = { .run = w->backwards };
+    const bool ok = tg_run_with(g, w, count, (const void *const *)p, out, options ? options : &next, status);
+    w->backwards++;
     if (ok && total) *total = g->type == TG_F64 ? loss.f64 : (double)loss.f32;
     tg__deallocate(&memory, p, bytes);
     return ok;

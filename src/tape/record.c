@@ -244,6 +244,8 @@ static tg__call call_of(const application *a, char *message, size_t size)
                        .y = { NULL, NULL },
                        .g = NULL,
                        .dx = NULL,
+                       .run = 0,
+                       .first = 0,
                        .scratch = &a->tape->scratch,
                        .message = message,
                        .message_size = size };
