@@ -420,3 +420,162 @@ Test(replay, a_replayed_training_loop_drops_as_the_recorded_one)
         tg_tape_free(t);
     }
 }
+
+/* ---- for every instance ---------------------------------------------------------------------------- */
+
+Test(replay, gradients_by_shared_inputs_may_be_each_instance_s_own)
+{
+    enum { COUNT = 300 };
+    static double X[COUNT][3], each[COUNT], dw[COUNT][3], summed[3];
+    double total, sum[3] = { 0 }, b = 0.5, db[COUNT];
+    fill(&X[0][0], COUNT * 3);
+    const double W[] = { 1, -2, 0.5 };
+    tg_tape *const t = tg_tape_new(NULL);
+    Value x = tg_input(t, (double *)NULL, 3), w = tg_param(t, (double *)NULL, 3), c = tg_scalar(t, 1);
+    Value loss = mul(exp(c), tanh(dot(square(w), x))); /* with what is computed once a run, too */
+    tg_status s = { 0 };
+    tg_program *const p = tg_compile(&loss, 1, &x, 1, TG_VALUES(w, c), NULL, &s);
+    tg_program *const g = tg_gradient_program(p, NULL, &s);
+    tg_program *const e = tg_gradient_program(p, &(tg_gradient_options){ .over = TG_BATCH_EACH }, &s);
+    tg_workspace *const room = tg_workspace_new(g, 1, &s), *const own = tg_workspace_new(e, 3, &s);
+    cr_assert(own, "%s", s.message);
+    cr_assert(tg_run(g, room, COUNT, (const void *[]){ X, W, &b }, (void *[]){ &total, summed, NULL }, &s));
+    cr_assert(tg_run(e, own, COUNT, (const void *[]){ X, W, &b }, (void *[]){ each, dw, db }, &s));
+    for (int i = 0; i < COUNT; i++) {
+        const double u = X[i][0] + 4 * X[i][1] + 0.25 * X[i][2], d = exp(b) / cosh(u) / cosh(u);
+        cr_assert_float_eq(each[i], exp(b) * tanh(u), 1e-14);
+        cr_assert_float_eq(db[i], exp(b) * tanh(u), 1e-14);
+        for (int j = 0; j < 3; j++) {
+            cr_assert_float_eq(dw[i][j], d * 2 * W[j] * X[i][j], 1e-12);
+            sum[j] += dw[i][j];
+        }
+        total -= each[i];
+    }
+    for (int j = 0; j < 3; j++) cr_expect_float_eq(sum[j], summed[j], 1e-11);
+    cr_expect_float_eq(total, 0, 1e-11);
+    s = (tg_status){ 0 };
+    cr_expect_not(tg_run_backward(e, own, COUNT, (const void *[]){ X }, NULL, &s));
+    expect_status(&s, TG_ERROR_ARGUMENT, "output 1 is a gradient for every instance, by input 1");
+    tg_workspace_free(room);
+    tg_workspace_free(own);
+    tg_program_free(e);
+    tg_program_free(g);
+    tg_program_free(p);
+    tg_tape_free(t);
+}
+
+/* A reprojection in small: two residuals by what three inputs hold, straight into rows of a matrix. */
+static void check_jacobian(bool tensors, tg_type type)
+{
+    enum { COUNT = 290, ROW = 9 };
+    static union {
+        double f64[2 * COUNT * ROW];
+        float f32[2 * COUNT * ROW];
+    } values, A, B, first;
+    tg_tape *const t = tg_tape_new(&(tg_tape_options){ .type = type });
+    Value a = tg_input(t, (double *)NULL, 3), b = tg_input(t, (double *)NULL, 2), w = tg_scalar(t, 0);
+    Value r0 = mul(w, sub(mul(at(a, 0), at(b, 0)), sin(at(a, 1)))), r1 = mul(exp(at(b, 1)), at(a, 2));
+    Value out = tensors ? stack(TG_VALUES(r0, r1)) : r0;
+    const Value outputs[] = { out, r1 };
+    const int n = tensors ? 1 : 2;
+    tg_status s = { 0 };
+    tg_program *const p = tg_compile(outputs, n, TG_VALUES(a, b), &w, 1, NULL, &s);
+    tg_program *const j = tg_jacobian_program(p, (int[]){ 0, 1, 2 }, 3, &s);
+    tg_workspace *const room = tg_workspace_new(j, 2, &s);
+    cr_assert(room, "%s", s.message);
+    const bool wide = type == TG_F64;
+    for (int i = 0; i < COUNT * 3; i++) {
+        const double x = cos(i), y = sin(i);
+        if (wide) A.f64[i] = x, B.f64[i] = y;
+        else A.f32[i] = (float)x, B.f32[i] = (float)y;
+    }
+    for (int i = 0; i < 2 * COUNT * ROW; i++) {
+        if (wide) values.f64[i] = 100 + i;
+        else values.f32[i] = (float)(100 + i);
+    }
+    const double wd = 1.5;
+    const float wf = 1.5f;
+    const void *const inputs[] = { &A, &B, wide ? (const void *)&wd : &wf };
+    const size_t size = wide ? 8 : 4;
+    char *const v = (char *)&values;
+    /* Of 9 places of a row b has 0 and 2, a 3 ... 5, w the last. */
+    const tg_output_layout by_a = { .instance = 2 * ROW, .row = ROW },
+                           by_b = { .instance = 2 * ROW, .row = ROW, .column = 2 };
+    bool ok;
+    if (tensors) {
+        const tg_output_layout layout[] = { { 0 }, by_a, by_b, by_a };
+        ok = tg_run_with(j, room, COUNT, inputs, (void *[]){ &first, v + 3 * size, v, v + 8 * size },
+                         &(tg_run_options){ .outputs = layout }, &s);
+    } else {
+        const tg_output_layout layout[] = { { 0 }, { 0 }, by_a, by_b, by_a, by_a, by_b, by_a };
+        char *const u = v + ROW * size;
+        ok = tg_run_with(j, room, COUNT, inputs,
+                         (void *[]){ &first, NULL, v + 3 * size, v, v + 8 * size, u + 3 * size, u, u + 8 * size },
+                         &(tg_run_options){ .outputs = layout }, &s);
+    }
+    cr_assert(ok, "%s", s.message);
+    for (int i = 0; i < COUNT; i++) {
+        const double *const x = A.f64 + 3 * i, *const y = B.f64 + 2 * i;
+        const double a0 = wide ? x[0] : (double)A.f32[3 * i], a1 = wide ? x[1] : (double)A.f32[3 * i + 1],
+                     a2 = wide ? x[2] : (double)A.f32[3 * i + 2], b0 = wide ? y[0] : (double)B.f32[2 * i],
+                     b1 = wide ? y[1] : (double)B.f32[2 * i + 1];
+        const int at = 2 * ROW * i;
+        const double want[2 * ROW] = { wd * a0, at + 101, 0, wd * b0, -wd * cos(a1), 0, at + 106, at + 107,
+                                       a0 * b0 - sin(a1), 0, at + 110, a2 * exp(b1), 0, 0, exp(b1),
+                                       at + 115, at + 116, 0 };
+        for (int k = 0; k < 2 * ROW; k++) {
+            const double got = wide ? values.f64[at + k] : (double)values.f32[at + k];
+            cr_assert_float_eq(got, want[k], wide ? 1e-14 : 1e-5, "instance %d, place %d: %g, not %g", i, k, got,
+                               want[k]);
+        }
+    }
+    /* Without a layout: matrices one behind the other. */
+    if (tensors) {
+        cr_assert(tg_run(j, room, COUNT, inputs, (void *[]){ NULL, &values, NULL, NULL }, &s));
+        const double got = wide ? values.f64[6 * 7 + 5] : (double)values.f32[6 * 7 + 5];
+        const double b1 = wide ? B.f64[15] : (double)B.f32[15];
+        cr_expect_float_eq(got, exp(b1), 1e-5);
+    }
+    tg_workspace_free(room);
+    tg_program_free(j);
+    tg_program_free(p);
+    tg_tape_free(t);
+}
+
+Test(replay, jacobians_go_where_the_caller_wants_them)
+{
+    check_jacobian(false, TG_F64);
+    check_jacobian(true, TG_F64);
+    check_jacobian(false, TG_F32);
+    check_jacobian(true, TG_F32);
+}
+
+Test(replay, jacobians_that_do_not_vary_are_written_for_every_instance)
+{
+    tg_tape *const t = tg_tape_new(NULL);
+    const double a[] = { 1, 2, 3, 4, 5, 6 };
+    Value x = tg_input(t, (double *)NULL, 2), A = tg_param(t, a, 3, 2);
+    Value y = matmul(A, x), i = argmax(y, .axis = 0);
+    tg_status s = { 0 };
+    tg_program *const p = tg_compile(&y, 1, &x, 1, &A, 1, NULL, &s), *const whole = tg_compile(&i, 1, &x, 1, &A, 1, NULL, &s);
+    tg_program *const j = tg_jacobian_program(p, (int[]){ 0 }, 1, &s);
+    tg_workspace *const room = tg_workspace_new(j, 1, &s);
+    cr_assert(room, "%s", s.message);
+    const double X[4] = { 0 };
+    double out[24];
+    for (int k = 0; k < 24; k++) out[k] = -1;
+    const tg_output_layout layout[] = { { 0 }, { .instance = 1, .row = 8, .column = 4 } };
+    cr_assert(tg_run_with(j, room, 2, (const void *[]){ X, a }, (void *[]){ NULL, out },
+                          &(tg_run_options){ .outputs = layout }, &s));
+    for (int k = 0; k < 24; k++) {
+        const int row = k / 8, column = k % 8 / 4, instance = k % 4;
+        cr_expect(out[k] == (instance < 2 ? a[2 * row + column] : -1), "place %d: %g", k, out[k]);
+    }
+    cr_expect_not(tg_jacobian_program(whole, (int[]){ 0 }, 1, &s));
+    expect_status(&s, TG_ERROR_ARGUMENT, "output 0 is one of integers");
+    tg_workspace_free(room);
+    tg_program_free(j);
+    tg_program_free(whole);
+    tg_program_free(p);
+    tg_tape_free(t);
+}

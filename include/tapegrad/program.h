@@ -62,8 +62,9 @@ TG_API tg_program *tg_compile(const tg_value *outputs, int n_outputs, const tg_v
 TG_API void tg_program_free(tg_program *p);
 
 typedef enum tg_over_batch {
-    TG_BATCH_SUM, /* of the sum over the batch */
-    TG_BATCH_MEAN /* of the mean */
+    TG_BATCH_SUM,  /* of the sum over the batch */
+    TG_BATCH_MEAN, /* of the mean */
+    TG_BATCH_EACH  /* one for every instance, by shared inputs too; the output itself likewise */
 } tg_over_batch;
 
 typedef struct tg_gradient_options {
@@ -95,6 +96,14 @@ TG_API tg_program *tg_jvp_program(const tg_program *p, const int *wrt, int n_wrt
    program, one of these too. NULL after an error. */
 TG_API tg_program *tg_vjp_program(const tg_program *p, const int *wrt, int n_wrt, tg_status *status);
 
+/* The program whose outputs are p's, and then of every output, by every input wrt (NULL: all shared ones
+   that are no integers), the Jacobian, one for every instance: a matrix with a row for each element
+   of the output and a column for each of the input. It goes row by row, so few rows are fast, and
+   outputs that are scalars faster than those that are tensors. tg_output_layout has room for the
+   elements anywhere. */
+TG_API tg_program *tg_jacobian_program(const tg_program *p, const int *wrt, int n_wrt,
+                                       tg_status *status);
+
 /* Memory for runs of p, one run at a time, each by so many threads (0: one): the caller's and others
    that the workspace keeps. Results are bit-equal for any number of them. The program must outlive
    it. NULL after an error. */
@@ -115,8 +124,19 @@ TG_API int64_t tg_program_output_size(const tg_program *p, int output, bool *eac
 TG_API bool tg_run(const tg_program *p, tg_workspace *w, int64_t count, const void *const *inputs,
                    void *const *outputs, tg_status *status);
 
+/* Where the elements of an output go, of which there is one for every instance: those of instance i, row
+   r and column c to places i * instance + r * row + c * column. Jacobians have rows and columns; any
+   other output is one row. So the values of a sparse matrix can be put where they belong:
+   { .instance = 30, .row = 15 } for two rows of 15 values, of which these are some. */
+typedef struct tg_output_layout {
+    int64_t instance; /* 0: as many as an output has rows and columns */
+    int64_t row;      /* 0: as many as it has columns */
+    int64_t column;   /* 0: 1 */
+} tg_output_layout;
+
 /* How a run differs from a plain one; zero is each field's default. */
 typedef struct tg_run_options {
+    const tg_output_layout *outputs; /* of every output; NULL: without gaps */
     uint64_t run; /* what draws random numbers (dropout) draws as in its recording's run plus this
                      number, for every element of every instance something of its own. Equal
                      numbers draw equally, whatever threads and blocks; another one, for each step

@@ -73,25 +73,100 @@ void tg__run_point_block(const tg__replay *r)
     point_at(r, &r->w->moving);
 }
 
+/* The output's elements, all defaults filled in. */
+static tg_output_layout layout_of(const tg__replay *r, uint32_t output, bool *dense)
+{
+    const tg_program *const p = r->program;
+    const tg_output_layout *const given = r->options->outputs;
+    tg_output_layout o = given ? given[output] : (tg_output_layout){ 0 };
+    const int64_t n = tg__node_shape(r->g, p->output[output])->n;
+    const int64_t columns = p->rows[output] ? n / p->rows[output] : n;
+    if (!o.column) o.column = 1;
+    if (!o.row) o.row = columns * o.column;
+    if (!o.instance) o.instance = n / (columns ? columns : 1) * o.row;
+    *dense = o.column == 1 && o.row == columns && o.instance == n;
+    return o;
+}
+
+/* n scalars, one of every instance. */
+static void scatter(int64_t n, size_t size, char *to, int64_t step, const char *from, int64_t lane)
+{
+    if (size == 8)
+        for (int64_t l = 0; l < n; l++)
+            memcpy(to + l * step * 8, from + l * lane * 8, 8);
+    else
+        for (int64_t l = 0; l < n; l++)
+            memcpy(to + l * step * 4, from + l * lane * 4, 4);
+}
+
+static void write_output(const tg__replay *r, uint32_t k, int64_t n)
+{
+    const tg__output *const o = (const tg__output *)(void *)r->plan->outputs.data + k;
+    const uint32_t output = r->program->written.output[k];
+    const tg__shape *const s = tg__node_shape(r->g, o->node);
+    const ptrdiff_t size = (ptrdiff_t)tg__type_size(s->type), lane = (ptrdiff_t)o->from.lane;
+    bool dense;
+    const tg_output_layout layout = layout_of(r, output, &dense);
+    const char *const from = pointer_of(r, &o->from);
+    const int64_t first = o->each ? r->first : 0;
+    char *const to = (char *)r->outputs[output] +
+                     (first * layout.instance + r->program->written.row[k] * layout.row) * size;
+    const int64_t whole = tg__node_shape(r->g, r->program->output[output])->n;
+    if (dense && s->n == whole && s->n && tg__shape_contiguous(s) && (n == 1 || lane == s->n)) {
+        memcpy(to, from, (size_t)(n * s->n * size));
+        return;
+    }
+    if (s->n == 1) {
+        scatter(n, (size_t)size, to, layout.instance, from, lane);
+        return;
+    }
+    tg__shape own = *s;
+    tg__shape_finish(&own);
+    for (int i = 0; i < own.rank; i++) own.stride[i] *= layout.column;
+    if (r->program->rows[output] > 1 && s->n == whole) own.stride[0] = layout.row;
+    for (int64_t l = 0; l < n; l++) {
+        const tg__array x = { s, (void *)(uintptr_t)(from + l * lane * size) };
+        tg__copy(r->g->k, (tg__array){ &own, to + l * layout.instance * size }, x);
+    }
+}
+
 void tg__run_write(const tg__replay *r, bool each, int64_t n)
 {
     const tg__output *const o = (const tg__output *)(void *)r->plan->outputs.data;
-    for (uint32_t i = 0; i < r->plan->n_outputs; i++) {
-        if (o[i].each != each || !r->outputs[i]) continue;
-        const tg__shape *const s = tg__node_shape(r->g, o[i].node);
-        const ptrdiff_t size = (ptrdiff_t)tg__type_size(s->type);
-        tg__shape own = *s;
-        tg__shape_finish(&own);
-        const char *const from = pointer_of(r, &o[i].from);
-        char *const to = (char *)r->outputs[i] + (each ? r->first * s->n * size : 0);
-        if (s->n && tg__shape_contiguous(s) && (n == 1 || o[i].from.lane == s->n)) {
-            memcpy(to, from, (size_t)(n * s->n * size));
+    for (uint32_t k = 0; k < r->plan->n_outputs; k++)
+        if (o[k].each == each && r->outputs[r->program->written.output[k]]) write_output(r, k, n);
+}
+
+/* Whether the sum of elements times 0 is 0: it is NaN once there is an infinity or NaN. */
+static bool are_finite(const char *p, tg_type type, int64_t n, int64_t step)
+{
+    double sum = 0;
+    if (type == TG_F64)
+        for (int64_t j = 0; j < n; j++) sum += ((const double *)(const void *)p)[j * step] * 0;
+    else
+        for (int64_t j = 0; j < n; j++)
+            sum += (double)(((const float *)(const void *)p)[j * step] * 0);
+    return sum == 0;
+}
+
+bool tg__run_all_finite(const tg__replay *r)
+{
+    for (uint32_t i = 0; i < r->program->n_outputs; i++) {
+        const tg__shape *const s = tg__node_shape(r->g, r->program->output[i]);
+        if (!r->outputs[i] || s->type == TG_I64) continue;
+        bool dense;
+        const tg_output_layout o = layout_of(r, i, &dense);
+        const int64_t size = (int64_t)tg__type_size(s->type);
+        const int64_t count = r->program->each[i] ? r->count : 1, rows = r->program->rows[i] ? r->program->rows[i] : 1;
+        const char *const p = r->outputs[i];
+        if (dense) {
+            if (!are_finite(p, s->type, count * s->n, 1)) return false;
             continue;
         }
-        for (int64_t l = 0; l < n; l++) {
-            const ptrdiff_t lane = (ptrdiff_t)o[i].from.lane;
-            const tg__array x = { s, (void *)(uintptr_t)(from + l * lane * size) };
-            tg__copy(r->g->k, (tg__array){ &own, to + l * s->n * size }, x);
-        }
+        for (int64_t l = 0; l < count; l++)
+            for (int64_t k = 0; k < rows; k++)
+                if (!are_finite(p + (l * o.instance + k * o.row) * size, s->type, s->n / rows, o.column))
+                    return false;
     }
+    return true;
 }

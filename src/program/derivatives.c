@@ -143,10 +143,12 @@ static void set_gradients(const derivation *d, const uint32_t *gradient, tg_over
 {
     tg_program *const made = d->made;
     tg__graph *const g = &made->graph;
-    made->output[0] = total_of(g, d->p->output[0], over);
+    const bool each = over == TG_BATCH_EACH;
+    made->output[0] = each ? d->p->output[0] : total_of(g, d->p->output[0], over);
+    made->each[0] = each;
     for (uint32_t i = 0; i < d->n; i++) {
         made->output[i + 1] = over == TG_BATCH_MEAN ? times_count(g, gradient[i], TG__CODE_div) : gradient[i];
-        made->each[i + 1] = d->number[i] < made->n_batch;
+        made->each[i + 1] = each || d->number[i] < made->n_batch;
         made->by[i + 1] = d->number[i];
     }
 }
@@ -162,7 +164,8 @@ tg_program *tg_gradient_program(const tg_program *p, const tg_gradient_options *
         d.made->gradient = true;
         for (uint32_t i = 0; i < d.n; i++) wrt[i] = p->input[d.number[i]];
         if (!tg__graph_failed(&d.made->graph) &&
-            tg__graph_gradient(&d.made->graph, p->output, NULL, 1, wrt, NULL, (int)d.n, 0, gradient))
+            tg__graph_gradient(&d.made->graph, p->output, NULL, 1, wrt, NULL, (int)d.n,
+                               o.over == TG_BATCH_EACH ? TG__EACH : 0, gradient))
             set_gradients(&d, gradient, o.over);
     }
     return finish(&d);
@@ -216,7 +219,8 @@ tg_program *tg_hvp_program(const tg_program *p, const tg_gradient_options *optio
             tg__graph_gradient(g, p->output, NULL, 1, wrt, NULL, (int)d.n, AGAIN, gradient)) {
             const uint32_t along = inner_product(g, gradient, direction, d.n);
             if (!tg__graph_failed(g) &&
-                tg__graph_gradient(g, &along, NULL, 1, wrt, NULL, (int)d.n, 0, gradient))
+                tg__graph_gradient(g, &along, NULL, 1, wrt, NULL, (int)d.n,
+                                   o.over == TG_BATCH_EACH ? TG__EACH : 0, gradient))
                 set_gradients(&d, gradient, o.over);
         }
     }
@@ -259,4 +263,96 @@ tg_program *tg_vjp_program(const tg_program *p, const int *wrt, int n_wrt, tg_st
     }
     if (d.number) tg__deallocate(&d.memory, d.number, d.bytes);
     return d.made;
+}
+
+/* ---- Jacobians ----------------------------------------------------------------------------------- */
+
+/* 1 for element i of what x is like, 0 for the others. */
+static uint32_t unit_vector(tg__graph *g, uint32_t x, int64_t i)
+{
+    tg__shape s = *tg__node_shape(g, x);
+    tg__shape_finish(&s);
+    if (s.rank == 0) return tg__graph_number(g, 1);
+    tg__arena room;
+    tg__arena_init(&room, g->memory);
+    const size_t bytes = (size_t)s.n * tg__type_size(s.type);
+    char *const p = tg__arena_push(&room, bytes);
+    uint32_t made = 0;
+    if (p) {
+        memset(p, 0, bytes);
+        if (s.type == TG_F64) ((double *)(void *)p)[i] = 1;
+        else ((float *)(void *)p)[i] = 1;
+        made = tg__graph_constant(g, (tg__array){ &s, p });
+    } else {
+        tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
+    }
+    tg__arena_free(&room);
+    return made;
+}
+
+/* Rows of equal size below each other: a matrix. */
+static uint32_t matrix_of(tg__graph *g, uint32_t *row, uint32_t n)
+{
+    if (n == 1 || tg__graph_failed(g)) return row[0];
+    tg__shape one = *tg__node_shape(g, row[0]);
+    tg__shape_finish(&one);
+    const tg__shape flat = { .type = one.type, .rank = 2, .dim = { n, one.n } };
+    for (uint32_t i = 0; i < n; i++) row[n + i] = tg__graph_view(g, row[0], &one, (int64_t)i * one.n);
+    return tg__graph_assemble(g, &flat, row, row + n, n);
+}
+
+/* Of output number `output` by all chosen inputs, from place `to` on. */
+static bool differentiate_output(derivation *d, uint32_t output, uint32_t to)
+{
+    tg__graph *const g = &d->made->graph;
+    const uint32_t y = d->p->output[output], n = (uint32_t)tg__node_shape(g, y)->n;
+    uint32_t *const wrt = d->node, *const gradient = wrt + d->n;
+    tg__arena room;
+    tg__arena_init(&room, g->memory);
+    /* By input: n rows, and room for as many views. */
+    uint32_t *const row = tg__arena_push(&room, (2 * (size_t)n * d->n + 1) * sizeof *row);
+    bool ok = row != NULL;
+    if (!ok) tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
+    for (uint32_t i = 0; i < n && ok; i++) {
+        const uint32_t one = unit_vector(g, y, i);
+        ok = !tg__graph_failed(g) &&
+             tg__graph_gradient(g, &y, &one, 1, wrt, NULL, (int)d->n, TG__EACH, gradient);
+        for (uint32_t j = 0; j < d->n; j++) row[2 * (size_t)n * j + i] = gradient[j];
+    }
+    for (uint32_t j = 0; j < d->n && ok; j++) {
+        d->made->output[to + j] = matrix_of(g, row + 2 * (size_t)n * j, n);
+        d->made->each[to + j] = true;
+        d->made->rows[to + j] = n > 1 ? n : 0;
+    }
+    tg__arena_free(&room);
+    return ok && !tg__graph_failed(g);
+}
+
+/* Whether every output has a Jacobian. */
+static bool are_real(derivation *d)
+{
+    char why[80];
+    for (uint32_t i = 0; i < d->p->n_outputs; i++) {
+        const tg__shape *const s = tg__node_shape(&d->p->graph, d->p->output[i]);
+        if (s->type != TG_I64 && s->n > 0) continue;
+        snprintf(why, sizeof why, "output %u %s", i, s->n ? "is one of integers" : "has no elements");
+        return refuse(d, TG_ERROR_ARGUMENT, why);
+    }
+    return true;
+}
+
+tg_program *tg_jacobian_program(const tg_program *p, const int *wrt_inputs, int n_wrt,
+                                tg_status *status)
+{
+    derivation d;
+    if (begin(&d, p, wrt_inputs, n_wrt, "jacobian_program", status) && are_real(&d) &&
+        make(&d, 0, p->n_outputs * (1 + d.n))) {
+        for (uint32_t i = 0; i < d.n; i++) d.node[i] = p->input[d.number[i]];
+        memcpy(d.made->output, p->output, p->n_outputs * sizeof *p->output);
+        memcpy(d.made->each, p->each, p->n_outputs * sizeof *p->each);
+        bool ok = !tg__graph_failed(&d.made->graph);
+        for (uint32_t i = 0; i < p->n_outputs && ok; i++)
+            ok = differentiate_output(&d, i, p->n_outputs + i * d.n);
+    }
+    return finish(&d);
 }

@@ -111,6 +111,16 @@ typedef struct tg__store {
     _Atomic(tg_workspace *) idle[TG__IDLE];
 } tg__store;
 
+/* What a run writes: the outputs, but of one that is a matrix put together from rows, the rows. */
+typedef struct tg__written {
+    tg__arena room;
+    uint32_t n;
+    uint32_t *node;
+    uint32_t *output; /* which one */
+    uint32_t *row;
+    bool *each; /* for every instance */
+} tg__written;
+
 struct tg_program {
     tg__memory memory;
     size_t bytes; /* of this struct and what is behind it */
@@ -119,9 +129,11 @@ struct tg_program {
     uint32_t *input;  /* nodes; 0: the graph does not need it */
     uint32_t *output; /* nodes */
     bool *each;       /* by output: one for every instance, even where all are the same */
+    uint32_t *rows;   /* by output: of a Jacobian with several, elements of what is differentiated; else 0 */
     uint32_t n_inputs, n_batch, n_outputs;
     tg_value *leaf; /* by input: on the tape that it was compiled from */
     uint32_t *by;   /* of a gradient program, by output but the first: which input it is by */
+    tg__written written;
     bool gradient;
     int block;
     tg__plan plan;

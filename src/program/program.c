@@ -18,7 +18,7 @@ tg_program *tg__program_new(uint32_t n_inputs, uint32_t n_batch, uint32_t n_outp
 {
     tg__memory own = { .first = TG__PROGRAM_FIRST };
     const size_t bytes = sizeof(tg_program) + sizeof(tg__store) + n_inputs * sizeof(tg_value) +
-                         ((size_t)n_inputs + 2 * n_outputs) * sizeof(uint32_t) + n_outputs;
+                         ((size_t)n_inputs + 3 * n_outputs) * sizeof(uint32_t) + n_outputs;
     tg_program *const p = tg__allocate(&own, bytes);
     if (!p) return NULL;
     memset(p, 0, bytes);
@@ -32,7 +32,8 @@ tg_program *tg__program_new(uint32_t n_inputs, uint32_t n_batch, uint32_t n_outp
     p->input = (uint32_t *)(void *)(p->leaf + n_inputs);
     p->output = p->input + n_inputs;
     p->by = p->output + n_outputs;
-    p->each = (bool *)(p->by + n_outputs);
+    p->rows = p->by + n_outputs;
+    p->each = (bool *)(p->rows + n_outputs);
     return p;
 }
 
@@ -43,6 +44,7 @@ void tg_program_free(tg_program *p)
     tg__plan_free(&p->plan);
     tg__plan_free(&p->careful);
     tg__graph_free(&p->graph);
+    if (p->written.room.memory) tg__arena_free(&p->written.room);
     tg__memory own = { .bytes = p->bytes };
     tg__deallocate(&own, p, p->bytes);
 }
@@ -69,17 +71,49 @@ static uint32_t flags_of(const tg__graph *g)
     return flags;
 }
 
+/* The rows that an output's node puts together, or 0. */
+static uint32_t rows_of(const tg_program *p, uint32_t output)
+{
+    const tg__node *const node = tg__node_at(&p->graph, p->output[output]);
+    const bool apart = node->op == TG__NODE_ASSEMBLE && node->n / 2 == p->rows[output];
+    return apart && node->stage == TG__BODY ? node->n / 2 : 0;
+}
+
+static bool list_written(tg_program *p)
+{
+    tg__written *const w = &p->written;
+    for (uint32_t i = 0; i < p->n_outputs; i++) w->n += rows_of(p, i) ? rows_of(p, i) : 1;
+    tg__arena_init(&w->room, &p->memory);
+    w->node = tg__arena_push(&w->room, w->n * (3 * sizeof(uint32_t) + sizeof(bool)) + 1);
+    if (!w->node) return tg__graph_fail(&p->graph, TG_ERROR_MEMORY, "no memory");
+    w->output = w->node + w->n;
+    w->row = w->output + w->n;
+    w->each = (bool *)(w->row + w->n);
+    for (uint32_t i = 0, k = 0; i < p->n_outputs; i++) {
+        const uint32_t rows = rows_of(p, i), *const row =
+            tg__node_operands(&p->graph, tg__node_at(&p->graph, p->output[i]));
+        for (uint32_t j = 0; j < (rows ? rows : 1); j++, k++) {
+            w->node[k] = rows ? row[j] : p->output[i];
+            w->output[k] = i;
+            w->row[k] = j;
+            w->each[k] = p->each[i];
+        }
+    }
+    return true;
+}
+
 tg_program *tg__program_finish(tg_program *p, const char *what, tg_status *status)
 {
     tg__graph *const g = &p->graph;
-    const int n = (int)p->n_outputs;
     bool ok = !tg__graph_failed(g);
     if (ok) p->flags = flags_of(g);
-    for (int i = 0; ok && i < n; i++)
+    for (uint32_t i = 0; ok && i < p->n_outputs; i++)
         p->each[i] |= tg__node_at(g, p->output[i])->stage == TG__BODY;
-    ok = ok && tg__plan_make(g, p->output, p->each, n, p->block, p->flags & TG__CALL_IMPURE, &p->plan) &&
+    ok = ok && list_written(p);
+    const tg__written *const w = &p->written;
+    ok = ok && tg__plan_make(g, w->node, w->each, (int)w->n, p->block, p->flags & TG__CALL_IMPURE, &p->plan) &&
          (!p->plan.quick ||
-          tg__plan_make(g, p->output, p->each, n, p->block, true, &p->careful));
+          tg__plan_make(g, w->node, w->each, (int)w->n, p->block, true, &p->careful));
     if (ok) return p;
     tg__program_fail(status, g->status.code, what, g->status.message);
     tg_program_free(p);

@@ -188,23 +188,6 @@ static bool run_plan(const tg__replay *all, tg_workspace *w, bool careful)
     return true;
 }
 
-static bool all_finite(const tg__replay *r)
-{
-    const tg__output *const o = (const tg__output *)(void *)r->plan->outputs.data;
-    for (uint32_t i = 0; i < r->plan->n_outputs; i++) {
-        const tg_type type = tg__node_shape(r->g, o[i].node)->type;
-        if (!r->outputs[i] || type == TG_I64) continue;
-        const int64_t n = (int64_t)o[i].size * (o[i].each ? r->count : 1);
-        double sum = 0; /* NaN once there is an infinity or NaN */
-        if (type == TG_F64)
-            for (int64_t j = 0; j < n; j++) sum += ((double *)r->outputs[i])[j] * 0;
-        else
-            for (int64_t j = 0; j < n; j++) sum += (double)(((float *)r->outputs[i])[j] * 0);
-        if (sum != 0) return false;
-    }
-    return true;
-}
-
 bool tg_run_with(const tg_program *p, tg_workspace *w, int64_t count, const void *const *inputs,
                  void *const *outputs, const tg_run_options *options, tg_status *status)
 {
@@ -214,7 +197,7 @@ bool tg_run_with(const tg_program *p, tg_workspace *w, int64_t count, const void
                         .outputs = outputs, .options = options ? options : &plain,
                         .status = status, .count = count };
     if (!run_plan(&r, w, false)) return false;
-    if (!p->plan.quick || all_finite(&r)) return true;
+    if (!p->plan.quick || tg__run_all_finite(&r)) return true;
     if (tg__spaces_make(w, true)) return run_plan(&r, w, true);
     tg__program_fail(status, TG_ERROR_MEMORY, "run", "no memory for the program's values");
     return false;

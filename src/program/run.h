@@ -94,6 +94,9 @@ void tg__run_point_block(const tg__replay *r);
 /* Writes the outputs of n instances, or (not each) of the whole run, where the caller wants them. */
 void tg__run_write(const tg__replay *r, bool each, int64_t n);
 
+/* Whether no output has an infinity or NaN. */
+bool tg__run_all_finite(const tg__replay *r);
+
 /* ---- steps.c ----------------------------------------------------------------------------------- */
 
 /* The steps of a stage for n instances; false with the error of one. */

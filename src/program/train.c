@@ -18,8 +18,8 @@ static const char *obstacle(const tg_program *g, const tg_workspace *w, const vo
     if (!g->gradient) return "the program is no gradient program";
     if (!batch && g->n_batch) return "no batch inputs given";
     for (uint32_t i = 1; i < g->n_outputs; i++) {
-        if (g->by[i] >= g->n_batch) continue;
-        snprintf(text, size, "output %u is a gradient for every instance, by batch input %u", i, g->by[i]);
+        if (!g->each[i]) continue;
+        snprintf(text, size, "output %u is a gradient for every instance, by input %u", i, g->by[i]);
         return text;
     }
     for (uint32_t i = g->n_batch; i < g->n_inputs; i++) {
