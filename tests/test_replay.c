@@ -579,3 +579,60 @@ Test(replay, jacobians_that_do_not_vary_are_written_for_every_instance)
     tg_program_free(p);
     tg_tape_free(t);
 }
+
+/* ---- one tree for every sum over the batch --------------------------------------------------------- */
+
+/* A network: products, a sum of tensors, of scalars, and of what is no product. */
+static tg_program *network(tg_tape *t, const tg_compile_options *o)
+{
+    Value x = tg_input(t, (double *)NULL, 7), W = tg_param(t, (double *)NULL, 9, 7),
+          b = tg_param(t, (double *)NULL, 9), V = tg_param(t, (double *)NULL, 4, 9), c = tg_scalar(t, 0);
+    Value h = tanh(add(matmul(W, x), b)), y = log_softmax(matmul(V, mul(h, h)));
+    Value loss = add(neg(at(y, 2)), mul(c, mul(at(x, 0), sin(at(h, 3)))));
+    tg_status s = { 0 };
+    tg_program *const p = tg_compile(&loss, 1, &x, 1, TG_VALUES(W, b, V, c), o, &s);
+    const int wrt[] = { 1, 2, 3, 4, 0 };
+    tg_program *const g = tg_gradient_program(p, &(tg_gradient_options){ .wrt = wrt, .n_wrt = 5 }, &s);
+    cr_assert(g, "%s", s.message);
+    tg_program_free(p);
+    return g;
+}
+
+static void check_bits(tg_type type, unsigned without, bool strict)
+{
+    enum { COUNT = 777, ALL = 1 + 63 + 9 + 36 + 1 + 7 * COUNT };
+    static char in[8 * 7 * COUNT], want[8 * ALL], got[8 * ALL];
+    const size_t size = type == TG_F64 ? 8 : 4;
+    for (int i = 0; i < 7 * COUNT; i++) {
+        const double v = sin(i * 1.7);
+        const float narrow = (float)v;
+        memcpy(in + (size_t)i * size, type == TG_F64 ? (const void *)&v : &narrow, size);
+    }
+    tg_tape *const t = tg_tape_new(&(tg_tape_options){ .type = type });
+    static const int threads[] = { 1, 2, 7 };
+    for (int block = 0; block <= 256; block += block < 34 ? 1 : 37) {
+        tg_program *const g = network(t, &(tg_compile_options){ .block = block, .without = without, .strict = strict });
+        for (int i = 0; i < 3; i++) {
+            tg_workspace *const w = tg_workspace_new(g, threads[i], NULL);
+            static const int begin[] = { 0, 1, 64, 73, 109, 110 };
+            void *out[6];
+            for (int j = 0; j < 6; j++) out[j] = got + (size_t)begin[j] * size;
+            cr_assert(tg_run(g, w, COUNT, (const void *[]){ in, in, in, in, in }, out, NULL));
+            tg_workspace_free(w);
+            if (block == 0 && i == 0) memcpy(want, got, ALL * size);
+            cr_assert(memcmp(want, got, ALL * size) == 0, "block %d, %d threads, without %x%s", block, threads[i],
+                      without, strict ? ", strict" : "");
+        }
+        tg_program_free(g);
+    }
+    tg_tape_free(t);
+}
+
+Test(replay, results_are_bit_equal_for_every_block_and_any_threads)
+{
+    check_bits(TG_F64, 0, false);
+    check_bits(TG_F32, 0, false);
+    check_bits(TG_F64, ~0u, false);
+    check_bits(TG_F64, TG_WHOLE_BLOCKS, false);
+    check_bits(TG_F64, 0, true);
+}

@@ -46,7 +46,9 @@ typedef struct tg_compile_options {
     unsigned without; /* passes to leave out: TG_FOLD | ... */
     bool strict;      /* round as the tape does: without what reorders sums or fuses products */
     bool fast_math;   /* tanh' as 1 - y^2 and sigmoid' as y (1 - y), whose digits go where y saturates */
-    int block;        /* instances at a time; 0: chosen so that the values stay in the cache */
+    int block;        /* instances at a time, at most 256; 0: chosen so that the values stay in the
+                         cache. Rounded up where it would change how sums are made: results are
+                         bit-equal for any */
     bool allow_reads; /* values that depend on inputs were read while recording: never mind */
 } tg_compile_options;
 

@@ -697,12 +697,26 @@ static bool list_outputs(planning *w, const uint32_t *output, const bool *each, 
     return true;
 }
 
-static uint32_t choose_block(const tg__plan *plan, int asked)
+/* Whether how many instances a step does at once can be seen in its result. */
+static bool is_grainy(const tg__plan *plan)
 {
-    if (asked > 0) return (uint32_t)asked < TG__BATCH_CHUNK ? (uint32_t)asked : TG__BATCH_CHUNK;
+    for (uint32_t i = 0; i < step_count(plan); i++) {
+        const uint8_t kind = tg__plan_steps(plan)[i].kind;
+        if (kind == TG__STEP_BLOCK || kind == TG__STEP_OUTER) return true;
+    }
+    return false;
+}
+
+/* Such steps do plan->piece instances at a time, which no option changes: a block has whole pieces. */
+static void choose_block(tg__plan *plan, int asked)
+{
     uint32_t block = LARGEST_BLOCK;
     while (block > SMALLEST_BLOCK && plan->body * block > CACHE_BYTES) block /= 2;
-    return block;
+    plan->piece = plan->block = block;
+    if (asked <= 0) return;
+    if (is_grainy(plan)) plan->block = ((uint32_t)asked + block - 1) / block * block;
+    else plan->block = (uint32_t)asked;
+    if (plan->block > TG__BATCH_CHUNK) plan->block = TG__BATCH_CHUNK;
 }
 
 /* ---- the whole ----------------------------------------------------------------------------------- */
@@ -772,7 +786,7 @@ bool tg__plan_make(tg__graph *g, const uint32_t *output, const bool *each, int n
     ok = ok && order(&w) && give_memory(&w, output, n) &&
          list_outputs(&w, output, each, n);
     if (ok) locate_all(&w);
-    plan->block = choose_block(plan, block);
+    choose_block(plan, block);
     end(&w);
     return ok && !tg__graph_failed(g);
 }

@@ -86,6 +86,7 @@ typedef struct tg__plan {
     uint64_t ones;                   /* in the shared area: a row of ones */
     uint64_t count;                  /* in the shared area; UINT64_MAX: not used */
     uint32_t block;
+    uint32_t piece; /* instances that whole-block steps do at once */
     bool quick; /* somewhere 0 times infinity is NaN, where a gradient of 0 must contribute 0 */
 } tg__plan;
 

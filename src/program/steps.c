@@ -103,21 +103,23 @@ static void set_instances(tg__shape *s, int64_t n)
     s->n *= n;
 }
 
-/* The op of a BLOCK step, on all instances. */
-static bool call_block(tg__replay *r, const tg__step *s, int64_t n)
+/* The op of a BLOCK step, on n instances from the block's instance `from` on. */
+static bool call_piece(tg__replay *r, const tg__step *s, int64_t from, int64_t n)
 {
     const tg__form *const f = (const tg__form *)(void *)r->plan->forms.data + s->columns;
-    void *const *const p = r->p + s->first;
+    char *const *const p = (char *const *)r->p + s->first;
     tg__shape shape[4];
     tg__array x[3], dx[3];
     for (int i = 0; i < f->n; i++) {
         shape[i] = f->x[i];
         if (f->batched[i]) set_instances(&shape[i], n);
-        x[i] = (tg__array){ &shape[i], p[1 + f->from[i]] };
+        const int64_t skipped = f->batched[i] ? from * shape[i].stride[0] : 0;
+        x[i] = (tg__array){ &shape[i], p[1 + f->from[i]] + skipped * (int64_t)tg__type_size(shape[i].type) };
         dx[i] = (tg__array){ &shape[i], NULL };
     }
     shape[3] = f->y;
     set_instances(&shape[3], n);
+    const ptrdiff_t skipped = from * f->y.stride[0] * (ptrdiff_t)tg__type_size(f->y.type);
     const uint32_t m = s->n - 3; /* operands of a gradient's op */
     r->desk->scratch.used = 0;
     tg__call c = { .op = tg__ops[f->code],
@@ -126,19 +128,32 @@ static bool call_block(tg__replay *r, const tg__step *s, int64_t n)
                    .attributes = &f->attributes,
                    .n = f->n,
                    .x = x,
-                   .y = { &shape[3], f->back ? p[1 + m] : p[0] },
-                   .g = f->back ? p[2 + m] : NULL,
+                   .y = { &shape[3], (f->back ? p[1 + m] : p[0]) + skipped },
+                   .g = f->back ? p[2 + m] + skipped : NULL,
                    .dx = dx,
                    .run = r->options->run,
-                   .first = r->first * f->y.n,
+                   .first = (r->first + from) * f->y.n,
                    .scratch = &r->desk->scratch,
                    .message = r->message,
                    .message_size = sizeof r->message };
-    if (f->back) dx[f->by].p = p[0];
-    if (f->back && !f->summed)
-        memset(p[0], 0, (size_t)shape[f->by].n * tg__type_size(shape[f->by].type));
+    if (f->back) {
+        const tg__shape *const d = &shape[f->by];
+        const int64_t size = (int64_t)tg__type_size(d->type);
+        dx[f->by].p = p[0] + (f->summed ? 0 : from * d->stride[0] * size);
+        if (!f->summed) memset(dx[f->by].p, 0, (size_t)(d->n * size));
+    }
     const tg_code code = f->back ? c.op->backward(&c) : c.op->forward(&c);
-    return code == TG_OK || rule_failed(r, s, &c, code, 0);
+    return code == TG_OK || rule_failed(r, s, &c, code, from);
+}
+
+/* Always as many at once, so that no result depends on the block. */
+static bool call_block(tg__replay *r, const tg__step *s, int64_t n)
+{
+    for (int64_t from = 0, m; from < n; from += m) {
+        m = n - from < r->plan->piece ? n - from : r->plan->piece;
+        if (!call_piece(r, s, from, m)) return false;
+    }
+    return true;
 }
 
 /* An elementwise op on tensors of different shapes: the instances are one more axis. */
