@@ -636,3 +636,89 @@ Test(replay, results_are_bit_equal_for_every_block_and_any_threads)
     check_bits(TG_F64, TG_WHOLE_BLOCKS, false);
     check_bits(TG_F64, 0, true);
 }
+
+/* ---- where inputs are --------------------------------------------------------------------------------- */
+
+Test(replay, inputs_may_be_columns_or_rows_of_tables)
+{
+    enum { COUNT = 600, TABLE = 10 };
+    static double plain[COUNT][3], columns[3][COUNT], table[TABLE][4], picked[COUNT][2], want[COUNT][2], got[COUNT][2];
+    static int64_t rows[COUNT], label[COUNT], wide[COUNT][3];
+    fill(&plain[0][0], COUNT * 3);
+    fill(&table[0][0], TABLE * 4);
+    for (int i = 0; i < COUNT; i++) {
+        rows[i] = i * 7 % TABLE;
+        label[i] = wide[i][1] = i % 3;
+        for (int j = 0; j < 3; j++) columns[j][i] = plain[i][j];
+        for (int j = 0; j < 2; j++) picked[i][j] = table[rows[i]][2 * j]; /* every other element */
+    }
+    const int64_t zero = 0;
+    tg_tape *const t = tg_tape_new(NULL);
+    Value x = tg_input(t, (double *)NULL, 3), z = tg_input(t, (double *)NULL, 2), k = tg_index(t, &zero);
+    Value A = tg_param(t, (double *)NULL, 2, 3);
+    Value y = add(matmul(A, tanh(x)), mul(z, add(at(x, 2), take(x, k))));
+    tg_status s = { 0 };
+    for (int block = 0; block < 40; block += 13) {
+        const tg_compile_options o = { .block = block, .without = block == 13 ? TG_WHOLE_BLOCKS : 0 };
+        tg_program *const p = tg_compile(&y, 1, TG_VALUES(x, z, k), &A, 1, &o, &s);
+        tg_workspace *const w = tg_workspace_new(p, 3, &s);
+        cr_assert(w, "%s", s.message);
+        const void *const a = &plain[5];
+        cr_assert(tg_run(p, w, COUNT, (const void *[]){ plain, picked, label, a }, (void *[]){ want }, &s), "%s", s.message);
+        const tg_input_layout layout[] = { { .instance = 1, .element = COUNT },
+                                           { .instance = 4, .element = 2, .rows = rows, .table = TABLE },
+                                           { .instance = 3 },
+                                           { 0 } };
+        const tg_run_options options = { .inputs = layout };
+        for (int i = 0; i < 2; i++) {
+            memset(got, 0, sizeof got);
+            cr_assert(tg_run_with(p, w, COUNT, (const void *[]){ columns, table, &wide[0][1], a }, (void *[]){ got },
+                                  &options, &s), "%s", s.message);
+            cr_expect(memcmp(want, got, sizeof got) == 0, "block %d", block);
+        }
+        memset(got, 0, sizeof got);
+        cr_assert(tg_run(p, w, COUNT, (const void *[]){ plain, picked, label, a }, (void *[]){ got }, &s));
+        cr_expect(memcmp(want, got, sizeof got) == 0, "block %d, plain again", block);
+        tg_workspace_free(w);
+        tg_program_free(p);
+    }
+    tg_tape_free(t);
+}
+
+Test(replay, indices_are_checked_before_anything_is_written)
+{
+    enum { COUNT = 900 };
+    static double X[COUNT][3], out[COUNT], table[4][3];
+    static int64_t label[COUNT], rows[COUNT];
+    const int64_t zero = 0;
+    tg_tape *const t = tg_tape_new(NULL);
+    Value x = tg_input(t, (double *)NULL, 3), y = tg_index(t, &zero), w = tg_scalar(t, 1);
+    const int line = __LINE__ + 1;
+    Value loss = nll(mul(x, w), y, .ignore_index = -5);
+    tg_status s = { 0 };
+    tg_program *const p = tg_compile(&loss, 1, TG_VALUES(x, y), &w, 1, NULL, &s);
+    tg_workspace *const room = tg_workspace_new(p, 2, &s);
+    const double one = 1;
+    for (int i = 0; i < COUNT; i++) out[i] = 7;
+    label[3] = -5;
+    label[801] = 3;
+    cr_expect_not(tg_run(p, room, COUNT, (const void *[]){ X, label, &one }, (void *[]){ out }, &s));
+    expect_status(&s, TG_ERROR_INDEX, place(line));
+    expect_status(&s, TG_ERROR_INDEX, "instance 801: nll: index 3 is outside 0 ... 2");
+    label[801] = 0;
+    rows[802] = 4;
+    const tg_input_layout layout[] = { { .rows = rows, .table = 4 }, { 0 }, { 0 } };
+    cr_expect_not(tg_run_with(p, room, COUNT, (const void *[]){ table, label, &one }, (void *[]){ out },
+                              &(tg_run_options){ .inputs = layout }, &s));
+    expect_status(&s, TG_ERROR_INDEX, "instance 802: row 4 of input 0, a table of 4 rows");
+    const tg_input_layout shared[] = { { 0 }, { 0 }, { .instance = 1 } };
+    cr_expect_not(tg_run_with(p, room, COUNT, (const void *[]){ X, label, &one }, (void *[]){ out },
+                              &(tg_run_options){ .inputs = shared }, &s));
+    expect_status(&s, TG_ERROR_ARGUMENT, "input 2 has a layout, but does not vary over the batch");
+    for (int i = 0; i < COUNT; i++) cr_assert(out[i] == 7);
+    cr_expect(tg_run(p, room, COUNT, (const void *[]){ X, label, &one }, (void *[]){ out }, &s));
+    cr_expect(out[0] == 0 && out[3] == 0);
+    tg_workspace_free(room);
+    tg_program_free(p);
+    tg_tape_free(t);
+}

@@ -120,11 +120,22 @@ TG_API int64_t tg_program_output_size(const tg_program *p, int output, bool *eac
 /* Computes count instances. inputs[i]: row-major elements of the input's type, adjacent; of a batch
    input count times as many, an instance behind the other. outputs[i]: room for the output, count
    times that if there is one for every instance; NULL: not wanted. Inputs and outputs do not overlap.
-   False after an error (indices out of range, say, or TG_ERROR_GUARD: record again), and then outputs
-   are undefined. Bit-equal for
+   False after an error (TG_ERROR_GUARD, say: record again), and then outputs are undefined; but
+   inputs that are indices or labels are checked before anything is written. Bit-equal for
    equal inputs. */
 TG_API bool tg_run(const tg_program *p, tg_workspace *w, int64_t count, const void *const *inputs,
                    void *const *outputs, tg_status *status);
+
+/* Where the instances of a batch input are: element j of instance i at i * instance + j * element. So
+   { .instance = 1, .element = count } is column-major. With rows, instance i is what would be instance
+   rows[i] of a table that has as many as table says; what is outside is an error, found before
+   anything is written. */
+typedef struct tg_input_layout {
+    int64_t instance; /* 0: as many as one has, times element */
+    int64_t element;  /* 0: 1 */
+    const int64_t *rows;
+    int64_t table;
+} tg_input_layout;
 
 /* Where the elements of an output go, of which there is one for every instance: those of instance i, row
    r and column c to places i * instance + r * row + c * column. Jacobians have rows and columns; any
@@ -138,6 +149,7 @@ typedef struct tg_output_layout {
 
 /* How a run differs from a plain one; zero is each field's default. */
 typedef struct tg_run_options {
+    const tg_input_layout *inputs;   /* of every input; zeros for shared ones. NULL: without gaps */
     const tg_output_layout *outputs; /* of every output; NULL: without gaps */
     uint64_t run; /* what draws random numbers (dropout) draws as in its recording's run plus this
                      number, for every element of every instance something of its own. Equal

@@ -36,12 +36,7 @@ static void *pointer_of(const tg__replay *r, const tg__operand *o)
     case TG__AREA_PARTIALS: return w->partials.data + o->offset;
     default: break;
     }
-    const uint32_t input = o->area - TG__AREA_INPUTS;
-    const char *const at = r->inputs[input];
-    const tg__shape *const s = tg__node_shape(r->g, r->program->input[input]);
-    const bool batch = tg__node_at(r->g, r->program->input[input])->stage == TG__BODY;
-    const int64_t step = batch ? r->first * s->n * (int64_t)tg__type_size(s->type) : 0;
-    return (void *)(uintptr_t)(at + step + o->view);
+    return (void *)(uintptr_t)(tg__run_input(r, o->area - TG__AREA_INPUTS) + o->view);
 }
 
 /* The operands on a list. */

@@ -122,6 +122,12 @@ typedef struct tg__written {
     bool *each; /* for every instance */
 } tg__written;
 
+/* An operand that names places, and is an input or a view of one. */
+typedef struct tg__indexing {
+    uint32_t node, operand;
+    int64_t places, ignored;
+} tg__indexing;
+
 struct tg_program {
     tg__memory memory;
     size_t bytes; /* of this struct and what is behind it */
@@ -135,6 +141,7 @@ struct tg_program {
     tg_value *leaf; /* by input: on the tape that it was compiled from */
     uint32_t *by;   /* of a gradient program, by output but the first: which input it is by */
     tg__written written;
+    tg__arena indices; /* tg__indexing */
     bool gradient;
     int block;
     tg__plan plan;
@@ -150,6 +157,11 @@ tg_program *tg__program_new(uint32_t n_inputs, uint32_t n_batch, uint32_t n_outp
 
 /* Makes the plan of a program whose graph is complete. Frees the program when there is an error. */
 tg_program *tg__program_finish(tg_program *p, const char *what, tg_status *status);
+
+/* ---- inputs.c ---------------------------------------------------------------------------------- */
+
+/* Lists what a run must check before it writes anything. False: no memory. */
+bool tg__program_list_indices(tg_program *p);
 
 void tg__program_fail(tg_status *s, tg_code code, const char *what, const char *message);
 

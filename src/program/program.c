@@ -45,6 +45,7 @@ void tg_program_free(tg_program *p)
     tg__plan_free(&p->careful);
     tg__graph_free(&p->graph);
     if (p->written.room.memory) tg__arena_free(&p->written.room);
+    if (p->indices.memory) tg__arena_free(&p->indices);
     tg__memory own = { .bytes = p->bytes };
     tg__deallocate(&own, p, p->bytes);
 }
@@ -109,7 +110,7 @@ tg_program *tg__program_finish(tg_program *p, const char *what, tg_status *statu
     if (ok) p->flags = flags_of(g);
     for (uint32_t i = 0; ok && i < p->n_outputs; i++)
         p->each[i] |= tg__node_at(g, p->output[i])->stage == TG__BODY;
-    ok = ok && list_written(p);
+    ok = ok && list_written(p) && tg__program_list_indices(p);
     const tg__written *const w = &p->written;
     ok = ok && tg__plan_make(g, w->node, w->each, (int)w->n, p->block, p->flags & TG__CALL_IMPURE, &p->plan) &&
          (!p->plan.quick ||

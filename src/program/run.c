@@ -104,6 +104,7 @@ static bool do_chunk(tg__replay *r, int64_t first)
     for (int64_t i = first, n; i < end; i += n) {
         n = end - i < block ? end - i : block;
         r->first = i;
+        tg__run_gather(r, n);
         tg__run_point_block(r);
         const bool ok = tg__run_steps(r, TG__BODY, n);
         count_flips(r, n);
@@ -168,6 +169,7 @@ static bool run_plan(const tg__replay *all, tg_workspace *w, bool careful)
     const int64_t chunks = (r.count + TG__BATCH_CHUNK - 1) / TG__BATCH_CHUNK;
     for (int i = 0; i < w->members; i++) {
         tg__replay other = run_of(all, w, i, careful);
+        if (!tg__run_stage(&r, other.w)) return false;
         tg__run_point(&other, block);
     }
     memset(r.w->sums.data, 0, r.plan->partials);
@@ -196,7 +198,7 @@ bool tg_run_with(const tg_program *p, tg_workspace *w, int64_t count, const void
     const tg__replay r = { .program = p, .plan = &p->plan, .g = &p->graph, .inputs = inputs,
                         .outputs = outputs, .options = options ? options : &plain,
                         .status = status, .count = count };
-    if (!run_plan(&r, w, false)) return false;
+    if (!tg__run_check_inputs(&r) || !run_plan(&r, w, false)) return false;
     if (!p->plan.quick || tg__run_all_finite(&r)) return true;
     if (tg__spaces_make(w, true)) return run_plan(&r, w, true);
     tg__program_fail(status, TG_ERROR_MEMORY, "run", "no memory for the program's values");

@@ -12,7 +12,7 @@ enum { TG__RUN_MESSAGE = 256 };
    again when the caller's data has moved, those to batch inputs for every block. */
 typedef struct tg__space {
     const tg__plan *plan; /* NULL: not made yet */
-    tg__arena body, own, partials, sums, pointers, lanes, moving, given, inputs;
+    tg__arena body, own, partials, sums, pointers, lanes, moving, given, inputs, staged;
     char *shared; /* the first member's own, for all */
     uint32_t block;
 } tg__space;
@@ -79,6 +79,20 @@ tg__space *tg__space_of(tg_workspace *w, int member, bool careful);
 
 /* Makes every member's; false: no memory. */
 bool tg__spaces_make(tg_workspace *w, bool careful);
+
+/* ---- inputs.c ---------------------------------------------------------------------------------- */
+
+/* Whether rows of tables and indices among the inputs are all in range; false with an error. */
+bool tg__run_check_inputs(const tg__replay *r);
+
+/* Makes room for a block of inputs whose instances do not lie one behind the other. */
+bool tg__run_stage(const tg__replay *r, tg__space *w);
+
+/* Brings together the block's n instances of such inputs. */
+void tg__run_gather(const tg__replay *r, int64_t n);
+
+/* Where the block's first instance of an input is. */
+const char *tg__run_input(const tg__replay *r, uint32_t input);
 
 /* ---- data.c ------------------------------------------------------------------------------------ */
 

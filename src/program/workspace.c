@@ -6,7 +6,8 @@
 static void free_space(tg__space *w)
 {
     tg__arena *const arena[] = { &w->body,     &w->own,   &w->partials, &w->sums,
-                                 &w->pointers, &w->lanes, &w->moving, &w->given, &w->inputs };
+                                 &w->pointers, &w->lanes, &w->moving, &w->given, &w->inputs,
+                                 &w->staged };
     for (size_t i = 0; w->plan && i < sizeof arena / sizeof *arena; i++) tg__arena_free(arena[i]);
     w->plan = NULL;
 }
@@ -18,7 +19,8 @@ static bool make_space(tg__space *w, const tg_program *p, const tg__plan *plan, 
     if (w->plan) return true;
     *w = (tg__space){ .plan = plan };
     tg__arena *const arena[] = { &w->body,     &w->own,   &w->partials, &w->sums,
-                                 &w->pointers, &w->lanes, &w->moving, &w->given, &w->inputs };
+                                 &w->pointers, &w->lanes, &w->moving, &w->given, &w->inputs,
+                                 &w->staged };
     for (size_t i = 0; i < sizeof arena / sizeof *arena; i++) tg__arena_init(arena[i], m);
     const size_t n = tg__operand_count(plan);
     const bool ok = tg__arena_grow(&w->body, plan->body * plan->block + 64) &&
