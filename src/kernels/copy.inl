@@ -15,6 +15,15 @@ static void copy(int64_t n, void *y_, ptrdiff_t sy, const void *x_, ptrdiff_t sx
     }
 }
 
+/* y gets each of m elements n times. */
+static void repeat(int64_t m, int64_t n, void *y_, const void *x_)
+{
+    real *y = y_;
+    const real *const x = x_;
+    for (int64_t i = 0; i < m; i++, y += n)
+        for (int64_t j = 0; j < n; j++) y[j] = x[i];
+}
+
 /* The sum of a row: four partial sums at a time would do for speed; sixteen keep the error small and fill a vector. */
 static real row_sum(int64_t n, const real *x, ptrdiff_t sx)
 {

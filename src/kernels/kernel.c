@@ -39,6 +39,7 @@ const tg__kernels TABLE = {
     .map_forward = map_forward,
     .map_backward = map_backward,
     .copy = copy,
+    .repeat = repeat,
     .add = add,
     .fill = fill,
     .index = INDEX_KERNELS,

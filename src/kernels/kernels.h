@@ -32,6 +32,7 @@ typedef struct tg__kernels {
     tg__map_backward_kernel *const (
         *map_backward)[3]; /* by elementwise op and operand; NULL: no gradient */
     void (*copy)(int64_t n, void *y, ptrdiff_t sy, const void *x, ptrdiff_t sx); /* y = x */
+    void (*repeat)(int64_t m, int64_t n, void *y, const void *x); /* each of m elements n times */
     void (*add)(int64_t n, void *y, ptrdiff_t sy, const void *x,
                 ptrdiff_t sx); /* y += x; sy = 0 sums */
     void (*fill)(int64_t n, void *y, ptrdiff_t sy, double value);

@@ -1,4 +1,4 @@
-/* Kernels of programs: sums of products of rows of lanes, one lane an instance. */
+/* Kernels of programs: rows of lanes, one lane an instance. */
 #ifndef TG_KERNELS_LANES_H
 #define TG_KERNELS_LANES_H
 
@@ -20,6 +20,9 @@ typedef struct tg__lanes_kernels {
        parts, ... of n. */
     void (*outer)(int64_t n, int64_t rows, int64_t columns, void *sum, const void *const *a,
                   const void *const *b);
+    /* y[l * row + at[j]] = x[j][l * stride[j]] for l < n, j < columns. */
+    void (*rows)(int64_t n, int64_t columns, void *y, ptrdiff_t row, const uint32_t *at,
+                 const void *const *x, const ptrdiff_t *stride);
 } tg__lanes_kernels;
 
 #endif

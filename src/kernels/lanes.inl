@@ -160,4 +160,25 @@ static void lanes_outer(int64_t n, int64_t rows, int64_t columns, void *sum, con
     }
 }
 
-#define LANES_KERNELS { .dot = lanes_dot, .dots = lanes_dots, .outer = lanes_outer }
+/* ---- rows of instances out of rows of lanes --------------------------------------------------- */
+
+WIDE_INLINE void place_column(int64_t n, real *y, ptrdiff_t row, const real *x, ptrdiff_t stride)
+{
+    if (n == LANES && stride == 1)
+        _Pragma("GCC unroll 16") for (int l = 0; l < LANES; l++) y[l * row] = x[l];
+    else
+        for (int64_t l = 0; l < n; l++) y[l * row] = x[l * stride];
+}
+
+/* A few instances at a time, whose rows stay in the first cache. */
+static void lanes_rows(int64_t n, int64_t columns, void *y, ptrdiff_t row, const uint32_t *at,
+                       const void *const *x, const ptrdiff_t *stride)
+{
+    for (int64_t l = 0; l < n; l += LANES) {
+        real *const to = (real *)y + l * row;
+        for (int64_t j = 0; j < columns; j++)
+            place_column(least(n - l, LANES), to + at[j], row, (const real *)x[j] + l * stride[j], stride[j]);
+    }
+}
+
+#define LANES_KERNELS { .rows = lanes_rows, .dot = lanes_dot, .dots = lanes_dots, .outer = lanes_outer }

@@ -105,6 +105,15 @@ typedef struct tg__reduce_kernels {
     /* index[j] = at + i for the first i at which x is b, where index[j] is negative. */
     void (*find)(const tg__tile *t, const double *b, int64_t at, int64_t *index);
 
+    /* Of rows of n adjacent elements, 0 < n <= TG__CHUNK: sums; logarithms of sums of exponentials; and
+       where those, y, are finite, their gradient, which is added to dx. */
+    void (*row_sums)(int64_t rows, int64_t n, const void *x, void *y);
+    void (*row_logsumexps)(int64_t rows, int64_t n, const void *x, void *y);
+    void (*row_logsumexps_backward)(int64_t rows, int64_t n, const void *x, const void *y, const void *g, void *dx);
+
+    /* Where the first smallest or largest of each row of n adjacent elements is; n > 0. */
+    void (*first_extremes)(int64_t rows, int64_t n, const void *x, bool largest, int64_t *index);
+
     /* The two halves of a product's gradient, one output: before[i] = the running product m in
        front of element i; then, over the elements from the last to the first (n negative steps from
        x and dx), dx += g * before * (product behind). */

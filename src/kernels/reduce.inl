@@ -217,6 +217,58 @@ static void find(const tg__tile *t, const double *bs, int64_t at, int64_t *index
     }
 }
 
+typedef wide_integer wide_integers __attribute__((vector_size(WIDE_BYTES)));
+
+/* Whether v comes before m; a NaN comes before all. */
+#define BEFORE(v, m) ((((v) < (m)) | ((v) != (v))) & ((m) == (m)))
+
+/* Where the first smallest of the elements from i on is, of those and x[at]. */
+INLINE int64_t first_smallest_from(int64_t i, int64_t n, const real *x, const real sign, int64_t at)
+{
+    for (; i < n; i++)
+        if (BEFORE(sign * x[i], sign * x[at])) at = i;
+    return at;
+}
+
+/* Where the first smallest of x, times sign, is: lane by lane, then among the lanes. */
+INLINE int64_t first_smallest(int64_t n, const real *x, const real sign)
+{
+    if (n < 2 * LANES) return first_smallest_from(1, n, x, sign, 0);
+    wide m = sign * wide_load(x);
+    wide_integers first = { 0 }, now = { 0 };
+    int64_t i = LANES;
+    for (; i + LANES <= n; i += LANES) {
+        const wide v = sign * wide_load(x + i);
+        const wide_integers before = BEFORE(v, m);
+        now += LANES;
+        first = (before & now) | (~before & first);
+        m = (wide)((before & (wide_integers)v) | (~before & (wide_integers)m));
+    }
+    real value[LANES], most;
+    wide_integer at[LANES], least_at = INT32_MAX;
+    bool nan = false;
+    wide_store(value, m);
+    memcpy(at, &first, sizeof at);
+    most = value[0];
+    for (int l = 0; l < LANES; l++) {
+        most = value[l] < most ? value[l] : most;
+        nan |= value[l] != value[l];
+    }
+    for (int l = 0; l < LANES; l++) {
+        const bool is = nan ? value[l] != value[l] : value[l] == most;
+        const wide_integer here = is ? at[l] + l : INT32_MAX;
+        least_at = here < least_at ? here : least_at;
+    }
+    return first_smallest_from(i, n, x, sign, least_at);
+}
+
+static void first_extremes(int64_t rows, int64_t n, const void *xs, bool largest, int64_t *index)
+{
+    const real *const x = xs;
+    for (int64_t r = 0; r < rows; r++)
+        index[r] = largest ? first_smallest(n, x + r * n, -1) : first_smallest(n, x + r * n, 1);
+}
+
 /* ---- gradients ------------------------------------------------------------------------------- */
 
 /* TERM speaks of an element v and of the parameters a, b, rest and p, and is a multiple of a: one
@@ -424,6 +476,59 @@ static real long_row_exps(int64_t n, real *y, const real *x, real beta)
         sum_plain_row(count, y + i, 1, 0, 0, 0, sum);
     }
     return (real)(sum[0] + sum[1]);
+}
+
+static void sums_of_rows(int64_t rows, int64_t n, const void *x, void *y)
+{
+    for (int64_t r = 0, m; r < rows; r += m) {
+        m = rows_at_once(rows - r, n);
+        row_sums(m, n, (const real *)x + r * n, (real *)y + r);
+    }
+}
+
+/* y[r] = log of the sum of exp over row r; shifted by the largest, unless that is infinite. */
+static void logsumexp_rows(int64_t rows, int64_t n, const real *x, real *y)
+{
+    real e[TG__CHUNK], m[TG__TILE];
+    if (n <= SHORT) column_shifts(&(tg__tile){ rows, n, x, n, 1 }, 1, m);
+    else
+        for (int64_t r = 0; r < rows; r++) m[r] = fold_max_row(n, x + r * n, 1, (real)-INFINITY);
+    for (int64_t r = 0; r < rows; r++) {
+        if (m[r] - m[r] != 0) m[r] = m[r] != m[r] ? m[r] : 0;
+        for (int64_t i = r * n; i < (r + 1) * n; i++) e[i] = x[i] - m[r];
+    }
+    exp_sums(rows, n, e, y);
+    log_all(rows, y, y);
+    for (int64_t r = 0; r < rows; r++) y[r] += m[r];
+}
+
+static void logsumexps(int64_t rows, int64_t n, const void *x, void *y)
+{
+    for (int64_t r = 0, m; r < rows; r += m) {
+        m = rows_at_once(rows - r, n);
+        logsumexp_rows(m, n, (const real *)x + r * n, (real *)y + r);
+    }
+}
+
+/* The rounding of y, which is large if y is, is found again in the sum of exp(x - y): it is not 1. */
+static void logsumexps_backward(int64_t rows, int64_t n, const void *xs, const void *ys, const void *gs,
+                                void *dxs)
+{
+    real e[TG__CHUNK], s[TG__TILE];
+    for (int64_t r = 0, m; r < rows; r += m) {
+        const real *const x = (const real *)xs + r * n, *const y = (const real *)ys + r;
+        const real *const g = (const real *)gs + r;
+        real *const dx = (real *)dxs + r * n;
+        m = rows_at_once(rows - r, n);
+        for (int64_t j = 0; j < m; j++)
+            for (int64_t i = j * n; i < (j + 1) * n; i++) e[i] = x[i] - y[j];
+        exp_all(m * n, e, e);
+        row_sums(m, n, e, s);
+        for (int64_t j = 0; j < m; j++) {
+            const real a = g[j] == 0 ? 0 : g[j] / s[j];
+            for (int64_t i = j * n; i < (j + 1) * n; i++) dx[i] += a * e[i];
+        }
+    }
 }
 
 static void softargmax_rows(int64_t rows, int64_t n, real *y, const real *x, real beta)
@@ -915,7 +1020,8 @@ static void pair_add(tg__pair_kernel *f, const tg__pair *p, void *dx, ptrdiff_t 
         .spread = spread_plain, .spread_offsets = spread_offsets, .spread_scaled = spread_scaled, .spread_signs = spread_signs,    \
         .spread_powers = spread_powers, .spread_exps = spread_exps,                                \
         .spread_matches = spread_matches, .spread_size_matches = spread_size_matches,              \
-        .find = find, .products_before = products_before, .spread_products = spread_products,      \
+        .find = find, .first_extremes = first_extremes, .row_sums = sums_of_rows,              \
+        .row_logsumexps = logsumexps, .row_logsumexps_backward = logsumexps_backward, .products_before = products_before, .spread_products = spread_products,      \
         .softargmax = softargmax, .log_softmax = log_softmax,                                      \
         .softargmax_backward = softargmax_backward, .log_softmax_backward = log_softmax_backward,  \
         .cross_entropy = cross_entropy, .cross_entropy_backward = cross_entropy_backward,          \

@@ -2,6 +2,8 @@
    with one row or one column, batch axes come first and broadcast. Gradients are products of the
    same kind with transposed operands; that of a broadcast operand is a stack whose results fall on
    the same place and add up. */
+#include <string.h>
+
 #include "kernels/blas.h"
 #include "ops/op.h"
 
@@ -39,17 +41,25 @@ static void multiply_row(const tg__call *c, tg__product p, const tg__walk *w, in
 }
 
 /* Computes p for every element of the batch axes, which have the same dimensions for c, a and b.
-   NULL: once. */
-static tg_code multiply(const tg__call *c, tg__product p, const tg__shape *const *axes)
+   NULL: once. fresh: bytes of what p adds to and is to overwrite; 0: none. */
+static tg_code multiply(const tg__call *c, tg__product p, const tg__shape *const *axes,
+                        size_t fresh)
 {
     tg__walk w;
     int64_t count = 1;
-    if (axes) {
-        if (axes[0]->n == 0) return TG_OK;
+    bool once = true;
+    if (axes && axes[0]->n > 0) {
         const tg__array all[] = { { axes[0], p.c.p }, { axes[1], p.a.p }, { axes[2], p.b.p } };
         tg__walk_begin(&w, 3, all);
         count = fold(&p, w.n, w.stride[0], w.stride[1], w.stride[2]) ? 1 : w.n;
+        once = count == 1 && w.n == axes[0]->n;
     }
+    if (axes && axes[0]->n == 0) {
+        if (fresh) memset(p.c.p, 0, fresh);
+        return TG_OK;
+    }
+    if (fresh && once) p.d = (tg__matrix){ 0 };
+    else if (fresh) memset(p.c.p, 0, fresh);
     const size_t bytes = tg__multiply_scratch(c->k, c->y.s->type, &p);
     void *const scratch = bytes ? tg__scratch(c, bytes) : NULL;
     if (bytes && !scratch) return TG_ERROR_MEMORY;
@@ -111,10 +121,17 @@ static void find_batch(const tg__call *c, stack *s)
 
 static tg_code forward(const tg__call *c, const stack *s)
 {
-    return multiply(c, s->p, s->batched ? (const tg__shape *const[]){ &s->y, &s->x, &s->w } : NULL);
+    return multiply(c, s->p, s->batched ? (const tg__shape *const[]){ &s->y, &s->x, &s->w } : NULL,
+                    0);
 }
 
-/* dx += g w' and dw += x' g. */
+/* Bytes of the gradient by operand i if it is to be overwritten; else 0. */
+static size_t fresh(const tg__call *c, int i)
+{
+    return c->fresh ? (size_t)c->x[i].s->n * tg__type_size(c->x[i].s->type) : 0;
+}
+
+/* dx += g w' and dw += x' g, or = where they are fresh. */
 static tg_code backward(const tg__call *c, const stack *s)
 {
     const tg__product *const p = &s->p;
@@ -124,16 +141,18 @@ static tg_code backward(const tg__call *c, const stack *s)
     tg_code code = TG_OK;
     if (dx.p)
         code = multiply(c, (tg__product){ p->m, p->k, p->n, g, tg__transposed(p->b), dx, dx },
-                        s->batched ? (const tg__shape *const[]){ &s->x, &s->y, &s->w } : NULL);
+                        s->batched ? (const tg__shape *const[]){ &s->x, &s->y, &s->w } : NULL,
+                        fresh(c, 0));
     if (dw.p && code == TG_OK)
         code = multiply(c, (tg__product){ p->k, p->n, p->m, tg__transposed(p->a), g, dw, dw },
-                        s->batched ? (const tg__shape *const[]){ &s->w, &s->x, &s->y } : NULL);
+                        s->batched ? (const tg__shape *const[]){ &s->w, &s->x, &s->y } : NULL,
+                        fresh(c, 1));
     return code;
 }
 
 /* ---- matmul and its special cases ------------------------------------------------------------ */
 
-TG_OP(matmul, "ll", none, "matrix product, (..., m, k) x (..., k, n) -> (..., m, n)")
+TG_OP_WRITES(matmul, "ll", none, "matrix product, (..., m, k) x (..., k, n) -> (..., m, n)")
 
 static tg_code scalar_operand(const tg__call *c)
 {
@@ -236,7 +255,7 @@ CASES(matmul,
       { .n = 2, .x = { TENSOR(-2, 2, 0, 3), TENSOR(-2, 2, 3, 2) } },
       { .n = 2, .x = { TENSOR(-2, 2, 0, 2, 3), TENSOR(-2, 2, 3, 2) } })
 
-TG_OP(dot, "ll", none, "inner product of two vectors, (k) x (k) -> scalar")
+TG_OP_WRITES(dot, "ll", none, "inner product of two vectors, (k) x (k) -> scalar")
 
 static tg_code ranks_wrong(const tg__call *c, const char *wanted)
 {
@@ -255,19 +274,9 @@ FORWARD(dot)
     return matmul_forward(c);
 }
 
-/* dx[i] += g times the other operand, which has the same stride. */
 BACKWARD(dot)
 {
-    const double one = 1;
-    double g;
-    if (c->x[0].s->stride[0] != c->x[1].s->stride[0]) return matmul_backward(c);
-    c->k->reduce.load(1, &g, c->g);
-    for (int i = 0; i < 2; i++) {
-        const tg__array other = c->x[1 - i];
-        const tg__tile t = { 1, other.s->n, other.p, 0, other.s->stride[0] };
-        if (c->dx[i].p) c->k->reduce.spread_scaled(&t, c->dx[i].p, &g, &one, 0);
-    }
-    return TG_OK;
+    return matmul_backward(c);
 }
 
 DERIVATIVE(dot)
@@ -281,7 +290,7 @@ CASES(dot,
       { .n = 2, .x = { TENSOR(-2, 2, 1), TENSOR(-2, 2, 1) } },
       { .n = 2, .x = { TENSOR(-2, 2, 0), TENSOR(-2, 2, 0) } })
 
-TG_OP(mv, "ll", none, "product of a matrix and a vector, (m, k) x (k) -> (m)")
+TG_OP_WRITES(mv, "ll", none, "product of a matrix and a vector, (m, k) x (k) -> (m)")
 
 SHAPE(mv)
 {
@@ -314,7 +323,7 @@ CASES(mv,
       { .n = 2, .x = { TENSOR(-2, 2, 3, 0), TENSOR(-2, 2, 0) } },
       { .n = 2, .x = { TENSOR(-2, 2, 0, 3), TENSOR(-2, 2, 3) } })
 
-TG_OP(outer, "ll", none, "all products of the elements of two vectors, (m) x (n) -> (m, n)")
+TG_OP_WRITES(outer, "ll", none, "all products of the elements of two vectors, (m) x (n) -> (m, n)")
 
 SHAPE(outer)
 {
@@ -362,7 +371,7 @@ CASES(outer,
 
 /* ---- linear ---------------------------------------------------------------------------------- */
 
-TG_OP(linear, "lll", none, "affine map of the last axis, x (..., p) W (c, p)' + b (c)")
+TG_OP_WRITES(linear, "lll", none, "affine map of the last axis, x (..., p) W (c, p)' + b (c)")
 
 SHAPE(linear)
 {
@@ -413,7 +422,7 @@ static tg_code linear_backward_bias(const tg__call *c)
     if (n == 0) return TG_OK;
     const tg__matrix ones = { c->y.s->type == TG_F32 ? (void *)&one_f32 : (void *)&one_f64, 0, 0 };
     const tg__matrix g = { (void *)c->g, n, 1 }, db = { c->dx[2].p, 0, c->x[2].s->stride[0] };
-    return multiply(c, (tg__product){ 1, n, c->y.s->n / n, ones, g, db, db }, NULL);
+    return multiply(c, (tg__product){ 1, n, c->y.s->n / n, ones, g, db, db }, NULL, fresh(c, 2));
 }
 
 BACKWARD(linear)

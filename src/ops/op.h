@@ -29,6 +29,7 @@ typedef struct tg__call {
     tg__array y;          /* the result: row-major, adjacent */
     const void *g;        /* dL/dy: as y */
     const tg__array *dx;  /* dx[i]: add dL/dx[i] here; p is NULL if it is not wanted. Shape and strides as x[i] */
+    bool fresh; /* dx[i] is adjacent and to be overwritten: given to ops that heed it only (TG_OP_WRITES) */
     uint64_t run;         /* what draws random numbers adds this to the run of its attributes ... */
     int64_t first;        /* ... and begins at this position of a row */
     tg__arena *scratch;
@@ -55,9 +56,6 @@ tg_code tg__make_adjacent(const tg__call *c, tg__array *a, tg__shape *s);
 /* a: an adjacent array to add a gradient to, dx itself or zeros that tg__target_end adds to dx. */
 tg_code tg__target_begin(const tg__call *c, tg__array dx, tg__array *a, tg__shape *s);
 void tg__target_end(const tg__call *c, tg__array dx, tg__array a);
-
-/* Whether n integers, each a stride from the last, are positions of an axis of that length. */
-bool tg__within(int64_t n, const int64_t *i, ptrdiff_t stride, int64_t length);
 
 /* x with adjacent elements: its own, or a copy of them in scratch memory. NULL when there is none. */
 void *tg__adjacent(const tg__call *c, tg__array x);
@@ -256,6 +254,7 @@ struct tg__op {
     tg__rule *forward;           /* ops */
     tg__rule *backward;          /* ops; NULL if every letter is 0 or i */
     tg__derive_rule *derive;     /* maps and ops: the same as recorded operations; NULL as backward */
+    bool writes;                 /* backward heeds fresh */
     const tg__case *cases;       /* ops and views */
     const char *value;           /* maps: the formula, in x or in a, b, c */
     const char *derivative[3];   /* maps: of the result with respect to each operand, also in the result y */
@@ -263,12 +262,18 @@ struct tg__op {
 };
 
 /* A block starts with its row. The rules and CASES follow; a missing one does not compile. */
-#define TG_OP(NAME, LETTERS, ATTRIBUTES, DOC)                                                                  \
+#define TG_OP(NAME, LETTERS, ATTRIBUTES, DOC) TG__OP_ROW(NAME, LETTERS, ATTRIBUTES, DOC, false)
+
+/* The same for an op whose BACKWARD heeds fresh: it writes a gradient that is the first one, where others get zeros to add to. */
+#define TG_OP_WRITES(NAME, LETTERS, ATTRIBUTES, DOC) TG__OP_ROW(NAME, LETTERS, ATTRIBUTES, DOC, true)
+
+#define TG__OP_ROW(NAME, LETTERS, ATTRIBUTES, DOC, WRITES)                                                     \
     static tg__shape_rule NAME##_shape;                                                                        \
     static tg__rule NAME##_forward, NAME##_backward;                                                           \
     static tg__derive_rule NAME##_derive;                                                                      \
     TG__ROW(NAME, LETTERS, ATTRIBUTES, DOC, .kind = TG__OP, .shape = NAME##_shape, .forward = NAME##_forward,  \
-            .backward = NAME##_backward, .derive = NAME##_derive, .cases = tg__##NAME##_cases)
+            .backward = NAME##_backward, .derive = NAME##_derive, .writes = WRITES,                            \
+            .cases = tg__##NAME##_cases)
 
 /* The same for an op without any gradient: no BACKWARD, no DERIVATIVE. */
 #define TG_OP_ZERO(NAME, LETTERS, ATTRIBUTES, DOC)                                                             \

@@ -171,6 +171,20 @@ static tg_code fold_forward(const tg__call *c, rule *r)
     return TG_OK;
 }
 
+/* The length of the rows of adjacent elements that are reduced, if they are so short that it pays to
+   take many together; else 0. */
+static int64_t short_rows(const tg__call *c)
+{
+    const tg__shape *const x = c->x[0].s;
+    unsigned axes;
+    (void)tg__reduced_axes(c, &axes);
+    int64_t n = 1;
+    int i = x->rank;
+    while (i > 0 && axes & 1u << (i - 1)) n *= x->dim[--i];
+    const bool trailing = axes == ((1u << x->rank) - 1) - ((1u << i) - 1);
+    return trailing && i < x->rank && x->n > 0 && n <= TG__CHUNK && tg__shape_contiguous(x) ? n : 0;
+}
+
 static tg_code fold_backward(const tg__call *c, rule *r)
 {
     if (!c->dx[0].p || c->x[0].s->n == 0) return TG_OK;
@@ -286,7 +300,13 @@ TG_OP(sum, "l", reduce, "sum of the elements over axes")
 
 SHAPE(sum) { return tg__reduced_shape(c, y); }
 
-FORWARD(sum) { return fold_forward(c, sum_of); }
+FORWARD(sum)
+{
+    const int64_t n = short_rows(c);
+    if (n == 0) return fold_forward(c, sum_of);
+    c->k->reduce.row_sums(c->y.s->n, n, c->x[0].p, c->y.p);
+    return TG_OK;
+}
 
 BACKWARD(sum) { return fold_backward(c, spread_sum); }
 
@@ -629,6 +649,18 @@ static void find_smallest(fold *f, double *y, const double *g)
     find_first(f, y);
 }
 
+/* Rows of adjacent elements take a short way. */
+static tg_code find_extremes(const tg__call *c, bool most)
+{
+    const tg__shape *const x = c->x[0].s;
+    unsigned axes;
+    (void)tg__reduced_axes(c, &axes);
+    if (x->rank == 0 || axes != 1u << (x->rank - 1) || x->n == 0 || !tg__shape_contiguous(x))
+        return fold_forward(c, most ? find_largest : find_smallest);
+    c->k->reduce.first_extremes(c->y.s->n, x->dim[x->rank - 1], c->x[0].p, most, c->y.p);
+    return TG_OK;
+}
+
 static tg_code index_shape(const tg__call *c, tg__shape *y)
 {
     const tg_code code = reduced_shape_of_some(c, y);
@@ -640,7 +672,10 @@ TG_OP_ZERO(argmax, "0", reduce, "index of the first largest element over axes")
 
 SHAPE(argmax) { return index_shape(c, y); }
 
-FORWARD(argmax) { return fold_forward(c, find_largest); }
+FORWARD(argmax)
+{
+    return find_extremes(c, true);
+}
 
 CASES(argmax, { .n = 1, .x = { TENSOR(-2, 2, 3, 4) } }, { .n = 1, .x = { SCALAR(-2, 2) } },
       OVER(TENSOR(-2, 2, 4, 3), .axis = 0), OVER(TENSOR(-2, 2, 2, 3, 4), .axis = -1, .keep = true))
@@ -649,7 +684,10 @@ TG_OP_ZERO(argmin, "0", reduce, "index of the first smallest element over axes")
 
 SHAPE(argmin) { return index_shape(c, y); }
 
-FORWARD(argmin) { return fold_forward(c, find_smallest); }
+FORWARD(argmin)
+{
+    return find_extremes(c, false);
+}
 
 CASES(argmin, { .n = 1, .x = { TENSOR(-2, 2, 3, 4) } }, { .n = 1, .x = { SCALAR(-2, 2) } },
       OVER(TENSOR(-2, 2, 4, 3), .axis = 0), OVER(TENSOR(-2, 2, 2, 3, 4), .axis = -1, .keep = true))
@@ -810,13 +848,33 @@ static void spread_logsumexp(fold *f, double *y, const double *g)
     spread(f, f->k->spread_exps, a, y, 0);
 }
 
+static bool all_finite(tg__array x)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < x.s->n; i++)
+        sum += 0 * (x.s->type == TG_F32 ? (double)((float *)x.p)[i] : ((double *)x.p)[i]);
+    return sum == 0;
+}
+
 TG_OP(logsumexp, "n", reduce, "logarithm of the sum of the exponentials over axes")
 
 SHAPE(logsumexp) { return tg__reduced_shape(c, y); }
 
-FORWARD(logsumexp) { return fold_forward(c, logsumexp_of); }
+FORWARD(logsumexp)
+{
+    const int64_t n = short_rows(c);
+    if (n == 0) return fold_forward(c, logsumexp_of);
+    c->k->reduce.row_logsumexps(c->y.s->n, n, c->x[0].p, c->y.p);
+    return TG_OK;
+}
 
-BACKWARD(logsumexp) { return fold_backward(c, spread_logsumexp); }
+BACKWARD(logsumexp)
+{
+    const int64_t n = short_rows(c), rows = c->y.s->n;
+    if (n == 0 || !c->dx[0].p || !all_finite(c->y)) return fold_backward(c, spread_logsumexp);
+    c->k->reduce.row_logsumexps_backward(rows, n, c->x[0].p, c->y.p, c->g, c->dx[0].p);
+    return TG_OK;
+}
 
 /* The sum takes the rounding of y away, as in spread_logsumexp. */
 DERIVATIVE(logsumexp)
