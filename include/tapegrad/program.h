@@ -40,6 +40,10 @@ enum {
     TG_RANGES = 16,               /* the same operation on neighbouring scalars is one on a range */
     TG_REUSE = 32,                /* memory of values no longer needed is used again */
     TG_WHOLE_BLOCKS = 64,         /* products, reductions, softmax ... take all instances at once */
+    TG_TOGETHER = 128, /* gradients by several operands are computed together, scalars put
+                                     side by side by one step */
+    TG_CHAINS = 256,   /* elementwise operations on tensors that follow each other are done
+                                     strip by strip: what is between them stays in the first cache */
 };
 
 typedef struct tg_compile_options {
@@ -73,6 +77,8 @@ typedef struct tg_gradient_options {
     const int *wrt; /* numbers of inputs; NULL: all shared ones that are no integers */
     int n_wrt;
     tg_over_batch over;
+    bool
+        with_gradient; /* of tg_hvp_program: its outputs are those of tg_gradient_program, then the rest */
 } tg_gradient_options;
 
 /* The program whose outputs are the sum or mean over the batch of p's first output, which must have

@@ -143,6 +143,31 @@ static bool row_and_label(const tg__planner *p, const uint32_t *x, uint32_t y, t
     return true;
 }
 
+/* Elements of a shared table at indices that vary: as many more indices. */
+static bool table_and_index(const tg__planner *p, const uint32_t *x, uint32_t y, tg__form *f)
+{
+    for (int i = 0; i < 2; i++)
+        if (varies(p, x[i]) != (i == 1) || !take(p, f, i, i, x[i])) return false;
+    finish_result(p, f, y);
+    return true;
+}
+
+/* One row of indices for each instance, along the first axis: a row of more rows. */
+static bool gathered(const tg__planner *p, const uint32_t *x, uint32_t y, tg__form *f)
+{
+    const tg__shape *const index = tg__node_shape(p->g, x[1]);
+    const int axis = tg__axis(f->attributes.axis.axis, index->rank);
+    if (axis != 0 || index->dim[0] != 1 || !table_and_index(p, x, y, f)) return false;
+    tg__shape *const rows[] = { &f->x[1], &f->y };
+    for (int i = 0; i < 2; i++) {
+        tg__shape *const s = rows[i];
+        s->rank--;
+        for (int j = 1; j < s->rank; j++)
+            s->dim[j] = s->dim[j + 1], s->stride[j] = s->stride[j + 1];
+    }
+    return true;
+}
+
 /* The form of op `code` on operands x with result y; false: it has none. */
 static bool form_of(const tg__planner *p, int code, const uint32_t *x, int n, uint32_t y,
                     const void *attributes, tg__form *f)
@@ -160,6 +185,7 @@ static bool form_of(const tg__planner *p, int code, const uint32_t *x, int n, ui
         if (((const tg_dropout_attributes *)attributes)->same) return false;
         return first_varies(p, x, n, y, f);
     case TG__CODE_linear:
+    case TG__CODE_contiguous:
     case TG__CODE_layer_norm:
     case TG__CODE_rms_norm: return first_varies(p, x, n, y, f);
     case TG__CODE_sum:
@@ -171,6 +197,8 @@ static bool form_of(const tg__planner *p, int code, const uint32_t *x, int n, ui
     case TG__CODE_amin:
     case TG__CODE_norm:
     case TG__CODE_logsumexp:
+    case TG__CODE_argmax:
+    case TG__CODE_argmin:
         if (s->rank == 0 || s->rank == TG_MAX_RANK) return false;
         shift_reduced(&f->attributes.reduce, s->rank);
         return first_varies(p, x, n, y, f);
@@ -180,6 +208,9 @@ static bool form_of(const tg__planner *p, int code, const uint32_t *x, int n, ui
         if (s->rank == 0) return false;
         shift_axis(&f->attributes.softmax.axis);
         return first_varies(p, x, n, y, f);
+    case TG__CODE_embedding:
+    case TG__CODE_take: return table_and_index(p, x, y, f);
+    case TG__CODE_gather: return gathered(p, x, y, f);
     case TG__CODE_nll: f->attributes.labels.reduction = TG_NONE; return row_and_label(p, x, y, f);
     case TG__CODE_cross_entropy:
         f->attributes.smoothed.reduction = TG_NONE;
@@ -191,8 +222,9 @@ static bool form_of(const tg__planner *p, int code, const uint32_t *x, int n, ui
 /* Whether a node's instances lie one behind the other, each adjacent, row-major. */
 static bool is_stacked(const tg__planner *p, uint32_t id)
 {
-    return varies(p, id) && tg__node_owner(p->g, id) == id &&
-           tg__shape_contiguous(tg__node_shape(p->g, id));
+    const tg__shape *const s = tg__node_shape(p->g, id);
+    return varies(p, id) && tg__node_shape(p->g, tg__node_owner(p->g, id))->n == s->n &&
+           tg__shape_contiguous(s);
 }
 
 bool tg__batch_form(const tg__planner *p, uint32_t id, bool summed, tg__form *f)
@@ -206,7 +238,10 @@ bool tg__batch_form(const tg__planner *p, uint32_t id, bool summed, tg__form *f)
     const tg__back *const b = tg__node_data(g, node->data);
     const uint32_t n = node->n - 2, y = x[n], gradient = x[n + 1];
     const bool by_varies = varies(p, x[b->by]);
-    if (by_varies == summed || !is_stacked(p, y) || !is_stacked(p, gradient)) return false;
+    if (by_varies == summed || !is_stacked(p, y)) return false;
+    f->same = !varies(p, gradient);
+    if (f->same ? !tg__shape_contiguous(tg__node_shape(p->g, gradient)) : !is_stacked(p, gradient))
+        return false;
     if (by_varies && !is_stacked(p, x[b->by])) return false;
     if (!form_of(p, b->op, x, (int)n, y, tg__node_data(g, b->attributes), f)) return false;
     f->back = true;

@@ -34,6 +34,7 @@ static void *pointer_of(const tg__replay *r, const tg__operand *o)
     case TG__AREA_SHARED: return w->shared + o->offset + o->view;
     case TG__AREA_CONSTANTS: return r->g->constants.data + o->offset + o->view;
     case TG__AREA_PARTIALS: return w->partials.data + o->offset;
+    case TG__AREA_STRIPS: return w->strips.data + o->offset;
     default: break;
     }
     return (void *)(uintptr_t)(tg__run_input(r, o->area - TG__AREA_INPUTS) + o->view);
@@ -132,9 +133,37 @@ void tg__run_write(const tg__replay *r, bool each, int64_t n)
         if (o[k].each == each && r->outputs[r->program->written.output[k]]) write_output(r, k, n);
 }
 
+enum { PARTS = 16 };
+
+/* Whether n numbers have no infinity or NaN among them: a sum of zeros is NaN once there is one. */
+static bool finite_f64(const double *x, int64_t n)
+{
+    double sum[PARTS] = { 0 };
+    int64_t i = 0;
+    for (; i + PARTS <= n; i += PARTS)
+        for (int j = 0; j < PARTS; j++) sum[j] += x[i + j] * 0;
+    for (; i < n; i++) sum[0] += x[i] * 0;
+    for (int j = 1; j < PARTS; j++) sum[0] += sum[j];
+    return sum[0] == 0;
+}
+
+static bool finite_f32(const float *x, int64_t n)
+{
+    float sum[PARTS] = { 0 };
+    int64_t i = 0;
+    for (; i + PARTS <= n; i += PARTS)
+        for (int j = 0; j < PARTS; j++) sum[j] += x[i + j] * 0;
+    for (; i < n; i++) sum[0] += x[i] * 0;
+    for (int j = 1; j < PARTS; j++) sum[0] += sum[j];
+    return sum[0] == 0;
+}
+
 /* Whether the sum of elements times 0 is 0: it is NaN once there is an infinity or NaN. */
+/* The same for elements with a step. */
 static bool are_finite(const char *p, tg_type type, int64_t n, int64_t step)
 {
+    if (step == 1)
+        return type == TG_F64 ? finite_f64((const void *)p, n) : finite_f32((const void *)p, n);
     double sum = 0;
     if (type == TG_F64)
         for (int64_t j = 0; j < n; j++) sum += ((const double *)(const void *)p)[j * step] * 0;

@@ -138,8 +138,10 @@ static uint32_t total_of(tg__graph *g, uint32_t x, tg_over_batch over)
     return over == TG_BATCH_MEAN ? times_count(g, x, TG__CODE_div) : x;
 }
 
-/* The outputs of the new program: the loss over the batch, and gradients by the chosen inputs. */
-static void set_gradients(const derivation *d, const uint32_t *gradient, tg_over_batch over)
+/* The outputs of the new program: the loss over the batch, and from output `first` on gradients by the
+   chosen inputs. */
+static void set_gradients(const derivation *d, uint32_t first, const uint32_t *gradient,
+                          tg_over_batch over)
 {
     tg_program *const made = d->made;
     tg__graph *const g = &made->graph;
@@ -147,10 +149,19 @@ static void set_gradients(const derivation *d, const uint32_t *gradient, tg_over
     made->output[0] = each ? d->p->output[0] : total_of(g, d->p->output[0], over);
     made->each[0] = each;
     for (uint32_t i = 0; i < d->n; i++) {
-        made->output[i + 1] = over == TG_BATCH_MEAN ? times_count(g, gradient[i], TG__CODE_div) : gradient[i];
-        made->each[i + 1] = each || d->number[i] < made->n_batch;
-        made->by[i + 1] = d->number[i];
+        const bool mean = over == TG_BATCH_MEAN;
+        made->output[first + i] = mean ? times_count(g, gradient[i], TG__CODE_div) : gradient[i];
+        made->each[first + i] = each || d->number[i] < made->n_batch;
+        made->by[first + i] = d->number[i];
     }
+}
+
+static bool differentiate(const derivation *d, uint32_t of, const uint32_t *by, unsigned how,
+                          uint32_t *gradient)
+{
+    tg__graph *const g = &d->made->graph;
+    return !tg__graph_failed(g) &&
+           tg__graph_gradient(g, &of, NULL, 1, by, NULL, (int)d->n, how, gradient);
 }
 
 tg_program *tg_gradient_program(const tg_program *p, const tg_gradient_options *options,
@@ -163,10 +174,8 @@ tg_program *tg_gradient_program(const tg_program *p, const tg_gradient_options *
         uint32_t *const wrt = d.node, *const gradient = wrt + d.n;
         d.made->gradient = true;
         for (uint32_t i = 0; i < d.n; i++) wrt[i] = p->input[d.number[i]];
-        if (!tg__graph_failed(&d.made->graph) &&
-            tg__graph_gradient(&d.made->graph, p->output, NULL, 1, wrt, NULL, (int)d.n,
-                               o.over == TG_BATCH_EACH ? TG__EACH : 0, gradient))
-            set_gradients(&d, gradient, o.over);
+        if (differentiate(&d, p->output[0], wrt, o.over == TG_BATCH_EACH ? TG__EACH : 0, gradient))
+            set_gradients(&d, 1, gradient, o.over);
     }
     return finish(&d);
 }
@@ -210,18 +219,19 @@ tg_program *tg_hvp_program(const tg_program *p, const tg_gradient_options *optio
 {
     const tg_gradient_options o = options ? *options : (tg_gradient_options){ 0 };
     derivation d;
-    if (begin(&d, p, o.wrt, o.n_wrt, "hvp_program", status) && is_number(&d) && make(&d, d.n, d.n + 1)) {
+    if (begin(&d, p, o.wrt, o.n_wrt, "hvp_program", status) && is_number(&d) &&
+        make(&d, d.n, 1 + d.n * (o.with_gradient ? 2 : 1))) {
         tg__graph *const g = &d.made->graph;
         uint32_t *const wrt = d.node, *const gradient = wrt + d.n, *const direction = gradient + d.n;
         for (uint32_t i = 0; i < d.n; i++) wrt[i] = p->input[d.number[i]];
         if (!tg__graph_failed(g)) add_directions(&d, direction);
-        if (!tg__graph_failed(g) &&
-            tg__graph_gradient(g, p->output, NULL, 1, wrt, NULL, (int)d.n, AGAIN, gradient)) {
+        const unsigned each = o.over == TG_BATCH_EACH ? TG__EACH : 0;
+        if (o.with_gradient && differentiate(&d, p->output[0], wrt, each, gradient))
+            set_gradients(&d, 1, gradient, o.over);
+        if (differentiate(&d, p->output[0], wrt, AGAIN, gradient)) {
             const uint32_t along = inner_product(g, gradient, direction, d.n);
-            if (!tg__graph_failed(g) &&
-                tg__graph_gradient(g, &along, NULL, 1, wrt, NULL, (int)d.n,
-                                   o.over == TG_BATCH_EACH ? TG__EACH : 0, gradient))
-                set_gradients(&d, gradient, o.over);
+            if (differentiate(&d, along, wrt, each, gradient))
+                set_gradients(&d, o.with_gradient ? 1 + d.n : 1, gradient, o.over);
         }
     }
     return finish(&d);

@@ -11,6 +11,7 @@
 typedef struct adjoint {
     uint32_t whole; /* a node of its shape; 0: none */
     uint32_t parts; /* the newest contribution through a view, a place in the list; 0: none */
+    uint32_t part;  /* of a view: its contribution's place in the list; 0: none */
     bool wanted;    /* an asked-for node is among what it is made of */
 } adjoint;
 
@@ -135,14 +136,28 @@ static void contribute(walk *w, uint32_t to, uint32_t v)
         a->whole = a->whole ? tg__graph_apply(g, TG__CODE_add, sum, 2, NULL) : v;
         return;
     }
+    part *const before = (part *)(void *)w->parts.data + adjoint_of(w, to)->part;
+    if (adjoint_of(w, to)->part && !g->strict) {
+        const uint32_t sum[] = { before->node, v };
+        before->node = tg__graph_apply(g, TG__CODE_add, sum, 2, NULL);
+        return;
+    }
     const part p = { v, to, a->parts };
     if (!tg__arena_grow(&w->parts, w->parts.used + sizeof p)) {
         out_of_memory(w);
         return;
     }
     memcpy(w->parts.data + w->parts.used, &p, sizeof p);
-    a->parts = (uint32_t)(w->parts.used / sizeof p);
+    a->parts = adjoint_of(w, to)->part = (uint32_t)(w->parts.used / sizeof p);
     w->parts.used += sizeof p;
+}
+
+/* Whether a part is the whole of an owner with shape s, in other dimensions. */
+static bool is_all_of(const tg__graph *g, const part *p, const tg__shape *s)
+{
+    const tg__shape *const look = tg__node_shape(g, p->look);
+    return look->n == s->n && tg__shape_contiguous(look) && tg__shape_contiguous(s) &&
+           tg__shape_contiguous(tg__node_shape(g, p->node)) && !g->strict;
 }
 
 /* The gradient by an owner, of all that contributed; 0: nothing did. */
@@ -153,6 +168,12 @@ static uint32_t gradient_of(walk *w, uint32_t owner)
     const part *const list = (const part *)(void *)w->parts.data;
     uint32_t n = a->whole ? 1 : 0;
     for (uint32_t p = a->parts; p; p = list[p].next) n++;
+    const tg__shape s = *tg__node_shape(w->g, owner);
+    if (n == 1 && is_all_of(w->g, &list[a->parts], &s)) {
+        a->whole = tg__graph_view(w->g, list[a->parts].node, &s, 0);
+        a->parts = 0;
+        return a->whole;
+    }
     const size_t used = w->operands.used;
     uint32_t *const x = tg__arena_push(&w->operands, 2 * (size_t)n * sizeof *x);
     if (!x) return out_of_memory(w);
@@ -162,7 +183,6 @@ static uint32_t gradient_of(walk *w, uint32_t owner)
         x[n + i] = list[p].look;
     }
     if (a->whole) x[0] = a->whole, x[n] = 0;
-    const tg__shape s = *tg__node_shape(w->g, owner);
     a->whole = tg__graph_assemble(w->g, &s, x, x + n, n);
     a->parts = 0;
     w->operands.used = used;
@@ -206,6 +226,14 @@ static void step_by_rule(walk *w, uint32_t i, uint32_t gradient)
     }
 }
 
+/* Ops whose gradient needs none of their values: recorded, it does not keep them alive, and numbers that
+   are repeated stay numbers. */
+static bool is_copying(const tg__graph *g, int code)
+{
+    return !g->strict && (code == TG__CODE_sum || code == TG__CODE_mean ||
+                          code == TG__CODE_contiguous || code == TG__CODE_scatter_add);
+}
+
 /* By the op's recorded derivative. */
 static void step_by_ops(walk *w, uint32_t i, uint32_t gradient)
 {
@@ -240,7 +268,12 @@ static void step_by_ops(walk *w, uint32_t i, uint32_t gradient)
     op->derive(&d);
     for (size_t j = 0; j < n && !tg__graph_failed(g); j++) {
         const bool given = dx[j].generation || dx[j].tape == TG__NUMBER;
-        if (wanted[j] && given) contribute(w, x[j].id, node_of(w, dx[j]));
+        if (!wanted[j] || !given) continue;
+        uint32_t v = node_of(w, dx[j]);
+        const bool apart = tg__node_at(g, v)->stage == TG__BODY && is_copying(g, node.op);
+        if (apart && !tg__shape_contiguous(tg__node_shape(g, v)))
+            v = tg__graph_apply(g, TG__CODE_contiguous, &v, 1, NULL);
+        contribute(w, x[j].id, v);
     }
     w->operands.used = used;
 }
@@ -290,7 +323,7 @@ static void step(walk *w, uint32_t i)
     else if (summed) step_each(w, i, gradient);
     else if (op->kind == TG__OP && node->op == TG__CODE_custom && by_ops)
         fail(&w->recorder, "a program cannot differentiate a user's operation twice");
-    else if (op->kind == TG__OP && !by_ops && node->op != TG__CODE_call)
+    else if (op->kind == TG__OP && !by_ops && node->op != TG__CODE_call && !is_copying(g, node->op))
         step_by_rule(w, i, gradient);
     else step_by_ops(w, i, gradient);
 }

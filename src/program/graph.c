@@ -454,10 +454,43 @@ static bool all_scalars(const tg__graph *g, const uint32_t *x, int n)
     return true;
 }
 
+/* Whether x is one number again and again, the same for all instances. */
+static bool repeats(const tg__graph *g, uint32_t x)
+{
+    const tg__node *const node = tg__node_at(g, x);
+    const tg__shape *const s = tg__node_shape(g, x);
+    bool same =
+        node->op == TG__NODE_VIEW && node->stage != TG__BODY && s->n > 1 && s->type == g->type;
+    for (int i = 0; same && i < s->rank; i++) same = s->dim[i] == 1 || s->stride[i] == 0;
+    return same;
+}
+
+/* The operands of an elementwise op, with numbers in the places of repeated numbers, as long as one
+   operand keeps the result's dimensions. */
+static void as_numbers(tg__graph *g, const uint32_t *x, int n, uint32_t number[3])
+{
+    const tg__shape scalar = { .type = g->type, .n = 1 };
+    int kept = -1;
+    for (int i = 0; i < n; i++) {
+        number[i] = x[i];
+        if (kept < 0 && tg__node_at(g, x[i])->shape && !repeats(g, x[i])) kept = i;
+    }
+    for (int i = 0; i < n && kept >= 0 && !tg__graph_failed(g); i++)
+        if (repeats(g, x[i]) &&
+            tg__shape_same_dims(tg__node_shape(g, x[i]), tg__node_shape(g, x[kept])))
+            number[i] = tg__graph_view(g, x[i], &scalar, 0);
+}
+
 uint32_t tg__graph_apply(tg__graph *g, int code, const uint32_t *x, int n, const void *attributes)
 {
     if (tg__graph_failed(g)) return 0;
     const tg__op *const op = tg__ops[code];
+    uint32_t number[3];
+    if (op->kind == TG__MAP && !(g->without & TG_SIMPLIFY)) {
+        as_numbers(g, x, n, number);
+        x = number;
+    }
+    if (tg__graph_failed(g)) return 0;
     if (!attributes) attributes = op->attributes->defaults;
     tg_dropout_attributes drawn;
     if (code == TG__CODE_dropout && tg__node_at(g, x[0])->stage != TG__BODY) {
@@ -517,6 +550,8 @@ uint32_t tg__graph_backward(tg__graph *g, uint32_t y, int by, uint32_t gradient)
     uint32_t own = tg__node_operands(g, &node)[by];
     if (!tg__shape_contiguous(tg__node_shape(g, own)))
         own = tg__graph_apply(g, TG__CODE_contiguous, &own, 1, NULL);
+    if (!tg__graph_failed(g) && !tg__shape_contiguous(tg__node_shape(g, gradient)))
+        gradient = tg__graph_apply(g, TG__CODE_contiguous, &gradient, 1, NULL);
     if (tg__graph_failed(g)) return 0;
     g->scratch.used = 0;
     uint32_t *const x = tg__arena_push(&g->scratch, ((size_t)node.n + 2) * sizeof *x);

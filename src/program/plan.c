@@ -5,8 +5,12 @@
 #include "program/planner.h"
 
 enum {
-    CACHE_BYTES = 512 << 10, /* what the values of a block may take */
+    /* What the values of a block may take: the second cache, unless so few instances fit that the steps'
+       own costs weigh more; then the third. */
+    NEAR_BYTES = 1 << 20,
+    FAR_BYTES = 16 << 20,
     LARGEST_BLOCK = 256,
+    FAR_BLOCK = 128,
     SMALLEST_BLOCK = 16,
     USERS_LOOKED_AT = 16,
     LONGEST_RANGE = 64,
@@ -20,6 +24,7 @@ typedef struct unit {
     uint32_t next;     /* of those that end with the same step, or that are free; 0: none */
     uint64_t offset;   /* in its area; of the body's for one instance */
     uint8_t stage;
+    bool strip; /* there is only a strip of it at a time */
 } unit;
 
 /* Which unit a node lies in, and where. */
@@ -332,14 +337,77 @@ static bool emit_guard(planning *w, uint32_t id)
     return ok;
 }
 
+static bool emit_one(planning *w, uint32_t id);
+
+/* The gradient by node id's operand, and those by other operands that are computed with it. */
+static bool emit_backward(planning *w, uint32_t id)
+{
+    const tg__graph *const g = w->p.g;
+    const uint32_t operands = tg__node_at(g, id)->n;
+    uint32_t result[TG__SIBLINGS], *const list = tg__more(&w->p.plan->lists,
+                                                          operands + TG__SIBLINGS, sizeof *list);
+    if (!list) return failed(w);
+    const uint32_t n = tg__siblings(&w->p, id, result),
+                   place = (uint32_t)(list - (uint32_t *)(void *)w->p.plan->lists.data);
+    memcpy(list, operands_of(w, id), operands * sizeof *list);
+    for (uint32_t i = 0; i < n; i++) {
+        const uint32_t by =
+            (uint32_t)((const tg__back *)tg__node_data(g, tg__node_at(g, result[i])->data))->by;
+        const uint32_t x = operands_of(w, result[i])[by];
+        list[operands + i] = by;
+        list[by] = x;
+        if (x != operands_of(w, id)[by] && w->p.role[x] == TG__NEEDED && !emit_one(w, x))
+            return false;
+        if (!new_unit(w, &result[i], 1)) return false;
+        w->p.role[result[i]] = TG__DONE;
+    }
+    tg__step *const s = new_step(w, TG__STEP_BACKWARD, id);
+    if (!s) return false;
+    s->width = n;
+    s->columns = place;
+    bool ok = true;
+    for (uint32_t i = 0; ok && i < n; i++) ok = refer(w, result[i], NO_SUM);
+    for (uint32_t j = 0; ok && j < operands; j++) ok = refer(w, list[j], NO_SUM);
+    close_step(w, s);
+    return ok;
+}
+
+/* Scalars put side by side, by one step; done is false if they are not. */
+static bool emit_rows_of(planning *w, uint32_t id, bool *done)
+{
+    const uint32_t *const x = operands_of(w, id), most = tg__node_at(w->p.g, id)->n;
+    tg__arena *const lists = &w->p.plan->lists;
+    const size_t used = lists->used;
+    uint32_t *const at = tg__more(lists, most, sizeof *at);
+    if (!at) return failed(w);
+    const uint32_t n = tg__side_by_side(&w->p, id, at);
+    *done = n > 0;
+    if (n == 0) {
+        lists->used = used;
+        return true;
+    }
+    tg__step *const s = new_unit(w, &id, 1) ? new_step(w, TG__STEP_ROWS, id) : NULL;
+    if (!s) return false;
+    s->width = (uint32_t)tg__node_shape(w->p.g, id)->n;
+    s->columns = (uint32_t)(used / sizeof *at);
+    bool ok = refer(w, id, NO_SUM);
+    for (uint32_t j = 0; ok && j < n; j++) ok = refer(w, x[j], NO_SUM);
+    close_step(w, s);
+    w->p.role[id] = TG__DONE;
+    return ok;
+}
+
 static bool emit_one(planning *w, uint32_t id)
 {
     const tg__node *const node = tg__node_at(w->p.g, id);
-    if (!new_unit(w, &id, 1)) return false;
     tg__form f = { 0 };
+    bool done = false;
+    if (!emit_rows_of(w, id, &done) || done) return done;
     const tg__step_kind kind = kind_of(w, id);
     const bool rule = kind == TG__STEP_RULE || kind == TG__STEP_BACKWARD;
     const bool whole = rule && tg__batch_form(&w->p, id, false, &f);
+    if (kind == TG__STEP_BACKWARD && !whole) return emit_backward(w, id);
+    if (!new_unit(w, &id, 1)) return false;
     const int64_t form = whole ? new_form(w, &f) : 0;
     tg__step *const s = form < 0 ? NULL : new_step(w, whole ? TG__STEP_BLOCK : kind, id);
     if (!s) return false;
@@ -471,6 +539,11 @@ static bool emit_stage(planning *w, tg__stage stage)
     return true;
 }
 
+static uint32_t operand_node(const tg__plan *plan, uint32_t operand)
+{
+    return ((const reference *)(void *)plan->operands.data)[operand].node;
+}
+
 static bool order(planning *w)
 {
     tg__plan *const plan = w->p.plan;
@@ -479,6 +552,7 @@ static bool order(planning *w)
         if (!emit_stage(w, (tg__stage)stage)) return false;
     }
     plan->begin[3] = (uint32_t)(plan->steps.used / sizeof(tg__step));
+    tg__find_chains(&w->p, operand_node);
     return true;
 }
 
@@ -523,6 +597,24 @@ static void find_last_uses(planning *w, const uint32_t *output, int n)
     }
 }
 
+/* What only the chain that makes it uses. */
+static void make_strips(planning *w)
+{
+    tg__plan *const plan = w->p.plan;
+    for (uint32_t i = 0; i < step_count(plan); i++) {
+        const tg__step *const s = tg__plan_steps(plan) + i;
+        uint64_t bytes = 0;
+        for (uint32_t j = 0; j + 1 < s->chain; j++) {
+            unit *const u = unit_at(w, w->p.unit[s[j].node]);
+            if (u->last >= i + s->chain) continue;
+            u->strip = true;
+            u->offset = bytes;
+            bytes += TG__STRIP_BYTES;
+        }
+        if (bytes > plan->strips) plan->strips = bytes;
+    }
+}
+
 /* Free memory of one size. */
 typedef struct shelf {
     uint32_t bytes;
@@ -549,6 +641,7 @@ static shelf *shelf_for(store *st, uint32_t bytes, bool body)
 static bool place_unit(planning *w, store *st, uint32_t u)
 {
     unit *const at = unit_at(w, u);
+    if (at->strip) return true;
     tg__plan *const plan = w->p.plan;
     const bool body = at->stage == TG__BODY;
     shelf *const s = shelf_for(st, at->bytes, body);
@@ -589,6 +682,15 @@ static bool adds_up(const tg__plan *plan, const tg__step *s)
            (s->kind == TG__STEP_BLOCK && form[s->columns].summed);
 }
 
+static bool place_results(planning *w, store *st, const tg__step *s)
+{
+    const reference *const r = (const reference *)(void *)w->p.plan->operands.data + s->first;
+    const uint32_t n = s->kind == TG__STEP_BACKWARD ? s->width : 1;
+    for (uint32_t i = 0; i < n; i++)
+        if (unit_of(w, &r[i]) && !place_unit(w, st, unit_of(w, &r[i]))) return false;
+    return true;
+}
+
 /* Sums over the batch and the count have their places from the beginning. */
 static bool place_all(planning *w, store *st)
 {
@@ -607,7 +709,7 @@ static bool place_all(planning *w, store *st)
     }
     for (uint32_t i = 0; i < steps; i++) {
         const tg__step *const s = tg__plan_steps(plan) + i;
-        if (w->p.unit[s->node] && !adds_up(plan, s) && !place_unit(w, st, w->p.unit[s->node])) return false;
+        if (!adds_up(plan, s) && !place_results(w, st, s)) return false;
         if (!end_units(w, st, i)) return false;
     }
     return true;
@@ -625,6 +727,7 @@ static bool give_memory(planning *w, const uint32_t *output, int n)
     if (ok) {
         memset(st.ending, 0, bytes);
         find_last_uses(w, output, n);
+        make_strips(w);
         ok = place_all(w, &st);
     } else {
         failed(w);
@@ -657,7 +760,7 @@ static tg__operand locate(const planning *w, const reference *r)
     } else {
         const unit *const u = unit_at(w, w->p.unit[owner]);
         const bool body = u->stage == TG__BODY;
-        o.area = body ? TG__AREA_BODY : TG__AREA_SHARED;
+        o.area = u->strip ? TG__AREA_STRIPS : body ? TG__AREA_BODY : TG__AREA_SHARED;
         o.lane = !body ? 0 : copy ? 1 : (uint32_t)s->n;
         o.offset = u->offset + (uint64_t)w->place[owner] * (u->bytes / u->n);
     }
@@ -711,7 +814,8 @@ static bool is_grainy(const tg__plan *plan)
 static void choose_block(tg__plan *plan, int asked)
 {
     uint32_t block = LARGEST_BLOCK;
-    while (block > SMALLEST_BLOCK && plan->body * block > CACHE_BYTES) block /= 2;
+    while (block > FAR_BLOCK && plan->body * block > NEAR_BYTES) block /= 2;
+    while (block > SMALLEST_BLOCK && plan->body * block > FAR_BYTES) block /= 2;
     plan->piece = plan->block = block;
     if (asked <= 0) return;
     if (is_grainy(plan)) plan->block = ((uint32_t)asked + block - 1) / block * block;
@@ -773,6 +877,7 @@ bool tg__plan_make(tg__graph *g, const uint32_t *output, const bool *each, int n
     tg__arena_init(&plan->totals, g->memory);
     tg__arena_init(&plan->outputs, g->memory);
     tg__arena_init(&plan->forms, g->memory);
+    tg__arena_init(&plan->lists, g->memory);
     planning w = { .p = { .g = g, .plan = plan, .memory = g->memory, .careful = careful } };
     plan->shared = TG__BATCH_CHUNK * sizeof(double); /* the row of ones */
     bool ok = begin(&w);
@@ -793,8 +898,8 @@ bool tg__plan_make(tg__graph *g, const uint32_t *output, const bool *each, int n
 
 void tg__plan_free(tg__plan *plan)
 {
-    tg__arena *const arenas[] = { &plan->steps, &plan->operands, &plan->totals, &plan->outputs,
-                                 &plan->forms };
+    tg__arena *const arenas[] = { &plan->steps,   &plan->operands, &plan->totals,
+                                  &plan->outputs, &plan->forms,    &plan->lists };
     for (size_t i = 0; i < sizeof arenas / sizeof *arenas; i++)
         if (arenas[i]->memory) tg__arena_free(arenas[i]);
 }

@@ -9,7 +9,17 @@
 #include "program/graph.h"
 
 /* Where operands lie. Inputs follow, one area each. */
-enum { TG__AREA_BODY, TG__AREA_SHARED, TG__AREA_CONSTANTS, TG__AREA_PARTIALS, TG__AREA_INPUTS };
+enum {
+    TG__AREA_BODY,
+    TG__AREA_SHARED,
+    TG__AREA_CONSTANTS,
+    TG__AREA_PARTIALS,
+    TG__AREA_STRIPS,
+    TG__AREA_INPUTS
+};
+
+/* What a chain of steps takes at a time of each operand. */
+enum { TG__STRIP_BYTES = 8 << 10 };
 
 typedef struct tg__operand {
     uint32_t area;
@@ -22,9 +32,10 @@ typedef enum tg__step_kind {
     TG__STEP_MAP,      /* y, x ...: an elementwise op on rows of lanes */
     TG__STEP_WALK,     /* the same on arrays of different shapes */
     TG__STEP_RULE,     /* y, x ...: any op, one instance after the other */
-    TG__STEP_BACKWARD, /* dx, x ..., y, g */
+    TG__STEP_BACKWARD, /* width dx, x ..., y, g; columns: place of a list: x ..., y, g, operands of dx */
     TG__STEP_BLOCK,    /* as either of them, all instances at once: columns is a form */
     TG__STEP_ASSEMBLE, /* y, x ... */
+    TG__STEP_ROWS,     /* y, x ...: scalars as elements of y; columns: place of a list, of which ones */
     TG__STEP_GUARD,    /* x: a condition */
     TG__STEP_COPY,     /* y, x: lanes side by side */
     TG__STEP_DOT,      /* y, then pairs a, b: their products' sum */
@@ -37,6 +48,7 @@ typedef struct tg__step {
     uint8_t kind;
     bool range; /* a MAP of scalars side by side */
     uint16_t op;
+    uint16_t chain; /* steps from this one on that are done strip by strip; 0: just this one */
     uint32_t node;
     uint32_t n, first; /* operands */
     uint32_t width;    /* elements of an instance; scalars in a range */
@@ -50,12 +62,14 @@ typedef struct tg__form {
     bool batched[3]; /* it has that axis; the result has it always */
     tg__shape x[3], y;
     bool back, summed; /* the gradient by form operand `by`; added to a partial sum */
+    bool same;         /* the gradient of the result is the same for all instances */
     int by;
     union {
         max_align_t align;
         char byte[TG__ATTRIBUTES_BYTES];
         tg_reduce_attributes reduce;
         tg_softmax_attributes softmax;
+        tg_axis_attributes axis;
         tg_labels_attributes labels;
         tg_smoothed_attributes smoothed;
     } attributes;
@@ -79,10 +93,10 @@ typedef struct tg__output {
 } tg__output;
 
 typedef struct tg__plan {
-    tg__arena steps, operands, totals, outputs, forms;
+    tg__arena steps, operands, totals, outputs, forms, lists;
     uint32_t begin[4]; /* the steps of stage s: begin[s] ... begin[s + 1] */
     uint32_t n_outputs, n_totals;
-    uint64_t body, shared, partials; /* bytes of the areas; body's for one block */
+    uint64_t body, shared, partials, strips; /* bytes of the areas; body's for one block */
     uint64_t ones;                   /* in the shared area: a row of ones */
     uint64_t count;                  /* in the shared area; UINT64_MAX: not used */
     uint32_t block;

@@ -70,6 +70,19 @@ bool tg__batch_form(const tg__planner *p, uint32_t id, bool summed, tg__form *f)
 /* Gradients that nothing needs but their sums over the batch: these are computed at once. */
 void tg__find_sums(tg__planner *p);
 
+/* The gradients by the operands of one op that its rule computes in one call: node id, and those behind
+   it. Their number. */
+enum { TG__SIBLINGS = 8 };
+uint32_t tg__siblings(const tg__planner *p, uint32_t id, uint32_t node[TG__SIBLINGS]);
+
+/* Marks the chains among the steps. operand_node gives the node of a step's operand. */
+void tg__find_chains(const tg__planner *p,
+                     uint32_t (*operand_node)(const tg__plan *plan, uint32_t operand));
+
+/* Whether the node puts scalars of an instance side by side: the operands at[i] ... are its elements
+   at[i]. at has room for all operands; their number, or 0. */
+uint32_t tg__side_by_side(const tg__planner *p, uint32_t id, uint32_t *at);
+
 static inline bool tg__is_lane(const tg__graph *g, uint32_t id)
 {
     const tg__node *const node = tg__node_at(g, id);

@@ -12,7 +12,7 @@ enum { TG__RUN_MESSAGE = 256 };
    again when the caller's data has moved, those to batch inputs for every block. */
 typedef struct tg__space {
     const tg__plan *plan; /* NULL: not made yet */
-    tg__arena body, own, partials, sums, pointers, lanes, moving, given, inputs, staged;
+    tg__arena body, own, partials, strips, sums, pointers, lanes, moving, given, inputs, staged;
     char *shared; /* the first member's own, for all */
     uint32_t block;
 } tg__space;

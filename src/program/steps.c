@@ -36,6 +36,18 @@ static tg__array *operand_room(tg__replay *r, uint32_t n)
     return tg__arena_push(&r->desk->scratch, 2 * (size_t)n * sizeof(tg__array));
 }
 
+/* The places of a BACKWARD step's results in instance l: cleared, unless the rule writes them. */
+static void place_gradients(const tg__replay *r, const tg__step *s, const uint32_t *by,
+                            const tg__call *c, tg__array *dx, int64_t l)
+{
+    for (uint32_t i = 0; i < s->width; i++) {
+        tg__array *const a = &dx[by[i]];
+        const size_t size = tg__type_size(a->s->type);
+        a->p = (char *)r->p[s->first + i] + l * r->lane[s->first + i] * (ptrdiff_t)size;
+        if (!c->fresh) memset(a->p, 0, (size_t)a->s->n * size);
+    }
+}
+
 /* The op of a RULE or BACKWARD step, one instance after the other. */
 static bool call_rule(tg__replay *r, const tg__step *s, int64_t n)
 {
@@ -44,8 +56,9 @@ static bool call_rule(tg__replay *r, const tg__step *s, int64_t n)
     const bool back = s->kind == TG__STEP_BACKWARD;
     const tg__back *const b = back ? tg__node_data(g, node->data) : NULL;
     const int code = back ? b->op : node->op;
-    const uint32_t *const id = tg__node_operands(g, node);
-    const uint32_t m = back ? node->n - 2 : node->n;
+    const uint32_t *const id = back ? (const uint32_t *)(void *)r->plan->lists.data + s->columns
+                                    : tg__node_operands(g, node);
+    const uint32_t m = back ? node->n - 2 : node->n, results = back ? s->width : 1;
     char *const *const p = (char *const *)r->p + s->first;
     const ptrdiff_t *const lane = r->lane + s->first;
     tg__array *const x = operand_room(r, m);
@@ -62,35 +75,28 @@ static bool call_rule(tg__replay *r, const tg__step *s, int64_t n)
                    .n = (int)m,
                    .x = x,
                    .dx = dx,
+                   .fresh = tg__ops[code]->writes,
                    .run = r->options->run,
                    .scratch = &r->desk->scratch,
                    .message = r->message,
                    .message_size = sizeof r->message };
-    const uint32_t result = back ? id[m] : s->node;
+    const uint32_t result = back ? id[m] : s->node, at = back ? results + m : 0;
     const tg__shape *const ys = tg__node_shape(g, result);
+    const ptrdiff_t size = (ptrdiff_t)tg__type_size(ys->type);
     for (uint32_t j = 0; j < m; j++) {
         x[j].s = tg__node_shape(g, id[j]);
         dx[j] = (tg__array){ x[j].s, NULL };
     }
-    const tg__shape *const ds = tg__node_shape(g, s->node);
-    const size_t dx_bytes = (size_t)ds->n * tg__type_size(ds->type);
     for (int64_t l = 0; l < n; l++) {
         for (uint32_t j = 0; j < m; j++)
-            x[j].p = p[1 + j] + l * lane[1 + j] * (ptrdiff_t)tg__type_size(x[j].s->type);
-        const ptrdiff_t size = (ptrdiff_t)tg__type_size(ys->type);
-        tg_code result_code;
+            x[j].p =
+                p[results + j] + l * lane[results + j] * (ptrdiff_t)tg__type_size(x[j].s->type);
         r->desk->scratch.used = kept;
         c.first = (r->first + l) * ys->n;
-        if (back) {
-            c.y = (tg__array){ ys, p[1 + m] + l * lane[1 + m] * size };
-            c.g = p[2 + m] + l * lane[2 + m] * size;
-            dx[b->by].p = p[0] + l * lane[0] * (ptrdiff_t)tg__type_size(ds->type);
-            memset(dx[b->by].p, 0, dx_bytes);
-            result_code = c.op->backward(&c);
-        } else {
-            c.y = (tg__array){ ys, p[0] + l * lane[0] * size };
-            result_code = c.op->forward(&c);
-        }
+        c.y = (tg__array){ ys, p[at] + l * lane[at] * size };
+        c.g = back ? p[at + 1] + l * lane[at + 1] * size : NULL;
+        if (back) place_gradients(r, s, id + node->n, &c, dx, l);
+        const tg_code result_code = back ? c.op->backward(&c) : c.op->forward(&c);
         if (result_code != TG_OK) return rule_failed(r, s, &c, result_code, l);
     }
     return true;
@@ -101,6 +107,15 @@ static void set_instances(tg__shape *s, int64_t n)
 {
     s->dim[0] = n;
     s->n *= n;
+}
+
+/* n times an array of shape s; NULL when there is no memory. */
+static const void *repeated(const tg__replay *r, const void *x, const tg__shape *s, int64_t n)
+{
+    const size_t bytes = (size_t)s->n * tg__type_size(s->type);
+    char *const y = tg__arena_push(&r->desk->scratch, bytes * (size_t)n + 1);
+    for (int64_t i = 0; y && i < n; i++) memcpy(y + (size_t)i * bytes, x, bytes);
+    return y;
 }
 
 /* The op of a BLOCK step, on n instances from the block's instance `from` on. */
@@ -121,6 +136,8 @@ static bool call_piece(tg__replay *r, const tg__step *s, int64_t from, int64_t n
     set_instances(&shape[3], n);
     const ptrdiff_t skipped = from * f->y.stride[0] * (ptrdiff_t)tg__type_size(f->y.type);
     const uint32_t m = s->n - 3; /* operands of a gradient's op */
+    const tg__node *const node = tg__node_at(r->g, s->node);
+    const uint32_t result = f->back ? tg__node_operands(r->g, node)[m] : s->node;
     r->desk->scratch.used = 0;
     tg__call c = { .op = tg__ops[f->code],
                    .code = f->code,
@@ -136,14 +153,23 @@ static bool call_piece(tg__replay *r, const tg__step *s, int64_t from, int64_t n
                    .scratch = &r->desk->scratch,
                    .message = r->message,
                    .message_size = sizeof r->message };
+    if (f->same) c.g = repeated(r, p[2 + m], tg__node_shape(r->g, result), n);
+    if (f->same && !c.g) {
+        tg__program_fail(r->status, TG_ERROR_MEMORY, "run", "no memory");
+        return false;
+    }
+    c.fresh = c.op->writes && !f->summed;
     if (f->back) {
         const tg__shape *const d = &shape[f->by];
         const int64_t size = (int64_t)tg__type_size(d->type);
         dx[f->by].p = p[0] + (f->summed ? 0 : from * d->stride[0] * size);
-        if (!f->summed) memset(dx[f->by].p, 0, (size_t)(d->n * size));
+        if (!f->summed && !c.fresh) memset(dx[f->by].p, 0, (size_t)(d->n * size));
     }
     const tg_code code = f->back ? c.op->backward(&c) : c.op->forward(&c);
-    return code == TG_OK || rule_failed(r, s, &c, code, from);
+    if (code == TG_OK) return true;
+    /* One after the other they tell which instance it was. */
+    return !f->back && code != TG_ERROR_MEMORY ? call_rule(r, s, from + n)
+                                               : rule_failed(r, s, &c, code, from);
 }
 
 /* Always as many at once, so that no result depends on the block. */
@@ -224,9 +250,41 @@ static void sum_up(tg__replay *r, const tg__step *s, int64_t n)
     tg__shape y = *from;
     tg__shape_finish(&y);
     const ptrdiff_t size = (ptrdiff_t)tg__type_size(from->type);
+    const bool adjacent = tg__shape_contiguous(from);
     for (int64_t l = 0; l < n; l++) {
         const tg__array a = { from, (char *)r->p[s->first + 1] + l * r->lane[s->first + 1] * size };
-        tg__add(g->k, (tg__array){ &y, r->p[s->first] }, a);
+        if (adjacent) g->k->add(y.n, r->p[s->first], 1, a.p, 1);
+        else tg__add(g->k, (tg__array){ &y, r->p[s->first] }, a);
+    }
+}
+
+/* Scalars become elements; the others are zeros. */
+static void put_rows(const tg__replay *r, const tg__step *s, int64_t n)
+{
+    void *const *const p = r->p + s->first;
+    const uint32_t columns = s->n - 1;
+    if (columns < s->width) memset(p[0], 0, (size_t)n * s->width * tg__type_size(r->g->type));
+    r->g->k->lanes.rows(n, columns, p[0], s->width,
+                        (const uint32_t *)(void *)r->plan->lists.data + s->columns,
+                        (const void *const *)(p + 1), r->lane + s->first + 1);
+}
+
+/* A chain of elementwise steps on n elements. */
+static void do_chain(const tg__replay *r, const tg__step *s, int64_t n)
+{
+    const ptrdiff_t size = (ptrdiff_t)tg__type_size(r->g->type);
+    const int64_t strip = TG__STRIP_BYTES / size;
+    for (int64_t at = 0; at < n; at += strip) {
+        const int64_t m = n - at < strip ? n - at : strip;
+        for (const tg__step *t = s; t < s + s->chain; t++) {
+            const tg__operand *const o = tg__plan_operands(r->plan) + t->first;
+            const ptrdiff_t *const lane = r->lane + t->first;
+            void *p[4];
+            for (uint32_t j = 0; j < t->n; j++)
+                p[j] = (char *)r->p[t->first + j] +
+                       (o[j].area == TG__AREA_STRIPS ? 0 : at * lane[j] * size);
+            r->g->k->map_forward[t->op](m, p[0], (const void *const *)(p + 1), lane + 1);
+        }
     }
 }
 
@@ -257,6 +315,11 @@ bool tg__run_steps(tg__replay *r, tg__stage stage, int64_t n)
         const ptrdiff_t *const lane = r->lane + s->first + 1;
         switch ((tg__step_kind)s->kind) {
         case TG__STEP_MAP:
+            if (s->chain > 1) {
+                do_chain(r, s, n * s->width);
+                s += s->chain - 1;
+                break;
+            }
             k->map_forward[s->op](s->range ? (int64_t)(s->width - 1) * r->w->block + n
                                            : n * s->width,
                                   p[0], x, lane);
@@ -271,6 +334,7 @@ bool tg__run_steps(tg__replay *r, tg__stage stage, int64_t n)
             break;
         case TG__STEP_GUARD: guard(r, s, n); break;
         case TG__STEP_ASSEMBLE: assemble(r, s, n); break;
+        case TG__STEP_ROWS: put_rows(r, s, n); break;
         case TG__STEP_COPY: k->copy(n, p[0], 1, x[0], lane[0]); break;
         case TG__STEP_DOT: k->lanes.dot(n, p[0], s->columns, x, lane); break;
         case TG__STEP_DOTS:

@@ -5,7 +5,7 @@
 
 static void free_space(tg__space *w)
 {
-    tg__arena *const arena[] = { &w->body,     &w->own,   &w->partials, &w->sums,
+    tg__arena *const arena[] = { &w->body,     &w->own,   &w->partials, &w->strips, &w->sums,
                                  &w->pointers, &w->lanes, &w->moving, &w->given, &w->inputs,
                                  &w->staged };
     for (size_t i = 0; w->plan && i < sizeof arena / sizeof *arena; i++) tg__arena_free(arena[i]);
@@ -18,7 +18,7 @@ static bool make_space(tg__space *w, const tg_program *p, const tg__plan *plan, 
 {
     if (w->plan) return true;
     *w = (tg__space){ .plan = plan };
-    tg__arena *const arena[] = { &w->body,     &w->own,   &w->partials, &w->sums,
+    tg__arena *const arena[] = { &w->body,     &w->own,   &w->partials, &w->strips, &w->sums,
                                  &w->pointers, &w->lanes, &w->moving, &w->given, &w->inputs,
                                  &w->staged };
     for (size_t i = 0; i < sizeof arena / sizeof *arena; i++) tg__arena_init(arena[i], m);
@@ -27,6 +27,7 @@ static bool make_space(tg__space *w, const tg_program *p, const tg__plan *plan, 
                     (shared || (tg__arena_grow(&w->own, plan->shared + 64) &&
                                 tg__arena_grow(&w->sums, plan->partials + 64))) &&
                     tg__arena_grow(&w->partials, plan->partials + 64) &&
+                    tg__arena_grow(&w->strips, plan->strips) &&
                     tg__arena_grow(&w->pointers, n * sizeof(void *)) &&
                     tg__arena_grow(&w->lanes, n * sizeof(ptrdiff_t)) &&
                     tg__arena_grow(&w->moving, n * sizeof(uint32_t)) &&

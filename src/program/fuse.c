@@ -1,0 +1,103 @@
+/* Tensor operations that are computed together. */
+#include "codes.h" /* generated */
+#include "program/planner.h"
+
+enum { SIBLINGS_LOOKED_AT = 64, MOST_COMPARED = 512, LONGEST_CHAIN = 16 };
+
+/* Whether a and b have the same elements: a rule that adds to a gradient gets its operand adjacent. */
+static bool same_elements(const tg__graph *g, uint32_t a, uint32_t b)
+{
+    const tg__node *const x = tg__node_at(g, a), *const y = tg__node_at(g, b);
+    return a == b || (x->op == TG__CODE_contiguous && tg__node_operands(g, x)[0] == b) ||
+           (y->op == TG__CODE_contiguous && tg__node_operands(g, y)[0] == a);
+}
+
+static bool are_siblings(const tg__planner *p, uint32_t a, uint32_t b)
+{
+    const tg__node *const x = tg__node_at(p->g, a), *const y = tg__node_at(p->g, b);
+    if (y->op != TG__NODE_BACKWARD || y->n != x->n || p->role[b] != TG__NEEDED) return false;
+    const uint32_t *const of_a = tg__node_operands(p->g, x), *const of_b =
+                                                                 tg__node_operands(p->g, y);
+    tg__form f;
+    for (uint32_t j = 0; j < x->n; j++)
+        if (!same_elements(p->g, of_a[j], of_b[j])) return false;
+    return !tg__batch_form(p, b, false, &f);
+}
+
+uint32_t tg__siblings(const tg__planner *p, uint32_t id, uint32_t node[TG__SIBLINGS])
+{
+    uint32_t n = 0;
+    node[n++] = id;
+    if (p->g->without & TG_TOGETHER) return n;
+    for (uint32_t i = id + 1; i < p->n && i - id < SIBLINGS_LOOKED_AT && n < TG__SIBLINGS; i++)
+        if (are_siblings(p, id, i)) node[n++] = i;
+    return n;
+}
+
+/* Elements at[i] that are all different. */
+static bool distinct(const uint32_t *at, uint32_t n)
+{
+    bool rising = true;
+    for (uint32_t i = 1; i < n && rising; i++) rising = at[i] > at[i - 1];
+    if (rising || n > MOST_COMPARED) return rising;
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t j = 0; j < i; j++)
+            if (at[i] == at[j]) return false;
+    return true;
+}
+
+uint32_t tg__side_by_side(const tg__planner *p, uint32_t id, uint32_t *at)
+{
+    const tg__graph *const g = p->g;
+    const tg__node *const node = tg__node_at(g, id);
+    const uint32_t *const x = tg__node_operands(g, node);
+    const bool parts = node->op == TG__NODE_ASSEMBLE && !g->strict;
+    const uint32_t n = parts ? node->n / 2 : node->n;
+    if (node->stage != TG__BODY || g->without & TG_TOGETHER ||
+        (!parts && node->op != TG__CODE_stack))
+        return 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const uint32_t look = parts ? x[n + i] : 0;
+        if (tg__node_at(g, x[i])->shape || (parts && (!look || tg__node_shape(g, look)->n != 1)))
+            return 0;
+        at[i] = parts ? (uint32_t)tg__node_offset(g, look) : i;
+    }
+    return distinct(at, n) ? n : 0;
+}
+
+/* ---- chains ------------------------------------------------------------------------------------ */
+
+static bool is_link(const tg__planner *p, const tg__step *s, tg__stage stage)
+{
+    return s->kind == TG__STEP_MAP && !s->range && (stage != TG__BODY || s->width > 1) &&
+           tg__node_shape(p->g, s->node)->type == p->g->type;
+}
+
+/* Whether a step reads what an earlier one of the chain makes otherwise than element by element. */
+static bool reads_apart(const tg__planner *p, const tg__step *first, const tg__step *s,
+                        uint32_t (*operand_node)(const tg__plan *plan, uint32_t operand))
+{
+    for (uint32_t j = 1; j < s->n; j++) {
+        const uint32_t x = operand_node(p->plan, s->first + j), owner = tg__node_owner(p->g, x);
+        for (const tg__step *t = first; t < s; t++)
+            if (t->node == owner && x != owner) return true;
+    }
+    return false;
+}
+
+void tg__find_chains(const tg__planner *p,
+                     uint32_t (*operand_node)(const tg__plan *plan, uint32_t operand))
+{
+    tg__step *const steps = (tg__step *)(void *)p->plan->steps.data;
+    for (int stage = TG__EARLY; stage <= TG__LATE && !(p->g->without & TG_CHAINS); stage++) {
+        const tg__step *const end = steps + p->plan->begin[stage + 1];
+        for (tg__step *s = steps + p->plan->begin[stage], *next; s < end; s = next) {
+            next = s + 1;
+            if (!is_link(p, s, (tg__stage)stage)) continue;
+            while (next < end && next - s < LONGEST_CHAIN && is_link(p, next, (tg__stage)stage) &&
+                   next->width == s->width && !reads_apart(p, s, next, operand_node))
+                next++;
+            if (next - s > 1) s->chain = (uint16_t)(next - s);
+        }
+    }
+}
