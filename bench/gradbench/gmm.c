@@ -31,19 +31,34 @@ static const double pi = 3.14159265358979323846;
 
 /* ---- with the library ------------------------------------------------------------------------ */
 
+/* Q_k for all components: (K, D, D). */
+static Value triangles(const state *s)
+{
+    const Value zero = tg_zeros(s->tape, s->K, 1);
+    const Value entries = cat(TG_VALUES(exp(s->leaf[2]), s->leaf[3], zero), .axis = 1);
+    return reshape(index_select(entries, s->index, .axis = 1), s->K, s->D, s->D);
+}
+
+/* What belongs to a component, whatever the point. */
+static Value weights(const state *s)
+{
+    return add(s->leaf[0], sum(s->leaf[2], .axis = 1));
+}
+
+/* What belongs to no point. */
+static Value rest_of(const state *s)
+{
+    const Value prior = mul(0.5, add(sum(square(exp(s->leaf[2]))), sum(square(s->leaf[3]))));
+    return sub(sub(s->constant, mul(N, logsumexp(s->leaf[0]))), prior);
+}
+
 /* All components and points at once. */
 static Value model(const state *s)
 {
-    const Value alpha = s->leaf[0], mu = s->leaf[1], q = s->leaf[2], l = s->leaf[3];
-    const Value zero = tg_zeros(s->tape, s->K, 1), diagonal = exp(q);
-    const Value entries = cat(TG_VALUES(diagonal, l, zero), .axis = 1);
-    const Value Q = reshape(index_select(entries, s->index, .axis = 1), s->K, s->D, s->D);
-    const Value apart = sub(s->data, unsqueeze(mu, .axis = 1)); /* (K, N, D) */
-    const Value squares = sum(square(matmul(apart, transpose(Q))), .axis = 2);
-    const Value weight = unsqueeze(add(alpha, sum(q, .axis = 1)), .axis = 1);
-    const Value likelihood = sum(logsumexp(sub(weight, mul(0.5, squares)), .axis = 0));
-    const Value prior = mul(0.5, add(sum(square(diagonal)), sum(square(l))));
-    return add(sub(sub(likelihood, mul(N, logsumexp(alpha))), prior), s->constant);
+    const Value apart = sub(s->data, unsqueeze(s->leaf[1], .axis = 1)); /* (K, N, D) */
+    const Value squares = sum(square(matmul(apart, transpose(triangles(s)))), .axis = 2);
+    const Value inner = sub(unsqueeze(weights(s), .axis = 1), mul(0.5, squares));
+    return add(sum(logsumexp(inner, .axis = 0)), rest_of(s));
 }
 
 static void eager(void *state_, double *result)
@@ -60,33 +75,13 @@ static void eager(void *state_, double *result)
     tg_release(s->mark);
 }
 
-/* One point, and one Nth of what belongs to all. */
+/* One point, and one Nth of what belongs to all. Q_k (x - mu_k) for all k is one product. */
 static Value model_of_point(const state *s, Value x)
 {
-    const Value alpha = s->leaf[0], mu = s->leaf[1], q = s->leaf[2], l = s->leaf[3];
-    Value inner[64], Q[MOST][MOST], y[MOST];
-    const Value diagonal = exp(q), weights = add(alpha, sum(q, .axis = 1));
-    const Value prior = mul(0.5, add(sum(square(diagonal)), sum(square(l))));
-    for (int64_t k = 0; k < s->K; k++) {
-        Value squares = tg_number(s->tape, 0);
-        for (int64_t j = 0, p = 0; j < s->D; j++) {
-            Q[j][j] = at(diagonal, k, j);
-            for (int64_t i = j + 1; i < s->D; i++) Q[i][j] = at(l, k, p++);
-        }
-        for (int64_t i = 0; i < s->D; i++) {
-            y[i] = mul(Q[i][0], sub(at(x, 0), at(mu, k, 0)));
-            for (int64_t j = 1; j <= i; j++)
-                y[i] = add(y[i], mul(Q[i][j], sub(at(x, j), at(mu, k, j))));
-            squares = add(squares, square(y[i]));
-        }
-        inner[k] = sub(at(weights, k), mul(0.5, squares));
-    }
-    Value largest = inner[0], total = tg_number(s->tape, 0);
-    for (int64_t k = 1; k < s->K; k++) largest = maximum(largest, inner[k]);
-    largest = tg_detach(largest);
-    for (int64_t k = 0; k < s->K; k++) total = add(total, exp(sub(inner[k], largest)));
-    const Value rest = sub(s->constant / N, add(logsumexp(alpha), mul(1.0 / N, prior)));
-    return add(add(largest, log(total)), rest);
+    const Value Q = triangles(s), centers = matmul(Q, unsqueeze(s->leaf[1], .axis = 2));
+    const Value y = tg_linear(x, reshape(Q, s->K * s->D, s->D), neg(reshape(centers, s->K * s->D)));
+    const Value squares = sum(square(reshape(y, s->K, s->D)), .axis = 1);
+    return add(logsumexp(sub(weights(s), mul(0.5, squares))), mul(1.0 / N, rest_of(s)));
 }
 
 static void program(void *state_, double *result)

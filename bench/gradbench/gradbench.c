@@ -47,20 +47,37 @@ compiled compile(const tg_value *outputs, int n, const tg_value *batch, int n_ba
     return c;
 }
 
-compiled compile_gradient(tg_value f, const tg_value *batch, int n_batch, const tg_value *shared,
-                          int n_shared, const int *wrt, int n_wrt)
+static compiled compile_derivative(tg_program *make(const tg_program *p,
+                                                    const tg_gradient_options *o,
+                                                    tg_status *status),
+                                   const tg_gradient_options *o, tg_value f, const tg_value *batch,
+                                   int n_batch, const tg_value *shared, int n_shared)
 {
     tg_status status = { 0 };
     const double start = now_ns();
     tg_program *const p = tg_compile(&f, 1, batch, n_batch, shared, n_shared, NULL, &status);
     must(p, status.message);
-    compiled c = { .program = tg_gradient_program(
-                       p, &(tg_gradient_options){ .wrt = wrt, .n_wrt = n_wrt }, &status) };
+    compiled c = { .program = make(p, o, &status) };
     compile_ns += now_ns() - start;
     tg_program_free(p);
     must(c.program, status.message);
     prepare(&c);
     return c;
+}
+
+compiled compile_gradient(tg_value f, const tg_value *batch, int n_batch, const tg_value *shared,
+                          int n_shared, const int *wrt, int n_wrt)
+{
+    return compile_derivative(tg_gradient_program,
+                              &(tg_gradient_options){ .wrt = wrt, .n_wrt = n_wrt }, f, batch,
+                              n_batch, shared, n_shared);
+}
+
+compiled compile_hvp(tg_value f, const tg_value *batch, int n_batch, const tg_value *shared,
+                     int n_shared)
+{
+    return compile_derivative(tg_hvp_program, &(tg_gradient_options){ .with_gradient = true }, f,
+                              batch, n_batch, shared, n_shared);
 }
 
 void run_compiled(const compiled *c, int64_t count, const void *const *inputs, void *const *outputs)

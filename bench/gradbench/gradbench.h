@@ -54,6 +54,12 @@ compiled compile(const tg_value *outputs, int n, const tg_value *batch, int n_ba
    shared ones). */
 compiled compile_gradient(tg_value f, const tg_value *batch, int n_batch, const tg_value *shared,
                           int n_shared, const int *wrt, int n_wrt);
+
+/* The sum, its gradients by all shared inputs, and the gradients' derivatives along directions, which
+   are inputs behind the others. */
+compiled compile_hvp(tg_value f, const tg_value *batch, int n_batch, const tg_value *shared,
+                     int n_shared);
+
 void run_compiled(const compiled *c, int64_t count, const void *const *inputs, void *const *outputs);
 void free_compiled(compiled *c);
 

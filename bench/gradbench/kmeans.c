@@ -36,52 +36,18 @@ static void eager(void *state_, double *result)
     tg_release(s->mark);
 }
 
-/* In scalars: the centers' and the point's coordinates one by one. */
-static Value model_of_point(const state *s, const Value *c, const Value *p)
+/* One point. Which center is nearest has no derivative: |c - p|^2 without |p|^2 finds it. */
+static Value model_of_point(Value c, Value p)
 {
-    Value nearest = *p;
-    for (int64_t j = 0; j < s->k; j++) {
-        Value distance = square(sub(c[j * s->d], p[0]));
-        for (int64_t i = 1; i < s->d; i++)
-            distance = add(distance, square(sub(c[j * s->d + i], p[i])));
-        nearest = j == 0 ? distance : minimum(nearest, distance);
-    }
-    return nearest;
-}
-
-/* The loss and <gradient, u> for one point, times weights v and 1: the gradient of their sum by v is
-   the loss, by u the gradient, and by the centers, at v = 0 and u = 1, the Hessian times ones. */
-static compiled compile_both(const state *s)
-{
-    const int64_t m = s->k * s->d;
-    Value *const shared = room((size_t)(2 * m + 1), sizeof *shared), *const u = shared + 1, *const c = u + m;
-    Value *const gradient = room((size_t)m, sizeof *gradient), p[MOST];
-    const Value point = input(s->tape, s->points, s->d);
-    for (int64_t i = 0; i < s->d; i++) p[i] = at(point, i);
-    for (int64_t i = 0; i < m; i++) u[i] = tg_scalar(s->tape, 1), c[i] = tg_scalar(s->tape, s->centers[i]);
-    shared[0] = tg_scalar(s->tape, 0);
-    const Value loss = model_of_point(s, c, p);
-    must(tg_grad_values(&loss, NULL, 1, c, (int)m, gradient), "kmeans");
-    Value f = mul(shared[0], loss);
-    for (int64_t i = 0; i < m; i++) f = add(f, mul(u[i], gradient[i]));
-    const compiled program = compile_gradient(f, &point, 1, shared, (int)(2 * m + 1), NULL, 0);
-    free(shared);
-    free(gradient);
-    return program;
+    const Value nearest = argmin(tg_linear(p, mul(-2, c), sum(square(c), .axis = 1)));
+    return sum(square(sub(embedding(c, nearest), p)));
 }
 
 static void program(void *state_, double *result)
 {
     const state *const s = state_;
-    const int64_t m = s->k * s->d;
-    const double v = 0;
-    const void *in[2 + 2 * MOST * MOST] = { s->points, &v };
-    void *out[2 + 2 * MOST * MOST] = { NULL, result };
-    for (int64_t i = 0; i < m; i++) {
-        in[2 + i] = &s->ones[i], in[2 + m + i] = &s->centers[i];
-        out[2 + i] = result + 1 + i, out[2 + m + i] = result + 1 + m + i;
-    }
-    run_compiled(&s->program, s->n, in, out);
+    run_compiled(&s->program, s->n, (const void *[]){ s->points, s->centers, s->ones },
+                 (void *[]){ result, result + 1, result + 1 + s->k * s->d });
 }
 
 /* ---- by hand --------------------------------------------------------------------------------- */
@@ -213,7 +179,8 @@ static void *start(int size)
     s->leaf = param(s->tape, s->centers, s->k, s->d);
     s->data = input(s->tape, s->points, s->n, s->d);
     s->mark = tg_tape_mark(s->tape);
-    s->program = compile_both(s);
+    const Value point = input(s->tape, s->points, s->d);
+    s->program = compile_hvp(model_of_point(s->leaf, point), &point, 1, &s->leaf, 1);
     tg_release(s->mark);
     return s;
 }
