@@ -722,3 +722,99 @@ Test(replay, indices_are_checked_before_anything_is_written)
     tg_program_free(p);
     tg_tape_free(t);
 }
+
+/* ---- state --------------------------------------------------------------------------------------------- */
+
+/* A running mean and the number of runs, beside a gradient that an infinity makes go twice. */
+Test(replay, a_state_is_written_once_after_a_successful_run)
+{
+    const double zeros[3] = { 0 };
+    tg_tape *const t = tg_tape_new(NULL);
+    Value x = tg_input(t, (double *)NULL, 4, 3), w = tg_param(t, zeros, 3), running = tg_input(t, zeros, 3),
+          runs = tg_scalar(t, 0), older = tg_scalar(t, 0);
+    Value m = mean(x, .axis = 0), loss = sum(mul(w, log(square(add(sub(x, m), runs)))));
+    const Value state[] = { running, runs, older };
+    const Value next[] = { add(mul(running, 0.75), mul(m, 0.25)), add(runs, 1), runs };
+    const tg_compile_options o = { .state = state, .next = next, .n_state = 3 };
+    tg_status s = { 0 };
+    tg_program *const p = tg_compile(&loss, 1, NULL, 0, TG_VALUES(x, w, running, runs, older), &o, &s);
+    cr_assert(p, "%s", s.message);
+    tg_program *const g = tg_gradient_program(p, &(tg_gradient_options){ .wrt = (int[]){ 1 }, .n_wrt = 1 }, &s);
+    tg_program *const all = tg_gradient_program(p, NULL, &s);
+    cr_expect(tg_program_outputs(all) == 3, "by x and w: states are no parameters");
+    tg_workspace *const room = tg_workspace_new(g, 2, &s);
+    cr_assert(room, "%s", s.message);
+    double X[4][3] = { { 1, 2, 3 }, { 4, 5, 6 }, { 7, 8, 9 }, { 0, 1, 10 } }, W[] = { 1, 1, 1 };
+    double r[3] = { 0 }, n = 0, old = -1, total, dw[3], want = 0;
+    for (int i = 0; i < 4; i++) {
+        cr_assert(tg_run(g, room, 1, (const void *[]){ X, W, r, &n, &old }, (void *[]){ &total, dw }, &s), "%s", s.message);
+        want = 0.75 * want + 0.25 * 3;
+        cr_expect_float_eq(r[0], want, 1e-15);
+        cr_expect(n == i + 1 && old == i, "runs %g, before %g", n, old);
+    }
+    tg_tape_free(t);
+    tg_workspace_free(room);
+    tg_program_free(all);
+    tg_program_free(g);
+    tg_program_free(p);
+}
+
+Test(replay, a_replayed_training_loop_writes_the_states_of_its_tape)
+{
+    tg_tape *const t = tg_tape_new(NULL);
+    Value x = tg_scalar(t, 1), w = tg_scalar(t, 2), runs = tg_scalar(t, 5);
+    Value loss = mul(mul(w, x), runs), next = add(runs, 1);
+    const tg_compile_options o = { .state = &runs, .next = &next, .n_state = 1 };
+    tg_status s = { 0 };
+    tg_program *const p = tg_compile(&loss, 1, &x, 1, TG_VALUES(w, runs), &o, &s);
+    tg_program *const g = tg_gradient_program(p, NULL, &s);
+    tg_workspace *const room = tg_workspace_new(g, 1, &s);
+    const double X[] = { 1, 2 };
+    double total;
+    for (int i = 0; i < 2; i++) {
+        cr_assert(tg_run_backward(g, room, 2, (const void *[]){ X }, &total, &s), "%s", s.message);
+        cr_expect(tg_item(runs) == 6 + i && total == 6 * (5 + i) && tg_grad_item(w) == 3 * (5 + i));
+    }
+    cr_expect_not(tg_backward(loss), "what was recorded from a state is out of date");
+    tg_tape_free(t);
+    tg_workspace_free(room);
+    tg_program_free(g);
+    tg_program_free(p);
+}
+
+Test(replay, states_that_cannot_be_are_named)
+{
+    tg_tape *const t = tg_tape_new(NULL);
+    Value x = tg_input(t, (double *)NULL, 3), r = tg_param(t, (double *)NULL, 3), other = tg_scalar(t, 0);
+    Value y = sum(mul(x, r));
+    const int line = __LINE__ + 1;
+    Value varies = add(mul(r, 0.9), mul(x, 0.1));
+    Value scalar = sum(r);
+    tg_status s = { 0 };
+    tg_compile_options o = { .state = &r, .next = &varies, .n_state = 1 };
+    cr_expect_not(tg_compile(&y, 1, &x, 1, &r, 1, &o, &s));
+    expect_status(&s, TG_ERROR_ARGUMENT, place(line));
+    expect_status(&s, TG_ERROR_ARGUMENT, "statistics of the batch need the batch as an axis of a tensor");
+    o.next = &scalar;
+    cr_expect_not(tg_compile(&y, 1, &x, 1, &r, 1, &o, &s));
+    expect_status(&s, TG_ERROR_SHAPE, "state 0 of shape (3) would become one of shape ()");
+    o.state = &other;
+    cr_expect_not(tg_compile(&y, 1, &x, 1, &r, 1, &o, &s));
+    expect_status(&s, TG_ERROR_ARGUMENT, "state 0 is no shared input");
+    o.state = &(Value){ 0 };
+    cr_expect_not(tg_compile(&y, 1, &x, 1, &r, 1, &o, &s));
+    expect_status(&s, TG_ERROR_ARGUMENT, "state 0 is no value of a tape");
+
+    Value image = tg_input(t, (double *)NULL, 1, 3, 2), normal = sum(batch_norm(image, r, r));
+    cr_expect_not(tg_compile(&normal, 1, &image, 1, &r, 1, NULL, &s));
+    expect_status(&s, TG_ERROR_ARGUMENT, "batch_norm: of a batch of one");
+    o = (tg_compile_options){ .state = &r, .next = &r, .n_state = 1 };
+    tg_program *const p = tg_compile(&normal, 1, NULL, 0, TG_VALUES(image, r), &o, &s);
+    cr_assert(p, "%s", s.message);
+    FILE *const nowhere = fopen("/dev/null", "w");
+    cr_expect_not(tg_program_emit_c(p, "f", nowhere, &s));
+    expect_status(&s, TG_ERROR_ARGUMENT, "a program with states: there is no C for it");
+    fclose(nowhere);
+    tg_program_free(p);
+    tg_tape_free(t);
+}

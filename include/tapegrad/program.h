@@ -53,6 +53,12 @@ typedef struct tg_compile_options {
     int block;        /* instances at a time, at most 256; 0: chosen so that the values stay in the
                          cache. Rounded up where it would change how sums are made: results are
                          bit-equal for any */
+    const tg_value *state; /* n_state shared inputs: after a successful run the caller's data for
+                              state[i], which must be writable then, is what next[i] was, a value of
+                              its shape that does not vary over the batch. Of a gradient program too;
+                              nothing is differentiated by it */
+    const tg_value *next;
+    int n_state;
     bool allow_reads; /* values that depend on inputs were read while recording: never mind */
 } tg_compile_options;
 

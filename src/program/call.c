@@ -184,7 +184,7 @@ static tg_code run(const tg__call *c, const tg_program *p, int64_t count, const 
     tg_status status = { 0 };
     tg_workspace *const w = tg__workspace_take(p, &status);
     if (!w) return tg__call_failed(c, &status);
-    const bool ok = tg_run(p, w, count, in, out, &status);
+    const bool ok = tg_run_with(p, w, count, in, out, &(tg_run_options){ .run = c->run }, &status);
     tg__workspace_give(p, w);
     return ok ? TG_OK : tg__call_failed(c, &status);
 }

@@ -95,6 +95,21 @@ static void scatter(int64_t n, size_t size, char *to, int64_t step, const char *
             memcpy(to + l * step * 4, from + l * lane * 4, 4);
 }
 
+void tg__run_write_states(const tg__replay *r)
+{
+    const tg__output *const o = (const tg__output *)(void *)r->plan->outputs.data;
+    uint32_t n;
+    const tg__state *const state = tg__program_states(&r->program->states, &n);
+    for (uint32_t i = 0; i < n; i++) {
+        const tg__output *const from = &o[r->plan->n_outputs - n + i];
+        const tg__shape *const s = tg__node_shape(r->g, from->node);
+        tg__shape own = *s;
+        tg__shape_finish(&own);
+        tg__copy(r->g->k, (tg__array){ &own, (void *)(uintptr_t)r->inputs[state[i].input] },
+                 (tg__array){ s, pointer_of(r, &from->from) });
+    }
+}
+
 static void write_output(const tg__replay *r, uint32_t k, int64_t n)
 {
     const tg__output *const o = (const tg__output *)(void *)r->plan->outputs.data + k;
@@ -129,8 +144,11 @@ static void write_output(const tg__replay *r, uint32_t k, int64_t n)
 void tg__run_write(const tg__replay *r, bool each, int64_t n)
 {
     const tg__output *const o = (const tg__output *)(void *)r->plan->outputs.data;
-    for (uint32_t k = 0; k < r->plan->n_outputs; k++)
-        if (o[k].each == each && r->outputs[r->program->written.output[k]]) write_output(r, k, n);
+    for (uint32_t k = 0; k < r->plan->n_outputs; k++) {
+        const uint32_t output = r->program->written.output[k];
+        const bool wanted = output < r->program->n_outputs && r->outputs[output];
+        if (o[k].each == each && wanted) write_output(r, k, n);
+    }
 }
 
 enum { PARTS = 16 };

@@ -55,13 +55,22 @@ static bool refuse(derivation *d, tg_code code, const char *why)
     return false;
 }
 
-/* Which inputs: all shared ones that are no integers, or the given ones. */
+static bool is_state(const tg_program *p, uint32_t input)
+{
+    uint32_t n;
+    const tg__state *const state = tg__program_states(&p->states, &n);
+    while (n > 0 && state[n - 1].input != input) n--;
+    return n > 0;
+}
+
+/* Which inputs: all shared ones that are no integers and no states, or the given ones. */
 static bool choose_inputs(derivation *d, const int *wrt, int n_wrt)
 {
     const tg_program *const p = d->p;
     char why[64];
     for (uint32_t i = p->n_batch; !wrt && i < p->n_inputs; i++)
-        if (tg__node_shape(&p->graph, p->input[i])->type != TG_I64) d->number[d->n++] = i;
+        if (tg__node_shape(&p->graph, p->input[i])->type != TG_I64 && !is_state(p, i))
+            d->number[d->n++] = i;
     for (int i = 0; wrt && i < n_wrt; i++) {
         const int input = wrt[i];
         const bool exists = input >= 0 && (uint32_t)input < p->n_inputs && d->n < p->n_inputs;
@@ -173,6 +182,8 @@ tg_program *tg_gradient_program(const tg_program *p, const tg_gradient_options *
         make(&d, 0, d.n + 1)) {
         uint32_t *const wrt = d.node, *const gradient = wrt + d.n;
         d.made->gradient = true;
+        if (p->states.used && !clone(&d.made->states, &p->states, &d.made->memory))
+            tg__graph_fail(&d.made->graph, TG_ERROR_MEMORY, "no memory");
         for (uint32_t i = 0; i < d.n; i++) wrt[i] = p->input[d.number[i]];
         if (differentiate(&d, p->output[0], wrt, o.over == TG_BATCH_EACH ? TG__EACH : 0, gradient))
             set_gradients(&d, 1, gradient, o.over);

@@ -269,6 +269,10 @@ static bool is_name(const char *name)
 /* The emitter's graph, from the program's. */
 static bool lower(tg__emitter *e, const tg_program *p, uint32_t *output)
 {
+    if (p->states.used) {
+        tg__graph_fail(e->g, TG_ERROR_ARGUMENT, "a program with states: there is no C for it");
+        return false;
+    }
     for (uint32_t id = 1; id < p->graph.n; id++) {
         if (!tg__node_acts(&p->graph, id)) continue;
         const tg__node *const node = tg__node_at(&p->graph, id);

@@ -142,6 +142,17 @@ static bool set_site(import *m, uint32_t i)
     return put_site(m->g, tg__site_of(m->t, i));
 }
 
+/* Statistics of one instance are none of a batch. */
+static bool is_lone_batch(const import *m, const tg__instruction *in, const uint32_t *x)
+{
+    if (in->op != TG__CODE_batch_norm || tg__graph_failed(m->g)) return false;
+    if (tg__node_at(m->g, x[0])->stage != TG__BODY || tg__node_shape(m->g, x[0])->dim[0] != 1) return false;
+    tg__graph_fail(m->g, TG_ERROR_ARGUMENT,
+                   "batch_norm: of a batch of one, which varies over the batch: its statistics need the batch "
+                   "as an axis of a tensor, which is a shared input. In evaluation there are none");
+    return true;
+}
+
 static bool instruction(import *m, uint32_t i)
 {
     const tg__instruction *const in = &m->t->head.code[i];
@@ -160,8 +171,10 @@ static bool instruction(import *m, uint32_t i)
         return false;
     }
     for (int j = 0; j < n; j++) x[j] = node_of(m, id[j]);
-    m->node[i] = is_inside(m, i) ? call_inside(m, in, x, n, id)
-                                 : tg__graph_apply(m->g, in->op, x, n, tg__attributes_of(m->t, in));
+    if (!is_lone_batch(m, in, x))
+        m->node[i] = is_inside(m, i)
+                         ? call_inside(m, in, x, n, id)
+                         : tg__graph_apply(m->g, in->op, x, n, tg__attributes_of(m->t, in));
     tg__arena_free(&many);
     return !tg__graph_failed(m->g);
 }

@@ -109,6 +109,17 @@ bool tg__plan_make(tg__graph *g, const uint32_t *output, const bool *each, int n
                    bool careful, tg__plan *p);
 void tg__plan_free(tg__plan *p);
 
+/* A shared input that a successful run overwrites. */
+typedef struct tg__state {
+    uint32_t input, next; /* node */
+} tg__state;
+
+static inline const tg__state *tg__program_states(const tg__arena *states, uint32_t *n)
+{
+    *n = (uint32_t)(states->used / sizeof(tg__state));
+    return (const tg__state *)(void *)states->data;
+}
+
 static inline const tg__step *tg__plan_steps(const tg__plan *p)
 {
     return (const tg__step *)(void *)p->steps.data;
@@ -131,7 +142,7 @@ typedef struct tg__written {
     tg__arena room;
     uint32_t n;
     uint32_t *node;
-    uint32_t *output; /* which one */
+    uint32_t *output; /* which one; behind them states */
     uint32_t *row;
     bool *each; /* for every instance */
 } tg__written;
@@ -156,6 +167,7 @@ struct tg_program {
     uint32_t *by;   /* of a gradient program, by output but the first: which input it is by */
     tg__written written;
     tg__arena indices; /* tg__indexing */
+    tg__arena states;  /* tg__state; written last */
     bool gradient;
     int block;
     tg__plan plan;

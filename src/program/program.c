@@ -46,6 +46,7 @@ void tg_program_free(tg_program *p)
     tg__graph_free(&p->graph);
     if (p->written.room.memory) tg__arena_free(&p->written.room);
     if (p->indices.memory) tg__arena_free(&p->indices);
+    if (p->states.memory) tg__arena_free(&p->states);
     tg__memory own = { .bytes = p->bytes };
     tg__deallocate(&own, p, p->bytes);
 }
@@ -83,6 +84,9 @@ static uint32_t rows_of(const tg_program *p, uint32_t output)
 static bool list_written(tg_program *p)
 {
     tg__written *const w = &p->written;
+    uint32_t n_states;
+    const tg__state *const state = tg__program_states(&p->states, &n_states);
+    w->n = n_states;
     for (uint32_t i = 0; i < p->n_outputs; i++) w->n += rows_of(p, i) ? rows_of(p, i) : 1;
     tg__arena_init(&w->room, &p->memory);
     w->node = tg__arena_push(&w->room, w->n * (3 * sizeof(uint32_t) + sizeof(bool)) + 1);
@@ -99,6 +103,13 @@ static bool list_written(tg_program *p)
             w->row[k] = j;
             w->each[k] = p->each[i];
         }
+    }
+    for (uint32_t i = 0; i < n_states; i++) {
+        const uint32_t k = w->n - n_states + i;
+        w->node[k] = state[i].next;
+        w->output[k] = p->n_outputs + i;
+        w->row[k] = 0;
+        w->each[k] = false;
     }
     return true;
 }
@@ -165,6 +176,66 @@ static bool are_leaves(const tg_tape *t, const tg_value *v, int n, char *why, si
     return true;
 }
 
+/* Makes the nodes of next values states of the program; which: among the inputs. */
+static bool take_states(tg_program *p, const tg_compile_options *o, const uint32_t *next)
+{
+    tg__graph *const g = &p->graph;
+    tg__arena_init(&p->states, &p->memory);
+    for (int i = 0; i < o->n_state; i++) {
+        tg__state s = { .next = next[i] };
+        while (s.input < p->n_inputs && p->leaf[s.input].id != o->state[i].id) s.input++;
+        if (s.input < p->n_batch || s.input == p->n_inputs)
+            return tg__graph_fail(g, TG_ERROR_ARGUMENT, "state %d is no shared input", i);
+        const tg__shape *const is = tg__node_shape(g, next[i]), *const was = tg__node_shape(g, p->input[s.input]);
+        g->site = tg__node_at(g, next[i])->site;
+        if (!tg__shape_same_dims(is, was) || is->type != was->type)
+            return tg__graph_fail(g, TG_ERROR_SHAPE, "state %d of shape %s would become one of shape %s", i,
+                                  TG__SHAPE_TEXT(was), TG__SHAPE_TEXT(is));
+        if (tg__node_at(g, next[i])->stage == TG__BODY)
+            return tg__graph_fail(g, TG_ERROR_ARGUMENT,
+                                  "state %d would become a value that varies over the batch: statistics of "
+                                  "the batch need the batch as an axis of a tensor, which is a shared input",
+                                  i);
+        g->site = 0;
+        /* What is another input is kept while that one is overwritten. */
+        if (tg__node_at(g, tg__node_owner(g, s.next))->op == TG__NODE_INPUT)
+            s.next = tg__graph_apply(g, TG__CODE_contiguous, &s.next, 1, NULL);
+        if (tg__graph_failed(g)) return false;
+        const size_t used = p->states.used;
+        if (!tg__arena_grow(&p->states, used + sizeof s)) return tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
+        memcpy(p->states.data + used, &s, sizeof s);
+        p->states.used = used + sizeof s;
+    }
+    return true;
+}
+
+/* The graph of outputs and next values. */
+static bool import(tg_program *p, const tg_value *outputs, int n, const tg_compile_options *options)
+{
+    const int n_state = options ? options->n_state : 0;
+    tg__arena room;
+    tg__arena_init(&room, &p->memory);
+    const size_t all = (size_t)n + (size_t)n_state;
+    tg_value *const value = tg__arena_push(&room, all * (sizeof *value + sizeof(uint32_t)));
+    bool ok = value != NULL;
+    if (ok) {
+        uint32_t *const node = (uint32_t *)(void *)(value + all);
+        memcpy(value, outputs, (size_t)n * sizeof *value);
+        if (n_state) memcpy(value + n, options->next, (size_t)n_state * sizeof *value);
+        ok = tg__graph_import(&p->graph, value, (int)all, p->leaf, (int)p->n_inputs, (int)p->n_batch, node);
+        for (uint32_t id = 1; ok && id < p->graph.n; id++) {
+            const tg__node *const at = tg__node_at(&p->graph, id);
+            if (at->op == TG__NODE_INPUT) p->input[at->data] = id;
+        }
+        if (ok) memcpy(p->output, node, (size_t)n * sizeof *node);
+        ok = ok && (!n_state || take_states(p, options, node + n));
+    } else {
+        tg__graph_fail(&p->graph, TG_ERROR_MEMORY, "no memory");
+    }
+    tg__arena_free(&room);
+    return ok;
+}
+
 tg_program *tg_compile(const tg_value *outputs, int n_outputs, const tg_value *batch, int n_batch,
                        const tg_value *shared, int n_shared, const tg_compile_options *options,
                        tg_status *status)
@@ -175,6 +246,9 @@ tg_program *tg_compile(const tg_value *outputs, int n_outputs, const tg_value *b
     if (n_outputs > 0 && outputs) t = tape_of(outputs, n_outputs, NULL, "output", why, sizeof why);
     if (t) t = tape_of(batch, n_batch, outputs, "batch input", why, sizeof why);
     if (t) t = tape_of(shared, n_shared, outputs, "shared input", why, sizeof why);
+    const int n_state = options ? options->n_state : 0;
+    if (t && n_state) t = tape_of(options->state, n_state, outputs, "state", why, sizeof why);
+    if (t && n_state) t = tape_of(options->next, n_state, outputs, "next value", why, sizeof why);
     if (!t) {
         tg__program_fail(status, TG_ERROR_ARGUMENT, what, why);
         return NULL;
@@ -190,13 +264,7 @@ tg_program *tg_compile(const tg_value *outputs, int n_outputs, const tg_value *b
     p->block = options ? options->block : 0;
     bool ok = are_leaves(t, p->leaf, n, why, sizeof why);
     if (!ok) tg__program_fail(status, TG_ERROR_ARGUMENT, what, why);
-    if (ok && tg__graph_init(&p->graph, &p->memory, t->type, options) &&
-        tg__graph_import(&p->graph, outputs, n_outputs, p->leaf, n, n_batch, p->output)) {
-        for (uint32_t id = 1; id < p->graph.n; id++) {
-            const tg__node *const node = tg__node_at(&p->graph, id);
-            if (node->op == TG__NODE_INPUT) p->input[node->data] = id;
-        }
-    }
+    if (ok && tg__graph_init(&p->graph, &p->memory, t->type, options)) import(p, outputs, n_outputs, options);
     if (ok) return tg__program_finish(p, what, status);
     tg_program_free(p);
     return NULL;

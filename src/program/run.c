@@ -199,10 +199,17 @@ bool tg_run_with(const tg_program *p, tg_workspace *w, int64_t count, const void
                         .outputs = outputs, .options = options ? options : &plain,
                         .status = status, .count = count };
     if (!tg__run_check_inputs(&r) || !run_plan(&r, w, false)) return false;
-    if (!p->plan.quick || tg__run_all_finite(&r)) return true;
-    if (tg__spaces_make(w, true)) return run_plan(&r, w, true);
-    tg__program_fail(status, TG_ERROR_MEMORY, "run", "no memory for the program's values");
-    return false;
+    const bool careful = p->plan.quick && !tg__run_all_finite(&r);
+    if (careful && !tg__spaces_make(w, true)) {
+        tg__program_fail(status, TG_ERROR_MEMORY, "run", "no memory for the program's values");
+        return false;
+    }
+    if (careful && !run_plan(&r, w, true)) return false;
+    if (p->states.used) {
+        const tg__replay last = run_of(&r, w, 0, careful);
+        tg__run_write_states(&last);
+    }
+    return true;
 }
 
 bool tg_run(const tg_program *p, tg_workspace *w, int64_t count, const void *const *inputs,

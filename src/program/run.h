@@ -108,6 +108,9 @@ void tg__run_point_block(const tg__replay *r);
 /* Writes the outputs of n instances, or (not each) of the whole run, where the caller wants them. */
 void tg__run_write(const tg__replay *r, bool each, int64_t n);
 
+/* Overwrites the states, when all else has succeeded. */
+void tg__run_write_states(const tg__replay *r);
+
 /* Whether no output has an infinity or NaN. */
 bool tg__run_all_finite(const tg__replay *r);
 

@@ -67,5 +67,9 @@ bool tg_run_backward_with(const tg_program *g, tg_workspace *w, int64_t count,
     w->backwards++;
     if (ok && total) *total = g->type == TG_F64 ? loss.f64 : (double)loss.f32;
     tg__deallocate(&memory, p, bytes);
+    uint32_t n;
+    const tg__state *const state = tg__program_states(&g->states, &n);
+    for (uint32_t i = 0; i < n && ok; i++)
+        if (!tg_written(g->leaf[state[i].input])) return failed(status, TG_ERROR_MEMORY, "no memory");
     return ok;
 }
