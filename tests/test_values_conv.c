@@ -1,51 +1,26 @@
 /* The values of convolutions and pooling: examples with results written out, sweeps over shapes and
    attributes against plain loops in long double, and what they say to mistakes. */
-#define _POSIX_C_SOURCE 200809L /* setenv */
-#include <criterion/criterion.h>
-#include <criterion/parameterized.h>
-#include <float.h>
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <tapegrad.h>
-
+#include "values.h"
 #include "values_elsewhere.h"
 
-#define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
-
-typedef long double real;
 
 TestSuite(conv);
-
-/* Levels that the machine does not have fall back to one that it has. Every test has a process of
-   its own, in which kernels are chosen once. */
-static const char *const levels[] = { "base", "v3", "v4" };
-static int each_level[] = { 0, 1, 2 };
 
 /* A test that is run at each level. */
 #define EACH_LEVEL(NAME)                                                                           \
     static void NAME(void);                                                                        \
     ParameterizedTestParameters(conv, NAME)                                                        \
     {                                                                                              \
-        return cr_make_param_array(int, each_level, COUNT(each_level));                            \
+        return every_level();                                                                      \
     }                                                                                              \
     ParameterizedTest(const int *level, conv, NAME)                                                \
     {                                                                                              \
-        setenv("TAPEGRAD_LEVEL", levels[*level], 1);                                               \
+        choose(*level);                                                                            \
         NAME();                                                                                    \
     }                                                                                              \
     static void NAME(void)
 
 /* ---- examples -------------------------------------------------------------------------------- */
-
-/* rank1 is the rank and one, so that a tensor left out is none. */
-typedef struct tensor {
-    int rank1;
-    int64_t dim[4];
-    double x[24];
-} tensor;
 
 /* Gradients, where they are given, are those for incoming gradients 1, 2, 3, ... */
 typedef struct example {
@@ -132,11 +107,8 @@ Test(conv, every_operation_of_the_family_has_an_example)
 static bool equals(tg_value v, const tensor *want, bool gradient)
 {
     double got[24];
-    int64_t n = 1;
-    if (tg_rank(v) != want->rank1 - 1) return false;
-    for (int i = 0; i < tg_rank(v); n *= want->dim[i++])
-        if (tg_dim(v, i) != want->dim[i]) return false;
-    if (!(gradient ? tg_grad_read : tg_read)(v, got, (size_t)n)) return false;
+    const int64_t n = size_of(want);
+    if (!read_as(v, want, gradient, got)) return false;
     for (int64_t i = 0; i < n; i++)
         if (got[i] != want->x[i] && !(isnan(got[i]) && isnan(want->x[i]))) return false;
     return true;
@@ -315,11 +287,6 @@ static int planes_shape(const setting *s, int64_t channels, int64_t h, int64_t w
     if (s->axes == 2) dim[rank++] = h;
     dim[rank++] = w;
     return rank;
-}
-
-static tg_value leaf_of(tg_tape *t, const double *x, int rank, const int64_t *dim)
-{
-    return tg_leaf_new(t, TG_PARAMETER, TG_F64, x, rank, dim, TG_HERE);
 }
 
 /* Reads a value or a gradient of n elements into memory to be freed. */

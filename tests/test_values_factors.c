@@ -1,25 +1,15 @@
 /* Sweeps of linear algebra and einsum: factors are multiplied together again, in long double, and
    einsum is compared with plain loops over all its axes. Examples by hand are in
    test_values_tensors.c. */
-#include <criterion/criterion.h>
-#include <float.h>
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "values.h"
 
-#include <tapegrad.h>
-
-#define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
 #define SEED 11u
-
-typedef long double real;
 
 TestSuite(factors);
 
 /* ---- matrices -------------------------------------------------------------------------------- */
 
-static double uniform(uint64_t *state)
+static double drawn(uint64_t *state)
 {
     *state = *state * 6364136223846793005u + 1442695040888963407u;
     return (double)(*state >> 11) * 0x1p-52 - 1;
@@ -31,7 +21,7 @@ static double *draw(int64_t n, double magnitude)
     uint64_t state = SEED;
     double *const x = malloc(((size_t)n + 1) * sizeof *x);
     cr_assert(x);
-    for (int64_t i = 0; i < n; i++) x[i] = (double)(float)uniform(&state) * magnitude;
+    for (int64_t i = 0; i < n; i++) x[i] = (double)(float)drawn(&state) * magnitude;
     return x;
 }
 
@@ -392,7 +382,7 @@ static int64_t offset_of(const char *letters, const int64_t *position)
     return offset;
 }
 
-static int64_t size_of(const char *letters)
+static int64_t volume_of(const char *letters)
 {
     int64_t n = 1;
     for (; *letters; letters++) n *= length_of(*letters);
@@ -406,7 +396,7 @@ static void by_definition(const sum *f, double *const *x, real *y, real *scale)
     for (int i = 0; i < f->n; i++)
         for (const char *p = f->operand[i]; *p; p++)
             if (!strchr(all, *p)) all[strlen(all)] = *p;
-    for (int64_t i = 0; i < size_of(all); i++) {
+    for (int64_t i = 0; i < volume_of(all); i++) {
         int64_t rest = i;
         for (const char *p = all; *p; p++) {
             position[*p - 'a'] = rest % length_of(*p);
@@ -433,12 +423,12 @@ static void check_sum(const sum *f, tg_type type)
     tg_value x[4];
     double *data[4];
     for (int i = 0; i < f->n; i++) {
-        data[i] = draw(size_of(f->operand[i]), 1 + i);
+        data[i] = draw(volume_of(f->operand[i]), 1 + i);
         x[i] = operand_of(t, f->operand[i], data[i]);
     }
     const tg_value y = tg_einsum_at(
         x, f->n, tg__equation(&(tg_einsum_attributes){ TG_DEFAULTS_einsum }, f->equation), TG_HERE);
-    const int64_t n = size_of(f->result);
+    const int64_t n = volume_of(f->result);
     real *const want = calloc((size_t)n, sizeof *want), *const scale =
                                                             calloc((size_t)n, sizeof *scale);
     cr_assert(want && scale && tg_size(y) == n, "%s: %s", f->equation,

@@ -1,22 +1,9 @@
 /* The values of the elementwise operations, against references written here in long double; and
    their gradients at the corners of docs/ops.md. What differences can tell about gradients is in
    check_ops.c, other operations are in test_values_tensors.c. */
-#define _POSIX_C_SOURCE 200809L /* setenv */
-#include <criterion/criterion.h>
-#include <criterion/parameterized.h>
-#include <float.h>
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "values.h"
 
-#include <tapegrad.h>
-
-#define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
 #define SEED 20240917u
-
-/* Wider than double by 11 bits on x86-64, 60 on arm64: a reference's own rounding hardly counts. */
-typedef long double real;
 
 TestSuite(maps);
 
@@ -326,12 +313,6 @@ static const double corners[] = {
 /* clang-format on */
 static const int corners_of[] = { 0, COUNT(corners), 24, 12 };
 
-static double uniform(unsigned *seed)
-{
-    *seed = *seed * 1664525u + 1013904223u;
-    return (double)(*seed >> 8) / (1 << 24) * 2 - 1;
-}
-
 /* Near 0, around it, and of every magnitude up to 2^40. */
 static double anywhere(int i, unsigned *seed)
 {
@@ -428,18 +409,14 @@ static void check_map(const map *m, tg_type type)
     tg_tape_free(t);
 }
 
-/* Levels that the machine does not have fall back to one that it has. */
-static const char *const levels[] = { "base", "v3", "v4" };
-
 ParameterizedTestParameters(maps, every_value_is_as_near_to_the_reference_as_its_bound)
 {
-    static int level[] = { 0, 1, 2 };
-    return cr_make_param_array(int, level, COUNT(level));
+    return every_level();
 }
 
 ParameterizedTest(const int *level, maps, every_value_is_as_near_to_the_reference_as_its_bound)
 {
-    setenv("TAPEGRAD_LEVEL", levels[*level], 1);
+    choose(*level);
     for (int i = 0; i < COUNT(maps); i++) {
         check_map(&maps[i], TG_F64);
         check_map(&maps[i], TG_F32);

@@ -1,48 +1,13 @@
 /* The values and gradients of normalizations and attention: examples with results written out,
    sweeps over shapes against plain loops in long double, and what they say to mistakes. */
-#define _POSIX_C_SOURCE 200809L /* setenv */
-#include <criterion/criterion.h>
-#include <criterion/parameterized.h>
-#include <float.h>
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <tapegrad.h>
-
+#include "values.h"
 #include "values_elsewhere.h"
 
-#define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
 #define MOST 65536 /* elements of any tensor here */
-
-typedef long double real;
 
 TestSuite(nets);
 
-/* Levels that the machine does not have fall back to one that it has. Every test has a process of
-   its own, in which kernels are chosen once. */
-static const char *const levels[] = { "base", "v3", "v4" };
-static int each_level[] = { 0, 1, 2 };
-
-static void choose(int level)
-{
-    setenv("TAPEGRAD_LEVEL", levels[level], 1);
-}
-
-static real epsilon_of(tg_type type)
-{
-    return type == TG_F32 ? (real)FLT_EPSILON : (real)DBL_EPSILON;
-}
-
 /* ---- examples -------------------------------------------------------------------------------- */
-
-/* rank1 is the rank and one, so that a tensor left out is none. */
-typedef struct tensor {
-    int rank1;
-    int64_t dim[4];
-    double x[24];
-} tensor;
 
 /* Gradients, where they are given, are those for incoming gradients 1, 2, 3, ... */
 typedef struct example {
@@ -117,11 +82,8 @@ Test(nets, every_operation_of_the_family_has_an_example)
 static bool equals(tg_value v, const tensor *want, bool gradient)
 {
     double got[24];
-    int64_t n = 1;
-    if (tg_rank(v) != want->rank1 - 1) return false;
-    for (int i = 0; i < tg_rank(v); n *= want->dim[i++])
-        if (tg_dim(v, i) != want->dim[i]) return false;
-    if (!(gradient ? tg_grad_read : tg_read)(v, got, (size_t)n)) return false;
+    const int64_t n = size_of(want);
+    if (!read_as(v, want, gradient, got)) return false;
     double largest = 1;
     for (int64_t i = 0; i < n; i++) largest = fmax(largest, fabs(want->x[i]));
     for (int64_t i = 0; i < n; i++) {
@@ -130,18 +92,6 @@ static bool equals(tg_value v, const tensor *want, bool gradient)
         if (!near && !(isnan(got[i]) && isnan(want->x[i]))) return false;
     }
     return true;
-}
-
-static const char *elements(tg_value v, bool gradient)
-{
-    static char text[512];
-    double x[24] = { 0 };
-    int64_t n = tg_size(v);
-    if (n < 0 || n > COUNT(x) || !(gradient ? tg_grad_read : tg_read)(v, x, (size_t)n)) n = 0;
-    int used = snprintf(text, sizeof text, "rank %d:", tg_rank(v));
-    for (int i = 0; i < n && used < (int)sizeof text; i++)
-        used += snprintf(text + used, sizeof text - (size_t)used, " %.17g", x[i]);
-    return text;
 }
 
 static void check_example(const example *e, tg_type type)
@@ -170,7 +120,7 @@ static void check_example(const example *e, tg_type type)
 
 ParameterizedTestParameters(nets, every_example_has_its_values_and_gradients)
 {
-    return cr_make_param_array(int, each_level, COUNT(each_level));
+    return every_level();
 }
 
 ParameterizedTest(const int *level, nets, every_example_has_its_values_and_gradients)
@@ -329,7 +279,7 @@ static void check_norm(const norm_case *k, double shift, tg_type type)
 
 ParameterizedTestParameters(nets, normalizations_of_any_shape_are_those_of_plain_loops)
 {
-    return cr_make_param_array(int, each_level, COUNT(each_level));
+    return every_level();
 }
 
 /* Sets of a few elements and of several blocks; short and long runs; more channels than a tile has.

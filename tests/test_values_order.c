@@ -1,19 +1,9 @@
 /* Sorting, and sums, products and logarithms that run along an axis: sweeps over lengths, axes and
    awkward numbers against plain loops. Examples are in test_values_tensors.c. */
-#include <criterion/criterion.h>
-#include <float.h>
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <tapegrad.h>
+#include "values.h"
 
 #define SEED 20261121u
-#define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
 enum { LONGEST = 150, WIDE = 3 };
-
-typedef long double real;
 
 static tg_tape *t;
 static unsigned state;
@@ -35,8 +25,7 @@ TestSuite(scans, .init = start, .fini = finish);
 
 static double random_number(void)
 {
-    state = state * 1664525u + 1013904223u;
-    return (double)(state >> 8) / (1 << 24) * 2 - 1;
+    return uniform(&state);
 }
 
 /* ---- order ----------------------------------------------------------------------------------- */

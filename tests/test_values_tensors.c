@@ -1,35 +1,14 @@
 /* The values of all operations that are not elementwise: examples with results written out, and
    sweeps over axes, shapes and attributes against plain loops in long double. Elementwise
    operations are in test_values_maps.c. */
-#define _POSIX_C_SOURCE 200809L /* setenv */
-#include <criterion/criterion.h>
-#include <criterion/parameterized.h>
-#include <float.h>
-#include <math.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <tapegrad.h>
-
+#include "values.h"
 #include "values_elsewhere.h"
 
-#define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
 #define MOST 16384 /* elements of any tensor here */
-
-typedef long double real;
 
 TestSuite(tensors);
 
 /* ---- operands and results -------------------------------------------------------------------- */
-
-/* rank1 is the rank and one, so that a tensor left out is none. */
-typedef struct tensor {
-    int rank1;
-    int64_t dim[3];
-    double x[24];
-} tensor;
 
 /* clang-format off */
 #define S(x) { 1, { 0 }, { x } } /* a scalar, a vector, a matrix, a cuboid */
@@ -40,18 +19,11 @@ typedef struct tensor {
 #define EMPTY { 2, { 0 }, { NOTHING } }
 /* clang-format on */
 
-static int64_t size_of(const tensor *x)
-{
-    int64_t n = 1;
-    for (int i = 0; i + 1 < x->rank1; i++) n *= x->dim[i];
-    return n;
-}
-
 /* Results may differ by a few roundings of their largest element. */
 static bool near(real got, real want, real largest, tg_type type)
 {
-    const real epsilon = type == TG_F32 ? (real)FLT_EPSILON : (real)DBL_EPSILON;
-    return got == want || (isnan(got) && isnan(want)) || fabsl(got - want) <= 4 * epsilon * largest;
+    return got == want || (isnan(got) && isnan(want)) ||
+           fabsl(got - want) <= 4 * epsilon_of(type) * largest;
 }
 
 /* Whether v, or its gradient if gradient is set, has the shape and the elements of want. */
@@ -59,10 +31,7 @@ static bool equals(tg_value v, const tensor *want, bool gradient)
 {
     double got[24];
     const int64_t n = size_of(want);
-    if (tg_rank(v) != want->rank1 - 1) return false;
-    for (int i = 0; i < tg_rank(v); i++)
-        if (tg_dim(v, i) != want->dim[i]) return false;
-    if (!(gradient ? tg_grad_read : tg_read)(v, got, (size_t)n)) return false;
+    if (!read_as(v, want, gradient, got)) return false;
     real largest = 0;
     for (int64_t i = 0; i < n; i++)
         if (isfinite(want->x[i])) largest = fmaxl(largest, fabsl(want->x[i]));
@@ -558,24 +527,6 @@ static tg_value index_of(tg_tape *t, const double *x, int rank, const int64_t *d
     return tg_index_new(t, sizeof *whole, whole, rank, dim, TG_HERE);
 }
 
-static tg_value leaf_of(tg_tape *t, const double *x, int rank, const int64_t *dim)
-{
-    return tg_leaf_new(t, TG_PARAMETER, TG_F64, x, rank, dim, TG_HERE);
-}
-
-/* The elements of v, or of its gradient, in static memory. */
-static const char *elements(tg_value v, bool gradient)
-{
-    static char text[512];
-    double x[24] = { 0 };
-    int64_t n = tg_size(v);
-    if (n < 0 || n > COUNT(x) || !(gradient ? tg_grad_read : tg_read)(v, x, (size_t)n)) n = 0;
-    int used = snprintf(text, sizeof text, "rank %d:", tg_rank(v));
-    for (int i = 0; i < n && used < (int)sizeof text; i++)
-        used += snprintf(text + used, sizeof text - (size_t)used, " %.17g", x[i]);
-    return text;
-}
-
 static void check_example(const example *e, tg_type type)
 {
     tg_op_info info;
@@ -603,19 +554,9 @@ static void check_example(const example *e, tg_type type)
     tg_tape_free(t);
 }
 
-/* Levels that the machine does not have fall back to one that it has. Every test has a process of
-   its own, in which kernels are chosen once. */
-static const char *const levels[] = { "base", "v3", "v4" };
-static int each_level[] = { 0, 1, 2 };
-
-static void choose(int level)
-{
-    setenv("TAPEGRAD_LEVEL", levels[level], 1);
-}
-
 ParameterizedTestParameters(tensors, every_example_has_its_values_and_gradients)
 {
-    return cr_make_param_array(int, each_level, COUNT(each_level));
+    return every_level();
 }
 
 ParameterizedTest(const int *level, tensors, every_example_has_its_values_and_gradients)
@@ -683,12 +624,6 @@ static int64_t behind(const shape *s, int axis)
     int64_t n = 1;
     for (int i = axis + 1; i < s->rank; i++) n *= s->dim[i];
     return n;
-}
-
-static double uniform(unsigned *seed)
-{
-    *seed = *seed * 1664525u + 1013904223u;
-    return (double)(*seed >> 8) / (1 << 24) * 2 - 1;
 }
 
 /* Numbers of lo ... hi that both types can hold, the same ones every time. */
@@ -894,7 +829,7 @@ static void check_fold(const fold *f, const shape *s, unsigned axes, bool keep, 
 
 ParameterizedTestParameters(tensors, reductions_over_any_axes_are_those_of_plain_loops)
 {
-    return cr_make_param_array(int, each_level, COUNT(each_level));
+    return every_level();
 }
 
 ParameterizedTest(const int *level, tensors, reductions_over_any_axes_are_those_of_plain_loops)
@@ -985,7 +920,7 @@ static void check_lines(const char *op, line *f, const shape *s, int axis, doubl
 ParameterizedTestParameters(tensors,
                             softargmax_and_running_sums_along_any_axis_are_those_of_plain_loops)
 {
-    return cr_make_param_array(int, each_level, COUNT(each_level));
+    return every_level();
 }
 
 ParameterizedTest(const int *level, tensors,
@@ -1109,7 +1044,7 @@ static void check_linear(const shape *s, int64_t outputs, tg_type type)
 
 ParameterizedTestParameters(tensors, products_of_any_shapes_are_those_of_plain_loops)
 {
-    return cr_make_param_array(int, each_level, COUNT(each_level));
+    return every_level();
 }
 
 ParameterizedTest(const int *level, tensors, products_of_any_shapes_are_those_of_plain_loops)
