@@ -164,7 +164,8 @@ bool tg__arena_extend(tg__arena *a, size_t bytes)
 void *tg__arena_push(tg__arena *a, size_t bytes)
 {
     const size_t start = (a->used + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    if (bytes > SIZE_MAX / 2 || !tg__arena_grow(a, start + bytes)) return NULL;
+    /* Room for nothing is somewhere, too: NULL means that there is no memory. */
+    if (bytes > SIZE_MAX / 2 || !tg__arena_grow(a, start + (bytes ? bytes : 1))) return NULL;
     a->used = start + bytes;
     return a->data + start;
 }

@@ -29,10 +29,11 @@ static inline tg__dense tg__dense_turned(tg__dense x)
     return (tg__dense){ x.n, x.m, x.p, x.column, x.row };
 }
 
-/* Rows i ... i + m - 1, columns j ... j + n - 1. */
+/* Rows i ... i + m - 1, columns j ... j + n - 1. Of a matrix for which there was no memory: none. */
 static inline tg__dense tg__dense_part(tg__dense x, int64_t i, int64_t j, int64_t m, int64_t n)
 {
-    return (tg__dense){ m, n, x.p + i * x.row + j * x.column, x.row, x.column };
+    double *const p = x.p ? x.p + i * x.row + j * x.column : NULL;
+    return (tg__dense){ m, n, p, x.row, x.column };
 }
 
 static inline double *tg__dense_at(tg__dense x, int64_t i, int64_t j)
