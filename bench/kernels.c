@@ -197,7 +197,7 @@ static void reduction_rows(const arrays *a, const tg__kernels *k, plain_reductio
                            .reduction = which,
                            .n = sizes[SIZES - 1] } };
     const bool products = which == PROD || which == CUMPROD; /* of numbers whose products stay in range */
-    draw(a->type, a->x[0], products ? 0.9 : -2, products ? 1.1035 : 2);
+    draw(a->type, a->x[0], products ? 0.99 : -2, products ? 1.010033 : 2);
     do_rows(&p.r, reduction_work);
     p.r.operand = 0;
     do_rows(&p.r, reduction_work);

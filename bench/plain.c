@@ -177,15 +177,15 @@ static void amin_forward(int64_t n, void *y, const void *x_)
 static void prod_forward(int64_t n, void *y, const void *x_)
 {
     const real *x = x_;
-    real p = 1;
-    for (int64_t i = 0; i < n; i++) p *= x[i];
-    *(real *)y = p;
+    double p = 1;
+    for (int64_t i = 0; i < n; i++) p *= (double)x[i];
+    *(real *)y = (real)p;
 }
 static real variance(int64_t n, const real *x, real mean)
 {
-    real s = 0;
-    for (int64_t i = 0; i < n; i++) s += (x[i] - mean) * (x[i] - mean);
-    return s / (real)(n - 1);
+    double s = 0;
+    for (int64_t i = 0; i < n; i++) s += (double)((x[i] - mean) * (x[i] - mean));
+    return (real)(s / (double)(n - 1));
 }
 static void var_forward(int64_t n, void *y, const void *x)
 {
@@ -198,21 +198,23 @@ static void std_forward(int64_t n, void *y, const void *x)
 static void norm_forward(int64_t n, void *y, const void *x_)
 {
     const real *x = x_;
-    real s = 0;
-    for (int64_t i = 0; i < n; i++) s += x[i] * x[i];
-    *(real *)y = M(sqrt)(s);
+    double s = 0;
+    for (int64_t i = 0; i < n; i++) s += (double)(x[i] * x[i]);
+    *(real *)y = M(sqrt)((real)s);
 }
 static void cumsum_forward(int64_t n, void *y_, const void *x_)
 {
     const real *x = x_;
-    real *restrict y = y_, s = 0;
-    for (int64_t i = 0; i < n; i++) y[i] = s += x[i];
+    real *restrict y = y_;
+    double s = 0;
+    for (int64_t i = 0; i < n; i++) y[i] = (real)(s += (double)x[i]);
 }
 static void cumprod_forward(int64_t n, void *y_, const void *x_)
 {
     const real *x = x_;
-    real *restrict y = y_, p = 1;
-    for (int64_t i = 0; i < n; i++) y[i] = p *= x[i];
+    real *restrict y = y_;
+    double p = 1;
+    for (int64_t i = 0; i < n; i++) y[i] = (real)(p *= (double)x[i]);
 }
 static void logsumexp_forward(int64_t n, void *y, const void *x)
 {
@@ -273,18 +275,20 @@ static void std_backward(int64_t n, const void *g, const void *y, const void *x,
 static void cumsum_backward(int64_t n, const void *g_, const void *y, const void *x, void *dx)
 {
     const real *g = g_;
-    real *restrict d = dx, s = 0;
+    real *restrict d = dx;
+    double s = 0;
     (void)y, (void)x;
-    for (int64_t i = n; i-- > 0;) d[i] += s += g[i];
+    for (int64_t i = n; i-- > 0;) d[i] += (real)(s += (double)g[i]);
 }
 
 static void cumprod_backward(int64_t n, const void *g_, const void *y_, const void *x_, void *dx)
 {
     const real *g = g_, *y = y_, *x = x_;
-    real *restrict d = dx, s = 0;
+    real *restrict d = dx;
+    double s = 0;
     for (int64_t i = n; i-- > 0;) {
-        s += g[i] * y[i];
-        d[i] += s / x[i];
+        s += (double)(g[i] * y[i]);
+        d[i] += (real)s / x[i];
     }
 }
 

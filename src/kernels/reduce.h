@@ -99,6 +99,7 @@ typedef struct tg__reduce_kernels {
     tg__spread_kernel *spread_signs;        /* a sign(x) */
     tg__spread_kernel *spread_powers;       /* a sign(x) |x b|^p, 0 at x = 0 */
     tg__spread_kernel *spread_exps;         /* a exp(x - b) */
+    tg__spread_kernel *spread_quotients;    /* a (b / x) */
     tg__spread_kernel *spread_matches;      /* a where x is b */
     tg__spread_kernel *spread_size_matches; /* a sign(x) where |x| is b */
 

@@ -326,6 +326,7 @@ SPREAD(scaled, a *(v * b))
 SPREAD(signs, a *sign(v))
 SPREAD(powers, where(v == 0, 0, a *copysign(pow(abs(v) * b, p), v)))
 SPREAD(exps, a *exp(v - b))
+SPREAD(quotients, a *(b / v))
 SPREAD(matches, where(SAME(v, b), a, 0))
 SPREAD(size_matches, where(SAME(abs(v), b), a *sign(v), 0))
 
@@ -1018,7 +1019,7 @@ static void pair_add(tg__pair_kernel *f, const tg__pair *p, void *dx, ptrdiff_t 
         .size_matches = sum_size_matches, .max = fold_max, .min = fold_min,                        \
         .size_max = fold_size_max, .size_min = fold_size_min, .product = fold_product,             \
         .spread = spread_plain, .spread_offsets = spread_offsets, .spread_scaled = spread_scaled, .spread_signs = spread_signs,    \
-        .spread_powers = spread_powers, .spread_exps = spread_exps,                                \
+        .spread_powers = spread_powers, .spread_exps = spread_exps, .spread_quotients = spread_quotients,                                \
         .spread_matches = spread_matches, .spread_size_matches = spread_size_matches,              \
         .find = find, .first_extremes = first_extremes, .row_sums = sums_of_rows,              \
         .row_logsumexps = logsumexps, .row_logsumexps_backward = logsumexps_backward, .products_before = products_before, .spread_products = spread_products,      \

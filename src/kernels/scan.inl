@@ -27,12 +27,28 @@ static double total_of(running r)
     return total == total ? total : r.sum;
 }
 
+/* A few elements are added one by one: the long sum, with all that it needs, is made once for them. */
+enum { SCAN_BLOCK = 16 };
+
+/* What r lost, as far as it is finite. */
+static double lost_of(running r)
+{
+    const double total = r.sum + r.lost;
+    return total == total ? r.lost : 0;
+}
+
 static void cumsum(int64_t n, const tg__scan_line *a)
 {
     running r = { 0, 0 };
-    for (int64_t j = 0; j < n; j++) {
-        r = plus(r, (double)AT(a[1], j));
-        AT(a[0], j) = (real)total_of(r);
+    for (int64_t i = 0; i < n; i += SCAN_BLOCK) {
+        const int64_t end = n - i < SCAN_BLOCK ? n : i + SCAN_BLOCK;
+        const double lost = lost_of(r);
+        double part = 0;
+        for (int64_t j = i; j < end; j++) {
+            part += (double)AT(a[1], j);
+            AT(a[0], j) = (real)(r.sum + (part + lost));
+        }
+        r = plus(r, part);
     }
 }
 
@@ -40,9 +56,15 @@ static void cumsum(int64_t n, const tg__scan_line *a)
 static void cumsum_backward(int64_t n, const tg__scan_line *a)
 {
     running r = { 0, 0 };
-    for (int64_t j = n - 1; j >= 0; j--) {
-        r = plus(r, (double)AT(a[0], j));
-        AT(a[1], j) += (real)total_of(r);
+    for (int64_t i = n; i > 0; i -= SCAN_BLOCK) {
+        const int64_t end = i < SCAN_BLOCK ? 0 : i - SCAN_BLOCK;
+        const double lost = lost_of(r);
+        double part = 0;
+        for (int64_t j = i - 1; j >= end; j--) {
+            part += (double)AT(a[0], j);
+            AT(a[1], j) += (real)(r.sum + (part + lost));
+        }
+        r = plus(r, part);
     }
 }
 

@@ -379,13 +379,17 @@ static tg__walk reversed(const tg__walk *w, size_t size)
     return r;
 }
 
-/* dx = g times the product of the other elements: of those before, from the first pass, and of
-   those behind, which grows in the second pass from the last element to the first. A tile has one
-   output. */
+/* dx = g times the product of the other elements: y / x where y is in range, so that no element is 0.
+   Else that of those before, from the first pass, and of those behind, which grows in the second
+   pass from the last element to the first. A tile has one output. */
 static void spread_product(fold *f, double *y, const double *g)
 {
-    (void)y;
     if (*g == 0) return;
+    const bool single = f->c->x[0].s->type == TG_F32;
+    if (fabs(*y) > (single ? 1e-30 : 1e-290) && fabs(*y) < (single ? 1e30 : 1e290)) {
+        spread(f, f->k->spread_quotients, g, y, 0);
+        return;
+    }
     double m = 1, *before = f->before;
     do {
         const tg__tile t = tile_of(f);
