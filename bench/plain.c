@@ -150,9 +150,9 @@ static real largest(int64_t n, const real *x)
 static real log_sum_exp(int64_t n, const real *x)
 {
     const real m = largest(n, x);
-    real s = 0;
-    for (int64_t i = 0; i < n; i++) s += exp(x[i] - m);
-    return m + log(s);
+    double s = 0;
+    for (int64_t i = 0; i < n; i++) s += (double)exp(x[i] - m);
+    return m + log((real)s);
 }
 
 static void sum_forward(int64_t n, void *y, const void *x)
@@ -225,9 +225,9 @@ static void softmax_forward(int64_t n, void *y_, const void *x_)
 {
     real *restrict y = y_;
     const real *x = x_, m = largest(n, x);
-    real s = 0;
-    for (int64_t i = 0; i < n; i++) s += y[i] = exp(x[i] - m);
-    for (int64_t i = 0; i < n; i++) y[i] /= s;
+    double s = 0;
+    for (int64_t i = 0; i < n; i++) s += (double)(y[i] = exp(x[i] - m));
+    for (int64_t i = 0; i < n; i++) y[i] /= (real)s;
 }
 
 static void log_softmax_forward(int64_t n, void *y_, const void *x_)
