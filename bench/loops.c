@@ -37,7 +37,8 @@ static void step(const double y[2], double a, double at[4][2], double next[2])
         for (int i = 0; i < 2; i++) at[s][i] = s ? y[i] + part[s] * h * k[s - 1][i] : y[i];
         slope(at[s], a, k[s]);
     }
-    for (int i = 0; i < 2; i++) next[i] = y[i] + h / 6 * (k[0][i] + 2 * k[1][i] + 2 * k[2][i] + k[3][i]);
+    for (int i = 0; i < 2; i++)
+        next[i] = y[i] + h / 6 * (k[0][i] + 2 * k[1][i] + 2 * k[2][i] + k[3][i]);
 }
 
 /* Every state is kept. g: the end's sum by the numbers. */
@@ -79,7 +80,8 @@ static void recorded_step(const Value *y, Value a, Value *next)
         recorded_slope(at, a, k[s]);
     }
     for (int i = 0; i < 2; i++)
-        next[i] = add(y[i], mul(h / 6, add(add(k[0][i], mul(2, k[1][i])), add(mul(2, k[2][i]), k[3][i]))));
+        next[i] = add(
+            y[i], mul(h / 6, add(add(k[0][i], mul(2, k[1][i])), add(mul(2, k[2][i]), k[3][i]))));
 }
 
 typedef struct task {
@@ -153,7 +155,9 @@ static void row(const char *size, bool eager)
     k.y = malloc(((size_t)k.steps + 1) * sizeof *k.y);
     if (!k.y) exit(1);
     for (int i = 1; i < n; i++) k.tape[with[i]] = tg_tape_new(NULL);
-    bench_row r = { .name = "runge-kutta", .size = size, .type = "f64", .per = "step", .units = (double)k.steps };
+    bench_row r = {
+        .name = "runge-kutta", .size = size, .type = "f64", .per = "step", .units = (double)k.steps
+    };
     timing t[3];
     for (int i = 0; i < n; i++) work(i, &k);
     for (int i = 1; i < n; i++) {
@@ -175,9 +179,11 @@ static void row(const char *size, bool eager)
 
 int main(int argc, char **argv)
 {
-    report_begin(argc, argv, "loops", "A long loop of small steps: its gradient by hand with every state kept (plain), "
-                                      "recorded step by step (eager), as a scan with checkpoints (program).");
-    report_title("Runge-Kutta steps on van der Pol's oscillator; bytes are those of the scan's tape");
+    report_begin(argc, argv, "loops",
+                 "A long loop of small steps: its gradient by hand with every state kept (plain), "
+                 "recorded step by step (eager), as a scan with checkpoints (program).");
+    report_title(
+        "Runge-Kutta steps on van der Pol's oscillator; bytes are those of the scan's tape");
     row("1e4", true);
     row("1e6", false);
     return report_end();

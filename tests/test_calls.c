@@ -34,7 +34,8 @@ static void make_inputs(tg_tape *t, Value *x, int seed)
 {
     for (int i = 0; i < IN; i++) {
         double d[WIDTH * WIDTH];
-        for (int j = 0; j < WIDTH * WIDTH; j++) d[j] = (double)((j * 7 + i * 5 + seed * 3) % 11) / 11 - 0.4;
+        for (int j = 0; j < WIDTH * WIDTH; j++)
+            d[j] = (double)((j * 7 + i * 5 + seed * 3) % 11) / 11 - 0.4;
         x[i] = tg_leaf_new(t, TG_PARAMETER, TG_F64, d, rank[i], shape[i], NULL);
     }
 }
@@ -75,8 +76,8 @@ static void expect_close(const char *what, const double *got, const double *expe
     double largest = 0;
     for (size_t i = 0; i < n; i++) largest = fmax(largest, fabs(expected[i]));
     for (size_t i = 0; i < n; i++)
-        cr_expect(fabs(got[i] - expected[i]) <= bound * largest, "%s %zu: %.17g, expected %.17g", what,
-                  i, got[i], expected[i]);
+        cr_expect(fabs(got[i] - expected[i]) <= bound * largest, "%s %zu: %.17g, expected %.17g",
+                  what, i, got[i], expected[i]);
 }
 
 static size_t read_gradients(const Value *x, double *out)
@@ -117,7 +118,8 @@ static void check_call(tg_type type, const tg_compile_options *o, double bound)
         Value along = l[i];
         for (int order = 0; order < 2; order++) {
             cr_assert(tg_grad_values(&along, NULL, 1, x, IN, order ? h : g));
-            for (int j = 0; j < IN; j++) s = j ? add(s, sum(order ? h[j] : g[j])) : sum(order ? h[j] : g[j]);
+            for (int j = 0; j < IN; j++)
+                s = j ? add(s, sum(order ? h[j] : g[j])) : sum(order ? h[j] : g[j]);
             along = s;
         }
         cr_assert(tg_backward(along));
@@ -156,7 +158,8 @@ static Value batch_loss(const tg_program *p, const Value *x, int n_batch)
     }
     for (int k = 0; k < COUNT; k++) {
         Value own[IN];
-        for (int i = 0; i < IN; i++) own[i] = i < n_batch ? select(x[i], .axis = 0, .index = k) : x[i];
+        for (int i = 0; i < IN; i++)
+            own[i] = i < n_batch ? select(x[i], .axis = 0, .index = k) : x[i];
         model(own, y);
         total = k ? add(total, loss_of(y)) : loss_of(y);
     }
@@ -228,13 +231,15 @@ static void check_inside(int n_batch)
             memset(got[i][k], 0, sizeof got[i][k]);
             cr_assert(tg_run(made[k], w, 1, in,
                              (void *[]){ k ? &value : got[i][k], got[i][k], other[0], other[1] },
-                             &status), "%s", status.message);
+                             &status),
+                      "%s", status.message);
             tg_workspace_free(w);
             tg_program_free(made[k]);
         }
         tg_tape_free(t);
     }
-    for (int k = 0; k < 3; k++) expect_close("program in a program", got[1][k], got[0][k], WIDTH, 1e-12);
+    for (int k = 0; k < 3; k++)
+        expect_close("program in a program", got[1][k], got[0][k], WIDTH, 1e-12);
     tg_program_free(p);
 }
 
@@ -288,7 +293,8 @@ Test(calls, the_gradient_check_takes_calls)
 {
     tg_program *const p = compile_model(TG_F64, 0, NULL);
     const double d[] = { 0.3, -0.2, 0.5, 0.1, -0.4, 0.6, 0.2, 0.7, -0.5 };
-    const tg_check_input x[] = { { "x", d, 1, { WIDTH } }, { "A", d, 2, { WIDTH, WIDTH } },
+    const tg_check_input x[] = { { "x", d, 1, { WIDTH } },
+                                 { "A", d, 2, { WIDTH, WIDTH } },
                                  { "b", d, 0, { 0 } } };
     tg_check_report report;
     cr_expect(tg_gradcheck(checked, p, x, IN, NULL, &report), "%s", report.message);
@@ -321,7 +327,8 @@ static void expect_error(tg_tape *t, bool ok, tg_code code, const char *text)
     cr_expect_not(ok);
     const tg_error *const e = tg_error_of(t);
     cr_assert(e, "no error, where there should be: %s", text);
-    cr_expect(e->code == code && strstr(e->message, text), "\"%s\", expected: %s", e->message, text);
+    cr_expect(e->code == code && strstr(e->message, text), "\"%s\", expected: %s", e->message,
+              text);
     tg_error_clear(t);
 }
 

@@ -67,13 +67,14 @@ static size_t read_gradients(const Value *x, double *out)
     return n;
 }
 
-static void expect_close(const char *what, const double *got, const double *expected, size_t n, double bound)
+static void expect_close(const char *what, const double *got, const double *expected, size_t n,
+                         double bound)
 {
     double largest = 0;
     for (size_t i = 0; i < n; i++) largest = fmax(largest, fabs(expected[i]));
     for (size_t i = 0; i < n; i++)
-        cr_expect(fabs(got[i] - expected[i]) <= bound * largest, "%s %zu: %.17g, expected %.17g", what,
-                  i, got[i], expected[i]);
+        cr_expect(fabs(got[i] - expected[i]) <= bound * largest, "%s %zu: %.17g, expected %.17g",
+                  what, i, got[i], expected[i]);
 }
 
 static void check(tg_type type, int depth, bool strided, double bound)
@@ -101,7 +102,8 @@ static void check(tg_type type, int depth, bool strided, double bound)
     for (size_t i = 0; i < n; i++) direction[i] = cos((double)i);
     for (int i = 0; i < 2; i++) cr_assert(tg_jvp(l[i], x, 3, direction, 1, got[i]));
     expect_close("along a direction", got[1], got[0], 1, 10 * bound);
-    for (int i = 0; i < 2; i++) cr_assert(tg_hvp(l[i], x, 3, direction, 1, got[i]), "%s", tg_error_of(t)->message);
+    for (int i = 0; i < 2; i++)
+        cr_assert(tg_hvp(l[i], x, 3, direction, 1, got[i]), "%s", tg_error_of(t)->message);
     expect_close("Hessian times direction", got[1], got[0], n, 10 * bound);
     const double other = -0.4;
     if (tg_set(x[2], &other, 1)) {
@@ -141,8 +143,10 @@ Test(recompute, programs_have_it_as_if_it_was_recorded)
         tg_workspace *const room = tg_workspace_new(g, 1, &status);
         const double number = 0.3;
         cr_assert(room, "%s", status.message);
-        cr_assert(tg_run(g, room, 1, (const void *[]){ tg_data(x[0]), tg_data(x[1]), &number, tg_data_i64(x[3]) },
-                         (void *[]){ &total, got[i], got[i] + WIDTH, got[i] + ALL - 1 }, &status));
+        cr_assert(
+            tg_run(g, room, 1,
+                   (const void *[]){ tg_data(x[0]), tg_data(x[1]), &number, tg_data_i64(x[3]) },
+                   (void *[]){ &total, got[i], got[i] + WIDTH, got[i] + ALL - 1 }, &status));
         cr_expect_float_eq(total, tg_item(l[0]), 1e-14);
         tg_workspace_free(room);
         tg_program_free(g);
@@ -178,11 +182,14 @@ Test(recompute, memory_is_that_of_one_stretch)
             Value h = x;
             for (int i = 0; i < LENGTH; i += each) {
                 if (kept) cr_assert(chain(t, (Value[]){ h, a }, &h, (void *)(uintptr_t)&each));
-                else cr_assert(tg_recompute(chain, (void *)(uintptr_t)&each, TG_VALUES(h, a), &h, 1));
+                else
+                    cr_assert(
+                        tg_recompute(chain, (void *)(uintptr_t)&each, TG_VALUES(h, a), &h, 1));
             }
             cr_assert(tg_backward(sum(h)));
             tg_grad_read(x, kept ? expected : got, SIZE);
-            if (round) cr_expect_eq(tg_stats(t).allocations, allocations, "it asks for memory again");
+            if (round)
+                cr_expect_eq(tg_stats(t).allocations, allocations, "it asks for memory again");
             allocations = tg_stats(t).allocations;
             used[kept] = tg_stats(t).bytes_used;
             tg_release(mark);
@@ -214,7 +221,8 @@ static void expect_error(tg_tape *t, bool ok, tg_code code, const char *text)
     cr_expect_not(ok);
     const tg_error *const e = tg_error_of(t);
     cr_assert(e, "no error, where there should be: %s", text);
-    cr_expect(e->code == code && strstr(e->message, text), "\"%s\", expected: %s", e->message, text);
+    cr_expect(e->code == code && strstr(e->message, text), "\"%s\", expected: %s", e->message,
+              text);
     tg_error_clear(t);
 }
 
@@ -223,9 +231,11 @@ Test(recompute, what_does_not_fit_is_an_error)
     tg_tape *const t = tg_tape_new(NULL), *const other = tg_tape_new(NULL);
     Value x = tg_param(t, (double *)NULL, 3), z = tg_param(other, (double *)NULL, 3), y;
     work w = { 0 };
-    expect_error(t, tg_recompute(NULL, &w, &x, 1, &y, 1), TG_ERROR_ARGUMENT, "the function is NULL");
+    expect_error(t, tg_recompute(NULL, &w, &x, 1, &y, 1), TG_ERROR_ARGUMENT,
+                 "the function is NULL");
     cr_expect_not(tg_recompute(wrong, &w, &x, 0, &y, 1)); /* the error is of no tape */
-    expect_error(t, tg_recompute(wrong, &w, &x, 1, &y, 0), TG_ERROR_ARGUMENT, "the list of outputs is empty");
+    expect_error(t, tg_recompute(wrong, &w, &x, 1, &y, 0), TG_ERROR_ARGUMENT,
+                 "the list of outputs is empty");
     const Value number[] = { x, tg__of_number(1) }, both[] = { x, z };
     expect_error(t, tg_recompute(wrong, &w, number, 2, &y, 1), TG_ERROR_ARGUMENT,
                  "input 1 is a number: make it a leaf");
@@ -250,14 +260,17 @@ Test(recompute, what_does_not_fit_is_an_error)
     Value l = sum(y);
     w.fail = 1;
     expect_error(t, tg_backward(l), TG_ERROR_ARGUMENT, "recompute: the function failed");
-    expect_error(t, tg_grad_values(&l, NULL, 1, &x, 1, &y), TG_ERROR_HISTORY, "the function failed");
+    expect_error(t, tg_grad_values(&l, NULL, 1, &x, 1, &y), TG_ERROR_HISTORY,
+                 "the function failed");
     tg_status status = { 0 };
     cr_expect_null(tg_compile(&l, 1, NULL, 0, &x, 1, NULL, &status));
     cr_expect(strstr(status.message, "recompute: the function failed"), "%s", status.message);
     w = (work){ .fail = 5 };
     cr_assert(tg_recompute(wrong, &w, &x, 1, &y, 1));
-    expect_error(t, tg_forward(y), TG_ERROR_SHAPE, "the outputs have other shapes than when it was recorded");
-    expect_error(t, tg_backward(sum(y)), TG_ERROR_SHAPE, "the outputs have other shapes than when it was recorded");
+    expect_error(t, tg_forward(y), TG_ERROR_SHAPE,
+                 "the outputs have other shapes than when it was recorded");
+    expect_error(t, tg_backward(sum(y)), TG_ERROR_SHAPE,
+                 "the outputs have other shapes than when it was recorded");
     tg_tape_free(t);
     tg_tape_free(other);
 }

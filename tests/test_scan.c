@@ -19,7 +19,17 @@ TestSuite(scan, .init = quiet);
 
 /* States: a vector and a number. For each step: a vector, rows of a table (integers). Shared: a
    matrix, the table. Stacked: a vector; summed: a number and a vector; and when to stop. */
-enum { WIDTH = 3, ROWS = 4, STATES = 2, EACH = 2, INPUTS = 6, STACKED = 1, SUMMED = 2, OUTPUTS = 6, MOST_STEPS = 40 };
+enum {
+    WIDTH = 3,
+    ROWS = 4,
+    STATES = 2,
+    EACH = 2,
+    INPUTS = 6,
+    STACKED = 1,
+    SUMMED = 2,
+    OUTPUTS = 6,
+    MOST_STEPS = 40
+};
 
 static void step(const Value *in, Value *out, double limit)
 {
@@ -34,7 +44,8 @@ static void step(const Value *in, Value *out, double limit)
     out[5] = gt(out[1], limit);
 }
 
-static const int64_t shape[INPUTS][2] = { { WIDTH, 0 }, { 0, 0 }, { WIDTH, 0 }, { 1, 0 }, { WIDTH, WIDTH }, { ROWS, WIDTH } };
+static const int64_t shape[INPUTS][2] = { { WIDTH, 0 }, { 0, 0 },         { WIDTH, 0 },
+                                          { 1, 0 },     { WIDTH, WIDTH }, { ROWS, WIDTH } };
 static const int rank[INPUTS] = { 1, 0, 1, 1, 2, 2 };
 
 typedef struct kind {
@@ -58,8 +69,8 @@ static tg_program *compile_step(const kind *k)
     cr_assert_null(tg_error_of(t), "%s", tg_error_of(t)->message);
     tg_status status = { 0 };
     const int n_batch = k->batch ? INPUTS : 0;
-    tg_program *const p = tg_compile(out, k->stop ? OUTPUTS : OUTPUTS - 1, in, n_batch, in + n_batch,
-                                     INPUTS - n_batch, &k->o, &status);
+    tg_program *const p = tg_compile(out, k->stop ? OUTPUTS : OUTPUTS - 1, in, n_batch,
+                                     in + n_batch, INPUTS - n_batch, &k->o, &status);
     cr_assert(p, "%s", status.message);
     tg_tape_free(t);
     return p;
@@ -83,7 +94,8 @@ static void make_inputs(tg_tape *t, const kind *k, Value *x)
 static Value loss_of(Value h, Value c, Value stacked, Value number, Value vector)
 {
     Value l = add(sum(mul(h, sin(h))), mul(c, add(c, 0.5)));
-    return add(add(l, sum(mul(stacked, exp(stacked)))), add(square(number), sum(mul(vector, vector))));
+    return add(add(l, sum(mul(stacked, exp(stacked)))),
+               add(square(number), sum(mul(vector, vector))));
 }
 
 static Value by_hand(tg_tape *t, const kind *k, const Value *x, double *taken)
@@ -108,11 +120,17 @@ static Value by_hand(tg_tape *t, const kind *k, const Value *x, double *taken)
     return loss_of(h, c, all, sums[0], sums[1]);
 }
 
-static Value by_scan(const kind *k, const tg_program *body, const Value *x, int64_t slots, double *taken)
+static Value by_scan(const kind *k, const tg_program *body, const Value *x, int64_t slots,
+                     double *taken)
 {
     Value out[OUTPUTS];
-    const tg_scan_options o = { .steps = k->steps, .states = STATES, .each = EACH, .summed = SUMMED,
-                                .stop = k->stop, .reverse = k->reverse, .slots = slots };
+    const tg_scan_options o = { .steps = k->steps,
+                                .states = STATES,
+                                .each = EACH,
+                                .summed = SUMMED,
+                                .stop = k->stop,
+                                .reverse = k->reverse,
+                                .slots = slots };
     const bool ok = tg_scan(body, &o, x, INPUTS, out);
     cr_assert(ok, "%s", tg_error_of(x[0].tape) ? tg_error_of(x[0].tape)->message : "");
     *taken = k->stop ? tg_item(out[5]) : (double)k->steps;
@@ -179,8 +197,8 @@ static void check_loop(const kind *k, double bound)
         const Value m = by_scan(k, body, x, slots[i], &taken[1]);
         cr_assert(tg_backward(m));
         read_gradients(x, again);
-        cr_expect_eq(memcmp(again, first, n * sizeof *first), 0, "%lld slots: the gradient is another",
-                     (long long)slots[i]);
+        cr_expect_eq(memcmp(again, first, n * sizeof *first), 0,
+                     "%lld slots: the gradient is another", (long long)slots[i]);
         if (slots[i] != 3 && slots[i] != k->steps) continue;
         cr_assert(tg_hvp(m, wrt, BY, direction, 1, got[1]));
         expect_close("Hessian times direction", got[1], got[0], n, 10 * bound);
@@ -229,7 +247,8 @@ static void advance(const Value *y, Value a, double h, Value *next)
         slope(at, a, k[s]);
     }
     for (int i = 0; i < 2; i++)
-        next[i] = add(y[i], mul(h / 6, add(add(k[0][i], mul(2, k[1][i])), add(mul(2, k[2][i]), k[3][i]))));
+        next[i] = add(
+            y[i], mul(h / 6, add(add(k[0][i], mul(2, k[1][i])), add(mul(2, k[2][i]), k[3][i]))));
 }
 
 Test(scan, a_strict_scan_of_scalars_has_the_tapes_bits)
@@ -258,7 +277,8 @@ Test(scan, a_strict_scan_of_scalars_has_the_tapes_bits)
         cr_expect_eq(tg_item(end[1]), tg_item(y[1]));
         cr_assert(tg_backward(mul(end[0], end[1])));
         for (int i = 0; i < 3; i++) g[1][i] = tg_grad_item(in[i]);
-        for (int i = 0; i < 3; i++) cr_expect_eq(g[0][i], g[1][i], "%d: %.17g, on the tape %.17g", i, g[1][i], g[0][i]);
+        for (int i = 0; i < 3; i++)
+            cr_expect_eq(g[0][i], g[1][i], "%d: %.17g, on the tape %.17g", i, g[1][i], g[0][i]);
         tg_program_free(p);
     }
     tg_tape_free(t);
@@ -270,7 +290,8 @@ Test(scan, a_strict_scan_of_scalars_has_the_tapes_bits)
 static Value chain(const tg_program *body, const Value *x, int64_t steps, int64_t slots)
 {
     Value end;
-    cr_assert(tg_scan(body, &(tg_scan_options){ .steps = steps, .states = 1, .each = 1, .slots = slots },
+    cr_assert(tg_scan(body,
+                      &(tg_scan_options){ .steps = steps, .states = 1, .each = 1, .slots = slots },
                       x, 3, &end));
     return square(end);
 }
@@ -301,7 +322,8 @@ Test(scan, a_program_may_have_loops)
     tg_program *const p = tg_compile(&l, 1, x, 2, x + 2, 1, NULL, &status);
     const int wrt[] = { 0, 1, 2 };
     const tg_gradient_options o = { .wrt = wrt, .n_wrt = 3 };
-    tg_program *const g = tg_gradient_program(p, &o, &status), *const h = tg_hvp_program(p, &o, &status);
+    tg_program *const g = tg_gradient_program(p, &o, &status), *const h =
+                                                                   tg_hvp_program(p, &o, &status);
     cr_assert(h, "%s", status.message);
     double want[COUNT][STEPS], curve[COUNT][STEPS + 2], direction[STEPS + 2];
     double total = 0, sum = 0, factors[2] = { 0 }, curves = 0;
@@ -321,7 +343,8 @@ Test(scan, a_program_may_have_loops)
     for (int threads = 1; threads <= 3; threads += 2) {
         tg_workspace *const w = tg_workspace_new(g, threads, &status);
         cr_assert(tg_run(g, w, COUNT, (const void *[]){ start, d, &factor },
-                         (void *[]){ &sum, starts, got, &factors[1] }, &status), "%s", status.message);
+                         (void *[]){ &sum, starts, got, &factors[1] }, &status),
+                  "%s", status.message);
         expect_close("total", &sum, &total, 1, 1e-14);
         expect_close("by the numbers", got[0], want[0], COUNT * STEPS, 1e-14);
         expect_close("by the factor", &factors[1], &factors[0], 1, 1e-14);
@@ -332,8 +355,10 @@ Test(scan, a_program_may_have_loops)
     double ones[COUNT];
     for (int i = 0; i < COUNT; i++) ones[i] = direction[0];
     tg_workspace *const w = tg_workspace_new(h, 1, &status);
-    cr_assert(tg_run(h, w, COUNT, (const void *[]){ start, d, &factor, ones, along, &direction[STEPS + 1] },
-                     (void *[]){ &sum, starts, got, &factors[1] }, &status), "%s", status.message);
+    cr_assert(tg_run(h, w, COUNT,
+                     (const void *[]){ start, d, &factor, ones, along, &direction[STEPS + 1] },
+                     (void *[]){ &sum, starts, got, &factors[1] }, &status),
+              "%s", status.message);
     for (int i = 0; i < COUNT; i++) expect_close("HVP", got[i], curve[i] + 1, STEPS, 1e-12);
     expect_close("HVP by the factor", &factors[1], &curves, 1, 1e-12);
     tg_workspace_free(w);
@@ -366,7 +391,8 @@ Test(scan, a_loops_body_may_have_loops)
     cr_assert(tg_backward(end));
     tg_grad_read(y[1], got, STEPS);
     expect_close("loop of loops", got, expected, STEPS, 1e-13);
-    cr_assert(tg_hvp(m, y, 3, direction, 1, curvature[0]) && tg_hvp(end, y, 3, direction, 1, curvature[1]),
+    cr_assert(tg_hvp(m, y, 3, direction, 1, curvature[0]) &&
+                  tg_hvp(end, y, 3, direction, 1, curvature[1]),
               "%s", tg_error_of(t) ? tg_error_of(t)->message : "");
     expect_close("loop of loops: HVP", curvature[1], curvature[0], STEPS + 2, 1e-12);
     tg_tape_free(t);
@@ -384,10 +410,81 @@ Test(scan, the_gradient_check_takes_loops)
 {
     tg_program *const body = chain_body();
     const double d[] = { 0.3, -0.2, 0.5, 0.1, -0.4, 0.6 };
-    const tg_check_input x[] = { { "start", d, 0, { 0 } }, { "numbers", d, 1, { 6 } },
+    const tg_check_input x[] = { { "start", d, 0, { 0 } },
+                                 { "numbers", d, 1, { 6 } },
                                  { "factor", d + 2, 0, { 0 } } };
     tg_check_report report;
     cr_expect(tg_gradcheck(checked, body, x, 3, NULL, &report), "%s", report.message);
+    tg_program_free(body);
+}
+
+/* ---- draws and conditions ------------------------------------------------------------------------ */
+
+static Value drop_and_add(tg_program *body, const Value *x, int64_t slots, Value *rows)
+{
+    Value out[2];
+    const tg_scan_options o = { .steps = 12, .states = 1, .slots = slots };
+    cr_assert(tg_scan(body, &o, x, 2, out));
+    if (rows) *rows = out[1];
+    return add(sum(square(out[0])), sum(out[1]));
+}
+
+static Value dropping(tg_tape *t, const Value *x, void *user)
+{
+    (void)t;
+    return drop_and_add(user, x, 3, NULL);
+}
+
+Test(scan, every_step_draws_for_itself_and_the_same_when_it_is_done_again)
+{
+    enum { N = 8 };
+    tg_tape *const t = tg_tape_new(NULL);
+    double d[N];
+    for (int i = 0; i < N; i++) d[i] = 0.1 * i + 0.2;
+    Value x[] = { param(t, d, N), param(t, d, N) }, rows;
+    Value kept = dropout(x[1], .p = 0.5, .seed = 7);
+    tg_status status = { 0 };
+    tg_program *const body =
+        tg_compile(TG_VALUES(sin(add(x[0], mul(x[0], kept))), kept), NULL, 0, x, 2, NULL, &status);
+    cr_assert(body, "%s", status.message);
+    Value l = drop_and_add(body, x, 0, &rows);
+    const double *const r = tg_data(rows);
+    int same = 0;
+    for (int j = 1; j < 12; j++) same += memcmp(r, r + j * N, N * sizeof *r) == 0;
+    cr_expect(same < 3, "%d steps of 11 draw as the first one", same);
+    double g[2][N], direction[2 * N], h[2][2 * N];
+    for (int i = 0; i < 2 * N; i++) direction[i] = cos((double)i);
+    for (int i = 0; i < 2; i++) {
+        Value m = i ? drop_and_add(body, x, 12, NULL) : l;
+        cr_assert(tg_backward(m));
+        tg_grad_read(x[0], g[i], N);
+        cr_assert(tg_hvp(m, x, 2, direction, 1, h[i]));
+    }
+    cr_expect_eq(memcmp(g[0], g[1], sizeof g[0]), 0);
+    expect_close("Hessian times direction", h[1], h[0], 2 * N, 1e-13);
+    const tg_check_input in[] = { { "state", d, 1, { N } }, { "rate", d, 1, { N } } };
+    tg_check_report report;
+    cr_expect(tg_gradcheck(dropping, body, in, 2, NULL, &report), "%s", report.message);
+    tg_tape_free(t);
+    tg_program_free(body);
+}
+
+Test(scan, a_condition_in_the_body_is_held)
+{
+    tg_tape *const t = tg_tape_new(NULL);
+    Value x = tg_scalar(t, 1), y = x, end;
+    y = tg_true(lt(x, 3)) ? add(x, 1) : mul(x, 2);
+    tg_status status = { 0 };
+    tg_program *const body = tg_compile(&y, 1, NULL, 0, &x, 1, NULL, &status);
+    cr_assert(body, "%s", status.message);
+    tg_scan_options o = { .steps = 2, .states = 1 };
+    cr_assert(tg_scan(body, &o, &x, 1, &end));
+    cr_expect_eq(tg_item(end), 3);
+    o.steps = 5;
+    cr_expect_not(tg_scan(body, &o, &x, 1, &end));
+    cr_expect(tg_error_of(t) && strstr(tg_error_of(t)->message, "scan: step 2: "), "%s",
+              tg_error_of(t) ? tg_error_of(t)->message : "no error");
+    tg_tape_free(t);
     tg_program_free(body);
 }
 
@@ -398,7 +495,8 @@ static void expect_error(tg_tape *t, bool ok, tg_code code, const char *text)
     cr_expect_not(ok);
     const tg_error *const e = tg_error_of(t);
     cr_assert(e, "no error, where there should be: %s", text);
-    cr_expect(e->code == code && strstr(e->message, text), "\"%s\", expected: %s", e->message, text);
+    cr_expect(e->code == code && strstr(e->message, text), "\"%s\", expected: %s", e->message,
+              text);
     tg_error_clear(t);
 }
 
@@ -407,17 +505,21 @@ Test(scan, what_does_not_fit_is_an_error)
 {
     tg_program *const body = compile_step(&(kind){ .stop = true, .limit = 9 });
     tg_program *const single = compile_step(&(kind){ .type = TG_F32, .stop = true, .limit = 9 });
-    tg_tape *const t = tg_tape_new(NULL), *const f32 = tg_tape_new(&(tg_tape_options){ .type = TG_F32 });
+    tg_tape *const t = tg_tape_new(NULL), *const f32 =
+                                              tg_tape_new(&(tg_tape_options){ .type = TG_F32 });
     const kind k = { .steps = 4 };
     Value x[INPUTS], y[INPUTS], out[OUTPUTS];
     make_inputs(t, &k, x);
     make_inputs(f32, &k, y);
-    const tg_scan_options right = { .steps = 4, .states = STATES, .each = EACH, .summed = SUMMED, .stop = true };
+    const tg_scan_options right = {
+        .steps = 4, .states = STATES, .each = EACH, .summed = SUMMED, .stop = true
+    };
     tg_scan_options o = right;
     cr_expect(tg_scan(body, &o, x, INPUTS, out));
     expect_error(t, tg_scan(NULL, &o, x, INPUTS, out), TG_ERROR_ARGUMENT, "the body is NULL");
     expect_error(t, tg_scan(body, NULL, x, INPUTS, out), TG_ERROR_ARGUMENT, "the options are NULL");
-    expect_error(t, tg_scan(body, &o, x, INPUTS, NULL), TG_ERROR_ARGUMENT, "the list of outputs is NULL");
+    expect_error(t, tg_scan(body, &o, x, INPUTS, NULL), TG_ERROR_ARGUMENT,
+                 "the list of outputs is NULL");
     const struct {
         tg_scan_options o;
         const char *text;
@@ -426,8 +528,10 @@ Test(scan, what_does_not_fit_is_an_error)
         { { .steps = INT64_MAX }, "the number of steps is negative or above 2^31" },
         { { .slots = -1 }, "the number of slots is negative" },
         { { .states = -1 }, "a number in the options is negative" },
-        { { .states = 5, .each = 2 }, "the body has fewer inputs than states and what there is for each step" },
-        { { .states = 4, .summed = 2, .stop = true }, "the body has fewer outputs than states, sums and the stop condition" },
+        { { .states = 5, .each = 2 },
+          "the body has fewer inputs than states and what there is for each step" },
+        { { .states = 4, .summed = 2, .stop = true },
+          "the body has fewer outputs than states, sums and the stop condition" },
         { { .states = 2, .stop = true, .reverse = true }, "a scan in reverse cannot stop" },
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
@@ -451,7 +555,8 @@ Test(scan, what_does_not_fit_is_an_error)
     tg_program *const shrinks = tg_compile(&total, 1, NULL, 0, &w, 1, NULL, &status);
     tg_program *const stops = tg_compile(TG_VALUES(both, both), NULL, 0, &w, 1, NULL, &status);
     cr_assert(integers && shrinks && stops, "%s", status.message);
-    const tg_scan_options one = { .steps = 2, .states = 1 }, stop = { .steps = 2, .states = 1, .stop = true };
+    const tg_scan_options one = { .steps = 2, .states = 1 },
+                          stop = { .steps = 2, .states = 1, .stop = true };
     expect_error(t, tg_scan(integers, &one, &w, 1, out), TG_ERROR_ARGUMENT,
                  "of the body, output 1 is one of integers");
     expect_error(t, tg_scan(shrinks, &one, &w, 1, out), TG_ERROR_ARGUMENT,

@@ -31,9 +31,9 @@ typedef struct tg_scan_options {
     int states;    /* how many of the inputs, and of the outputs */
     int each;      /* inputs behind them, of which there is one for each step */
     int summed;    /* outputs that are added up: the last ones */
-    bool stop;     /* behind these the body has one more output, a number: the step where that is not
+    bool stop;    /* behind these the body has one more output, a number: the step where that is not
                       0 is the last one. It has no gradient */
-    bool reverse;  /* begins with the last of what there is for each step; stacks from the end */
+    bool reverse; /* begins with the last of what there is for each step; stacks from the end */
     int64_t slots; /* states kept for the gradient, from which the others are computed again.
                       0: about sqrt(2 steps), so that no step is computed again more than once;
                       steps or more: all of them; in between, the fewest repetitions possible */
@@ -43,10 +43,11 @@ typedef struct tg_scan_options {
    more, the first, of length steps. outputs has room for the body's outputs, in their order: the last
    states; stacked, with that axis more (zeros for steps not taken); added up; with stop the number of
    steps taken. Batch inputs of the body are taken as inputs of one instance. Differentiable to any
-   order; from the second on all states are kept. Gradients are bit-equal for any number of slots. False,
+   order; from the second on all states are kept. What draws random numbers draws anew in every step,
+   and so does what is computed again. Gradients are bit-equal for any number of slots. False,
    and the error on the tape, if something does not fit. */
-TG_API bool tg_scan_at(const tg_program *body, const tg_scan_options *options, const tg_value *inputs,
-                       int n, tg_value *outputs, const tg_site *site);
+TG_API bool tg_scan_at(const tg_program *body, const tg_scan_options *options,
+                       const tg_value *inputs, int n, tg_value *outputs, const tg_site *site);
 
 /* Records a stretch of a model: from inputs on the tape it is given, which is not that of the values
    outside, and from nothing else but user. It is called again for gradients, and must record the same
@@ -59,8 +60,8 @@ typedef bool tg_recompute_function(tg_tape *tape, const tg_value *inputs, tg_val
    forward. inputs: n values of one tape; user must outlive it. Differentiable to any order: recorded
    derivatives record the stretch on the tape itself. A program compiled from it has the stretch as
    if it had been recorded. False, and the error on the tape, if something fails. */
-TG_API bool tg_recompute_at(tg_recompute_function *function, void *user, const tg_value *inputs, int n,
-                            tg_value *outputs, int m, const tg_site *site);
+TG_API bool tg_recompute_at(tg_recompute_function *function, void *user, const tg_value *inputs,
+                            int n, tg_value *outputs, int m, const tg_site *site);
 
 #ifdef __cplusplus
 }
@@ -69,6 +70,7 @@ TG_API bool tg_recompute_at(tg_recompute_function *function, void *user, const t
 #define tg_scan(body, options, ...) tg_scan_at(body, options, __VA_ARGS__, TG_HERE)
 /* function, user, inputs, n, outputs, m */
 #define tg_recompute(function, user, ...) tg_recompute_at(function, user, __VA_ARGS__, TG_HERE)
-#define tg_call(program, ...) tg_call_at(program, __VA_ARGS__, TG_HERE) /* program, inputs, n, outputs */
+#define tg_call(program, ...)                                                                      \
+    tg_call_at(program, __VA_ARGS__, TG_HERE) /* program, inputs, n, outputs */
 #endif
 #endif

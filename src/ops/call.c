@@ -17,7 +17,16 @@ SHAPE(call)
     return callee->shape(c, y);
 }
 
-FORWARD(call) { return callee_of(c->attributes)->forward(c); }
-BACKWARD(call) { return callee_of(c->attributes)->backward(c); }
-DERIVATIVE(call) { callee_of(d->attributes)->derive(d); }
+FORWARD(call)
+{
+    return callee_of(c->attributes)->forward(c);
+}
+BACKWARD(call)
+{
+    return callee_of(c->attributes)->backward(c);
+}
+DERIVATIVE(call)
+{
+    callee_of(d->attributes)->derive(d);
+}
 CASES(call, { .n = 0 })

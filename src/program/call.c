@@ -14,7 +14,9 @@
 
 tg_strided_attributes tg__part_of(int64_t n, int64_t offset, const tg__shape *s, int64_t count)
 {
-    tg_strided_attributes a = { .rank = s->rank, .whole_rank = 1, .offset = offset, .whole = { n } };
+    tg_strided_attributes a = {
+        .rank = s->rank, .whole_rank = 1, .offset = offset, .whole = { n }
+    };
     tg__shape own = *s;
     tg__shape_finish(&own);
     const int first = count < 0 ? 0 : 1;
@@ -59,8 +61,8 @@ tg_code tg__check_input(const tg__call *c, const tg_program *p, uint32_t i, cons
     const int first = count < 0 ? 0 : 1;
     const tg_type type = own->type == TG_I64 ? TG_I64 : p->type;
     if (s->type != type)
-        return tg__fail(c, TG_ERROR_TYPE, "input %u has elements of type %s, the program's is %s", i,
-                        tg__type_name(s->type), tg__type_name(type));
+        return tg__fail(c, TG_ERROR_TYPE, "input %u has elements of type %s, the program's is %s",
+                        i, tg__type_name(s->type), tg__type_name(type));
     bool same = s->rank == own->rank + first && (!first || s->dim[0] == count);
     for (int j = 0; same && j < own->rank; j++) same = s->dim[first + j] == own->dim[j];
     if (same) return TG_OK;
@@ -223,8 +225,9 @@ static tg_code call_forward(const tg__call *c)
 
 static tg__vjp derivative_of(const call *k, uint64_t wanted, bool by_ops)
 {
-    return (tg__vjp){ .wanted = wanted, .outputs = k->p->n_outputs, .one = !k->batch,
-                      .by_ops = by_ops };
+    return (tg__vjp){
+        .wanted = wanted, .outputs = k->p->n_outputs, .one = !k->batch, .by_ops = by_ops
+    };
 }
 
 /* Whether input i is one that the derivative has a gradient by. */
@@ -322,7 +325,8 @@ bool tg_call_at(const tg_program *p, const tg_value *inputs, int n, tg_value *ou
         if (tg__output_shape(p, i)->type == TG_I64)
             return tg__call_refused(inputs, n, what, site, "output %u is one of integers", i);
     }
-    const tg_call_attributes a = { .callee = &tg__called, .what = p,
+    const tg_call_attributes a = { .callee = &tg__called,
+                                   .what = p,
                                    .flags = p->flags | (batch ? 0u : TG__CALL_ONE) };
     const tg_value all = tg__record(TG__CODE_call, inputs, n, &a, site);
     if (!all.generation) return false;
@@ -332,8 +336,8 @@ bool tg_call_at(const tg_program *p, const tg_value *inputs, int n, tg_value *ou
         if (tg__node_at(&p->graph, p->input[i])->stage == TG__BODY)
             count = tg__value_array(t, inputs[i].id).s->dim[0];
     for (uint32_t i = 0; i < p->n_outputs; i++) {
-        outputs[i] = tg__next_part(all, &offset, tg__output_shape(p, i),
-                                   p->each[i] ? count : -1, site);
+        outputs[i] =
+            tg__next_part(all, &offset, tg__output_shape(p, i), p->each[i] ? count : -1, site);
         if (!outputs[i].generation) return false;
     }
     return true;

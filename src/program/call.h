@@ -45,8 +45,8 @@ tg_code tg__check_input(const tg__call *c, const tg_program *p, uint32_t i, cons
 tg_code tg__call_failed(const tg__call *c, const tg_status *status);
 
 /* The error of a call that cannot be recorded, on the tape of the first value that has one. */
-bool tg__call_refused(const tg_value *x, int n,
-                      const char *what, const tg_site *site, const char *format, ...);
+bool tg__call_refused(const tg_value *x, int n, const char *what, const tg_site *site,
+                      const char *format, ...);
 
 /* Which operands' gradients are wanted, as bits. */
 uint64_t tg__wanted_operands(const tg__derivation *d);

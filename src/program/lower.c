@@ -18,7 +18,8 @@ static void mark(const lowering *w, const uint32_t *node, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) w->map[node[i]] = 1;
     for (uint32_t id = w->from->n; id-- > 1;) {
-        if (!w->map[id]) continue;
+        if (!w->map[id] && !tg__node_acts(w->from, id)) continue;
+        w->map[id] = 1;
         const tg__node *const of = tg__node_at(w->from, id);
         for (uint32_t j = 0; j < of->n; j++) w->map[tg__node_operands(w->from, of)[j]] = 1;
     }

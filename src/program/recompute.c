@@ -27,7 +27,8 @@ static tg_tape *inner_of(tg_tape *t)
 {
     const tg__memory *const m = &t->memory;
     if (!t->inner) {
-        const tg_tape_options o = { .type = t->type, .reserve = m->reserve,
+        const tg_tape_options o = { .type = t->type,
+                                    .reserve = m->reserve,
                                     .allocator = m->allocator.allocate ? &m->allocator : NULL,
                                     .on_error = tg_ignore_error };
         t->inner = tg_tape_new(&o);
@@ -88,7 +89,8 @@ static tg_code record(const tg_call_attributes *a, const tg__array *x, int n, ch
     if (!v) return TG_ERROR_MEMORY;
     memset(v, 0, bytes);
     for (int i = 0; i < n; i++) v[i] = leaf_of(inner, x[i]);
-    const bool ok = !inner->failed && ((tg_recompute_function *)a->function)(inner, v, v + n, a->user);
+    const bool ok =
+        !inner->failed && ((tg_recompute_function *)a->function)(inner, v, v + n, a->user);
     tg_code code = TG_OK;
     if (inner->failed) {
         code = inner->error.code;
@@ -193,8 +195,8 @@ static void derive(tg__derivation *d, tg_value *v)
     const tg_call_attributes *const a = d->attributes;
     tg_tape *const t = outer_of(a);
     const tg_value one = tg__of_number(1);
-    tg_value *const x = v, *const y = x + d->n, *const by = y + a->states, *const wrt = by + a->states,
-             *const dx = wrt + d->n;
+    tg_value *const x = v, *const y = x + d->n, *const by = y + a->states,
+                    *const wrt = by + a->states, *const dx = wrt + d->n;
     int wanted = 0;
     for (int i = 0; i < d->n; i++) {
         const tg_value twice[] = { d->x[i], one };
@@ -320,14 +322,15 @@ bool tg_recompute_at(tg_recompute_function *function, void *user, const tg_value
     static const char *const what = "recompute";
     if (!function || !inputs || n < 1 || !outputs || m < 1)
         return tg__call_refused(inputs, n, what, site, "the %s",
-                                !function              ? "function is NULL"
-                                : !inputs || n < 1     ? "list of inputs is empty"
-                                                       : "list of outputs is empty");
+                                !function          ? "function is NULL"
+                                : !inputs || n < 1 ? "list of inputs is empty"
+                                                   : "list of outputs is empty");
     for (int i = 0; i < m; i++) outputs[i] = (tg_value){ NULL, 0, 0 };
     tg_tape *t = NULL;
     for (int i = 0; i < n; i++) {
         if (inputs[i].tape == TG__NUMBER)
-            return tg__call_refused(inputs, n, what, site, "input %d is a number: make it a leaf", i);
+            return tg__call_refused(inputs, n, what, site, "input %d is a number: make it a leaf",
+                                    i);
         tg_tape *const own = tg__tape_of(inputs[i], what, site);
         if (!own) return false;
         if (t && own != t)

@@ -141,9 +141,15 @@ static void scan_derive(tg__derivation *d)
     const tg__loop *const k = &v.k;
     uint64_t wanted = tg__wanted_operands(d);
     for (uint32_t i = 0; i < k->states; i++) wanted |= tg__wanted_bit(i);
-    const tg__vjp how = { .wanted = wanted, .outputs = k->states + k->stacked + k->summed,
-                          .end = v.all ? k->states : 0, .states = k->states, .each = k->each,
-                          .stacked = k->stacked, .backwards = true, .one = true, .by_ops = true };
+    const tg__vjp how = { .wanted = wanted,
+                          .outputs = k->states + k->stacked + k->summed,
+                          .end = v.all ? k->states : 0,
+                          .states = k->states,
+                          .each = k->each,
+                          .stacked = k->stacked,
+                          .backwards = true,
+                          .one = true,
+                          .by_ops = true };
     tg_status status = { 0 };
     v.vjp = tg__program_vjp(k->body, &how, &status);
     tg__memory memory = { 0 };
@@ -173,7 +179,8 @@ static const char *mistake(const tg_program *body, const tg_scan_options *o, uin
 {
     const int last = o->stop ? 1 : 0;
     *at = 0;
-    if (o->steps < 0 || o->steps > MOST_STEPS) return "the number of steps is negative or above 2^31";
+    if (o->steps < 0 || o->steps > MOST_STEPS)
+        return "the number of steps is negative or above 2^31";
     if (o->slots < 0) return "the number of slots is negative";
     if (o->states < 0 || o->each < 0 || o->summed < 0) return "a number in the options is negative";
     if ((int64_t)o->states + o->each > body->n_inputs)
@@ -184,9 +191,11 @@ static const char *mistake(const tg_program *body, const tg_scan_options *o, uin
     if (o->stop && body->type == TG_F32 && o->steps > MOST_COUNTED_F32)
         return "a scan that stops has at most 2^24 steps in f32";
     for (*at = 0; *at < body->n_outputs; ++*at)
-        if (tg__output_shape(body, *at)->type == TG_I64) return "of the body, output %u is one of integers";
+        if (tg__output_shape(body, *at)->type == TG_I64)
+            return "of the body, output %u is one of integers";
     for (*at = 0; *at < (uint32_t)o->states; ++*at) {
-        const tg__shape *const in = tg__input_shape(body, *at), *const out = tg__output_shape(body, *at);
+        const tg__shape *const in = tg__input_shape(body, *at), *const out =
+                                                                    tg__output_shape(body, *at);
         if (in->type == TG_I64) return "state %u is one of integers";
         if (!tg__shape_same_dims(in, out)) return "state %u comes out of the body in another shape";
     }
@@ -203,8 +212,8 @@ static int64_t slots_of(const tg_scan_options *o)
     return o->steps ? o->slots : 0;
 }
 
-bool tg_scan_at(const tg_program *body, const tg_scan_options *options, const tg_value *inputs, int n,
-                tg_value *outputs, const tg_site *site)
+bool tg_scan_at(const tg_program *body, const tg_scan_options *options, const tg_value *inputs,
+                int n, tg_value *outputs, const tg_site *site)
 {
     static const char *const what = "scan";
     if (!body || !options || !outputs)

@@ -42,8 +42,8 @@ typedef struct run {
     int64_t limit;
     tg_workspace *forward, *backward;
     const tg_program *one, *vjp; /* of the body: it for one instance, its derivative */
-    const void **x;    /* operands, adjacent */
-    const void **in;   /* of the body's next run, then of its derivative */
+    const void **x;              /* operands, adjacent */
+    const void **in;             /* of the body's next run, then of its derivative */
     void **out;
     home here, spare[2]; /* states; room for them */
     tg_status status;
@@ -127,6 +127,13 @@ static tg_code end(const run *r, tg_code code)
     return code;
 }
 
+/* A run for step j, whose random numbers are its own, forward and backward. */
+static bool run_step(run *r, const tg_program *p, tg_workspace *w, int64_t j)
+{
+    const tg_run_options o = { .run = (uint64_t)place_of(r, j) };
+    return tg_run_with(p, w, 1, r->in, r->out, &o, &r->status);
+}
+
 static tg_code step_failed(const run *r, int64_t j)
 {
     return tg__fail(r->c, r->status.code, "step %lld: %s", (long long)j, r->status.message);
@@ -156,7 +163,7 @@ static bool do_step(run *r, int64_t j, home to)
     point_at_step(r, j);
     point_at_states(r, to, (const void **)(void *)r->out);
     r->here = to;
-    return tg_run(r->one, r->forward, 1, r->in, r->out, &r->status);
+    return run_step(r, r->one, r->forward, j);
 }
 
 static void copy_states(const run *r, home to, home from)
@@ -264,11 +271,11 @@ typedef struct backward {
     stack s;
     uint64_t wanted;
     const char *g;
-    home adjoint, spare;   /* the gradient by the states */
-    char *sum, *next;      /* that by the shared inputs: vectors of all of them */
-    char *row;             /* that of a step by what there is for each */
-    char **each;           /* where it goes, by input; NULL: nowhere */
-    int64_t shared;        /* elements of sum */
+    home adjoint, spare; /* the gradient by the states */
+    char *sum, *next;    /* that by the shared inputs: vectors of all of them */
+    char *row;           /* that of a step by what there is for each */
+    char **each;         /* where it goes, by input; NULL: nowhere */
+    int64_t shared;      /* elements of sum */
 } backward;
 
 static bool wants(const run *r, const backward *b, uint32_t i)
@@ -381,7 +388,7 @@ static bool step_back(run *r, backward *b, int64_t j)
     if (!go_to(r, &b->s, j)) return false;
     point_at_step(r, j);
     point_at_gradients(r, b, j);
-    if (!tg_run(r->vjp, r->backward, 1, r->in, r->out, &r->status)) return false;
+    if (!run_step(r, r->vjp, r->backward, j)) return false;
     const home used = b->adjoint;
     b->adjoint = b->spare;
     b->spare = used;
@@ -404,7 +411,10 @@ static tg_code prepare(run *r, backward *b)
     const uint32_t n = k->body->n_inputs;
     for (uint32_t i = 0; i < n; i++)
         if (i < k->states || r->c->dx[i].p) b->wanted |= tg__wanted_bit(i);
-    const tg__vjp how = { .wanted = b->wanted, .one = true, .begin = k->states + k->each, .end = n,
+    const tg__vjp how = { .wanted = b->wanted,
+                          .one = true,
+                          .begin = k->states + k->each,
+                          .end = n,
                           .outputs = k->states + k->stacked + k->summed };
     r->vjp = tg__program_vjp(k->body, &how, &r->status);
     if (r->vjp) r->backward = tg__workspace_take(r->vjp, &r->status);

@@ -32,8 +32,8 @@ typedef struct making {
     uint32_t *wrt, n_wrt; /* inputs that gradients are asked for */
     role *role;
     uint32_t n_roles;
-    uint32_t *node;                        /* outputs, then inputs, as nodes of the new graph */
-    uint32_t *cotangent, *by, *from;       /* nodes; by output, the others by wanted input */
+    uint32_t *node;                  /* outputs, then inputs, as nodes of the new graph */
+    uint32_t *cotangent, *by, *from; /* nodes; by output, the others by wanted input */
     tg_program *made;
 } making;
 
@@ -101,8 +101,8 @@ static bool begin(making *m, const uint32_t *wrt, uint32_t n)
 
 static uint32_t add_input(const making *m, uint32_t number, uint32_t like, bool varies)
 {
-    const uint32_t made = tg__graph_input(&m->made->graph, number,
-                                          tg__node_shape(&m->p->graph, like), varies);
+    const uint32_t made =
+        tg__graph_input(&m->made->graph, number, tg__node_shape(&m->p->graph, like), varies);
     m->made->input[number] = made;
     return made;
 }
@@ -138,15 +138,17 @@ static bool copy_graph(making *m)
         return tg__graph_lower(&m->made->graph, &p->graph, TG__DERIVE, m->node + out, m->node, out,
                                m->node);
     memcpy(m->node + out, p->input, p->n_inputs * sizeof *p->input);
-    return tg__graph_lower(&m->made->graph, &p->graph, TG__DERIVE, NULL, m->node,
-                           out + p->n_inputs, m->node);
+    return tg__graph_lower(&m->made->graph, &p->graph, TG__DERIVE, NULL, m->node, out + p->n_inputs,
+                           m->node);
 }
 
 static void fill(making *m)
 {
     const tg_program *const p = m->p;
     tg__graph *const g = &m->made->graph;
-    const tg_compile_options o = { p->graph.without, p->graph.strict, p->graph.fast_math, 0 };
+    const tg_compile_options o = { .without = p->graph.without,
+                                   .strict = p->graph.strict,
+                                   .fast_math = p->graph.fast_math };
     if (!tg__graph_init(g, &m->made->memory, p->type, &o)) return;
     if (!m->how->one && !copy_graph(m)) return;
     add_inputs(m);
