@@ -186,27 +186,55 @@ bool results_targets(const json *rows, const char *path, int names, char **name)
 
 /* ---- pictures ---------------------------------------------------------------------------------- */
 
-/* Bars of a side's ratio to what is by hand, for all rows that have it. */
-static void draw_ratios(tg_plot *p, const json *rows, const char *key, const char *title)
+enum { BARS = 10, PANELS = 8, NAME = 80 };
+
+/* A side's ratio to the side by hand: plain, or expert where there is no other; NAN if there is none. */
+static double to_hand(const json *row, side s)
 {
-    enum { BARS = 100, NAME = 60 };
+    char key[40];
+    snprintf(key, sizeof key, "%s/plain", side_names[s]);
+    const double plain = json_number(row, key, NAN);
+    snprintf(key, sizeof key, "%s/expert", side_names[s]);
+    return isnan(plain) ? json_number(row, key, NAN) : plain;
+}
+
+static bool has_bars(const json *row)
+{
+    return to_hand(row, SIDE_EAGER) > 0 || to_hand(row, SIDE_PROGRAM) > 0;
+}
+
+static int panels_of_bars(const json *rows)
+{
+    int n = 0;
+    for (size_t i = 0; i < rows->count; i++) n += has_bars(&rows->item[i]);
+    const int panels = (n + BARS - 1) / BARS;
+    return panels < PANELS ? panels : PANELS;
+}
+
+/* Bars of eager and program beside each other, for the next rows that have them, from *next on. */
+static void draw_ratios(tg_plot *p, const json *rows, size_t *next)
+{
     static char name[BARS][NAME];
     const char *names[BARS];
-    double y[BARS];
+    double x[2][BARS], y[2][BARS];
     int n = 0;
-    for (size_t i = 0; i < rows->count && n < BARS; i++) {
-        const json *const row = &rows->item[i];
-        const double ratio = json_number(row, key, NAN);
-        if (!(ratio > 0)) continue;
-        snprintf(name[n], NAME, "%s %s %s", json_text(row, "name", ""), json_text(row, "size", ""), json_text(row, "layout", ""));
+    for (; *next < rows->count && n < BARS; ++*next) {
+        const json *const row = &rows->item[*next];
+        if (!has_bars(row)) continue;
+        snprintf(name[n], NAME, "%s\n%s\n%s", json_text(row, "name", ""), json_text(row, "size", ""),
+                 json_text(row, "layout", json_text(row, "type", "")));
         names[n] = name[n];
-        y[n++] = ratio;
+        for (int i = 0; i < 2; i++) {
+            x[i][n] = n + 0.4 * i - 0.2;
+            y[i][n] = to_hand(row, i ? SIDE_PROGRAM : SIDE_EAGER);
+        }
+        n++;
     }
-    if (!n) return;
-    tg_plot_panel(p, &(tg_plot_axes){ .title = title, .y = key, .log_y = true, .x_names = names,
-                                      .x_count = n, .key = TG_KEY_NONE });
-    tg_plot_bars(p, n, NULL, y, NULL);
-    tg_plot_line(p, 2, (const double[]){ -0.5, n - 0.5 }, (const double[]){ 1, 1 }, &(tg_plot_style){ .dashed = true });
+    tg_plot_panel(p, &(tg_plot_axes){ .x = " ", .y = "times by hand", .log_y = true, .x0 = -0.6, .x1 = BARS - 0.4,
+                                      .x_names = names, .x_count = n, .key = TG_KEY_OUTSIDE });
+    for (int i = 0; i < 2; i++)
+        tg_plot_bars(p, n, x[i], y[i], &(tg_plot_style){ .label = i ? "program" : "eager", .width = 0.36 });
+    tg_plot_line(p, 2, (const double[]){ -0.6, BARS - 0.4 }, (const double[]){ 1, 1 }, &(tg_plot_style){ .dashed = true });
 }
 
 /* Cost against size, a line for each name and layout of the rows with a fitted exponent. */
@@ -244,9 +272,11 @@ static void draw_growth(tg_plot *p, const json *rows)
 bool results_plot(const json *rows, const char *path)
 {
     tg_status status;
-    tg_plot *const p = tg_plot_new(&(tg_plot_options){ .rows = 3, .columns = 1, .width = 1600, .height = 700 });
-    draw_ratios(p, rows, "eager/plain", "eager against the plain gradient by hand");
-    draw_ratios(p, rows, "program/plain", "programs against the plain gradient by hand");
+    const int panels = panels_of_bars(rows);
+    tg_plot *const p = tg_plot_new(&(tg_plot_options){ .rows = panels + 1, .columns = 1, .width = 1500, .height = 400,
+                                                       .title = "gradients against the same by hand" });
+    size_t next = 0;
+    for (int i = 0; i < panels; i++) draw_ratios(p, rows, &next);
     draw_growth(p, rows);
     const bool ok = tg_plot_write(p, path, &status);
     if (!ok) fprintf(stderr, "%s\n", status.message);
