@@ -95,17 +95,25 @@ static tg_code add_weights(const tg__call *c, rows *r)
     return TG_OK;
 }
 
+/* Labels that are adjacent, and of which none is to be ignored, are read where they are. */
 static tg_code rows_of(const tg__call *c, rows *r)
 {
-    *r = (rows){ .count = c->x[1].s->n, .n = class_count(c) };
-    int64_t *const label = tg__scratch(c, (size_t)r->count * sizeof *label);
-    r->label = label;
-    if (c->n > 2) r->weight = tg__adjacent(c, c->x[2]);
-    if (!label || (c->n > 2 && !r->weight)) return TG_ERROR_MEMORY;
-    const tg_code code =
-        read_labels(c, c->x[1], r->n, ((const tg_labels_attributes *)c->attributes)->ignore_index,
-                    label);
-    return code == TG_OK ? add_weights(c, r) : code;
+    const int64_t ignore = ((const tg_labels_attributes *)c->attributes)->ignore_index;
+    const tg__array label = c->x[1];
+    *r = (rows){ .count = label.s->n, .n = class_count(c), .label = label.p };
+    if (c->n > 2 && !(r->weight = tg__adjacent(c, c->x[2]))) return TG_ERROR_MEMORY;
+    if (ignore != TG_NO_INDEX || !tg__shape_contiguous(label.s) ||
+        !tg__within(r->count, r->label, 1, r->n)) {
+        int64_t *const copy = tg__scratch(c, (size_t)r->count * sizeof *copy);
+        if (!copy) return TG_ERROR_MEMORY;
+        const tg_code code = read_labels(c, label, r->n, ignore, copy);
+        if (code != TG_OK) return code;
+        r->label = copy;
+    } else if (!r->weight) {
+        r->total = (double)r->count;
+        return TG_OK;
+    }
+    return add_weights(c, r);
 }
 
 /* ---- elements -------------------------------------------------------------------------------- */

@@ -15,11 +15,9 @@ static bool all_within(tg__array index, int64_t length)
 {
     tg__walk w;
     tg__walk_begin(&w, 1, &index);
-    do {
-        const int64_t *i = (const int64_t *)w.p[0];
-        for (int64_t j = 0; j < w.n; j++)
-            if ((uint64_t)i[j * w.stride[0]] >= (uint64_t)length) return false;
-    } while (tg__walk_next(&w));
+    do
+        if (!tg__within(w.n, (const int64_t *)w.p[0], w.stride[0], length)) return false;
+    while (tg__walk_next(&w));
     return true;
 }
 
@@ -469,17 +467,20 @@ SHAPE(one_hot)
 FORWARD(one_hot)
 {
     const int64_t classes = ((const tg_classes_attributes *)c->attributes)->classes;
-    const ptrdiff_t size = (ptrdiff_t)tg__type_size(c->y.s->type);
+    const bool single = c->y.s->type == TG_F32;
     const tg_code code = check_indices(c, c->x[0], c->y.s->rank - 1, classes);
     if (code) return code;
     c->k->fill(c->y.s->n, c->y.p, 1, 0.0);
-    char *row = c->y.p;
+    int64_t row = 0;
     tg__walk w;
     tg__walk_begin(&w, 1, c->x);
     do {
         const int64_t *index = (const int64_t *)w.p[0];
-        for (int64_t j = 0; j < w.n; j++, row += classes * size)
-            c->k->fill(1, row + index[j * w.stride[0]] * size, 1, 1.0);
+        for (int64_t j = 0; j < w.n; j++, row += classes) {
+            const int64_t at = row + index[j * w.stride[0]];
+            if (single) ((float *)c->y.p)[at] = 1;
+            else ((double *)c->y.p)[at] = 1;
+        }
     } while (tg__walk_next(&w));
     return TG_OK;
 }

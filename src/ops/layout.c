@@ -895,6 +895,18 @@ static tg_code triangle_shape(const tg__call *c, tg__shape *y)
     return tg__fail(c, TG_ERROR_SHAPE, "shape %s has no two axes", TG__SHAPE_TEXT(y));
 }
 
+/* Moves a range of columns of one row of each matrix, for x and y adjacent: it begins at element first
+   of the first matrix. */
+static void move_rows(const flow *f, int64_t first, range columns, int64_t matrix)
+{
+    const size_t size = tg__type_size(f->x.s->type);
+    for (int64_t at = first + columns.from; at < f->x.s->n; at += matrix) {
+        char *const x = (char *)f->x.p + (size_t)at * size, *const y = (char *)f->y.p + (size_t)at * size;
+        if (f->backward) f->k->add(columns.length, x, 1, y, 1);
+        else f->k->copy(columns.length, y, 1, x, 1);
+    }
+}
+
 /* Moves, of each row i of the last two axes, the columns up to i + offset (lower) or from it on. */
 static tg_code triangle(const tg__call *c, flow f, bool lower)
 {
@@ -905,9 +917,14 @@ static tg_code triangle(const tg__call *c, flow f, bool lower)
                          : offset > n ? n
                                       : offset; /* beyond, nothing changes any more */
     if (!f.backward) fill(f.k, f.y, 0.0);
+    const bool adjacent = tg__shape_contiguous(f.x.s);
     for (int64_t i = 0; i < m; i++) {
         const int64_t edge = i + away + lower, inside = edge < 0 ? 0 : edge > n ? n : edge;
         const range columns = lower ? (range){ 0, inside } : (range){ inside, n - inside };
+        if (adjacent) {
+            move_rows(&f, i * n, columns, m * n);
+            continue;
+        }
         tg__shape s[4];
         move(&f, part(part(f.x, row, (range){ i, 1 }, &s[0]), column, columns, &s[1]),
              part(part(f.y, row, (range){ i, 1 }, &s[2]), column, columns, &s[3]));

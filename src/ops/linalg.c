@@ -274,9 +274,19 @@ FORWARD(dot)
     return matmul_forward(c);
 }
 
+/* dx[i] += g times the other operand, which has the same stride. */
 BACKWARD(dot)
 {
-    return matmul_backward(c);
+    const double one = 1;
+    double g;
+    if (c->x[0].s->stride[0] != c->x[1].s->stride[0]) return matmul_backward(c);
+    c->k->reduce.load(1, &g, c->g);
+    for (int i = 0; i < 2; i++) {
+        const tg__array other = c->x[1 - i];
+        const tg__tile t = { 1, other.s->n, other.p, 0, other.s->stride[0] };
+        if (c->dx[i].p) c->k->reduce.spread_scaled(&t, c->dx[i].p, &g, &one, 0);
+    }
+    return TG_OK;
 }
 
 DERIVATIVE(dot)

@@ -39,42 +39,75 @@ static uint64_t key_of_f32(float x)
     return bits >> 31 ? ~bits : bits | UINT32_C(1) << 31;
 }
 
+static inline double number_at(tg_type type, const void *row, ptrdiff_t j)
+{
+    return type == TG_F32 ? (double)((const float *)row)[j] : ((const double *)row)[j];
+}
+
+/* Of element j of a row. */
+static inline uint64_t key_at(tg_type type, const void *row, ptrdiff_t j, bool descending)
+{
+    const uint64_t key =
+        type == TG_F32 ? key_of_f32(((const float *)row)[j]) : key_of_f64(((const double *)row)[j]);
+    return key ^ (descending ? UINT64_MAX : 0);
+}
+
 /* The elements of a line, row-major if it has several axes. */
 static void read_line(entry *e, tg__array line, bool descending)
 {
-    const uint64_t turn = descending ? UINT64_MAX : 0;
     uint32_t at = 0;
     tg__walk w;
     tg__walk_begin(&w, 1, &line);
-    do {
-        const double *const x = (const double *)(void *)w.p[0];
-        const float *const single = (const float *)(void *)w.p[0];
-        for (int64_t j = 0; j < w.n; j++, at++) {
-            e[at].key = line.s->type == TG_F32 ? key_of_f32(single[j * w.stride[0]])
-                                               : key_of_f64(x[j * w.stride[0]]);
-            e[at].key ^= turn;
-            e[at].at = at;
-        }
-    } while (tg__walk_next(&w));
+    do
+        for (int64_t j = 0; j < w.n; j++, at++)
+            e[at] = (entry){ key_at(line.s->type, w.p[0], j * w.stride[0], descending), at };
+    while (tg__walk_next(&w));
 }
 
 /* ---- sorting --------------------------------------------------------------------------------- */
 
 enum { FEW = 32, BYTES = 8, DIGITS = 256 };
 
-/* Brings the first k of n, k at least 1, to the front of e. What lies behind them is then of no
-   use. */
-static void insert_each(entry *e, int64_t n, int64_t k)
+/* Puts an element into its place among the first in order, of which there are found and at
+   most k. */
+static void insert(entry *e, int64_t k, int64_t found, entry x)
 {
-    for (int64_t i = 1; i < n; i++) {
-        const entry x = e[i];
-        int64_t j = i;
-        if (i >= k) {
-            if (x.key >= e[k - 1].key) continue;
-            j = k - 1;
-        }
-        for (; j > 0 && e[j - 1].key > x.key; j--) e[j] = e[j - 1];
-        e[j] = x;
+    if (found == k && x.key >= e[k - 1].key) return;
+    int64_t j = found < k ? found : k - 1;
+    for (; j > 0 && e[j - 1].key > x.key; j--) e[j] = e[j - 1];
+    e[j] = x;
+}
+
+/* The next element of a row, from i on, that does not come behind the number last; n if all do. A NaN
+   never does. */
+static int64_t skip_behind(tg__array line, int64_t i, bool descending, double last)
+{
+    const int64_t n = line.s->n;
+    const ptrdiff_t stride = line.s->stride[0];
+    const double *const x = line.p;
+    const float *const single = line.p, last_single = (float)last;
+    if (line.s->type == TG_F32 && descending)
+        while (i < n && single[i * stride] <= last_single) i++;
+    else if (line.s->type == TG_F32)
+        while (i < n && single[i * stride] >= last_single) i++;
+    else if (descending)
+        while (i < n && x[i * stride] <= last) i++;
+    else
+        while (i < n && x[i * stride] >= last) i++;
+    return i;
+}
+
+/* The first k of a line of one axis in order, k at least 1. */
+static void read_first(entry *e, tg__array line, bool descending, int64_t k)
+{
+    const tg_type type = line.s->type;
+    const ptrdiff_t stride = line.s->stride[0];
+    double last = 0;
+    for (int64_t i = 0; i < line.s->n; i++) {
+        if (i >= k && (i = skip_behind(line, i, descending, last)) == line.s->n) return;
+        const entry next = { key_at(type, line.p, i * stride, descending), (uint32_t)i };
+        insert(e, k, i < k ? i : k, next);
+        if (i >= k - 1) last = number_at(type, line.p, e[k - 1].at * stride);
     }
 }
 
@@ -102,6 +135,28 @@ static entry *distribute(entry *e, entry *other, int64_t n)
     return e;
 }
 
+/* The entry of a rank, 0 ... n - 1, of entries that stand as their line does: byte by byte of the keys,
+   the most significant first, those are kept that may be it. some: room for n. */
+static entry of_rank(const entry *e, entry *some, int64_t n, int64_t rank)
+{
+    for (int b = BYTES - 1; b >= 0 && n > 1; b--) {
+        uint32_t count[DIGITS] = { 0 };
+        for (int64_t i = 0; i < n; i++) count[e[i].key >> 8 * b & 255]++;
+        uint32_t digit = 0;
+        while (rank >= count[digit]) rank -= count[digit++];
+        if (count[digit] == (uint64_t)n) continue;
+        int64_t kept = 0;
+        for (int64_t i = 0; i < n; i++) {
+            const entry x = e[i];
+            some[kept] = x;
+            kept += (x.key >> 8 * b & 255) == digit;
+        }
+        e = some;
+        n = kept;
+    }
+    return e[rank];
+}
+
 /* ---- line by line ---------------------------------------------------------------------------- */
 
 typedef struct lines lines;
@@ -114,6 +169,7 @@ struct lines {
     unsigned axes; /* along which lines go, as bits */
     int64_t k;     /* how many of each line are wanted in order */
     bool descending;
+    bool middle; /* instead the two of middle rank are: of an odd number, or with a NaN, twice the same */
     tg__array a[3];    /* x, and two others with lines of their own, as y or dx */
     tg__shape along;   /* the rest is for rules: a line of x */
     int64_t n;         /* its length */
@@ -135,22 +191,37 @@ static void begin_lines(lines *l, tg__walk *w)
     l->n = l->along.n;
 }
 
+/* The entries of the middle ranks to e[0] and e[1], or the first NaN to both. */
+static void bring_middle(entry *e, entry *other, int64_t n, tg_type type)
+{
+    const uint64_t nan = type == TG_F32 ? UINT32_MAX : UINT64_MAX;
+    int64_t first = 0;
+    while (first < n && e[first].key != nan) first++;
+    const entry a = first < n ? e[first] : of_rank(e, other, n, (n - 1) / 2);
+    const entry b = first < n || n % 2 ? a : of_rank(e, other, n, n / 2);
+    e[0] = a;
+    e[1] = b;
+}
+
 static tg_code each_line(const tg__call *c, lines *l, line_rule *rule)
 {
     tg__walk w;
     if (l->a[0].s->n == 0 || l->k == 0) return TG_OK;
     begin_lines(l, &w);
-    entry *const e = tg__scratch(c, (size_t)l->n * sizeof *e);
-    entry *const other = l->k <= FEW ? e : tg__scratch(c, (size_t)l->n * sizeof *e);
+    const bool few = !l->middle && l->k <= FEW;
+    entry *const e = tg__scratch(c, (size_t)(few ? l->k : l->n + 1) * sizeof *e);
+    entry *const other = few ? e : tg__scratch(c, (size_t)l->n * sizeof *e);
     if (!e || !other) return TG_ERROR_MEMORY;
     do {
         for (int64_t j = 0; j < w.n; j++) {
             char *p[3];
             for (int i = 0; i < 3; i++)
                 p[i] = w.p[i] + j * w.stride[i] * (ptrdiff_t)tg__type_size(l->a[i].s->type);
-            read_line(e, (tg__array){ &l->along, p[0] }, l->descending);
-            if (l->k <= FEW) insert_each(e, l->n, l->k);
-            rule(l, l->k <= FEW ? e : distribute(e, other, l->n), p);
+            const tg__array line = { &l->along, p[0] };
+            if (few) read_first(e, line, l->descending, l->k);
+            else read_line(e, line, l->descending);
+            if (l->middle) bring_middle(e, other, l->n, l->along.type);
+            rule(l, few || l->middle ? e : distribute(e, other, l->n), p);
         }
     } while (tg__walk_next(&w));
     return TG_OK;
@@ -353,7 +424,7 @@ CASES(argtopk, { .n = 1, .x = { TENSOR(-2, 2, 3, 5) }, .attributes = ATTRIBUTES(
 /* ---- median ---------------------------------------------------------------------------------- */
 
 /* The one or two elements whose mean is the median: as distances from the first of a line of an
-   array. If there is a NaN, the first one. */
+   array. */
 typedef struct middle {
     int n;
     ptrdiff_t at[2];
@@ -367,23 +438,12 @@ static ptrdiff_t distance(const tg__shape *along, uint32_t at)
     return d;
 }
 
-static bool is_nan(const lines *l, const entry *e)
-{
-    return e->key == (l->a[0].s->type == TG_F32 ? UINT32_MAX : UINT64_MAX);
-}
-
 /* Of the lines of array number i. */
 static middle middle_of(const lines *l, const entry *e, int i)
 {
     const tg__shape along = tg__shape_part(l->a[i].s, l->axes);
-    const int64_t n = l->n;
-    if (is_nan(l, &e[n - 1])) {
-        int64_t first = n - 1;
-        while (first > 0 && is_nan(l, &e[first - 1])) first--;
-        return (middle){ 1, { distance(&along, e[first].at) } };
-    }
-    return (middle){ n % 2 ? 1 : 2,
-                     { distance(&along, e[n / 2].at), distance(&along, e[(n - 1) / 2].at) } };
+    return (middle){ e[0].at == e[1].at ? 1 : 2,
+                     { distance(&along, e[0].at), distance(&along, e[1].at) } };
 }
 
 static void put_median(const lines *l, const entry *e, char *const p[3])
@@ -414,7 +474,7 @@ static void add_to_median(const lines *l, const entry *e, char *const p[3])
 /* y has one element for each line, or a single one for all of them. */
 static tg_code each_median(const tg__call *c, void *y, bool single, tg__array dx, line_rule *rule)
 {
-    lines l = { .a = { c->x[0], { NULL, y }, dx } };
+    lines l = { .middle = true, .a = { c->x[0], { NULL, y }, dx } };
     tg__shape kept = *c->x[0].s;
     (void)tg__reduced_axes(c, &l.axes); /* the shape rule has seen them */
     for (int i = 0; i < kept.rank; i++)

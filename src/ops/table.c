@@ -82,6 +82,19 @@ void tg__gradient_end(const tg__call *c, int i, void *p)
     tg__target_end(c, c->dx[i], (tg__array){ &s, p });
 }
 
+/* The sign bit is set in an index below 0, and in what an index beyond the last one leaves of it. */
+bool tg__within(int64_t n, const int64_t *i, ptrdiff_t stride, int64_t length)
+{
+    const uint64_t last = (uint64_t)length - 1;
+    uint64_t outside = 0;
+    if (stride == 1)
+        for (int64_t j = 0; j < n; j++) outside |= (uint64_t)i[j] | (last - (uint64_t)i[j]);
+    else
+        for (int64_t j = 0; j < n; j++)
+            outside |= (uint64_t)i[j * stride] | (last - (uint64_t)i[j * stride]);
+    return outside >> 63 == 0;
+}
+
 static void copy_integers(int64_t n, void *y, ptrdiff_t sy, const void *x, ptrdiff_t sx)
 {
     for (int64_t i = 0; i < n; i++) ((int64_t *)y)[i * sy] = ((const int64_t *)x)[i * sx];

@@ -1,0 +1,36 @@
+/* The plain side of every operation of the table that is not elementwise: the loops that a C
+   programmer writes for it, in families, plain_FAMILY.c. Each has one signature with the rules of
+   the operations and sees the same call, but takes operands as adjacent and adds every gradient
+   there is. */
+#ifndef BENCH_FAMILIES_H
+#define BENCH_FAMILIES_H
+
+#include "ops/op.h"
+
+typedef void plain_loop(const tg__call *c);
+
+enum { SIZES = 3 };
+
+/* Measured with n = size[0], size[1], size[2], for operands that fit into the first cache, into the
+   second, and into neither. Dimensions of the case below 0 are multiples of n: N, 2 * N. */
+typedef struct plain_row {
+    const char *op;      /* its name in the table */
+    const char *what[2]; /* the call that is measured, as the layout of its rows: value, gradient */
+    plain_loop *value, *gradient; /* gradient NULL: there is none */
+    bool turned;                  /* the last two axes of operand 0 are a transposed view */
+    int64_t size[SIZES];
+    tg__case x;
+} plain_row;
+
+#define N (-1)
+
+/* Ended by a row without an op. */
+#define PLAIN_FAMILIES(F)                                                                          \
+    F(reduce)                                                                                      \
+    F(scan)                                                                                        \
+    F(index) F(layout) F(loss) F(classes) F(norm) F(linalg) F(decompose) F(order) F(window)        \
+        F(mixed)
+#define PLAIN_DECLARE(FAMILY) extern const plain_row plain_##FAMILY##_f64[], plain_##FAMILY##_f32[];
+PLAIN_FAMILIES(PLAIN_DECLARE)
+
+#endif
