@@ -33,7 +33,7 @@ static inline bool tg__criterion_run(const tg_check_case *row, char *text, size_
 /* Any row of a table. */
 #define tg_assert_check(...)                                                                       \
     do {                                                                                           \
-        char tg__text[TG_CHECK_TEXT];                                                                       \
+        char tg__text[TG_CHECK_TEXT];                                                              \
         const tg_check_case tg__row = { __VA_ARGS__ };                                             \
         cr_assert(tg__criterion_run(&tg__row, tg__text, sizeof tg__text), "%s", tg__text);         \
     } while (0)
@@ -51,7 +51,7 @@ static inline bool tg__criterion_run(const tg_check_case *row, char *text, size_
     Test(SUITE, NAME)                                                                              \
     {                                                                                              \
         for (size_t tg__i = 0; tg__i < sizeof(CASES) / sizeof(CASES)[0]; tg__i++) {                \
-            char tg__text[TG_CHECK_TEXT];                                                                   \
+            char tg__text[TG_CHECK_TEXT];                                                          \
             cr_expect(tg__criterion_run(&(CASES)[tg__i], tg__text, sizeof tg__text), "%s",         \
                       tg__text);                                                                   \
         }                                                                                          \

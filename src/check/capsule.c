@@ -112,8 +112,7 @@ static bool read_input(tg__check *c, FILE *file, int input, const double **data)
     bool read = fgetc(file) != EOF; /* the ) */
     for (size_t k = 0; k < n && read; k++) read = fscanf(file, "%lf", &x[k]) == 1;
     data[input] = x;
-    return read ? true
-                : tg__stop(c, TG_FAILED, "failed: the capsule's input %d is cut off", input);
+    return read ? true : tg__stop(c, TG_FAILED, "failed: the capsule's input %d is cut off", input);
 }
 
 /* The head; *mine: it is of this check. */
@@ -145,8 +144,11 @@ bool tg__replay(tg__check *c, const double **data)
     bool mine;
     if (!path || !path[0]) return true;
     FILE *const file = fopen(path, "r");
-    if (!file) return tg__stop(c, TG_FAILED, "failed: %s, which TAPEGRAD_REPLAY names, cannot be "
-                               "read", path);
+    if (!file)
+        return tg__stop(c, TG_FAILED,
+                        "failed: %s, which TAPEGRAD_REPLAY names, cannot be "
+                        "read",
+                        path);
     bool read = read_head(c, file, &c->options, &mine);
     for (int i = 0; i < c->n && read && mine; i++) read = read_input(c, file, i, data);
     fclose(file);

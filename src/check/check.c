@@ -137,9 +137,8 @@ bool tg__make_sheets(tg__check *c)
     size_t widest = 0;
     for (int i = 0; i < c->n; i++) {
         const tg_check_input *x = &c->inputs[i];
-        c->sheet[i] = (tg__sheet){
-            .name = x->name, .input = i, .rank = x->rank, .size = tg__input_size(x)
-        };
+        c->sheet[i] =
+            (tg__sheet){ .name = x->name, .input = i, .rank = x->rank, .size = tg__input_size(x) };
         memcpy(c->sheet[i].shape, x->shape, sizeof x->shape);
         if (c->sheet[i].size > widest) widest = c->sheet[i].size;
     }
@@ -153,8 +152,7 @@ bool tg__make_room(tg__check *c, size_t size)
     c->size = size;
     double *const block = tg__push_doubles(c, 4 * size);
     if (!block) return tg__stop_for_memory(c);
-    c->weight = block, c->y = block + size, c->plus = block + 2 * size,
-    c->minus = block + 3 * size;
+    c->weight = block, c->y = block + size, c->plus = block + 2 * size, c->minus = block + 3 * size;
     for (int i = 0; i < c->n; i++) {
         tg__sheet *s = &c->sheet[i];
         s->analytic = tg__push_doubles(c, 3 * s->size);
@@ -176,10 +174,11 @@ bool tg__weigh(tg__check *c)
     for (size_t i = 0; i < c->size; i++) {
         c->weight[i] = c->size == 1 ? 1 : tg__random_weight(c);
         if (!isfinite(c->y[i]))
-            return tg__stop(c, TG_NOT_FINITE, "not finite: element %zu of the function's value is %s", i,
-                            isnan(c->y[i])  ? "NaN"
-                            : c->y[i] > 0 ? "infinite"
-                                            : "minus infinity");
+            return tg__stop(c, TG_NOT_FINITE,
+                            "not finite: element %zu of the function's value is %s", i,
+                            isnan(c->y[i]) ? "NaN"
+                            : c->y[i] > 0  ? "infinite"
+                                           : "minus infinity");
     }
     return true;
 }
@@ -301,9 +300,10 @@ static bool assess(tg__check *c, const tg__line *line, double a, tg__slope *s, t
 /* How bad verdicts are, for choosing what to report. */
 static int severity(tg_verdict verdict)
 {
-    static const int order[] = { [TG_KINK] = 0,       [TG_JUMP] = 0,   [TG_ALL_ZERO] = 0,
-                                 [TG_AGREES] = 1,     [TG_NOISE] = 2,  [TG_WRONG] = 3,
-                                 [TG_NOT_FINITE] = 4, [TG_FAILED] = 5, [TG_RANDOM] = 5 };
+    static const int order[] = {
+        [TG_KINK] = 0,  [TG_JUMP] = 0,       [TG_ALL_ZERO] = 0, [TG_AGREES] = 1, [TG_NOISE] = 2,
+        [TG_WRONG] = 3, [TG_NOT_FINITE] = 4, [TG_FAILED] = 5,   [TG_RANDOM] = 5
+    };
     return order[verdict];
 }
 
@@ -386,17 +386,15 @@ static double direct(tg__check *c, const tg__sheet *s, size_t first, size_t end,
     return claimed;
 }
 
-static bool compare_direction(tg__check *c, int sheet, size_t first, size_t end, tg_verdict *verdict)
+static bool compare_direction(tg__check *c, int sheet, size_t first, size_t end,
+                              tg_verdict *verdict)
 {
     const tg__sheet *s = &c->sheet[sheet];
     double terms;
     const double claimed = direct(c, s, first, end, &terms);
-    const tg__line l = { .input = s->input,
-                         .element = -1,
-                         .u = c->u,
-                         .output = -1,
-                         .scale = 1,
-                         .terms = terms };
+    const tg__line l = {
+        .input = s->input, .element = -1, .u = c->u, .output = -1, .scale = 1, .terms = terms
+    };
     tg__slope slope;
     if (!assess(c, &l, claimed, &slope, verdict)) return false;
     enter(c, sheet, -1, claimed, &slope, *verdict);
@@ -480,9 +478,8 @@ static void explain(tg__check *c)
                  "of its value",
                  r->condition);
     if (r->verdict == TG_KINK)
-        snprintf(r->reason, sizeof r->reason,
-                 "the slope is %.6g to the left and %.6g to the right", c->slope.left,
-                 c->slope.right);
+        snprintf(r->reason, sizeof r->reason, "the slope is %.6g to the left and %.6g to the right",
+                 c->slope.left, c->slope.right);
     if (r->verdict == TG_JUMP)
         snprintf(r->reason, sizeof r->reason, "the value jumps by %.6g within a step of %.2g",
                  c->slope.least * (c->slope.right + c->slope.left), c->slope.least);
@@ -552,14 +549,14 @@ const char *tg_verdict_name(tg_verdict verdict)
 const char *tg_fault_name(tg_fault fault)
 {
     static const char *const names[] = {
-        [TG_FAULT_NONE] = "none",           [TG_FAULT_SIGN] = "sign",
-        [TG_FAULT_FACTOR] = "factor",       [TG_FAULT_TRANSPOSED] = "transposed",
-        [TG_FAULT_SHIFTED] = "shifted",     [TG_FAULT_PERMUTED] = "permuted",
-        [TG_FAULT_SUM] = "sum",             [TG_FAULT_TERM] = "term",
-        [TG_FAULT_PART] = "part",           [TG_FAULT_UNWRITTEN] = "unwritten",
-        [TG_FAULT_ADDS] = "adds",           [TG_FAULT_OUTSIDE] = "outside",
-        [TG_FAULT_INPUT] = "input",         [TG_FAULT_COTANGENT] = "cotangent",
-        [TG_FAULT_ADJOINT] = "adjoint",     [TG_FAULT_OTHER] = "other",
+        [TG_FAULT_NONE] = "none",       [TG_FAULT_SIGN] = "sign",
+        [TG_FAULT_FACTOR] = "factor",   [TG_FAULT_TRANSPOSED] = "transposed",
+        [TG_FAULT_SHIFTED] = "shifted", [TG_FAULT_PERMUTED] = "permuted",
+        [TG_FAULT_SUM] = "sum",         [TG_FAULT_TERM] = "term",
+        [TG_FAULT_PART] = "part",       [TG_FAULT_UNWRITTEN] = "unwritten",
+        [TG_FAULT_ADDS] = "adds",       [TG_FAULT_OUTSIDE] = "outside",
+        [TG_FAULT_INPUT] = "input",     [TG_FAULT_COTANGENT] = "cotangent",
+        [TG_FAULT_ADJOINT] = "adjoint", [TG_FAULT_OTHER] = "other",
     };
     return (int)fault >= 0 && fault <= TG_FAULT_OTHER ? names[fault] : "unknown";
 }

@@ -35,8 +35,7 @@ static bool is_wrong(const tg__sheet *s, size_t k)
 static bool fits(const diagnosis *d, double a, size_t k)
 {
     const double n = d->s->numeric[k];
-    return fabs(a - n) <=
-           FIT * fmax(fabs(a), fabs(n)) + 20 * d->s->error[k] + 1e-12 * d->largest;
+    return fabs(a - n) <= FIT * fmax(fabs(a), fabs(n)) + 20 * d->s->error[k] + 1e-12 * d->largest;
 }
 
 __attribute__((format(printf, 3, 4))) static bool found(diagnosis *d, tg_fault fault,
@@ -63,9 +62,9 @@ void tg__place(const tg__sheet *s, int64_t element, char *text, size_t size)
     for (int i = 0; i < s->rank && used < size; i++) {
         const int64_t before = stride;
         stride /= s->shape[i];
-        used += (size_t)snprintf(text + used, size - used, "%s%lld%s", i ? ", " : "[",
-                                 (long long)(element % before / stride),
-                                 i + 1 < s->rank ? "" : "]");
+        used +=
+            (size_t)snprintf(text + used, size - used, "%s%lld%s", i ? ", " : "[",
+                             (long long)(element % before / stride), i + 1 < s->rank ? "" : "]");
     }
 }
 
@@ -135,12 +134,26 @@ static bool name_factor(const diagnosis *d, double c, char *text, size_t room)
     static const struct {
         double value;
         const char *text;
-    } constants[] = { { 2, "2" },     { 0.5, "1/2" },   { 3, "3" },      { 1.0 / 3, "1/3" },
-                      { 1.5, "3/2" },   { 2.0 / 3, "2/3" }, { 4, "4" },     { 0.25, "1/4" },  { 6, "6" },      { 1.0 / 6, "1/6" },
-                      { 10, "10" },   { 0.1, "1/10" },  { 100, "100" },  { 0.01, "1/100" },
-                      { 0.69314718055994531, "log 2" }, { 1.4426950408889634, "1/log 2" },
-                      { 3.1415926535897931, "pi" },     { 6.2831853071795862, "2 pi" },
-                      { 57.295779513082323, "180/pi" }, { 0.017453292519943295, "pi/180" } };
+    } constants[] = { { 2, "2" },
+                      { 0.5, "1/2" },
+                      { 3, "3" },
+                      { 1.0 / 3, "1/3" },
+                      { 1.5, "3/2" },
+                      { 2.0 / 3, "2/3" },
+                      { 4, "4" },
+                      { 0.25, "1/4" },
+                      { 6, "6" },
+                      { 1.0 / 6, "1/6" },
+                      { 10, "10" },
+                      { 0.1, "1/10" },
+                      { 100, "100" },
+                      { 0.01, "1/100" },
+                      { 0.69314718055994531, "log 2" },
+                      { 1.4426950408889634, "1/log 2" },
+                      { 3.1415926535897931, "pi" },
+                      { 6.2831853071795862, "2 pi" },
+                      { 57.295779513082323, "180/pi" },
+                      { 0.017453292519943295, "pi/180" } };
     const tg__sheet *s = d->s;
     const double size = fabs(c);
     if (c < 0) *text++ = '-', room--;
@@ -445,8 +458,8 @@ void tg__diagnose(const tg__sheet *s, const tg_check_options *options, tg_check_
     }
     if (wrong == 0) try_other(&d);
     else if (try_part(&d) || try_factor(&d, false) || try_transposed(&d) || try_shifted(&d) ||
-             try_permuted(&d) || try_sum(&d) || try_factor(&d, true) || try_constant_term(&d) || try_row_factors(&d, false) ||
-             try_row_factors(&d, true))
+             try_permuted(&d) || try_sum(&d) || try_factor(&d, true) || try_constant_term(&d) ||
+             try_row_factors(&d, false) || try_row_factors(&d, true))
         return;
     else try_other(&d);
 }

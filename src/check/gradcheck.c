@@ -346,13 +346,13 @@ static void find_culprit(tg__check *c)
         return;
     }
     if (r->verdict != TG_WRONG || !tg_blame(s->root, &blame, NULL)) return;
-    if (blame.wrong)
-        snprintf(r->operation, sizeof r->operation, "%s", blame.message);
+    if (blame.wrong) snprintf(r->operation, sizeof r->operation, "%s", blame.message);
     else if (r->fault != TG_FAULT_ADJOINT)
-        snprintf(r->operation, sizeof r->operation,
-                 "no recorded operation is wrong by itself (%zu derivatives agree, %zu could not be "
-                 "compared): does the model use numbers read from the tape, or detached values?",
-                 blame.checked, blame.skipped);
+        snprintf(
+            r->operation, sizeof r->operation,
+            "no recorded operation is wrong by itself (%zu derivatives agree, %zu could not be "
+            "compared): does the model use numbers read from the tape, or detached values?",
+            blame.checked, blame.skipped);
 }
 
 static bool run(tg__check *c)

@@ -84,11 +84,11 @@ struct tg__check {
     double *y, *plus, *minus;
 
     uint64_t random;
-    bool nonzero;   /* some derivative is not zero */
-    double badness; /* of the worst comparison: its difference in tolerances */
-    int worst;      /* its sheet, */
+    bool nonzero;    /* some derivative is not zero */
+    double badness;  /* of the worst comparison: its difference in tolerances */
+    int worst;       /* its sheet, */
     tg__slope slope; /* and slope */
-    char kink[128]; /* the place of the first kink or jump */
+    char kink[128];  /* the place of the first kink or jump */
     tg_check_report *report;
 };
 

@@ -21,8 +21,8 @@ typedef struct count {
     uint64_t random;
     double h, shrink; /* the large step, and how much smaller the small one is */
     double least;     /* differences below this part of the numbers are rounding */
-    char *varies;     /* by instruction: depends on something with a gradient, or on the line's leaf */
-    char *run[RUNS];  /* along a line: the tape's values in each run; else NULL */
+    char *varies; /* by instruction: depends on something with a gradient, or on the line's leaf */
+    char *run[RUNS]; /* along a line: the tape's values in each run; else NULL */
 } count;
 
 static bool is_jump(const count *c, double a, double b, double near_a, double near_b)
@@ -199,11 +199,9 @@ static bool look_at_all(tg__look *l, count *c, int64_t leaf)
 static count defaults(const tg__look *l, tg_kinks *k)
 {
     const bool f64 = l->t->type == TG_F64;
-    return (count){ .k = k,
-                    .random = 20,
-                    .h = f64 ? 0x1p-18 : 0x1p-10,
-                    .shrink = 16,
-                    .least = f64 ? 1e-6 : 1e-3 };
+    return (count){
+        .k = k, .random = 20, .h = f64 ? 0x1p-18 : 0x1p-10, .shrink = 16, .least = f64 ? 1e-6 : 1e-3
+    };
 }
 
 bool tg_count_kinks(tg_value loss, tg_kinks *kinks, tg_status *status)
@@ -250,8 +248,10 @@ static bool is_movable(tg__look *l, tg_value w, const double *u, double step)
         return tg__look_fail(l, TG_ERROR_TYPE, "w is an index tensor");
     if (w.id & TG__DESCRIPTOR && tg__descriptor_of(l->t, w.id)->external)
         return tg__look_fail(l, TG_ERROR_ARGUMENT, "w lies in memory of the caller");
-    if (!u || !(step > 0)) return tg__look_fail(l, TG_ERROR_ARGUMENT, "there is no line: u is NULL or "
-                                                "the step not above 0");
+    if (!u || !(step > 0))
+        return tg__look_fail(l, TG_ERROR_ARGUMENT,
+                             "there is no line: u is NULL or "
+                             "the step not above 0");
     return true;
 }
 

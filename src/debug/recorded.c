@@ -13,10 +13,10 @@ static const double identity = 1e-6;
 
 typedef struct subject {
     tg_tape *t;
-    tg_value *x, *wrt;  /* operands, and those of them that a gradient is wanted for */
-    int n, m;           /* how many */
-    double *u, *Jtv;    /* of all elements of wrt */
-    double *v, *Ju;     /* of the elements of the result */
+    tg_value *x, *wrt; /* operands, and those of them that a gradient is wanted for */
+    int n, m;          /* how many */
+    double *u, *Jtv;   /* of all elements of wrt */
+    double *v, *Ju;    /* of the elements of the result */
     size_t size_x, size_y;
 } subject;
 
@@ -32,7 +32,10 @@ static tg_value copy_operand(tg__look *l, subject *s, tg__array x, bool wanted)
         else ((double *)room)[k] = a;
     }
     if (wanted) s->size_x += (size_t)x.s->n;
-    return tg_leaf_new(s->t, wanted ? TG_PARAMETER : integer ? TG_INPUT : TG_CONSTANT,
+    return tg_leaf_new(s->t,
+                       wanted    ? TG_PARAMETER
+                       : integer ? TG_INPUT
+                                 : TG_CONSTANT,
                        integer ? TG_I64 : TG_F64, room, x.s->rank, x.s->dim, NULL);
 }
 
