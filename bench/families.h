@@ -28,8 +28,7 @@ typedef struct plain_row {
 #define PLAIN_FAMILIES(F)                                                                          \
     F(reduce)                                                                                      \
     F(scan)                                                                                        \
-    F(index) F(layout) F(loss) F(classes) F(norm) F(linalg) F(decompose) F(order) F(window)        \
-        F(mixed)
+    F(index) F(layout) F(loss) F(classes) F(norm) F(linalg) F(decompose) F(order) F(window) F(mixed)
 #define PLAIN_DECLARE(FAMILY) extern const plain_row plain_##FAMILY##_f64[], plain_##FAMILY##_f32[];
 PLAIN_FAMILIES(PLAIN_DECLARE)
 

@@ -163,6 +163,22 @@ Test(order, the_median_is_the_middle_of_the_sorted_line)
     }
 }
 
+/* As sorting puts them: the first of equal ones comes first. NaN: the first one. */
+Test(order, the_gradient_of_the_median_goes_to_one_of_equal_elements)
+{
+    enum { LONG = 99 };
+    double x[LONG], dx[LONG], place[LONG];
+    for (int i = 0; i < LONG; i++) x[i] = i * 7 % 5 - 2;
+    for (int round = 0; round < 2; round++) {
+        const tg_value v = tg_param(t, x, LONG), m = tg_median(v);
+        cr_assert(tg_read(tg_argsort(v), place, LONG));
+        cr_assert(tg_backward(m) && tg_grad_read(v, dx, LONG));
+        const int middle = round ? 40 : (int)place[LONG / 2];
+        for (int i = 0; i < LONG; i++) cr_expect(dx[i] == (i == middle), "%d: %g", i, dx[i]);
+        x[40] = x[60] = NAN;
+    }
+}
+
 Test(order, the_median_of_large_numbers_does_not_overflow)
 {
     const double x[] = { DBL_MAX, -1, DBL_MAX, DBL_MAX };

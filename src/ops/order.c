@@ -169,7 +169,7 @@ struct lines {
     unsigned axes; /* along which lines go, as bits */
     int64_t k;     /* how many of each line are wanted in order */
     bool descending;
-    bool middle; /* instead the two of middle rank are: of an odd number, or with a NaN, twice the same */
+    bool middle;   /* instead the two of middle rank are; of an odd number, or with a NaN, the same twice */
     tg__array a[3];    /* x, and two others with lines of their own, as y or dx */
     tg__shape along;   /* the rest is for rules: a line of x */
     int64_t n;         /* its length */
