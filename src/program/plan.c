@@ -685,7 +685,7 @@ static bool adds_up(const tg__plan *plan, const tg__step *s)
 static bool place_results(planning *w, store *st, const tg__step *s)
 {
     const reference *const r = (const reference *)(void *)w->p.plan->operands.data + s->first;
-    const uint32_t n = s->kind == TG__STEP_BACKWARD ? s->width : 1;
+    const uint32_t n = s->kind == TG__STEP_BACKWARD ? s->width : s->kind != TG__STEP_GUARD;
     for (uint32_t i = 0; i < n; i++)
         if (unit_of(w, &r[i]) && !place_unit(w, st, unit_of(w, &r[i]))) return false;
     return true;
