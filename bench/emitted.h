@@ -10,7 +10,7 @@ typedef struct emitted emitted;
 /* NULL, without a word, where there is no C for the program, or so much that the compiler would take
    minutes. The compiler is the one that compiled this, with the flags of BENCH_FLAGS. */
 emitted *emitted_new(const tg_program *p);
-enum { EMITTED_BYTES = 100000, EMITTED_SECONDS = 20 };
+enum { EMITTED_BYTES = 200000, EMITTED_SECONDS = 20 };
 
 /* As tg_run. */
 void emitted_run(const emitted *e, int64_t count, const void *const *inputs, void *const *outputs);
