@@ -23,7 +23,7 @@ static bool is_known(const tg_tape *t, uint32_t id, uint32_t *readings)
     return false;
 }
 
-bool tg__note(tg_tape *t, int kind, uint32_t id, const tg_site *site)
+bool tg__note(tg_tape *t, tg__effect_kind kind, uint32_t id, const tg_site *site)
 {
     uint32_t readings = 0;
     if (kind == TG__READ && is_known(t, id, &readings)) return true;
@@ -33,8 +33,7 @@ bool tg__note(tg_tape *t, int kind, uint32_t id, const tg_site *site)
         tg__error(t, TG_ERROR_MEMORY, "note", site, "no memory to note what was read");
         return false;
     }
-    tg__effect e = { .id = id, .code = t->head.n_code };
-    e.kind = kind;
+    tg__effect e = { .kind = kind, .id = id, .code = t->head.n_code };
     if (site) e.site = *site;
     memcpy(t->effects.data + used, &e, sizeof e);
     t->effects.used = used + sizeof e;

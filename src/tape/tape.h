@@ -70,8 +70,10 @@ struct tg__context {
 };
 
 /* What happened beside the values, for programs: replayed, it would have to happen again. */
+typedef enum tg__effect_kind { TG__READ, TG__READ_ALL, TG__GUARD, TG__IMPURE } tg__effect_kind;
+
 typedef struct tg__effect {
-    enum { TG__READ, TG__READ_ALL, TG__GUARD, TG__IMPURE } kind;
+    tg__effect_kind kind;
     uint32_t id;   /* of the value read, or made by the guard or the user's operation */
     uint32_t code; /* instructions there were */
     tg_site site;  /* of reading */
@@ -178,7 +180,7 @@ static inline tg__descriptor *tg__descriptor_of(const tg_tape *t, uint32_t id)
 /* ---- effects (effects.c) ----------------------------------------------------------------------- */
 
 /* Notes an effect by or on a value. False: no memory, which is the tape's error then. */
-bool tg__note(tg_tape *t, int kind, uint32_t id, const tg_site *site);
+bool tg__note(tg_tape *t, tg__effect_kind kind, uint32_t id, const tg_site *site);
 
 static inline const tg__effect *tg__effects(const tg_tape *t, size_t *n)
 {
