@@ -255,7 +255,7 @@ CASES(matmul,
       { .n = 2, .x = { TENSOR(-2, 2, 0, 3), TENSOR(-2, 2, 3, 2) } },
       { .n = 2, .x = { TENSOR(-2, 2, 0, 2, 3), TENSOR(-2, 2, 3, 2) } })
 
-TG_OP_WRITES(dot, "ll", none, "inner product of two vectors, (k) x (k) -> scalar")
+TG_OP(dot, "ll", none, "inner product of two vectors, (k) x (k) -> scalar")
 
 static tg_code ranks_wrong(const tg__call *c, const char *wanted)
 {
