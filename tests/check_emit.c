@@ -143,7 +143,7 @@ static void check_entry(void *library, size_t number)
 }
 
 /* Compiles what has been written with every compiler, without a warning, runs and compares it. */
-static void end(void)
+static void check_emitted(void)
 {
     static const char *const compilers[] = { TG_COMPILERS };
     char command[400], library[96];
@@ -181,7 +181,7 @@ static void end(void)
     free(src.list);
 }
 
-TestSuite(emit, .init = begin, .fini = end, .timeout = 300);
+TestSuite(emit, .init = begin, .timeout = 300);
 
 /* ---- trials ------------------------------------------------------------------------------------- */
 
@@ -324,16 +324,19 @@ static void some_vary(const trial *t)
 Test(emit, operations_in_any_layout)
 {
     for (int op = FIRST_OP; op < tg__op_count; op++) each_trial(op, all_vary);
+    check_emitted();
 }
 
 Test(emit, every_op_in_f32)
 {
     for (int op = FIRST_OP; op < tg__op_count; op++) each_plain_trial(op, all_vary_f32);
+    check_emitted();
 }
 
 Test(emit, every_op_with_any_operands_varying)
 {
     for (int op = FIRST_OP; op < tg__op_count; op++) each_plain_trial(op, some_vary);
+    check_emitted();
 }
 
 /* ---- graphs of scalars -------------------------------------------------------------------------- */
@@ -400,6 +403,7 @@ static void add_random_graph(int number)
 Test(emit, random_graphs_of_scalars)
 {
     for (int i = 0; i < GRAPHS; i++) add_random_graph(i);
+    check_emitted();
 }
 
 /* A vector that is used as a whole and by an element: its gradient is put together of both. */
@@ -419,6 +423,7 @@ Test(emit, a_gradient_of_the_whole_and_of_a_part)
     cr_expect(add_entry(parts, &s), "%s", s.message);
     tg_program_free(p);
     tg_tape_free(t);
+    check_emitted();
 }
 
 /* ---- errors ------------------------------------------------------------------------------------- */

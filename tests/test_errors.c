@@ -10,6 +10,8 @@
 
 #include <tapegrad.h>
 
+#include "finish.h"
+
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
 /* ---- what an error must be ------------------------------------------------------------------- */
@@ -41,7 +43,7 @@ static void start(void)
 
 static void finish(void)
 {
-    cr_expect(reports == 0, "an error nobody expected: %s", told);
+    EXPECT_AT_THE_END(reports == 0, "an error nobody expected: %s", told);
     tg_tape_free(t);
 }
 

@@ -8,6 +8,7 @@
 
 #include <tapegrad.h>
 
+#include "finish.h"
 #include "base/random.h"
 
 static tg_tape *t;
@@ -19,7 +20,7 @@ static void start(void)
 
 static void finish(void)
 {
-    cr_expect(!tg_error_of(t), "%s", tg_error_of(t) ? tg_error_of(t)->message : "");
+    EXPECT_AT_THE_END(!tg_error_of(t), "%s", tg_error_of(t)->message);
     tg_tape_free(t);
 }
 

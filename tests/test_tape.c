@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "finish.h"
 #include "tape/tape.h"
 
 #include <tapegrad.h>
@@ -24,8 +25,7 @@ static void start(void)
 /* Every test must leave its tape without an error. */
 static void finish(void)
 {
-    const tg_error *const error = tg_error_of(t);
-    cr_expect(!error, "the tape has an error: %s", error ? error->message : "");
+    EXPECT_AT_THE_END(!tg_error_of(t), "the tape has an error: %s", tg_error_of(t)->message);
     tg_tape_free(t);
 }
 

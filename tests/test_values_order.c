@@ -1,6 +1,7 @@
 /* Sorting, and sums, products and logarithms that run along an axis: sweeps over lengths, axes and
    awkward numbers against plain loops. Examples are in test_values_tensors.c. */
 #include "values.h"
+#include "finish.h"
 
 #define SEED 20261121u
 enum { LONGEST = 150, WIDE = 3 };
@@ -16,7 +17,7 @@ static void start(void)
 
 static void finish(void)
 {
-    cr_expect(!tg_error_of(t), "%s", tg_error_of(t) ? tg_error_of(t)->message : "");
+    EXPECT_AT_THE_END(!tg_error_of(t), "%s", tg_error_of(t)->message);
     tg_tape_free(t);
 }
 

@@ -585,12 +585,12 @@ static void write_order(const writing *w)
     tg__open_loops(e, &t, 0, loops, false);
     tg__write_line(e, "%s", "");
     tg__emit_access(e, &t, 0, NULL);
-    static const char *const before[] = { " = (", " > ", ") - (", " < " };
+    static const char *const before[] = { " = ", " > ", " ? 1 : ", " < " };
     for (int i = 0; i < 4; i++) {
         tg__write(e, "%s", before[i]);
         tg__emit_access(e, &t, 1 + i % 2, NULL);
     }
-    tg__write(e, ");");
+    tg__write(e, " ? -1 : 0;");
     tg__close_loops(e, loops, false);
 }
 
