@@ -180,6 +180,18 @@ Test(replay, what_was_read_while_recording_is_named)
     tg_tape_free(t);
 }
 
+Test(replay, what_is_shared_may_be_read)
+{
+    tg_tape *const t = tg_tape_new(NULL);
+    Value x = tg_scalar(t, 2), w = tg_scalar(t, 3);
+    cr_expect(tg_item(w) == 3); /* a start value that is shown, say */
+    tg_status s;
+    tg_program *const p = compile(mul(w, x), x, w, NULL, &s);
+    cr_expect(p, "%s", s.message);
+    tg_program_free(p);
+    tg_tape_free(t);
+}
+
 Test(replay, every_way_of_reading_is_seen)
 {
     for (int way = 0; way < 4; way++) {

@@ -59,7 +59,8 @@ typedef struct tg_compile_options {
                               nothing is differentiated by it */
     const tg_value *next;
     int n_state;
-    bool allow_reads; /* values that depend on inputs were read while recording: never mind */
+    bool allow_reads; /* values that depend on inputs, or batch inputs, were read while recording:
+                         never mind */
 } tg_compile_options;
 
 /* Compiles outputs (values of one tape) as a function of inputs (leaves of it): n_batch that vary

@@ -221,12 +221,22 @@ static uint32_t end_of_outputs(const import *m, uint32_t last)
     return 0;
 }
 
+/* Whether instruction i is a shared input: parameters are read to be shown, saved, copied. */
+static bool is_shared_input(const import *m, uint32_t i)
+{
+    for (int j = m->n_batch; j < m->n_inputs; j++)
+        if (m->leaf[j] == i) return true;
+    return false;
+}
+
 /* Whether C may have gone by what it read; then it cannot be replayed. */
 static bool was_read(const import *m, const tg__effect *e, uint32_t end, const bool *depends)
 {
     if (e->code >= end || m->g->allow_reads) return false;
-    bool read = e->kind == TG__READ && depends[maker_of(m, e->id)];
-    for (uint32_t i = 0; i < e->code && e->kind == TG__READ_ALL && !read; i++) read = depends[i];
+    const bool all = e->kind == TG__READ_ALL;
+    const uint32_t first = all ? 0 : maker_of(m, e->id), behind = all ? e->code : first + 1;
+    bool read = false;
+    for (uint32_t i = first; i < behind && !read; i++) read = depends[i] && !is_shared_input(m, i);
     if (!read) return false;
     const uint32_t maker = maker_of(m, e->id);
     if (!put_site(m->g, e->site.file ? e->site : tg__site_of(m->t, maker))) return true;

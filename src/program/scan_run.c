@@ -127,10 +127,11 @@ static tg_code end(const run *r, tg_code code)
     return code;
 }
 
-/* A run for step j, whose random numbers are its own, forward and backward. */
+/* A run for step j, whose random numbers are its own, forward and backward: of this run around the
+   loop, and of this step, of which there are less than 2^32. */
 static bool run_step(run *r, const tg_program *p, tg_workspace *w, int64_t j)
 {
-    const tg_run_options o = { .run = (uint64_t)place_of(r, j) };
+    const tg_run_options o = { .run = (r->c->run << 32) + (uint64_t)place_of(r, j) };
     return tg_run_with(p, w, 1, r->in, r->out, &o, &r->status);
 }
 
