@@ -469,6 +469,36 @@ Test(scan, every_step_draws_for_itself_and_the_same_when_it_is_done_again)
     tg_program_free(body);
 }
 
+Test(scan, in_a_program_every_run_draws_for_itself)
+{
+    enum { N = 8 };
+    tg_tape *const t = tg_tape_new(NULL);
+    double d[N], got[3][12 * N];
+    for (int i = 0; i < N; i++) d[i] = 0.1 * i + 0.2;
+    Value x[] = { param(t, d, N), param(t, d, N) }, rows;
+    Value kept = dropout(x[1], .p = 0.5, .seed = 7);
+    tg_status status = { 0 };
+    tg_program *const body =
+        tg_compile(TG_VALUES(sin(add(x[0], mul(x[0], kept))), kept), NULL, 0, x, 2, NULL, &status);
+    cr_assert(body, "%s", status.message);
+    drop_and_add(body, x, 0, &rows);
+    tg_program *const p = tg_compile(&rows, 1, NULL, 0, x, 2, NULL, &status);
+    tg_workspace *const w = tg_workspace_new(p, 1, &status);
+    cr_assert(w, "%s", status.message);
+    for (int i = 0; i < 3; i++)
+        cr_assert(tg_run_with(p, w, 1, (const void *[]){ d, d }, (void *[]){ got[i] },
+                              &(tg_run_options){ .run = (uint64_t)(i + 1) / 2 }, &status),
+                  "%s", status.message);
+    cr_expect(memcmp(got[1], got[2], sizeof got[1]) == 0);
+    for (int j = 0; j < 12; j++)
+        for (int k = 0; k < 12; k++)
+            cr_expect(memcmp(got[0] + j * N, got[1] + k * N, N * sizeof *d), "step %d as %d", k, j);
+    tg_workspace_free(w);
+    tg_program_free(p);
+    tg_program_free(body);
+    tg_tape_free(t);
+}
+
 Test(scan, a_condition_in_the_body_is_held)
 {
     tg_tape *const t = tg_tape_new(NULL);
