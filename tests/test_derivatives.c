@@ -277,6 +277,36 @@ Test(derivatives, repeated_use_needs_no_more_memory)
     tg_tape_free(t);
 }
 
+/* Elements used one by one: their contributions are put together at once, not each in an array of
+   its own. */
+static size_t bytes_for_elements(int n)
+{
+    tg_tape *const t = tg_tape_new(NULL);
+    double *const d = calloc((size_t)n, sizeof *d);
+    for (int i = 0; i < n; i++) d[i] = 1 + i % 3;
+    const tg_value x = tg_param(t, d, n / 2, 2), flat = tg_reshape(x, n);
+    tg_value loss = tg_scalar(t, 0), g, h;
+    for (int i = 0; i + 1 < n; i++)
+        loss = tg_add(loss, tg_mul(tg_square(tg_at(flat, i)), tg_at(flat, i + 1)));
+    cr_assert(tg_grad_values(&loss, NULL, 1, &x, 1, &g));
+    const tg_value total = tg_sum(tg_square(g));
+    cr_assert(tg_grad_values(&total, NULL, 1, &x, 1, &h));
+    cr_expect(tg_rank(g) == 2 && tg_dim(g, 0) == n / 2);
+    const double *const first = tg_data(g);
+    for (int i = 1; i + 1 < n; i++)
+        cr_assert_float_eq(first[i], 2 * d[i] * d[i + 1] + d[i - 1] * d[i - 1], 1e-12);
+    const size_t bytes = tg_stats(t).bytes_used;
+    free(d);
+    tg_tape_free(t);
+    return bytes;
+}
+
+Test(derivatives, by_elements_need_memory_in_proportion)
+{
+    const size_t some = bytes_for_elements(400);
+    cr_expect(bytes_for_elements(1600) < 5 * some);
+}
+
 /* A chain too long for recursion of any kind. */
 Test(derivatives, of_a_long_chain)
 {

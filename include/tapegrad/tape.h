@@ -256,11 +256,10 @@ TG_API void tg_ignore_error(const tg_error *error, void *user);
 typedef struct tg_tape_stats {
     size_t instructions; /* recorded now */
     size_t values;       /* elements in the value arenas now */
-    size_t
-        bytes_used; /* by instructions, values, gradients, descriptors, positions and names now */
-    size_t bytes_held;  /* memory obtained and kept */
-    size_t allocations; /* how often memory was asked for since the tape was made; a steady loop
-                           adds none */
+    size_t bytes_used;   /* by instructions, values, gradients, descriptors, positions, names now */
+    size_t bytes_held;   /* memory obtained and kept */
+    size_t allocations;  /* how often memory was asked for since the tape was made; a steady loop
+                            adds none */
 } tg_tape_stats;
 
 TG_API tg_tape_stats tg_stats(const tg_tape *tape);

@@ -17,14 +17,22 @@ typedef struct walk {
     uint32_t begin, end; /* instructions that are looked at */
     uint32_t at;         /* the one being differentiated */
     size_t state;        /* their entries in the arena t->walk */
+    size_t elements;     /* where its contributions to one element each begin in t->elements */
 } walk;
 
-/* Of one instruction: its gradient so far (null: none), and whether an asked-for value is made of
-   it. */
+/* Of one instruction: its gradient so far (null: none), the last contribution to one element that is
+   not yet in it (counted from 1), and whether an asked-for value is made of it. */
 typedef struct entry {
     tg_value gradient;
+    uint32_t last, n; /* n: such contributions */
     bool wanted;
 } entry;
+
+typedef struct element {
+    tg_value dx;
+    int64_t offset;
+    uint32_t before; /* the one before, counted from 1 */
+} element;
 
 static entry *entry_of(const walk *w, uint32_t instruction)
 {
@@ -95,6 +103,35 @@ static tg_value summed_to(walk *w, tg_value v, const tg__shape *s)
     return apply(&w->recorder, TG__CODE_reshape, &v, 1, &list);
 }
 
+static void no_memory(const walk *w)
+{
+    tg__error(w->t, TG_ERROR_MEMORY, "grad_values", w->site, "no memory");
+}
+
+/* Adds dx to the gradient of all that an instruction made. */
+static void add_to(walk *w, uint32_t maker, tg_value dx)
+{
+    const tg_value sum[] = { entry_of(w, maker)->gradient, dx };
+    entry_of(w, maker)->gradient =
+        sum[0].generation ? apply(&w->recorder, TG__CODE_add, sum, 2, NULL) : dx;
+}
+
+/* A contribution to one element waits for others, so that many do not add up whole arrays. */
+static void put_off(walk *w, uint32_t maker, int64_t offset, tg_value dx)
+{
+    entry *const to = entry_of(w, maker);
+    const element e = { dx, offset, to->last };
+    tg__arena *const a = &w->t->elements;
+    if (!tg__arena_grow(a, a->used + sizeof e)) {
+        no_memory(w);
+        return;
+    }
+    memcpy(a->data + a->used, &e, sizeof e);
+    a->used += sizeof e;
+    to->last = (uint32_t)((a->used - w->elements) / sizeof e);
+    to->n++;
+}
+
 /* Adds a contribution to the gradient by value id. */
 static void contribute(walk *w, uint32_t id, tg_value dx)
 {
@@ -102,13 +139,51 @@ static void contribute(walk *w, uint32_t id, tg_value dx)
     const uint32_t maker = tg__maker(t, id);
     const tg__shape s = *tg__value_array(t, id).s;
     dx = summed_to(w, dx, &s);
-    if (id != t->head.code[maker].y) {
-        const tg_strided_attributes look = look_of(t, id, maker);
-        dx = apply(&w->recorder, TG__CODE_strided_sum, &dx, 1, &look);
+    if (id == t->head.code[maker].y) {
+        add_to(w, maker, dx);
+        return;
     }
-    const tg_value sum[] = { entry_of(w, maker)->gradient, dx };
-    entry_of(w, maker)->gradient =
-        sum[0].generation ? apply(&w->recorder, TG__CODE_add, sum, 2, NULL) : dx;
+    const tg_strided_attributes look = look_of(t, id, maker);
+    if (s.rank == 0) put_off(w, maker, look.offset, dx);
+    else add_to(w, maker, apply(&w->recorder, TG__CODE_strided_sum, &dx, 1, &look));
+}
+
+/* n numbers, put where they belong in zeros like all that an instruction made. */
+static tg_value scattered(walk *w, uint32_t maker, const tg_value *dx, const int64_t *offset, uint32_t n)
+{
+    const tg__shape all = *tg__value_array(w->t, w->t->head.code[maker].y).s;
+    const tg_axis_attributes first = { TG_DEFAULTS_axis };
+    const tg_value parts[] = { tg_full_new(w->t, 0, 1, &all.n, w->site),
+                               tg_index_new(w->t, sizeof *offset, offset, 1, &(int64_t){ n }, w->site),
+                               apply(&w->recorder, TG__CODE_stack, dx, (int)n, &first) };
+    const tg_value sum = apply(&w->recorder, TG__CODE_scatter_add, parts, 3, &first);
+    tg_list_attributes list = { .count = all.rank };
+    for (int i = 0; i < all.rank; i++) list.item[i] = all.dim[i];
+    return all.rank == 1 ? sum : apply(&w->recorder, TG__CODE_reshape, &sum, 1, &list);
+}
+
+/* Adds what waits to an instruction's gradient. */
+static void add_elements(walk *w, uint32_t maker)
+{
+    entry *const to = entry_of(w, maker);
+    const uint32_t n = to->n;
+    if (n == 0) return;
+    tg__arena *const a = &w->t->elements;
+    const size_t used = a->used;
+    tg_value *const dx = tg__arena_push(a, n * (sizeof(tg_value) + sizeof(int64_t)));
+    if (!dx) {
+        no_memory(w);
+        return;
+    }
+    int64_t *const offset = (int64_t *)(void *)(dx + n);
+    const element *const list = (const element *)(void *)(a->data + w->elements);
+    for (uint32_t i = to->last, j = n; i > 0; i = list[i - 1].before) {
+        dx[--j] = list[i - 1].dx;
+        offset[j] = list[i - 1].offset;
+    }
+    to->last = to->n = 0;
+    add_to(w, maker, scattered(w, maker, dx, offset, n));
+    a->used = used;
 }
 
 /* ---- the walk -------------------------------------------------------------------------------- */
@@ -158,7 +233,7 @@ static bool step(walk *w, uint32_t i)
     size_t at;
     const size_t used = t->walk.used;
     if (!operand_room(w, n, &at)) {
-        tg__error(t, TG_ERROR_MEMORY, "grad_values", w->site, "no memory");
+        no_memory(w);
         return false;
     }
     tg_value *const x = (tg_value *)(void *)(t->walk.data + at), *const dx = x + n;
@@ -198,10 +273,11 @@ static bool walk_back(walk *w)
     for (uint32_t i = w->end; i-- > w->begin;) {
         const tg__instruction *const in = &w->t->head.code[i];
         if (in->op == TG__LEAF || in->flags & TG__INACTIVE) continue;
-        const entry *const e = entry_of(w, i);
-        if (e->wanted && e->gradient.generation && !step(w, i)) return false;
+        if (!entry_of(w, i)->wanted) continue;
+        add_elements(w, i);
+        if (entry_of(w, i)->gradient.generation && !step(w, i)) return false;
     }
-    return true;
+    return !w->t->failed;
 }
 
 /* ---- the whole ------------------------------------------------------------------------------- */
@@ -211,6 +287,7 @@ static tg_value gradient_of(walk *w, tg_value v)
 {
     tg_tape *const t = w->t;
     const uint32_t maker = tg__maker(t, v.id);
+    if (maker < w->end) add_elements(w, maker);
     const tg_value whole = maker < w->end ? entry_of(w, maker)->gradient : (tg_value){ NULL, 0, 0 };
     const tg__shape s = *tg__value_array(t, v.id).s;
     if (!whole.generation) return zeros(&w->recorder, &s);
@@ -325,10 +402,11 @@ bool tg__grad_values(bool linear, const tg_value *outputs, const tg_value *cotan
     if (!t) return false;
     walk w = { .recorder = { apply, linear, fail, tg__of_number, zeros, shape },
                .t = t,
-               .site = site };
+               .site = site,
+               .elements = t->elements.used };
     const size_t used = t->walk.used;
     if (!begin(&w, outputs, n, wrt, m)) {
-        tg__error(t, TG_ERROR_MEMORY, "grad_values", site, "no memory");
+        no_memory(&w);
         return false;
     }
     for (int i = 0; i < n && !t->failed; i++) {
@@ -339,6 +417,7 @@ bool tg__grad_values(bool linear, const tg_value *outputs, const tg_value *cotan
     }
     if (!t->failed && walk_back(&w))
         for (int i = 0; i < m; i++) gradients[i] = gradient_of(&w, wrt[i]);
+    t->elements.used = w.elements;
     t->walk.used = used;
     return !t->failed;
 }

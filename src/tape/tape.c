@@ -14,7 +14,7 @@ static void each_arena(tg_tape *t, void (*f)(tg_tape *t, tg__arena *a))
     tg__arena *const all[] = { &t->code,        &t->values, &t->adjoints, &t->integers,
                                &t->descriptors, &t->pool,   &t->runs,     &t->names,
                                &t->effects,     &t->segments, &t->files,  &t->stale,
-                               &t->scratch,     &t->walk };
+                               &t->scratch,     &t->walk, &t->elements };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) f(t, all[i]);
 }
 

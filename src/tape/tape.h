@@ -88,7 +88,7 @@ struct tg_tape {
     const tg__kernels *k;
     tg__memory memory;
     tg__arena code, values, adjoints, integers, descriptors, pool, runs, names, effects, segments,
-        files, stale, scratch, walk;
+        files, stale, scratch, walk, elements;
     tg__segment *top;     /* the newest */
     uint32_t generations; /* given out so far; saturates */
     int no_grad;
