@@ -110,8 +110,13 @@ static tg_program *compile(task *k, int way, const tg_compile_options *o)
     tg_program *const value = tg_compile(&loss, 1, TG_VALUES(x, y), &p, 1, o, &status);
     tg_program *const gradient = way == HVP ? tg_hvp_program(value, NULL, &status)
                                             : tg_gradient_program(value, NULL, &status);
+    tg_workspace *const w = tg_workspace_new(gradient, 1, &status);
+    double none[1 + 2 * MOST_PARAMETERS];
+    const void *const in[] = { NULL, NULL, none, none };
+    const bool planned = w && tg_run(gradient, w, 0, in, (void *[]){ none, none }, &status);
     if (way == BATCH) k->compile_ns = now_ns() - start, k->ops = (double)tg_stats(t).instructions;
-    if (!gradient) fprintf(stderr, "%s\n", status.message), exit(1);
+    tg_workspace_free(w);
+    if (!planned) fprintf(stderr, "%s\n", status.message), exit(1);
     tg_program_free(value);
     tg_tape_free(t);
     return gradient;

@@ -47,7 +47,8 @@ static bool run(const tg_program *p, int outputs, tg_status *s)
     tg_workspace *const room = p ? tg_workspace_new(p, 1, s) : NULL;
     const void *const in[] = { x, label, w, v, w, v };
     void *const out[] = { &total, dw, dv };
-    const bool ok = room && outputs == tg_program_outputs(p) && tg_run(p, room, COUNT, in, out, s);
+    const bool ok = room && outputs == tg_program_outputs(p) && tg_run(p, room, COUNT, in, out, s) &&
+                    tg_run(p, room, 1, in, out, s);
     tg_workspace_free(room);
     return ok;
 }

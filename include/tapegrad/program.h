@@ -121,7 +121,8 @@ TG_API tg_program *tg_jacobian_program(const tg_program *p, const int *wrt, int 
 
 /* Memory for runs of p, one run at a time, each by so many threads (0: one): the caller's and others
    that the workspace keeps. Results are bit-equal for any number of them. The program must outlive
-   it. NULL after an error. */
+   it. What a run needs is there from the first one on: of a program how it is run, which all its
+   workspaces share, and of a workspace the memory. NULL after an error. */
 TG_API tg_workspace *tg_workspace_new(const tg_program *p, int threads, tg_status *status);
 TG_API void tg_workspace_free(tg_workspace *w);
 

@@ -30,6 +30,7 @@ typedef double real;
 #include "kernels/random.inl"
 #include "kernels/formula.h" /* gives names of libm another meaning: no header may follow */
 #include "kernels/map.inl"
+#include "kernels/scalars.inl"
 #include "kernels/reduce.inl"
 #include "kernels/norm.inl"
 
@@ -49,5 +50,6 @@ const tg__kernels TABLE = {
     .window = WINDOW_KERNELS,
     .scan = SCAN_KERNELS,
     .lanes = LANES_KERNELS,
+    .scalars = scalars,
     .random = RANDOM_KERNELS,
 };

@@ -13,6 +13,7 @@
 #include "kernels/norm.h"
 #include "kernels/random.h"
 #include "kernels/reduce.h"
+#include "kernels/scalars.h"
 #include "kernels/window.h"
 #include "kernels/scan.h"
 #include "maps_index.h" /* generated: TG__MAPS, the number of elementwise ops */
@@ -43,6 +44,7 @@ typedef struct tg__kernels {
     tg__window_kernels window;
     tg__scan_kernels scan;
     tg__lanes_kernels lanes;
+    tg__scalars_kernel *scalars;
     tg__random_kernels random;
 } tg__kernels;
 

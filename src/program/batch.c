@@ -232,7 +232,7 @@ bool tg__batch_form(const tg__planner *p, uint32_t id, bool summed, tg__form *f)
     const tg__graph *const g = p->g;
     const tg__node *const node = tg__node_at(g, id);
     const uint32_t *const x = tg__node_operands(g, node);
-    if (node->stage != TG__BODY || g->strict || g->without & TG_WHOLE_BLOCKS) return false;
+    if (node->stage != TG__BODY || p->single || g->strict || g->without & TG_WHOLE_BLOCKS) return false;
     if (node->op != TG__NODE_BACKWARD)
         return !summed && form_of(p, node->op, x, (int)node->n, id, tg__node_data(g, node->data), f);
     const tg__back *const b = tg__node_data(g, node->data);

@@ -7,7 +7,7 @@
 bool tg__run_check(const tg_program *p, const tg_workspace *w, int64_t count,
                   const void *const *inputs, void *const *outputs, tg_status *status)
 {
-    char text[TG__RUN_MESSAGE];
+    char text[64];
     const char *why = NULL;
     if (!p || !w) why = "the program or the workspace is NULL";
     else if (w->program != p) why = "the workspace is another program's";
@@ -123,7 +123,7 @@ static void write_output(const tg__replay *r, uint32_t k, int64_t n)
     char *const to = (char *)r->outputs[output] +
                      (first * layout.instance + r->program->written.row[k] * layout.row) * size;
     const int64_t whole = tg__node_shape(r->g, r->program->output[output])->n;
-    if (dense && s->n == whole && s->n && tg__shape_contiguous(s) && (n == 1 || lane == s->n)) {
+    if (dense && s->n == whole && s->n && o->adjacent && (n == 1 || lane == s->n)) {
         memcpy(to, from, (size_t)(n * s->n * size));
         return;
     }

@@ -270,7 +270,10 @@ tg_program *tg_jvp_program(const tg_program *p, const int *wrt_inputs, int n_wrt
                 tg__graph_gradient(g, &along, NULL, 1, u, NULL, (int)p->n_outputs, AGAIN, tangent);
         }
     }
-    return finish(&d);
+    tg_program *const made = finish(&d);
+    if (!made || tg__program_plan(made, TG__PLAN_QUICK, d.what, status)) return made;
+    tg_program_free(made); /* its graph needs u after all */
+    return NULL;
 }
 
 /* ---- transposed ---------------------------------------------------------------------------------- */

@@ -53,7 +53,7 @@ uint32_t tg__side_by_side(const tg__planner *p, uint32_t id, uint32_t *at)
     const uint32_t *const x = tg__node_operands(g, node);
     const bool parts = node->op == TG__NODE_ASSEMBLE && !g->strict;
     const uint32_t n = parts ? node->n / 2 : node->n;
-    if (node->stage != TG__BODY || g->without & TG_TOGETHER ||
+    if (node->stage != TG__BODY || p->single || g->without & TG_TOGETHER ||
         (!parts && node->op != TG__CODE_stack))
         return 0;
     for (uint32_t i = 0; i < n; i++) {
@@ -78,7 +78,7 @@ static bool reads_apart(const tg__planner *p, const tg__step *first, const tg__s
                         uint32_t (*operand_node)(const tg__plan *plan, uint32_t operand))
 {
     for (uint32_t j = 1; j < s->n; j++) {
-        const uint32_t x = operand_node(p->plan, s->first + j), owner = tg__node_owner(p->g, x);
+        const uint32_t x = tg__same(p, operand_node(p->plan, s->first + j)), owner = tg__owner(p, x);
         for (const tg__step *t = first; t < s; t++)
             if (t->node == owner && x != owner) return true;
     }

@@ -379,11 +379,12 @@ static bool all_constant(const tg__graph *g, const uint32_t *x, int n)
     return true;
 }
 
-/* Whether x is the number one. */
+/* Whether all elements of x are the number one. */
 static bool is_one(const tg__graph *g, uint32_t x)
 {
-    const void *const p = tg__node_constant(g, x);
-    if (!p || tg__node_at(g, x)->shape) return false;
+    const uint32_t owner = tg__node_owner(g, x);
+    const void *const p = tg__node_constant(g, owner);
+    if (!p || tg__node_at(g, owner)->shape) return false;
     return g->type == TG_F64 ? *(const double *)p == 1 : *(const float *)p == 1;
 }
 

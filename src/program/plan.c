@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "codes.h" /* generated */
-#include "program/planner.h"
+#include "program/scalars.h"
 
 enum {
     /* What the values of a block may take: the second cache, unless so few instances fit that the steps'
@@ -33,7 +33,7 @@ typedef struct planning {
     tg__arena members;
     uint32_t *place; /* by node: its number in the unit */
     bool *packed;    /* by node: of an input's or view's lanes there is a copy side by side */
-    uint32_t step;
+    tg__scalars scalars;
 } planning;
 
 static unit *unit_at(const planning *w, uint32_t u)
@@ -51,6 +51,7 @@ static bool failed(planning *w)
 
 static void need(tg__planner *p, uint32_t id)
 {
+    id = tg__same(p, id);
     p->uses[id]++;
     if (p->role[id] == TG__UNUSED) p->role[id] = TG__NEEDED;
 }
@@ -93,6 +94,12 @@ static bool list_users(tg__planner *p)
     return true;
 }
 
+/* Which nodes are computed once a run: all of one instance's. */
+static bool once(const planning *w, uint32_t id)
+{
+    return w->p.single || tg__node_at(w->p.g, id)->stage != TG__BODY;
+}
+
 /* ---- units ------------------------------------------------------------------------------------- */
 
 static uint32_t new_unit(planning *w, const uint32_t *node, uint32_t n)
@@ -105,7 +112,7 @@ static uint32_t new_unit(planning *w, const uint32_t *node, uint32_t n)
     *u = (unit){ .first = (uint32_t)(member - (uint32_t *)(void *)w->members.data),
                  .n = n,
                  .bytes = size * n,
-                 .stage = tg__node_at(w->p.g, node[0])->stage };
+                 .stage = w->p.single ? TG__EARLY : tg__node_at(w->p.g, node[0])->stage };
     const uint32_t number = (uint32_t)(u - (unit *)(void *)w->p.units.data);
     for (uint32_t i = 0; i < n; i++) {
         member[i] = node[i];
@@ -127,18 +134,19 @@ static bool has_unit(const planning *w, uint32_t id)
 typedef union reference {
     struct {
         uint32_t node; /* TG__ONES: a row of ones */
-        int64_t sum;   /* >= 0: a place among the partial sums; NO_SUM: a packed copy; SOURCE: the node */
+        int64_t sum;   /* >= 0: a place among the partial sums; NO_SUM: a packed copy; SOURCE: the node;
+                          SLOT: its place among one instance's scalars */
     };
     tg__operand operand;
 } reference;
 
-enum { NO_SUM = -1, SOURCE = -2 };
+enum { NO_SUM = -1, SOURCE = -2, SLOT = -3 };
 
 static bool refer(planning *w, uint32_t node, int64_t sum)
 {
     reference *const r = tg__more(&w->p.plan->operands, 1, sizeof *r);
     if (!r) return failed(w);
-    if (sum == NO_SUM && node != TG__ONES && !w->packed[node]) sum = SOURCE; /* no copy yet */
+    if (sum == NO_SUM && node != TG__ONES && (w->p.single || !w->packed[node])) sum = SOURCE; /* no copy */
     *r = (reference){ .node = node, .sum = sum };
     return true;
 }
@@ -295,7 +303,8 @@ static bool emit_sum(planning *w, uint32_t id)
 
 static bool dense(const planning *w, uint32_t id)
 {
-    return tg__shape_contiguous(tg__node_shape(w->p.g, id)) && tg__node_owner(w->p.g, id) == id;
+    return tg__shape_contiguous(tg__node_shape(w->p.g, id)) &&
+           (once(w, id) || tg__node_owner(w->p.g, id) == id);
 }
 
 /* Whether an elementwise op can be computed as one row: every operand has the result's elements side
@@ -308,11 +317,11 @@ static bool is_row(const planning *w, uint32_t id)
     for (uint32_t j = 0; j < node->n; j++) {
         const uint32_t x = operands_of(w, id)[j];
         const tg__shape *const s = tg__node_shape(w->p.g, x);
-        const bool varies = tg__node_at(w->p.g, x)->stage == node->stage;
-        if (s->n == 1 && !varies && node->stage == TG__BODY) continue;
-        if (s->n == 1 && node->stage != TG__BODY) continue;
+        const bool varies = once(w, x) == once(w, id);
+        if (s->n == 1 && !varies && !once(w, id)) continue;
+        if (s->n == 1 && once(w, id)) continue;
         if (!tg__shape_same_dims(s, y) || !dense(w, x)) return false;
-        if (!varies && node->stage == TG__BODY) return false;
+        if (!varies && !once(w, id)) return false;
     }
     return true;
 }
@@ -322,10 +331,11 @@ static tg__step_kind kind_of(const planning *w, uint32_t id)
     const tg__node *const node = tg__node_at(w->p.g, id);
     if (node->op == TG__NODE_ASSEMBLE) return TG__STEP_ASSEMBLE;
     if (node->op == TG__NODE_BACKWARD) return TG__STEP_BACKWARD;
+    if (node->op == TG__NODE_SUM) return TG__STEP_SAME;
     if (tg__node_op(node)->kind != TG__MAP) return TG__STEP_RULE;
     if (is_row(w, id)) return TG__STEP_MAP;
     const int rank = tg__node_shape(w->p.g, id)->rank;
-    return node->stage != TG__BODY || rank == TG_MAX_RANK ? TG__STEP_RULE : TG__STEP_WALK;
+    return once(w, id) || rank == TG_MAX_RANK ? TG__STEP_RULE : TG__STEP_WALK;
 }
 
 static bool emit_guard(planning *w, uint32_t id)
@@ -338,6 +348,18 @@ static bool emit_guard(planning *w, uint32_t id)
 }
 
 static bool emit_one(planning *w, uint32_t id);
+
+static bool make_room(planning *w, uint32_t id)
+{
+    const bool scalar = w->p.single && !tg__node_at(w->p.g, id)->shape;
+    return scalar ? tg__scalars_place(&w->scalars, id) : new_unit(w, &id, 1);
+}
+
+/* Elements that are used as scalars, where those have an array of their own. */
+static bool bring(planning *w, uint32_t id)
+{
+    return !w->p.single || tg__scalars_bring(&w->scalars, id);
+}
 
 /* The gradient by node id's operand, and those by other operands that are computed with it. */
 static bool emit_backward(planning *w, uint32_t id)
@@ -356,9 +378,10 @@ static bool emit_backward(planning *w, uint32_t id)
         const uint32_t x = operands_of(w, result[i])[by];
         list[operands + i] = by;
         list[by] = x;
-        if (x != operands_of(w, id)[by] && w->p.role[x] == TG__NEEDED && !emit_one(w, x))
+        if (x != operands_of(w, id)[by] && w->p.role[x] == TG__NEEDED &&
+            !(emit_one(w, x) && bring(w, x)))
             return false;
-        if (!new_unit(w, &result[i], 1)) return false;
+        if (!make_room(w, result[i])) return false;
         w->p.role[result[i]] = TG__DONE;
     }
     tg__step *const s = new_step(w, TG__STEP_BACKWARD, id);
@@ -369,6 +392,7 @@ static bool emit_backward(planning *w, uint32_t id)
     for (uint32_t i = 0; ok && i < n; i++) ok = refer(w, result[i], NO_SUM);
     for (uint32_t j = 0; ok && j < operands; j++) ok = refer(w, list[j], NO_SUM);
     close_step(w, s);
+    for (uint32_t i = 1; ok && i < n; i++) ok = bring(w, result[i]);
     return ok;
 }
 
@@ -407,7 +431,7 @@ static bool emit_one(planning *w, uint32_t id)
     const bool rule = kind == TG__STEP_RULE || kind == TG__STEP_BACKWARD;
     const bool whole = rule && tg__batch_form(&w->p, id, false, &f);
     if (kind == TG__STEP_BACKWARD && !whole) return emit_backward(w, id);
-    if (!new_unit(w, &id, 1)) return false;
+    if (!make_room(w, id)) return false;
     const int64_t form = whole ? new_form(w, &f) : 0;
     tg__step *const s = form < 0 ? NULL : new_step(w, whole ? TG__STEP_BLOCK : kind, id);
     if (!s) return false;
@@ -419,6 +443,52 @@ static bool emit_one(planning *w, uint32_t id)
     close_step(w, s);
     w->p.role[id] = TG__DONE;
     return ok;
+}
+
+/* ---- one instance ------------------------------------------------------------------------------- */
+
+bool tg__emit_load(tg__planner *p, uint32_t node, uint32_t n)
+{
+    planning *const w = (planning *)(void *)p;
+    tg__step *const s = new_step(w, TG__STEP_LOAD, node);
+    if (!s) return false;
+    s->width = n;
+    const bool ok = refer(w, node, SLOT) && refer(w, node, SOURCE);
+    close_step(w, s);
+    return ok;
+}
+
+bool tg__emit_scalars(tg__planner *p, uint32_t first)
+{
+    tg__step *const s = new_step((planning *)(void *)p, TG__STEP_SCALARS, 0);
+    if (s) s->width = first;
+    return s;
+}
+
+static bool emit_single(planning *w, uint32_t id)
+{
+    tg__planner *const p = &w->p;
+    const tg__node *const node = tg__node_at(p->g, id);
+    if (p->role[id] != TG__NEEDED && p->role[id] != TG__TILED) return true;
+    if (node->op == TG__NODE_CONSTANT || node->op == TG__NODE_VIEW || node->op == TG__NODE_INPUT) return true;
+    const tg__op *const op = tg__node_op(node);
+    if (op && op->kind == TG__MAP && !node->shape) return tg__scalars_add(&w->scalars, id);
+    if (node->op == TG__CODE_guard) return tg__scalars_end(&w->scalars) && emit_guard(w, id);
+    if (p->slot[id] && node->shape) return tg__scalars_assemble(&w->scalars, id);
+    return tg__scalars_end(&w->scalars) && emit_one(w, id) && bring(w, id);
+}
+
+/* All in one stage. */
+static bool order_single(planning *w)
+{
+    tg__plan *const plan = w->p.plan;
+    bool ok = tg__scalars_begin(&w->scalars, &w->p);
+    for (uint32_t id = 1; ok && id < w->p.n; id++) ok = emit_single(w, id);
+    ok = ok && tg__scalars_end(&w->scalars);
+    for (int i = 1; i < 4; i++) plan->begin[i] = (uint32_t)(plan->steps.used / sizeof(tg__step));
+    plan->body = (uint64_t)w->scalars.places * tg__type_size(w->p.g->type);
+    tg__scalars_free(&w->scalars);
+    return ok || failed(w);
 }
 
 /* ---- ranges -------------------------------------------------------------------------------------- */
@@ -563,7 +633,7 @@ static uint32_t unit_of(const planning *w, const reference *r)
 {
     if (r->sum >= 0 || r->node == TG__ONES) return 0;
     if (r->sum == NO_SUM) return w->p.unit[r->node];
-    return w->p.unit[tg__node_owner(w->p.g, r->node)];
+    return r->sum == SLOT ? 0 : w->p.unit[tg__owner(&w->p, r->node)];
 }
 
 static void use(planning *w, uint32_t u, uint32_t step)
@@ -592,7 +662,7 @@ static void find_last_uses(planning *w, const uint32_t *output, int n)
             if (unit_of(w, &r[j])) use(w, unit_of(w, &r[j]), i);
     }
     for (int i = 0; i < n; i++) {
-        const uint32_t u = w->p.unit[tg__node_owner(w->p.g, output[i])];
+        const uint32_t u = w->p.unit[tg__owner(&w->p, output[i])];
         if (u) unit_at(w, u)->last = steps;
     }
 }
@@ -685,7 +755,8 @@ static bool adds_up(const tg__plan *plan, const tg__step *s)
 static bool place_results(planning *w, store *st, const tg__step *s)
 {
     const reference *const r = (const reference *)(void *)w->p.plan->operands.data + s->first;
-    const uint32_t n = s->kind == TG__STEP_BACKWARD ? s->width : s->kind != TG__STEP_GUARD;
+    const bool none = s->kind == TG__STEP_GUARD || s->kind == TG__STEP_SCALARS;
+    const uint32_t n = s->kind == TG__STEP_BACKWARD ? s->width : !none;
     for (uint32_t i = 0; i < n; i++)
         if (unit_of(w, &r[i]) && !place_unit(w, st, unit_of(w, &r[i]))) return false;
     return true;
@@ -746,17 +817,21 @@ static tg__operand locate(const planning *w, const reference *r)
     if (r->node == TG__ONES)
         return (tg__operand){ .area = TG__AREA_SHARED, .lane = 1, .offset = w->p.plan->ones };
     const bool copy = r->sum == NO_SUM;
-    const uint32_t owner = copy ? r->node : tg__node_owner(g, r->node);
+    const uint32_t owner = copy ? r->node : tg__owner(&w->p, r->node);
     const tg__node *const node = tg__node_at(g, owner);
     const tg__shape *const s = tg__node_shape(g, owner);
     const size_t size = tg__type_size(s->type);
-    tg__operand o = { .view = copy ? 0 : tg__node_offset(g, r->node) * (int64_t)size };
+    if (r->sum == SLOT) return (tg__operand){ .area = TG__AREA_BODY, .offset = w->p.slot[r->node] * size };
+    tg__operand o = { .view = copy ? 0 : tg__node_offset(g, tg__same(&w->p, r->node)) * (int64_t)size };
     if (node->op == TG__NODE_CONSTANT) {
         o.area = TG__AREA_CONSTANTS;
         o.offset = (uint64_t)node->data * 8;
     } else if (node->op == TG__NODE_INPUT && !copy) {
         o.area = TG__AREA_INPUTS + node->data;
         o.lane = node->stage == TG__BODY ? (uint32_t)s->n : 0;
+    } else if (w->p.single && w->p.slot[owner]) {
+        o.area = TG__AREA_BODY;
+        o.offset = w->p.slot[owner] * size;
     } else {
         const unit *const u = unit_at(w, w->p.unit[owner]);
         const bool body = u->stage == TG__BODY;
@@ -778,8 +853,8 @@ static void locate_all(const planning *w)
             const reference was = r[j];
             tg__operand o = locate(w, &was);
             const bool row = s->kind == TG__STEP_MAP &&
-                             (s->width > 1 || tg__node_at(w->p.g, s->node)->stage != TG__BODY);
-            if (row) o.lane = o.lane || tg__node_shape(w->p.g, was.node)->n > 1;
+                             (s->width > 1 || once(w, s->node));
+            if (row) o.lane = (!w->p.single && o.lane) || tg__node_shape(w->p.g, was.node)->n > 1;
             r[j].operand = o;
         }
     }
@@ -791,10 +866,13 @@ static bool list_outputs(planning *w, const uint32_t *output, const bool *each, 
         tg__output *const o = tg__more(&w->p.plan->outputs, 1, sizeof *o);
         if (!o) return failed(w);
         const reference r = { .node = output[i], .sum = SOURCE };
+        const tg__shape *const s = tg__node_shape(w->p.g, output[i]);
         *o = (tg__output){ .from = locate(w, &r),
                            .node = output[i],
-                           .size = (uint32_t)tg__node_shape(w->p.g, output[i])->n,
-                           .each = each[i] };
+                           .size = (uint32_t)s->n,
+                           .bytes = (uint32_t)tg__type_size(s->type),
+                           .each = each[i],
+                           .adjacent = tg__shape_contiguous(s) };
     }
     w->p.plan->n_outputs = (uint32_t)n;
     return true;
@@ -825,13 +903,13 @@ static void choose_block(tg__plan *plan, int asked)
 
 /* ---- the whole ----------------------------------------------------------------------------------- */
 
-enum { ARENAS = 11 };
+enum { ARENAS = 12 };
 
 static void list_arenas(planning *w, tg__arena *arena[ARENAS])
 {
     tg__planner *const p = &w->p;
     tg__arena *const all[ARENAS] = { &p->by_node, &p->terms, &p->dots,  &p->tiles,     &p->rows,   &p->columns,
-                                     &p->sums,    &p->units, &p->users, &p->user_list, &w->members };
+                                     &p->sums,    &p->units, &p->users, &p->user_list, &w->members, &p->marks };
     memcpy(arena, all, sizeof all);
 }
 
@@ -841,9 +919,9 @@ static bool begin(planning *w)
     tg__arena *arena[ARENAS];
     list_arenas(w, arena);
     for (int i = 0; i < ARENAS; i++) tg__arena_init(arena[i], p->memory);
-    p->one = tg__graph_number(p->g, 1);
     p->n = p->g->n;
-    const size_t n = p->n, bytes = n * (5 * sizeof(uint32_t) + sizeof(uint8_t) + sizeof(bool));
+    const size_t n = p->n, lists = p->single ? 7 : 5;
+    const size_t bytes = n * (lists * sizeof(uint32_t) + sizeof(uint8_t) + sizeof(bool));
     char *const at = tg__arena_push(&p->by_node, bytes);
     tg__bundle *const tile = tg__more(&p->tiles, 1, sizeof *tile);
     unit *const none = tg__more(&p->units, 1, sizeof *none);
@@ -856,7 +934,9 @@ static bool begin(planning *w)
     p->waiting = p->tile + n;
     p->unit = p->waiting + n;
     w->place = p->unit + n;
-    p->role = (uint8_t *)(w->place + n);
+    p->same = w->place + n;
+    p->slot = p->same + n;
+    p->role = (uint8_t *)(p->uses + lists * n);
     w->packed = (bool *)(p->role + n);
     return true;
 }
@@ -868,38 +948,76 @@ static void end(planning *w)
     for (int i = 0; i < ARENAS; i++) tg__arena_free(arena[i]);
 }
 
-bool tg__plan_make(tg__graph *g, const uint32_t *output, const bool *each, int n, int block,
-                   bool careful, tg__plan *plan)
+/* Into an empty plan. */
+static bool make(const tg_program *program, tg__plan_kind kind, tg__plan *plan)
 {
-    *plan = (tg__plan){ .count = UINT64_MAX };
-    tg__arena_init(&plan->steps, g->memory);
-    tg__arena_init(&plan->operands, g->memory);
-    tg__arena_init(&plan->totals, g->memory);
-    tg__arena_init(&plan->outputs, g->memory);
-    tg__arena_init(&plan->forms, g->memory);
-    tg__arena_init(&plan->lists, g->memory);
-    planning w = { .p = { .g = g, .plan = plan, .memory = g->memory, .careful = careful } };
-    plan->shared = TG__BATCH_CHUNK * sizeof(double); /* the row of ones */
+    /* Planning writes nothing to the graph but the first error. */
+    tg__graph own = program->graph, *const g = &own;
+    const tg__written *const written = &program->written;
+    const int n = (int)written->n;
+    plan->count = UINT64_MAX;
+    tg__arena_init(&plan->steps, &plan->memory);
+    tg__arena_init(&plan->operands, &plan->memory);
+    tg__arena_init(&plan->totals, &plan->memory);
+    tg__arena_init(&plan->outputs, &plan->memory);
+    tg__arena_init(&plan->forms, &plan->memory);
+    tg__arena_init(&plan->lists, &plan->memory);
+    tg__arena_init(&plan->words, &plan->memory);
+    tg__arena_init(&plan->initials, &plan->memory);
+    planning w = { .p = { .g = g, .plan = plan, .memory = &plan->memory, .one = program->one,
+                          .single = kind == TG__PLAN_SINGLE, .careful = kind == TG__PLAN_CAREFUL || program->flags & TG__CALL_IMPURE } };
     bool ok = begin(&w);
-    if (ok) {
-        mark(&w.p, output, n);
+    if (ok && w.p.single) {
+        tg__find_same(&w.p);
+        mark(&w.p, written->node, n);
+        ok = order_single(&w);
+    } else if (ok) {
+        plan->shared = TG__BATCH_CHUNK * sizeof(double); /* the row of ones */
+        mark(&w.p, written->node, n);
         const bool dots = !(g->without & TG_DOTS) && !g->strict;
         tg__find_sums(&w.p);
         ok = (!dots || tg__find_dots(&w.p)) && tg__find_rows(&w.p) && list_users(&w.p);
-        if (!ok) failed(&w);
+        ok = ok ? order(&w) : failed(&w);
     }
-    ok = ok && order(&w) && give_memory(&w, output, n) &&
-         list_outputs(&w, output, each, n);
+    ok = ok && give_memory(&w, written->node, n) &&
+         list_outputs(&w, written->node, written->each, n);
     if (ok) locate_all(&w);
-    choose_block(plan, block);
+    if (w.p.single) plan->block = plan->piece = 1;
+    else choose_block(plan, program->block);
     end(&w);
+    plan->status = g->status;
     return ok && !tg__graph_failed(g);
 }
 
 void tg__plan_free(tg__plan *plan)
 {
-    tg__arena *const arenas[] = { &plan->steps,   &plan->operands, &plan->totals,
-                                  &plan->outputs, &plan->forms,    &plan->lists };
-    for (size_t i = 0; i < sizeof arenas / sizeof *arenas; i++)
-        if (arenas[i]->memory) tg__arena_free(arenas[i]);
+    if (!plan) return;
+    tg__arena *const arenas[] = { &plan->steps, &plan->operands, &plan->totals, &plan->outputs,
+                                 &plan->forms, &plan->words,    &plan->initials, &plan->lists };
+    for (size_t i = 0; i < sizeof arenas / sizeof *arenas; i++) tg__arena_free(arenas[i]);
+    tg__memory own = { .bytes = sizeof *plan };
+    tg__deallocate(&own, plan, sizeof *plan);
+}
+
+const tg__plan *tg__program_plan(const tg_program *p, tg__plan_kind kind, const char *what,
+                                 tg_status *status)
+{
+    _Atomic(tg__plan *) *const place = &((tg_program *)(uintptr_t)p)->plan[kind];
+    tg__plan *made = atomic_load(place), *none = NULL;
+    if (made) return made;
+    tg__memory own = { 0 };
+    made = tg__allocate(&own, sizeof *made);
+    if (!made) {
+        tg__program_fail(status, TG_ERROR_MEMORY, what, "no memory");
+        return NULL;
+    }
+    *made = (tg__plan){ .memory = { .first = TG__PROGRAM_FIRST } };
+    if (!make(p, kind, made)) {
+        tg__program_fail(status, made->status.code, what, made->status.message);
+        tg__plan_free(made);
+        return NULL;
+    }
+    if (atomic_compare_exchange_strong(place, &none, made)) return made;
+    tg__plan_free(made); /* another thread was first */
+    return none;
 }

@@ -6,6 +6,8 @@
 #ifndef TG_PROGRAM_PLAN_H
 #define TG_PROGRAM_PLAN_H
 
+#include <stdatomic.h>
+
 #include "program/graph.h"
 
 /* Where operands lie. Inputs follow, one area each. */
@@ -42,6 +44,9 @@ typedef enum tg__step_kind {
     TG__STEP_DOTS,     /* width results, columns x, width * columns weights: a matrix on lanes */
     TG__STEP_SUM,      /* partial, x: added up over the lanes */
     TG__STEP_OUTER,    /* partials (width * columns in a row), width a, columns b: products added up */
+    TG__STEP_SCALARS,  /* one instance: the words from number width on */
+    TG__STEP_LOAD,     /* one instance: y, x: width elements */
+    TG__STEP_SAME,     /* one instance: y, x: the node's elements, adjacent */
 } tg__step_kind;
 
 typedef struct tg__step {
@@ -82,6 +87,12 @@ typedef struct tg__total {
     bool lanes;              /* TG__LANE_BYTES of partial sums of one element */
 } tg__total;
 
+/* Of one instance's scalars the number `place` before the first step: bytes in the constants. */
+typedef struct tg__initial {
+    uint64_t constant;
+    uint32_t place;
+} tg__initial;
+
 /* Instances that are summed up before others are added; and what an arena of a program asks for first. */
 enum { TG__BATCH_CHUNK = 256, TG__PROGRAM_FIRST = 2048 };
 
@@ -89,11 +100,14 @@ typedef struct tg__output {
     tg__operand from;
     uint32_t node;
     uint32_t size;
-    bool each;
+    uint32_t bytes; /* of an element */
+    bool each, adjacent;
 } tg__output;
 
 typedef struct tg__plan {
+    tg__memory memory;
     tg__arena steps, operands, totals, outputs, forms, lists;
+    tg__arena words, initials; /* one instance: what is done to its scalars; numbers there are before */
     uint32_t begin[4]; /* the steps of stage s: begin[s] ... begin[s + 1] */
     uint32_t n_outputs, n_totals;
     uint64_t body, shared, partials, strips; /* bytes of the areas; body's for one block */
@@ -102,12 +116,15 @@ typedef struct tg__plan {
     uint32_t block;
     uint32_t piece; /* instances that whole-block steps do at once */
     bool quick; /* somewhere 0 times infinity is NaN, where a gradient of 0 must contribute 0 */
+    tg_status status; /* of making it */
 } tg__plan;
 
-/* With careful the plan is never quick. */
-bool tg__plan_make(tg__graph *g, const uint32_t *output, const bool *each, int n, int block,
-                   bool careful, tg__plan *p);
-void tg__plan_free(tg__plan *p);
+typedef enum tg__plan_kind {
+    TG__PLAN_QUICK,   /* but where a run must not be done again */
+    TG__PLAN_SINGLE,  /* for one instance: all steps are in the stage TG__EARLY; values in an area of the body */
+    TG__PLAN_CAREFUL, /* never quick: for what the other, if it is, made no finite numbers of */
+    TG__PLANS
+} tg__plan_kind;
 
 /* A shared input that a successful run overwrites. */
 typedef struct tg__state {
@@ -170,18 +187,24 @@ struct tg_program {
     tg__arena states;  /* tg__state; written last */
     bool gradient;
     int block;
-    tg__plan plan;
-    tg__plan careful; /* for what plan, if that is quick, made no finite numbers of */
+    uint32_t one; /* the number's node */
+    _Atomic(tg__plan *) plan[TG__PLANS]; /* NULL: nobody needed it yet */
     tg__store *store;
     uint32_t flags; /* TG__CALL_IMPURE, TG__CALL_ONE_THREAD: of the operations in it */
 };
+
+/* The program's plan of this kind, made the first time that it is asked for; any number of threads may
+   ask. NULL after an error. */
+const tg__plan *tg__program_plan(const tg_program *p, tg__plan_kind kind, const char *what,
+                                 tg_status *status);
+void tg__plan_free(tg__plan *plan);
 
 /* ---- program.c: making programs ---------------------------------------------------------------- */
 
 /* An empty program with room for the numbers of its inputs and outputs; NULL: no memory. */
 tg_program *tg__program_new(uint32_t n_inputs, uint32_t n_batch, uint32_t n_outputs);
 
-/* Makes the plan of a program whose graph is complete. Frees the program when there is an error. */
+/* Ends the making of a program whose graph is complete. Frees the program when there is an error. */
 tg_program *tg__program_finish(tg_program *p, const char *what, tg_status *status);
 
 /* ---- inputs.c ---------------------------------------------------------------------------------- */

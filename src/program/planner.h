@@ -52,8 +52,12 @@ typedef struct tg__planner {
     uint32_t *tile;     /* by node: the tile of dots that makes it, if TG__TILED */
     uint32_t *waiting;  /* by node: the first tile of rows to be computed after it; 0: none */
     uint32_t *unit;     /* by node: what is allocated for it; 0: nothing yet */
-    uint32_t one;       /* the number */
+    uint32_t one;       /* the number's node */
     bool careful;
+    bool single;    /* for one instance: then */
+    uint32_t *same; /* by node: the node that it is for one instance */
+    uint32_t *slot; /* by node: its place among the scalars, of a tensor its first element's; 0: none */
+    tg__arena marks; /* by element of a tensor */
     tg__arena by_node, terms, dots, tiles, rows, columns, sums, units, users, user_list;
     uint32_t *users_begin, *user;
 } tg__planner;
@@ -88,6 +92,22 @@ static inline bool tg__is_lane(const tg__graph *g, uint32_t id)
     const tg__node *const node = tg__node_at(g, id);
     return node->stage == TG__BODY && node->shape == 0;
 }
+
+/* The node whose values are id's. */
+static inline uint32_t tg__same(const tg__planner *p, uint32_t id)
+{
+    return p->single ? p->same[id] : id;
+}
+
+/* The node that owns the elements that are id's. */
+static inline uint32_t tg__owner(const tg__planner *p, uint32_t id)
+{
+    return tg__same(p, tg__node_owner(p->g, tg__same(p, id)));
+}
+
+/* Steps for scalars.c: n elements from where node is into the array, at its place; a stretch of words. */
+bool tg__emit_load(tg__planner *p, uint32_t node, uint32_t n);
+bool tg__emit_scalars(tg__planner *p, uint32_t first);
 
 /* n elements at the end of an arena; NULL when there is no memory. */
 void *tg__more(tg__arena *a, size_t n, size_t size);

@@ -30,7 +30,8 @@ void tg_program_print(const tg_program *p, FILE *file)
     static const char *const stage[] = { "once, before", "for every block of instances",
                                          "once, after" };
     if (!p || !file) return;
-    const tg__plan *const plan = &p->plan;
+    const tg__plan *const plan = tg__program_plan(p, TG__PLAN_QUICK, "program_print", NULL);
+    if (!plan) return;
     fprintf(file, "program: %u inputs (%u vary), %u outputs, %u nodes, %u steps\n", p->n_inputs,
             p->n_batch, p->n_outputs, p->graph.n - 1, plan->begin[3]);
     fprintf(file, "blocks of %u instances, %" PRIu64 " bytes an instance, %" PRIu64 " bytes shared\n",

@@ -41,8 +41,7 @@ void tg_program_free(tg_program *p)
 {
     if (!p) return;
     tg__program_forget(p);
-    tg__plan_free(&p->plan);
-    tg__plan_free(&p->careful);
+    for (int i = 0; i < TG__PLANS; i++) tg__plan_free(atomic_load(&p->plan[i]));
     tg__graph_free(&p->graph);
     if (p->written.room.memory) tg__arena_free(&p->written.room);
     if (p->indices.memory) tg__arena_free(&p->indices);
@@ -121,11 +120,8 @@ tg_program *tg__program_finish(tg_program *p, const char *what, tg_status *statu
     if (ok) p->flags = flags_of(g);
     for (uint32_t i = 0; ok && i < p->n_outputs; i++)
         p->each[i] |= tg__node_at(g, p->output[i])->stage == TG__BODY;
-    ok = ok && list_written(p) && tg__program_list_indices(p);
-    const tg__written *const w = &p->written;
-    ok = ok && tg__plan_make(g, w->node, w->each, (int)w->n, p->block, p->flags & TG__CALL_IMPURE, &p->plan) &&
-         (!p->plan.quick ||
-          tg__plan_make(g, w->node, w->each, (int)w->n, p->block, true, &p->careful));
+    if (ok) p->one = tg__graph_number(g, 1);
+    ok = ok && list_written(p) && tg__program_list_indices(p) && !tg__graph_failed(g);
     if (ok) return p;
     tg__program_fail(status, g->status.code, what, g->status.message);
     tg_program_free(p);

@@ -118,17 +118,17 @@ static bool do_chunk(tg__replay *r, int64_t first)
 typedef struct sharing {
     const tg__replay *all;
     tg_workspace *w;
-    bool careful;
+    tg__plan_kind kind;
     atomic_llong turn; /* the chunk whose sums are to be added next */
     atomic_bool failed;
     tg_status status; /* of the first chunk that failed */
     tg__flips flips;  /* of the chunks before */
 } sharing;
 
-static tg__replay run_of(const tg__replay *all, tg_workspace *w, int member, bool careful)
+static tg__replay run_of(const tg__replay *all, tg_workspace *w, int member, tg__plan_kind kind)
 {
     tg__replay r = *all;
-    r.w = tg__space_of(w, member, careful);
+    r.w = tg__space_of(w, member, kind);
     r.plan = r.w->plan;
     r.desk = &w->desk[member];
     r.p = (void **)(void *)r.w->pointers.data;
@@ -140,7 +140,7 @@ static tg__replay run_of(const tg__replay *all, tg_workspace *w, int member, boo
 static void do_part(void *job, int member)
 {
     sharing *const s = job;
-    tg__replay r = run_of(s->all, s->w, member, s->careful);
+    tg__replay r = run_of(s->all, s->w, member, s->kind);
     tg_status status = { 0 };
     r.status = &status;
     memset(r.w->partials.data, 0, r.plan->partials);
@@ -148,7 +148,7 @@ static void do_part(void *job, int member)
         const bool ok = !atomic_load(&s->failed) && do_chunk(&r, c * TG__BATCH_CHUNK);
         while (atomic_load(&s->turn) != c) sched_yield();
         if (!atomic_load(&s->failed)) add_flips(&s->flips, &r.desk->flips);
-        if (ok) add_partials(&r, tg__space_of(s->w, 0, s->careful)->sums.data);
+        if (ok) add_partials(&r, tg__space_of(s->w, 0, s->kind)->sums.data);
         else if (!atomic_load(&s->failed)) s->status = status;
         if (!ok) atomic_store(&s->failed, true);
         atomic_store(&s->turn, c + 1);
@@ -162,13 +162,13 @@ static uint32_t block_of(const tg__plan *plan, int64_t count)
 }
 
 /* The whole batch by one plan. */
-static bool run_plan(const tg__replay *all, tg_workspace *w, bool careful)
+static bool run_plan(const tg__replay *all, tg_workspace *w, tg__plan_kind kind)
 {
-    tg__replay r = run_of(all, w, 0, careful);
+    tg__replay r = run_of(all, w, 0, kind);
     const uint32_t block = block_of(r.plan, r.count);
     const int64_t chunks = (r.count + TG__BATCH_CHUNK - 1) / TG__BATCH_CHUNK;
     for (int i = 0; i < w->members; i++) {
-        tg__replay other = run_of(all, w, i, careful);
+        tg__replay other = run_of(all, w, i, kind);
         if (!tg__run_stage(&r, other.w)) return false;
         tg__run_point(&other, block);
     }
@@ -176,7 +176,7 @@ static bool run_plan(const tg__replay *all, tg_workspace *w, bool careful)
     if (r.plan->count != UINT64_MAX)
         tg__write_real(r.w->shared + r.plan->count, r.program->type, (double)r.count);
     if (!do_once(&r, TG__EARLY)) return false;
-    sharing s = { .all = all, .w = w, .careful = careful };
+    sharing s = { .all = all, .w = w, .kind = kind };
     if (w->team && chunks > 1) tg__team_run(w->team, do_part, &s);
     else for (int i = 0; i < w->members && i < chunks; i++) do_part(&s, i);
     if (s.flips.count) return report_flips(&r, &s.flips);
@@ -190,23 +190,38 @@ static bool run_plan(const tg__replay *all, tg_workspace *w, bool careful)
     return true;
 }
 
+/* One instance by the plan for it. */
+static bool run_single(const tg__replay *all, tg_workspace *w)
+{
+    tg__replay r = run_of(all, w, 0, TG__PLAN_SINGLE);
+    if (!tg__run_stage(&r, r.w)) return false;
+    tg__run_point(&r, 1);
+    tg__run_gather(&r, 1);
+    tg__run_point_block(&r);
+    if (!do_once(&r, TG__EARLY)) return false;
+    tg__run_write(&r, true, 1);
+    tg__run_write(&r, false, 1);
+    return true;
+}
+
 bool tg_run_with(const tg_program *p, tg_workspace *w, int64_t count, const void *const *inputs,
                  void *const *outputs, const tg_run_options *options, tg_status *status)
 {
     static const tg_run_options plain = { .run = 0 };
     if (!tg__run_check(p, w, count, inputs, outputs, status)) return false;
-    const tg__replay r = { .program = p, .plan = &p->plan, .g = &p->graph, .inputs = inputs,
-                        .outputs = outputs, .options = options ? options : &plain,
-                        .status = status, .count = count };
-    if (!tg__run_check_inputs(&r) || !run_plan(&r, w, false)) return false;
-    const bool careful = p->plan.quick && !tg__run_all_finite(&r);
-    if (careful && !tg__spaces_make(w, true)) {
-        tg__program_fail(status, TG_ERROR_MEMORY, "run", "no memory for the program's values");
+    const tg__plan_kind kind = count == 1 ? TG__PLAN_SINGLE : TG__PLAN_QUICK;
+    if (!tg__spaces_make(w, kind, status)) return false;
+    const tg__plan *const plan = tg__space_of(w, 0, kind)->plan;
+    const tg__replay r = { .program = p, .plan = plan, .g = &p->graph, .inputs = inputs,
+                           .outputs = outputs, .options = options ? options : &plain,
+                           .status = status, .count = count };
+    if (!tg__run_check_inputs(&r)) return false;
+    if (!(count == 1 ? run_single(&r, w) : run_plan(&r, w, kind))) return false;
+    const bool careful = plan->quick && !tg__run_all_finite(&r);
+    if (careful && !(tg__spaces_make(w, TG__PLAN_CAREFUL, status) && run_plan(&r, w, TG__PLAN_CAREFUL)))
         return false;
-    }
-    if (careful && !run_plan(&r, w, true)) return false;
     if (p->states.used) {
-        const tg__replay last = run_of(&r, w, 0, careful);
+        const tg__replay last = run_of(&r, w, 0, careful ? TG__PLAN_CAREFUL : kind);
         tg__run_write_states(&last);
     }
     return true;

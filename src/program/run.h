@@ -26,11 +26,12 @@ typedef struct tg__flips {
 /* Of one member of the team. */
 typedef struct tg__desk {
     tg__memory memory;
-    tg__space quick, careful;
+    tg__space space[TG__PLANS];
     tg__flips flips; /* of its present chunk */
     bool flipped;    /* in the present block: */
     uint32_t flip[TG__BATCH_CHUNK]; /* by instance of the block: its first such guard; 0: none */
     tg__arena scratch;
+    char message[TG__RUN_MESSAGE];
 } tg__desk;
 
 struct tg_workspace {
@@ -58,7 +59,6 @@ typedef struct tg__replay {
     int64_t count;
     int64_t first;          /* instance of the block */
     tg__desk *desk;
-    char message[TG__RUN_MESSAGE];
 } tg__replay;
 
 static inline size_t tg__operand_count(const tg__plan *plan)
@@ -74,11 +74,14 @@ static inline void tg__write_real(void *at, tg_type type, double x)
 
 /* ---- workspace.c ------------------------------------------------------------------------------- */
 
-/* A member's memory for either plan. */
-tg__space *tg__space_of(tg_workspace *w, int member, bool careful);
+/* A member's memory for a plan. */
+static inline tg__space *tg__space_of(tg_workspace *w, int member, tg__plan_kind kind)
+{
+    return &w->desk[member].space[kind];
+}
 
-/* Makes every member's; false: no memory. */
-bool tg__spaces_make(tg_workspace *w, bool careful);
+/* Makes every member's, and the plan; false with the error. */
+bool tg__spaces_make(tg_workspace *w, tg__plan_kind kind, tg_status *status);
 
 /* ---- inputs.c ---------------------------------------------------------------------------------- */
 

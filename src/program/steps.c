@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "codes.h" /* generated */
 #include "program/run.h"
 
 int tg__run_site(const tg__replay *r, uint32_t node, char *text, size_t size)
@@ -23,7 +24,7 @@ static bool rule_failed(tg__replay *r, const tg__step *s, const tg__call *c, tg_
     char where[48] = "";
     if (body) snprintf(where, sizeof where, "instance %lld: ", (long long)(r->first + lane));
     snprintf(text + at, sizeof text - (size_t)at, "%s%s: %s", where,
-             tg__op_name(c->op, c->attributes), code == TG_ERROR_MEMORY ? "no memory" : r->message);
+             tg__op_name(c->op, c->attributes), code == TG_ERROR_MEMORY ? "no memory" : r->desk->message);
     if (!r->status) return false;
     r->status->code = code;
     snprintf(r->status->message, sizeof r->status->message, "%s", text);
@@ -78,8 +79,8 @@ static bool call_rule(tg__replay *r, const tg__step *s, int64_t n)
                    .fresh = tg__ops[code]->writes,
                    .run = r->options->run,
                    .scratch = &r->desk->scratch,
-                   .message = r->message,
-                   .message_size = sizeof r->message };
+                   .message = r->desk->message,
+                   .message_size = TG__RUN_MESSAGE };
     const uint32_t result = back ? id[m] : s->node, at = back ? results + m : 0;
     const tg__shape *const ys = tg__node_shape(g, result);
     const ptrdiff_t size = (ptrdiff_t)tg__type_size(ys->type);
@@ -151,8 +152,8 @@ static bool call_piece(tg__replay *r, const tg__step *s, int64_t from, int64_t n
                    .run = r->options->run,
                    .first = (r->first + from) * f->y.n,
                    .scratch = &r->desk->scratch,
-                   .message = r->message,
-                   .message_size = sizeof r->message };
+                   .message = r->desk->message,
+                   .message_size = TG__RUN_MESSAGE };
     if (f->same) c.g = repeated(r, p[2 + m], tg__node_shape(r->g, result), n);
     if (f->same && !c.g) {
         tg__program_fail(r->status, TG_ERROR_MEMORY, "run", "no memory");
@@ -227,15 +228,19 @@ static void assemble(tg__replay *r, const tg__step *s, int64_t n)
     const uint32_t m = node->n / 2;
     char *const *const p = (char *const *)r->p + s->first;
     const ptrdiff_t *const lane = r->lane + s->first;
+    const bool copied = m && !id[m] && tg__shape_contiguous(tg__node_shape(g, id[0]));
     for (int64_t l = 0; l < n; l++) {
         char *const to = p[0] + l * lane[0] * size;
-        memset(to, 0, (size_t)(y->n * size));
-        for (uint32_t j = 0; j < m; j++) {
+        if (copied) memcpy(to, p[1] + l * lane[1] * size, (size_t)(y->n * size));
+        else memset(to, 0, (size_t)(y->n * size));
+        for (uint32_t j = copied; j < m; j++) {
             const uint32_t look = id[m + j];
             const tg__array x = { tg__node_shape(g, id[j]), p[1 + j] + l * lane[1 + j] * size };
             const int64_t offset = look ? tg__node_offset(g, look) : 0;
             const tg__shape *const at = look ? tg__node_shape(g, look) : y;
             if (at->n == 1) add_one(y->type, to + offset * size, x.p);
+            else if (tg__shape_contiguous(at) && tg__shape_contiguous(x.s))
+                g->k->add(at->n, to + offset * size, 1, x.p, 1);
             else tg__add(g->k, (tg__array){ at, to + offset * size }, x);
         }
     }
@@ -304,6 +309,14 @@ static void guard(const tg__replay *r, const tg__step *s, int64_t n)
     }
 }
 
+/* A copy of a node's elements, adjacent. */
+static void same(const tg__replay *r, const tg__step *s)
+{
+    const tg__shape *const from = tg__node_shape(r->g, tg__node_operands(r->g, tg__node_at(r->g, s->node))[0]);
+    const tg__array x = { from, r->p[s->first + 1] };
+    tg__copy(r->g->k, (tg__array){ tg__node_shape(r->g, s->node), r->p[s->first] }, x);
+}
+
 bool tg__run_steps(tg__replay *r, tg__stage stage, int64_t n)
 {
     const tg__kernels *const k = r->g->k;
@@ -341,6 +354,11 @@ bool tg__run_steps(tg__replay *r, tg__stage stage, int64_t n)
             k->lanes.dots(n, s->width, s->columns, p, (const void *const *)p + s->width,
                           (const void *const *)p + s->width + s->columns);
             break;
+        case TG__STEP_SCALARS:
+            k->scalars((const uint32_t *)(void *)r->plan->words.data + s->width, r->w->body.data);
+            break;
+        case TG__STEP_LOAD: memcpy(p[0], p[1], s->width * tg__type_size(r->program->type)); break;
+        case TG__STEP_SAME: same(r, s); break;
         case TG__STEP_SUM: sum_up(r, s, n); break;
         case TG__STEP_OUTER:
             k->lanes.outer(n, s->width, s->columns, p[0], x, x + s->width);

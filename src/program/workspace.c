@@ -17,6 +17,7 @@ static bool make_space(tg__space *w, const tg_program *p, const tg__plan *plan, 
                        tg__memory *m)
 {
     if (w->plan) return true;
+    const bool single = plan == atomic_load(&p->plan[TG__PLAN_SINGLE]);
     *w = (tg__space){ .plan = plan };
     tg__arena *const arena[] = { &w->body,     &w->own,   &w->partials, &w->strips, &w->sums,
                                  &w->pointers, &w->lanes, &w->moving, &w->given, &w->inputs,
@@ -38,8 +39,12 @@ static bool make_space(tg__space *w, const tg_program *p, const tg__plan *plan, 
         return false;
     }
     w->shared = shared ? shared : w->own.data;
-    for (int i = 0; i < TG__BATCH_CHUNK && !shared; i++)
+    for (int i = 0; i < TG__BATCH_CHUNK && !shared && !single; i++)
         tg__write_real(w->shared + plan->ones + (size_t)i * tg__type_size(p->type), p->type, 1);
+    const size_t size = tg__type_size(p->type), initials = plan->initials.used / sizeof(tg__initial);
+    const tg__initial *const initial = (const tg__initial *)(void *)plan->initials.data;
+    for (size_t i = 0; i < initials; i++)
+        memcpy(w->body.data + initial[i].place * size, p->graph.constants.data + initial[i].constant, size);
     const tg__operand *const o = tg__plan_operands(plan);
     for (size_t i = 0; i < n; i++) ((ptrdiff_t *)(void *)w->lanes.data)[i] = (ptrdiff_t)o[i].lane;
     for (size_t i = 0; i < n; i++) {
@@ -53,22 +58,18 @@ static bool make_space(tg__space *w, const tg_program *p, const tg__plan *plan, 
     return true;
 }
 
-tg__space *tg__space_of(tg_workspace *w, int member, bool careful)
-{
-    return careful ? &w->desk[member].careful : &w->desk[member].quick;
-}
-
-/* Every member's memory for a plan. */
-bool tg__spaces_make(tg_workspace *w, bool careful)
+bool tg__spaces_make(tg_workspace *w, tg__plan_kind kind, tg_status *status)
 {
     const tg_program *const p = w->program;
-    const tg__plan *const plan = careful ? &p->careful : &p->plan;
-    for (int i = 0; i < w->members; i++) {
-        char *const shared = i ? tg__space_of(w, 0, careful)->shared : NULL;
-        if (!make_space(tg__space_of(w, i, careful), p, plan, shared, &w->desk[i].memory))
-            return false;
+    if (tg__space_of(w, w->members - 1, kind)->plan) return true;
+    const tg__plan *const plan = tg__program_plan(p, kind, "run", status);
+    for (int i = 0; plan && i < w->members; i++) {
+        char *const shared = i ? tg__space_of(w, 0, kind)->shared : NULL;
+        if (make_space(tg__space_of(w, i, kind), p, plan, shared, &w->desk[i].memory)) continue;
+        tg__program_fail(status, TG_ERROR_MEMORY, "run", "no memory for the program's values");
+        return false;
     }
-    return true;
+    return plan;
 }
 
 tg_workspace *tg_workspace_new(const tg_program *p, int threads, tg_status *status)
@@ -90,11 +91,10 @@ tg_workspace *tg_workspace_new(const tg_program *p, int threads, tg_status *stat
             tg__arena_init(&w->desk[i].scratch, &w->desk[i].memory);
         }
         if (members > 1) w->team = tg__team_new(&w->memory, members);
-        if ((members == 1 || w->team) && tg__spaces_make(w, false)) return w;
+        if (members == 1 || w->team) return w;
         tg_workspace_free(w);
     }
-    tg__program_fail(status, TG_ERROR_MEMORY, "workspace_new",
-                     "no memory for the program's values, or no threads");
+    tg__program_fail(status, TG_ERROR_MEMORY, "workspace_new", "no memory, or no threads");
     return NULL;
 }
 
@@ -103,8 +103,7 @@ void tg_workspace_free(tg_workspace *w)
     if (!w) return;
     tg__team_free(w->team);
     for (int i = 0; i < w->members; i++) {
-        free_space(&w->desk[i].quick);
-        free_space(&w->desk[i].careful);
+        for (int kind = 0; kind < TG__PLANS; kind++) free_space(&w->desk[i].space[kind]);
         tg__arena_free(&w->desk[i].scratch);
     }
     tg__memory own = { .bytes = w->bytes };

@@ -1,0 +1,229 @@
+/* Operations on single numbers: see scalars.h. Included by kernel.c, behind map.inl. */
+
+/* The codes of the operations, and how many operands they have. */
+#define TERM1(NAME, KIND, OPERAND, DERIVATIVE)
+#define TERM2(NAME, KIND, OPERAND, DERIVATIVE)
+#define TERM3(NAME, KIND, OPERAND, DERIVATIVE)
+#define ZERO(NAME, OPERAND)
+#define END(NAME)
+#define MAP1(NAME, VALUE) SCALAR_##NAME,
+#define MAP2(NAME, VALUE) SCALAR_##NAME,
+#define MAP3(NAME, VALUE) SCALAR_##NAME,
+enum {
+    SCALAR_NONE,
+#include "maps.inl"
+};
+#undef MAP1
+#undef MAP2
+#undef MAP3
+#undef TERM1
+#undef TERM2
+#undef TERM3
+#undef ZERO
+#undef END
+
+#define MAP1(NAME, VALUE) 1,
+#define MAP2(NAME, VALUE) 2,
+#define MAP3(NAME, VALUE) 3,
+#define TERM1(NAME, KIND, OPERAND, DERIVATIVE)
+#define TERM2(NAME, KIND, OPERAND, DERIVATIVE)
+#define TERM3(NAME, KIND, OPERAND, DERIVATIVE)
+#define ZERO(NAME, OPERAND)
+#define END(NAME)
+static const uint8_t map_operands[TG__MAPS] = { 0,
+#include "maps.inl"
+};
+#undef MAP1
+#undef MAP2
+#undef MAP3
+#undef TERM1
+#undef TERM2
+#undef TERM3
+#undef ZERO
+#undef END
+
+enum { GATHERED = 64 };
+
+/* a b + c as the vectors have it. */
+WIDE_INLINE real scalar_fma(real a, real b, real c)
+{
+#if WIDE_BYTES > 16
+    return M(__builtin_fma)(a, b, c);
+#else
+    return a * b + c;
+#endif
+}
+
+/* An operation that costs more than bringing its operands together. */
+static __attribute__((noinline)) const uint32_t *scalars_gathered(uint32_t code, int operands, uint32_t n,
+                                                                  const uint32_t *w, real *v)
+{
+    const int width = operands + 1;
+    if (n == 1) {
+        const void *const alone[] = { v + w[1], operands > 1 ? v + w[2] : v, operands > 2 ? v + w[3] : v };
+        map_forward[code](1, v + w[0], alone, map_adjacent);
+        return w + width;
+    }
+    real y[GATHERED], x[MAP_OPERANDS][GATHERED];
+    const void *const xs[] = { x[0], x[1], x[2] };
+    while (n) {
+        const uint32_t m = n < GATHERED ? n : GATHERED;
+        for (uint32_t i = 0; i < m; i++)
+            for (int k = 0; k < operands; k++) x[k][i] = v[w[i * (uint32_t)width + (uint32_t)k + 1]];
+        map_forward[code](m, y, xs, map_adjacent);
+        for (uint32_t i = 0; i < m; i++) v[w[i * (uint32_t)width]] = y[i];
+        w += m * (uint32_t)width;
+        n -= m;
+    }
+    return w;
+}
+
+/* The operations done here; all others are kernels' calls. */
+WIDE_INLINE const uint32_t *scalars_map(uint32_t code, uint32_t n, const uint32_t *w, real *v)
+{
+#define EACH1(NAME, VALUE)                                                           \
+    case SCALAR_##NAME:                                                              \
+        for (; n; n--, w += 2) {                                                     \
+            const real x = v[w[1]];                                                  \
+            v[w[0]] = VALUE;                                                         \
+        }                                                                            \
+        return w;
+#define EACH2(NAME, VALUE)                                                           \
+    case SCALAR_##NAME:                                                              \
+        for (; n; n--, w += 3) {                                                     \
+            const real a = v[w[1]], b = v[w[2]];                                     \
+            v[w[0]] = VALUE;                                                         \
+        }                                                                            \
+        return w;
+    switch (code) {
+    EACH2(add, a + b)
+    EACH2(sub, a - b)
+    EACH2(mul, a * b)
+    EACH2(div, a / b)
+    EACH2(times, m_times(a, b))
+    EACH1(neg, -x)
+    EACH1(reciprocal, 1 / x)
+    EACH1(square, x * x)
+#if WIDE_BYTES > 16
+    case SCALAR_fma:
+        for (; n; n--, w += 4) v[w[0]] = scalar_fma(v[w[1]], v[w[2]], v[w[3]]);
+        return w;
+#endif
+    default: return scalars_gathered(code, map_operands[code], n, w, v);
+    }
+#undef EACH1
+#undef EACH2
+}
+
+static const uint32_t *scalars_range(uint32_t code, uint32_t n, const uint32_t *w, real *v)
+{
+    const void *const x[] = { v + w[1], v + w[2], v + w[3] };
+    const ptrdiff_t stride[] = { (int32_t)w[4], (int32_t)w[5], (int32_t)w[6] };
+    map_forward[code](n, v + w[0], x, stride);
+    return w + 7;
+}
+
+static const uint32_t *scalars_dot(uint32_t n, const uint32_t *w, real *v)
+{
+    const uint32_t p = w[0], q = w[1], r = w[2], s = w[3];
+    w += 4;
+    if (p == 1 && q == 0 && r == 1 && s == 0) {
+        for (; n; n--, w += 4) v[w[0]] = scalar_fma(v[w[2]], v[w[3]], v[w[1]]);
+        return w;
+    }
+    for (; n; n--) {
+        real *const y = v + *w++;
+        real sum = 0;
+        for (uint32_t t = 0; t < p; t++) sum = t ? sum + v[w[t]] : v[w[t]];
+        w += p;
+        for (uint32_t t = 0; t < q; t++) sum -= v[w[t]];
+        w += q;
+        for (uint32_t t = 0; t < r; t++, w += 2) sum = scalar_fma(v[w[0]], v[w[1]], sum);
+        for (uint32_t t = 0; t < s; t++, w += 2) sum = scalar_fma(-v[w[0]], v[w[1]], sum);
+        *y = sum;
+    }
+    return w;
+}
+
+/* The numbers for LANES results from number i on. */
+WIDE_INLINE wide scalars_column(const uint32_t *w, uint32_t i, const real *v)
+{
+    const int32_t step = (int32_t)w[1];
+    const real *const at = v + w[0] + (ptrdiff_t)i * step;
+    if (step == 0) return wide_splat(*at);
+    if (step == 1) return wide_load(at);
+    wide x;
+    for (int l = 0; l < LANES; l++) x[l] = at[(ptrdiff_t)l * step];
+    return x;
+}
+
+static const uint32_t *scalars_dots(uint32_t n, const uint32_t *w, real *v)
+{
+    const uint32_t p = w[0], q = w[1], r = w[2], s = w[3];
+    const uint32_t *const y = w + 4, *x = NULL;
+    const int32_t step = (int32_t)y[1];
+    uint32_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        x = y + 2;
+        wide sum = { 0 };
+        for (uint32_t t = 0; t < p; t++, x += 2)
+            sum = t ? sum + scalars_column(x, i, v) : scalars_column(x, i, v);
+        for (uint32_t t = 0; t < q; t++, x += 2) sum -= scalars_column(x, i, v);
+        for (uint32_t t = 0; t < r; t++, x += 4)
+            sum = wide_fma(scalars_column(x, i, v), scalars_column(x + 2, i, v), sum);
+        for (uint32_t t = 0; t < s; t++, x += 4)
+            sum = wide_fma(-scalars_column(x, i, v), scalars_column(x + 2, i, v), sum);
+        real *const to = v + y[0] + (ptrdiff_t)i * step;
+        if (step == 1) wide_store(to, sum);
+        else for (int l = 0; l < LANES; l++) to[(ptrdiff_t)l * step] = sum[l];
+    }
+#define NUMBER(PLACE) v[(ptrdiff_t)(PLACE)[0] + (ptrdiff_t)i * (int32_t)(PLACE)[1]]
+    for (; i < n; i++) {
+        x = y + 2;
+        real sum = 0;
+        for (uint32_t t = 0; t < p; t++, x += 2) sum = t ? sum + NUMBER(x) : NUMBER(x);
+        for (uint32_t t = 0; t < q; t++, x += 2) sum -= NUMBER(x);
+        for (uint32_t t = 0; t < r; t++, x += 4) sum = scalar_fma(NUMBER(x), NUMBER(x + 2), sum);
+        for (uint32_t t = 0; t < s; t++, x += 4) sum = scalar_fma(-NUMBER(x), NUMBER(x + 2), sum);
+        NUMBER(y) = sum;
+    }
+#undef NUMBER
+    return x;
+}
+
+static const uint32_t *scalars_row(uint32_t n, const uint32_t *w, real *v)
+{
+    const uint32_t p = w[0], r = w[1];
+    for (w += 2; n; n--, w += 3 + p) {
+        const real *const a = v + w[1 + p], *const b = v + w[2 + p];
+        wide sum[2] = { { 0 } };
+        uint32_t t = 0;
+        for (; t + 2 * LANES <= r; t += 2 * LANES)
+            for (uint32_t u = 0; u < 2; u++)
+                sum[u] = wide_fma(wide_load(a + t + u * LANES), wide_load(b + t + u * LANES), sum[u]);
+        for (; t < r; t += LANES) {
+            const wide_mask first = wide_first(r - t);
+            sum[0] = wide_fma(wide_load_first(a + t, first), wide_load_first(b + t, first), sum[0]);
+        }
+        real y = wide_sum(sum[0] + sum[1]);
+        for (uint32_t k = 0; k < p; k++) y += v[w[1 + k]];
+        v[w[0]] = y;
+    }
+    return w;
+}
+
+static void scalars(const uint32_t *w, void *numbers)
+{
+    real *const v = numbers;
+    for (;;) {
+        const uint32_t code = *w >> 8;
+        switch (*w & 0xff) {
+        case TG__SCALARS_MAP: w = scalars_map(code, w[1], w + 2, v); break;
+        case TG__SCALARS_RANGE: w = scalars_range(code, w[1], w + 2, v); break;
+        case TG__SCALARS_DOT: w = scalars_dot(w[1], w + 2, v); break;
+        case TG__SCALARS_DOTS: w = scalars_dots(w[1], w + 2, v); break;
+        case TG__SCALARS_ROW: w = scalars_row(w[1], w + 2, v); break;
+        default: return;
+        }
+    }
+}
