@@ -224,6 +224,17 @@ Test(kit, what_a_function_does_with_its_array_is_said)
     expect(&r, TG_AGREES, "agrees");
 }
 
+/* Never called: there is no memory for what they would write. */
+static void no_map(const double *at, size_t n, double *y, size_t m, void *user)
+{
+    (void)at, (void)n, (void)y, (void)m, (void)user;
+}
+
+static void no_jacobian(const double *at, size_t n, double *J, size_t m, void *user)
+{
+    (void)at, (void)n, (void)J, (void)m, (void)user;
+}
+
 Test(kit, calls_that_make_no_sense_are_refused)
 {
     tg_check_report r = check(NULL, wavy_gradient, 6, NULL);
@@ -250,6 +261,8 @@ Test(kit, calls_that_make_no_sense_are_refused)
     expect(&r, TG_FAILED, "the row has no model");
     cr_expect(!tg_check_match(x, NULL, 6, NULL, &r));
     expect(&r, TG_FAILED, "an array is NULL");
+    cr_expect(!tg_check_jacobian(no_map, no_jacobian, x, 1, (size_t)1 << 60, NULL, &r));
+    expect(&r, TG_FAILED, "failed: no memory for the check");
 }
 
 static double plain_sum(const double *at, size_t n, void *user)
