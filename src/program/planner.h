@@ -1,5 +1,5 @@
-/* What the parts of planning share: plan.c orders steps and gives them memory, dots.c finds sums of
-   products. */
+/* What the parts of planning share: dots.c finds sums of products, batch.c what takes all instances at
+   once, fuse.c what is computed together, scalars.c words for one instance; planning.h has the rest. */
 #ifndef TG_PROGRAM_PLANNER_H
 #define TG_PROGRAM_PLANNER_H
 
