@@ -133,7 +133,7 @@ Test(replay, the_first_condition_of_an_instance_is_the_one_named)
     y = tg_true(gt(y, 0)) ? exp(y) : y;
     tg_program *const p = compile(y, x, w, NULL, &s);
     tg_workspace *const room = tg_workspace_new(p, 1, &s);
-    const float X[] = { 1, 6, -1 }, W = -1;
+    const float X[] = { 1, 6, -1, 2 }, W = -1;
     float out[3];
     cr_expect_not(tg_run(p, room, 3, (const void *[]){ X + 1, &W }, (void *[]){ out }, &s));
     expect_status(&s, TG_ERROR_GUARD, place(line));
