@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "expect.h"
+
 static void quiet(void)
 {
     tg_set_error_handler(tg_ignore_error, NULL);
@@ -68,16 +70,6 @@ static Value loss(const tg_program *p, const Value *x)
     if (p) cr_assert(tg_call(p, x, IN, y));
     else model(x, y);
     return loss_of(y);
-}
-
-static void expect_close(const char *what, const double *got, const double *expected, size_t n,
-                         double bound)
-{
-    double largest = 0;
-    for (size_t i = 0; i < n; i++) largest = fmax(largest, fabs(expected[i]));
-    for (size_t i = 0; i < n; i++)
-        cr_expect(fabs(got[i] - expected[i]) <= bound * largest, "%s %zu: %.17g, expected %.17g",
-                  what, i, got[i], expected[i]);
 }
 
 static size_t read_gradients(const Value *x, double *out)
@@ -320,16 +312,6 @@ Test(calls, a_call_is_computed_again_with_the_tape)
     expect_close("after tg_forward", got[1], got[0], n, 1e-13);
     tg_tape_free(t);
     tg_program_free(p);
-}
-
-static void expect_error(tg_tape *t, bool ok, tg_code code, const char *text)
-{
-    cr_expect_not(ok);
-    const tg_error *const e = tg_error_of(t);
-    cr_assert(e, "no error, where there should be: %s", text);
-    cr_expect(e->code == code && strstr(e->message, text), "\"%s\", expected: %s", e->message,
-              text);
-    tg_error_clear(t);
 }
 
 Test(calls, what_does_not_fit_is_an_error)

@@ -6,6 +6,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "expect.h"
+
 static void quiet(void)
 {
     tg_set_error_handler(tg_ignore_error, NULL);
@@ -65,16 +67,6 @@ static size_t read_gradients(const Value *x, double *out)
         n += (size_t)tg_size(x[i]);
     }
     return n;
-}
-
-static void expect_close(const char *what, const double *got, const double *expected, size_t n,
-                         double bound)
-{
-    double largest = 0;
-    for (size_t i = 0; i < n; i++) largest = fmax(largest, fabs(expected[i]));
-    for (size_t i = 0; i < n; i++)
-        cr_expect(fabs(got[i] - expected[i]) <= bound * largest, "%s %zu: %.17g, expected %.17g",
-                  what, i, got[i], expected[i]);
 }
 
 static void check(tg_type type, int depth, bool strided, double bound)
@@ -214,16 +206,6 @@ static bool wrong(tg_tape *t, const Value *x, Value *y, void *user)
     case 5: y[0] = w->calls++ ? sum(x[0]) : x[0]; return true;
     default: return true;
     }
-}
-
-static void expect_error(tg_tape *t, bool ok, tg_code code, const char *text)
-{
-    cr_expect_not(ok);
-    const tg_error *const e = tg_error_of(t);
-    cr_assert(e, "no error, where there should be: %s", text);
-    cr_expect(e->code == code && strstr(e->message, text), "\"%s\", expected: %s", e->message,
-              text);
-    tg_error_clear(t);
 }
 
 Test(recompute, what_does_not_fit_is_an_error)

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "expect.h"
+
 static void quiet(void)
 {
     tg_set_error_handler(tg_ignore_error, NULL);
@@ -135,19 +137,6 @@ static Value by_scan(const kind *k, const tg_program *body, const Value *x, int6
     cr_assert(ok, "%s", tg_error_of(x[0].tape) ? tg_error_of(x[0].tape)->message : "");
     *taken = k->stop ? tg_item(out[5]) : (double)k->steps;
     return loss_of(out[0], out[1], out[2], out[3], out[4]);
-}
-
-static void expect_close(const char *what, const double *got, const double *expected, size_t n,
-                         double bound)
-{
-    double largest = 0;
-    size_t wrong = 0;
-    for (size_t i = 0; i < n; i++) largest = fmax(largest, fabs(expected[i]));
-    for (size_t i = 0; i < n; i++) {
-        if (fabs(got[i] - expected[i]) <= bound * largest) continue;
-        cr_expect(wrong++, "%s %zu: %.17g, expected %.17g, the largest is %g", what, i, got[i],
-                  expected[i], largest);
-    }
 }
 
 static const int by[] = { 0, 1, 2, 4, 5 }; /* all but the integers */
@@ -519,16 +508,6 @@ Test(scan, a_condition_in_the_body_is_held)
 }
 
 /* ---- errors -------------------------------------------------------------------------------------- */
-
-static void expect_error(tg_tape *t, bool ok, tg_code code, const char *text)
-{
-    cr_expect_not(ok);
-    const tg_error *const e = tg_error_of(t);
-    cr_assert(e, "no error, where there should be: %s", text);
-    cr_expect(e->code == code && strstr(e->message, text), "\"%s\", expected: %s", e->message,
-              text);
-    tg_error_clear(t);
-}
 
 /* Long because of its table: each thing that does not fit. */
 Test(scan, what_does_not_fit_is_an_error)

@@ -176,8 +176,7 @@ static bool finite_f32(const float *x, int64_t n)
     return sum[0] == 0;
 }
 
-/* Whether the sum of elements times 0 is 0: it is NaN once there is an infinity or NaN. */
-/* The same for elements with a step. */
+/* The same for elements of a type, with a step. */
 static bool are_finite(const char *p, tg_type type, int64_t n, int64_t step)
 {
     if (step == 1)
