@@ -42,6 +42,7 @@ typedef struct run {
     int64_t limit;
     tg_workspace *forward, *backward;
     const tg_program *one, *vjp; /* of the body: it for one instance, its derivative */
+    int64_t *offset;             /* of a state: elements before it; at the end, of all */
     const void **x;              /* operands, adjacent */
     const void **in;             /* of the body's next run, then of its derivative */
     void **out;
@@ -51,10 +52,8 @@ typedef struct run {
 
 static char *state_at(const run *r, home h, uint32_t k, int64_t *n)
 {
-    int64_t offset = 0;
-    for (uint32_t j = 0; j < k; j++) offset += tg__input_shape(r->k.body, j)->n;
-    *n = tg__input_shape(r->k.body, k)->n;
-    return h.base + (size_t)(h.of * offset + h.i * *n) * r->size;
+    *n = r->offset[k + 1] - r->offset[k];
+    return h.base + (size_t)(h.of * r->offset[k] + h.i * *n) * r->size;
 }
 
 /* Checkpoint i, in the result or a vector like that part of it. */
@@ -109,9 +108,13 @@ static tg_code begin(const tg__call *c, run *r)
     r->x = tg__scratch(c, ((size_t)c->n + 1) * sizeof *r->x);
     r->in = tg__scratch(c, most * sizeof *r->in);
     r->out = tg__scratch(c, most * sizeof *r->out);
+    r->offset = tg__scratch(c, ((size_t)r->k.states + 1) * sizeof *r->offset);
     for (int i = 0; i < 2; i++) r->spare[i] = room_for_states(r);
-    if (!r->x || !r->in || !r->out || !r->spare[0].base || !r->spare[1].base)
+    if (!r->x || !r->in || !r->out || !r->offset || !r->spare[0].base || !r->spare[1].base)
         return TG_ERROR_MEMORY;
+    r->offset[0] = 0;
+    for (uint32_t k = 0; k < r->k.states; k++)
+        r->offset[k + 1] = r->offset[k] + tg__input_shape(p, k)->n;
     for (int i = 0; i < c->n; i++)
         if (!(r->x[i] = tg__adjacent(c, c->x[i]))) return TG_ERROR_MEMORY;
     for (uint32_t i = r->k.states; i < p->n_inputs; i++) r->in[i] = r->x[i];
