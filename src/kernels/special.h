@@ -75,7 +75,9 @@ static inline real m_hypot(real a, real b)
     const real y = (real)sqrt((double)a * (double)a + (double)b * (double)b);
 #else
     const real size = m_larger_size(a, b), root = m_square_scale_root(size);
-    const real back = size > SQUARE_HIGH ? 1 / SCALE_DOWN_ROOT : size < SQUARE_LOW ? 1 / SCALE_UP_ROOT : 1;
+    const real back = size > SQUARE_HIGH  ? 1 / SCALE_DOWN_ROOT
+                      : size < SQUARE_LOW ? 1 / SCALE_UP_ROOT
+                                          : 1;
     const real p = a * root * root, q = b * root * root, y = sqrt(p * p + q * q) * back * back;
 #endif
     return infinite ? (real)INFINITY : y;
@@ -457,7 +459,7 @@ static inline real m_mish(real x)
     return in * ((x < 0 ? low : high) / (x < 0 ? low + 2 : high + 2 * e.high * e.high));
 }
 
-/* mish'(x) / d in t = d for |d| <= 0.6, where d is x + 1.1924, the distance from the zero. */
+/* mish'(x) / d in t = d for |d| <= 0.66 (f32: 0.6), where d is x + 1.1924, the distance from the zero. */
 static inline real m_mish_factor(real t)
 {
 #ifdef TG_REAL_F32
@@ -472,14 +474,16 @@ static inline real m_mish_factor(real t)
     };
 #else
     static const real even[] = {
-        0x1.115acb42500bbp-2,  0x1.574f121a868e9p-5,  -0x1.03369d4ac9ae1p-6,
-        0x1.1e5e184b7aaebp-10, 0x1.0a79547f53c64p-12, -0x1.d4538c179be92p-15,
-        0x1.f9e8502553abcp-21, 0x1.201de89a7fa4dp-20, -0x1.37be71bd76354p-23,
+        0x1.115acb42500bbp-2,  0x1.574f121a8692fp-5,  -0x1.03369d4acc2cap-6,
+        0x1.1e5e184fcb1e1p-10, 0x1.0a795390fe234p-12, -0x1.d45352779cce1p-15,
+        0x1.f9a6f6b5dfbeap-21, 0x1.20742f2294a00p-20, -0x1.3b9483f3d4543p-23,
+        0x1.2309b426bf08ap-30,
     };
     static const real odd[] = {
-        0x1.a34a251d8ad7dp-3,  -0x1.4c222fe64de92p-6,  -0x1.b87ddfb4313fbp-9,
-        0x1.0379915a134b8p-10, -0x1.5fff635e90e67p-15, -0x1.223f2ab85371p-16,
-        0x1.86dcee8046289p-19, 0x1.3d1c7ae3ef316p-26,  -0x1.af56be3537138p-25,
+        0x1.a34a251d8ad7bp-3,  -0x1.4c222fe64d4f3p-6,  -0x1.b87ddfb51cb44p-9,
+        0x1.03799182fd31ep-10, -0x1.5fffa0f8252aap-15, -0x1.223bc332e0dedp-16,
+        0x1.866880e5afd7fp-19, 0x1.d0fd9a69ec89bp-26,  -0x1.0b062e3ad1a25p-24,
+        0x1.e08df5faa1814p-28,
     };
 #endif
     return m_polynomial(LENGTH(even), even, LENGTH(odd), odd, t);
@@ -491,16 +495,16 @@ static inline real m_mish_x(real x)
 {
     const real in = m_within_1000(x), e = m_exp(-M(fabs)(in));
 #ifdef TG_REAL_F32
-    const real d = (in + 0x1.31432cp+0f) + 0x1.a25b08p-29f;
+    const real d = (in + 0x1.31432cp+0f) + 0x1.a25b08p-29f, end = 0.6f;
 #else
-    const real d = (in + 0x1.31432c0d12d84p+0) + 0x1.bf319154da210p-55;
+    const real d = (in + 0x1.31432c0d12d84p+0) + 0x1.bf319154da210p-55, end = 0.66;
 #endif
     const real w = in < 0 ? e * (e + 2) : 1 + 2 * e;
     const real whole = in < 0 ? w + 2 : w + 2 * e * e, r = 1 / (d < 0 ? 4 + w * (4 + w) : whole);
     const real high = (w + 4 * in * (in < 0 ? e * (1 + e) : e * e * (1 + e)) * r) * r;
     const real low = e * (4 * (1 + in) + e * ((6 + 4 * in) + e * (4 + e))) * r;
     const real near = d * m_mish_factor(d);
-    return M(fabs)(d) < R(0.6) ? near : d < 0 ? low : high;
+    return M(fabs)(d) < end ? near : d < 0 ? low : high;
 }
 
 /* ---- gelu's approximation by tanh ------------------------------------------------------------ */
@@ -522,7 +526,8 @@ typedef struct m_gelu_tanh_parts {
    its digits where it is small. */
 static inline double m_gelu_tanh_exp(double s)
 {
-    const double in = s < -160 ? -160 + 0x1.62e42fefa39efp+4 : s + 0x1.62e42fefa39efp+4; /* 32 log 2 */
+    const double in =
+        s < -160 ? -160 + 0x1.62e42fefa39efp+4 : s + 0x1.62e42fefa39efp+4; /* 32 log 2 */
     const real high = (real)in;
     return (double)m_exp(high) * 0x1p-32 * (1 + (in - (double)high));
 }

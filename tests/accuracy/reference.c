@@ -17,7 +17,8 @@
 
 static const double logit_points[] = { 0.5, 0.25, 0.75, 0 };
 static const double silu_points[] = { -1.2784645427610738, -1.63, -0.93, 0 };
-static const double mish_points[] = { -1.1924312145154952, -1.7924312145154952, -0.5924312145154952,
+static const double mish_points[] = { -1.1924312145154952,  -1.7924312145154952, -0.5924312145154952,
+                                      -0.59177173935053118, -1.8524312145154952, -0.5324312145154952,
                                       0 };
 static const double gelu_points[] = { -0.75179152469356446, -0.70710678118654752, -37.5, -38.5, 0 };
 static const double gelu_tanh_points[] = { -0.75246142207101625, -1.0024614220710163,
