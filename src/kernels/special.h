@@ -459,18 +459,15 @@ static inline real m_mish(real x)
     return in * ((x < 0 ? low : high) / (x < 0 ? low + 2 : high + 2 * e.high * e.high));
 }
 
-/* mish'(x) / d in t = d for |d| <= 0.66 (f32: 0.6), where d is x + 1.1924, the distance from the zero. */
+/* mish'(x) / d in t = d for |d| <= 0.66, where d is x + 1.1924, the distance from the zero. */
 static inline real m_mish_factor(real t)
 {
 #ifdef TG_REAL_F32
     static const real even[] = {
-        0x1.115accp-2f, 0x1.574f42p-5f, -0x1.033efp-6f, 0x1.226d9ep-10f, 0x1.ad311ep-13f,
+        0x1.115accp-2f, 0x1.574f78p-5f, -0x1.034548p-6f, 0x1.2447dap-10f, 0x1.97eap-13f,
     };
     static const real odd[] = {
-        0x1.a34a2ap-3f,
-        -0x1.4c2738p-6f,
-        -0x1.b6f518p-9f,
-        0x1.f16846p-11f,
+        0x1.a34a26p-3f, -0x1.4c21fap-6f, -0x1.b89cd8p-9f, 0x1.050fe8p-10f, -0x1.eb3c96p-15f,
     };
 #else
     static const real even[] = {
@@ -495,16 +492,16 @@ static inline real m_mish_x(real x)
 {
     const real in = m_within_1000(x), e = m_exp(-M(fabs)(in));
 #ifdef TG_REAL_F32
-    const real d = (in + 0x1.31432cp+0f) + 0x1.a25b08p-29f, end = 0.6f;
+    const real d = (in + 0x1.31432cp+0f) + 0x1.a25b08p-29f;
 #else
-    const real d = (in + 0x1.31432c0d12d84p+0) + 0x1.bf319154da210p-55, end = 0.66;
+    const real d = (in + 0x1.31432c0d12d84p+0) + 0x1.bf319154da210p-55;
 #endif
     const real w = in < 0 ? e * (e + 2) : 1 + 2 * e;
     const real whole = in < 0 ? w + 2 : w + 2 * e * e, r = 1 / (d < 0 ? 4 + w * (4 + w) : whole);
     const real high = (w + 4 * in * (in < 0 ? e * (1 + e) : e * e * (1 + e)) * r) * r;
     const real low = e * (4 * (1 + in) + e * ((6 + 4 * in) + e * (4 + e))) * r;
     const real near = d * m_mish_factor(d);
-    return M(fabs)(d) < end ? near : d < 0 ? low : high;
+    return M(fabs)(d) < R(0.66) ? near : d < 0 ? low : high;
 }
 
 /* ---- gelu's approximation by tanh ------------------------------------------------------------ */
