@@ -324,7 +324,7 @@ static void prepare_nested(work *k, const problem *p, int variant)
 static void particle_run(work *k)
 {
     result_of(k, 0, 0);
-    particle.way[EAGER](k->own, k->out);
+    particle.way[PROGRAM](k->own, k->out);
 }
 
 static void particle_stop(work *k)
@@ -335,7 +335,7 @@ static void particle_stop(work *k)
 static void saddle_run(work *k)
 {
     result_of(k, 0, 4);
-    saddle.way[EAGER](k->own, k->out);
+    saddle.way[PROGRAM](k->own, k->out);
 }
 
 static void saddle_stop(work *k)

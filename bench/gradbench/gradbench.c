@@ -21,80 +21,6 @@ enum { PROBLEMS = sizeof problems / sizeof *problems };
 
 static const side sides[ALL] = { SIDE_PRIMAL, SIDE_PLAIN, SIDE_EXPERT, SIDE_EAGER, SIDE_PROGRAM, SIDE_EMITTED };
 
-/* Of the row that is being done: how long its programs took to compile; whether there is C for all of
-   them, and whether it is to be run. */
-static double compile_ns;
-static bool all_emitted, run_emitted;
-
-static void prepare(compiled *c)
-{
-    tg_status status = { 0 };
-    c->workspace = tg_workspace_new(c->program, 1, &status);
-    must(c->workspace, status.message);
-    c->c = emitted_new(c->program);
-    all_emitted &= c->c != NULL;
-}
-
-compiled compile(const tg_value *outputs, int n, const tg_value *batch, int n_batch,
-                 const tg_value *shared, int n_shared)
-{
-    tg_status status = { 0 };
-    const double start = now_ns();
-    compiled c = { .program = tg_compile(outputs, n, batch, n_batch, shared, n_shared, NULL, &status) };
-    compile_ns += now_ns() - start;
-    must(c.program, status.message);
-    prepare(&c);
-    return c;
-}
-
-static compiled compile_derivative(tg_program *make(const tg_program *p,
-                                                    const tg_gradient_options *o,
-                                                    tg_status *status),
-                                   const tg_gradient_options *o, tg_value f, const tg_value *batch,
-                                   int n_batch, const tg_value *shared, int n_shared)
-{
-    tg_status status = { 0 };
-    const double start = now_ns();
-    tg_program *const p = tg_compile(&f, 1, batch, n_batch, shared, n_shared, NULL, &status);
-    must(p, status.message);
-    compiled c = { .program = make(p, o, &status) };
-    compile_ns += now_ns() - start;
-    tg_program_free(p);
-    must(c.program, status.message);
-    prepare(&c);
-    return c;
-}
-
-compiled compile_gradient(tg_value f, const tg_value *batch, int n_batch, const tg_value *shared,
-                          int n_shared, const int *wrt, int n_wrt)
-{
-    return compile_derivative(tg_gradient_program,
-                              &(tg_gradient_options){ .wrt = wrt, .n_wrt = n_wrt }, f, batch,
-                              n_batch, shared, n_shared);
-}
-
-compiled compile_hvp(tg_value f, const tg_value *batch, int n_batch, const tg_value *shared,
-                     int n_shared)
-{
-    return compile_derivative(tg_hvp_program, &(tg_gradient_options){ .with_gradient = true }, f,
-                              batch, n_batch, shared, n_shared);
-}
-
-void run_compiled(const compiled *c, int64_t count, const void *const *inputs, void *const *outputs)
-{
-    tg_status status = { 0 };
-    for (int i = 0; i < tg_program_outputs(c->program); i++) all_emitted &= outputs[i] != NULL;
-    if (run_emitted && all_emitted) emitted_run(c->c, count, inputs, outputs);
-    else must(tg_run(c->program, c->workspace, count, inputs, outputs, &status), status.message);
-}
-
-void free_compiled(compiled *c)
-{
-    emitted_free(c->c);
-    tg_workspace_free(c->workspace);
-    tg_program_free(c->program);
-}
-
 /* ---- a row ------------------------------------------------------------------------------------- */
 
 typedef struct task {
@@ -106,9 +32,9 @@ typedef struct task {
 
 static void do_way(const task *t, int way, double *result)
 {
-    run_emitted = way == EMITTED;
+    compiling.run_emitted = way == EMITTED;
     t->p->way[way == EMITTED ? PROGRAM : way](t->state, result);
-    run_emitted = false;
+    compiling.run_emitted = false;
 }
 
 static void work(int i, void *user)
@@ -124,7 +50,7 @@ static void find_ways(task *t)
         if (t->p->way[way]) t->way[t->ways++] = way;
     if (!t->p->way[PROGRAM]) return;
     do_way(t, PROGRAM, t->result);
-    if (all_emitted && compile_ns > 0) t->way[t->ways++] = EMITTED;
+    if (compiling.all_emitted && compiling.ns > 0) t->way[t->ways++] = EMITTED;
 }
 
 static void check(bench_row *r, const task *t, size_t values, size_t n)
@@ -177,8 +103,7 @@ static void do_row(const problem *p, int size)
 {
     bench_row r = { .name = p->name, .size = size_name(p, size), .type = "f64", .per = "call" };
     if (!report_wants(r.name, r.size)) return;
-    compile_ns = 0;
-    all_emitted = true;
+    compiling = (compilation){ .emit = true, .all_emitted = true };
     task t = { .p = p, .state = p->start(size) };
     size_t values;
     const size_t n = p->results(t.state, &values);
@@ -186,7 +111,7 @@ static void do_row(const problem *p, int size)
     find_ways(&t);
     check(&r, &t, values, n);
     measure(&r, &t);
-    r.compile_ns = compile_ns;
+    r.compile_ns = compiling.ns;
     report_row(&r);
     free(t.result);
     p->stop(t.state);

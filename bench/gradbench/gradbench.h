@@ -46,6 +46,14 @@ typedef struct compiled {
     emitted *c; /* NULL: there is none */
 } compiled;
 
+/* How what is compiled from now on is: written as C, too; how long it took, without that; whether there is
+   C for all of it, and whether that is what is run. */
+typedef struct compilation {
+    bool emit, all_emitted, run_emitted;
+    double ns;
+} compilation;
+extern compilation compiling;
+
 /* The outputs as they are, for every instance. */
 compiled compile(const tg_value *outputs, int n, const tg_value *batch, int n_batch,
                  const tg_value *shared, int n_shared);

@@ -3,18 +3,11 @@
    accelerated by minus the gradient of the potential, the sum of 1 / distance, in Euler's steps of 0.1; the
    gradient by w goes through all of them. */
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "gradbench.h"
 #include "descent.h"
+#include "nested.h"
 #include <tapegrad/short.h>
-
-typedef struct state {
-    bool outer_forward, inner_forward;
-    tg_tape *tape;
-    tg_mark mark;
-} state;
 
 static const double step = 0.1;
 
@@ -26,33 +19,26 @@ static Value potential(const Value *x, Value w)
     return add(rsqrt(add(square(dx), square(x[1]))), rsqrt(add(square(dx), square(dy))));
 }
 
-/* The gradient of p by x, as values: reverse, or forward along each axis. */
-static void gradient_values(const state *s, Value p, const Value *x, Value *gradient)
+/* The squared x where the line from x along v crosses y = 0. */
+static Value end_of(const Value *x, const Value *v)
 {
-    if (!s->inner_forward) {
-        must(tg_grad_values(&p, NULL, 1, x, 2, gradient), "particle");
-        return;
-    }
-    const Value one = tg_number(s->tape, 1), zero = tg_number(s->tape, 0);
-    const Value along[2][2] = { { one, zero }, { zero, one } };
-    for (int i = 0; i < 2; i++)
-        must(tg_jvp_values(&p, 1, x, along[i], 2, &gradient[i]), "particle");
+    return square(sub(x[0], div(mul(x[1], v[0]), v[1])));
 }
 
-static Value miss(const state *s, Value w)
+static Value miss(const nested *s, Value w)
 {
     Value x[2] = { tg_scalar(s->tape, 0), tg_scalar(s->tape, 8) };
     Value v[2] = { tg_number(s->tape, 0.75), tg_number(s->tape, 0) }, a[2];
     for (;;) {
         const Value next[2] = { add(x[0], mul(step, v[0])), add(x[1], mul(step, v[1])) };
-        if (tg_item(next[1]) <= 0) return square(sub(x[0], div(mul(x[1], v[0]), v[1])));
-        gradient_values(s, potential(x, w), x, a);
+        if (tg_item(next[1]) <= 0) return end_of(x, v);
+        nested_gradient(s, potential(x, w), x, a);
         for (int i = 0; i < 2; i++) v[i] = sub(v[i], mul(step, a[i])), x[i] = next[i];
     }
 }
 
 /* The value at w; with derivative what it says. */
-static double miss_at(const state *s, double w0, double *derivative)
+static double miss_at(const nested *s, double w0, double *derivative)
 {
     const Value w = tg_scalar(s->tape, w0), f = miss(s, w);
     const double value = tg_item(f);
@@ -67,9 +53,9 @@ static double miss_at(const state *s, double w0, double *derivative)
 }
 
 /* The descent, with whatever gives values and derivatives. */
-typedef double value_and_derivative(const state *s, double w, double *derivative);
+typedef double value_and_derivative(const nested *s, double w, double *derivative);
 
-static double least(const state *s, value_and_derivative *f)
+static double least(const nested *s, value_and_derivative *f)
 {
     double w = 0, g;
     descent d = descent_from(f(s, w, &g));
@@ -89,6 +75,48 @@ static void eager(void *s, double *result)
     *result = least(s, miss_at);
 }
 
+/* A step from x, v is the last one if the next would cross y = 0. */
+static void compile_parts(nested *s)
+{
+    tg_tape *const t = tg_tape_new(NULL);
+    Value in[5], out[5], a[2];
+    for (int i = 0; i < 5; i++) in[i] = scalar(t, 1);
+    const Value *const x = in, *const v = in + 2, w = in[4];
+    nested_compile(s, potential(x, w), TG_VALUES(x[0], x[1], w));
+    nested_call(s, TG_VALUES(x[0], x[1], w), a);
+    for (int i = 0; i < 2; i++) {
+        out[i] = add(x[i], mul(step, v[i]));
+        out[2 + i] = sub(v[i], mul(step, a[i]));
+    }
+    out[4] = le(add(out[1], mul(step, out[3])), 0);
+    nested_step(s, out, in, 4, 4, 1);
+    nested_end(s, end_of(x, v), in);
+    tg_tape_free(t);
+}
+
+static void compile_miss(nested *s)
+{
+    tg_tape *const t = tg_tape_new(NULL);
+    const Value first[] = { tg_number(t, 0), tg_number(t, 8), tg_number(t, 0.75), tg_number(t, 0) };
+    const Value w = scalar(t, 0);
+    Value end[2 * STATES];
+    compile_parts(s);
+    nested_outer(s, first, &w, end);
+    tg_tape_free(t);
+}
+
+static double program_at(const nested *s, double w, double *derivative)
+{
+    double value;
+    run_compiled(&s->program, 1, (const void *[]){ &w }, (void *[]){ &value, derivative });
+    return value;
+}
+
+static void program(void *s, double *result)
+{
+    *result = least(s, program_at);
+}
+
 /* ---- by hand --------------------------------------------------------------------------------- */
 
 /* Everything with its derivative by w beside it. The force of a charge at distance d is d / |d|^3; its
@@ -102,7 +130,7 @@ static void push(const double d[2], const double dd[2], double a[2], double da[2
     }
 }
 
-static double plain_at(const state *s, double w, double *derivative)
+static double plain_at(const nested *s, double w, double *derivative)
 {
     (void)s;
     double x[2] = { 0, 8 }, v[2] = { 0.75, 0 }, dx[2] = { 0, 0 }, dv[2] = { 0, 0 };
@@ -129,7 +157,7 @@ static void plain(void *s, double *result)
 }
 
 /* The two charges side by side, one root and one division for both. */
-static double expert_at(const state *s, double w, double *derivative)
+static double expert_at(const nested *s, double w, double *derivative)
 {
     (void)s;
     typedef double pair __attribute__((vector_size(16)));
@@ -163,19 +191,9 @@ static void expert(void *s, double *result)
 
 static void *start(int size)
 {
-    state *const s = room(1, sizeof *s);
-    s->outer_forward = size >= 2;
-    s->inner_forward = size % 2 == 1;
-    s->tape = tg_tape_new(NULL);
-    s->mark = tg_tape_mark(s->tape);
+    nested *const s = nested_start(size);
+    compile_miss(s);
     return s;
-}
-
-static void stop(void *state_)
-{
-    state *const s = state_;
-    tg_tape_free(s->tape);
-    free(s);
 }
 
 static size_t results(void *s, size_t *values)
@@ -186,5 +204,5 @@ static size_t results(void *s, size_t *values)
 }
 
 const problem particle = { "particle", { "rev over rev", "rev over fwd", "fwd over rev", "fwd over fwd" },
-                           start, stop, results, { NULL, plain, expert, eager, NULL },
+                           start, nested_stop, results, { NULL, plain, expert, eager, program },
                            { 0.20719187 } };

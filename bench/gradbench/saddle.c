@@ -1,17 +1,10 @@
 /* The least x of the greatest y of (x1^2 + x2^2) - (y1^2 + y2^2), both by descent from (1, 1): the outer
    gradient goes through the whole inner descent, whose steps are gradients. */
-#include <stdlib.h>
 #include <string.h>
 
-#include "gradbench.h"
 #include "descent.h"
+#include "nested.h"
 #include <tapegrad/short.h>
-
-typedef struct state {
-    bool outer_forward, inner_forward;
-    tg_tape *tape;
-    tg_mark mark;
-} state;
 
 static double length(double a, double b)
 {
@@ -25,26 +18,13 @@ static Value model(const Value *x, const Value *y)
     return sub(add(square(x[0]), square(x[1])), add(square(y[0]), square(y[1])));
 }
 
-/* The gradient of f by z, as values: reverse, or forward along each axis. */
-static void gradient_values(const state *s, Value f, const Value *z, Value *gradient)
-{
-    if (!s->inner_forward) {
-        must(tg_grad_values(&f, NULL, 1, z, 2, gradient), "saddle");
-        return;
-    }
-    const Value one = tg_number(s->tape, 1), zero = tg_number(s->tape, 0);
-    const Value along[2][2] = { { one, zero }, { zero, one } };
-    for (int i = 0; i < 2; i++)
-        must(tg_jvp_values(&f, 1, z, along[i], 2, &gradient[i]), "saddle");
-}
-
 /* The greatest value by y, which is left at the place. */
-static Value greatest(const state *s, const Value *x, Value *y)
+static Value greatest(const nested *s, const Value *x, Value *y)
 {
     y[0] = tg_scalar(s->tape, 1), y[1] = tg_scalar(s->tape, 1);
     Value f = model(x, y), g[2];
     descent d = descent_from(-tg_item(f));
-    gradient_values(s, f, y, g);
+    nested_gradient(s, f, y, g);
     while (length(tg_item(g[0]), tg_item(g[1])) > close_enough) {
         descent_grow(&d);
         const Value next[2] = { add(y[0], mul(d.eta, g[0])), add(y[1], mul(d.eta, g[1])) };
@@ -53,13 +33,13 @@ static Value greatest(const state *s, const Value *x, Value *y)
         if (!descent_takes(&d, -tg_item(there))) continue;
         memcpy(y, next, sizeof next);
         f = there;
-        gradient_values(s, f, y, g);
+        nested_gradient(s, f, y, g);
     }
     return f;
 }
 
 /* The value at x; with g its gradient. y is where it is. */
-static double value_at(const state *s, const double *x0, double *g, double *y0)
+static double value_at(const nested *s, const double *x0, double *g, double *y0)
 {
     Value x[2] = { tg_scalar(s->tape, x0[0]), tg_scalar(s->tape, x0[1]) }, y[2];
     const Value f = greatest(s, x, y);
@@ -76,18 +56,18 @@ static double value_at(const state *s, const double *x0, double *g, double *y0)
 }
 
 /* Outer descent, with whatever gives values and gradients. */
-typedef double value_and_gradient(const state *s, const double *x, double *g, double *y);
+typedef double value_and_gradient(const nested *s, const double *x, double *g, double *y);
 
-static void least(const state *s, value_and_gradient *f, double *result)
+static void least(const nested *s, value_and_gradient *f, double *result)
 {
-    double x[2] = { 1, 1 }, y[2], g[2];
+    double x[2] = { 1, 1 }, y[2] = { 0 }, g[2];
     descent d = descent_from(f(s, x, g, y));
     while (length(g[0], g[1]) > close_enough) {
         descent_grow(&d);
         const double next[2] = { x[0] - d.eta * g[0], x[1] - d.eta * g[1] };
         const double dx[2] = { next[0] - x[0], next[1] - x[1] };
         if (length(dx[0], dx[1]) <= close_enough) break;
-        double next_g[2], next_y[2];
+        double next_g[2], next_y[2] = { 0 };
         if (!descent_takes(&d, f(s, next, next_g, next_y))) continue;
         memcpy(x, next, sizeof x);
         memcpy(g, next_g, sizeof g);
@@ -102,11 +82,73 @@ static void eager(void *s, double *result)
     least(s, value_at, result);
 }
 
+static Value length_of(const Value *z)
+{
+    return sqrt(add(square(z[0]), square(z[1])));
+}
+
+/* A step of the inner descent, as descent.h has it, from y, f there, eta and how many successes there were
+   in a row. Which way it goes depends on numbers only. */
+static void compile_parts(nested *s)
+{
+    enum { F = 2, ETA, SUCCESSES, X };
+    tg_tape *const t = tg_tape_new(NULL);
+    Value in[X + 2], out[X + 1], g[2], next[2], moved[2];
+    for (int i = 0; i < X + 2; i++) in[i] = scalar(t, 1);
+    const Value *const y = in, *const x = in + X;
+    nested_compile(s, model(x, y), TG_VALUES(y[0], y[1], x[0], x[1]));
+    nested_call(s, TG_VALUES(y[0], y[1], x[0], x[1]), g);
+    const Value grows = ge(in[SUCCESSES], 10), eta = where(grows, mul(2, in[ETA]), in[ETA]);
+    for (int i = 0; i < 2; i++) {
+        next[i] = add(y[i], mul(eta, g[i]));
+        moved[i] = sub(next[i], y[i]);
+    }
+    const Value f = neg(tg_detach(model(x, next)));
+    const Value stop = maximum(le(length_of(g), close_enough), le(length_of(moved), close_enough));
+    const Value better = lt(f, in[F]), taken = where(stop, 0, better);
+    for (int i = 0; i < 2; i++) out[i] = where(taken, next[i], y[i]);
+    out[F] = where(taken, f, in[F]);
+    out[ETA] = where(better, eta, mul(0.5, eta));
+    out[SUCCESSES] = where(better, add(where(grows, 0, in[SUCCESSES]), 1), 0);
+    out[X] = stop;
+    nested_step(s, out, in, X, 2, 2);
+    nested_end(s, model(x, y), (const Value[]){ y[0], y[1], x[0], x[1] });
+    tg_tape_free(t);
+}
+
+static void compile_greatest(nested *s)
+{
+    tg_tape *const t = tg_tape_new(NULL);
+    const Value x[] = { scalar(t, 1), scalar(t, 1) }, one = tg_number(t, 1);
+    const Value f = neg(tg_detach(model(x, (const Value[]){ one, one })));
+    Value end[2 * STATES];
+    compile_parts(s);
+    nested_outer(s, (const Value[]){ one, one, f, tg_number(t, 1e-5), tg_number(t, 0) }, x, end);
+    s->value = compile(end, 2, NULL, 0, x, 2);
+    tg_tape_free(t);
+}
+
+static double program_at(const nested *s, const double *x, double *g, double *y)
+{
+    double value;
+    (void)y;
+    run_compiled(&s->program, 1, (const void *[]){ x, x + 1 }, (void *[]){ &value, g, g + 1 });
+    return value;
+}
+
+/* y once, at the end. */
+static void program(void *state, double *result)
+{
+    const nested *const s = state;
+    least(s, program_at, result);
+    run_compiled(&s->value, 1, (const void *[]){ result, result + 1 }, (void *[]){ result + 2, result + 3 });
+}
+
 /* ---- by hand --------------------------------------------------------------------------------- */
 
 /* The inner gradient is -2 y, its derivative by x zero: the outer one is 2 x, and what the inner descent
    adds to it, -2 y dy/dx with dy/dx <- dy/dx - 2 eta dy/dx. */
-static double plain_at(const state *s, const double *x, double *g, double *y)
+static double plain_at(const nested *s, const double *x, double *g, double *y)
 {
     (void)s;
     double dy[2][2] = { { 0 } };
@@ -136,7 +178,7 @@ static void plain(void *s, double *result)
 }
 
 /* dy/dx is zero throughout; squares of lengths are compared. */
-static double expert_at(const state *s, const double *x, double *g, double *y)
+static double expert_at(const nested *s, const double *x, double *g, double *y)
 {
     (void)s;
     const double x2 = x[0] * x[0] + x[1] * x[1], bound = close_enough * close_enough;
@@ -163,19 +205,9 @@ static void expert(void *s, double *result)
 
 static void *start(int size)
 {
-    state *const s = room(1, sizeof *s);
-    s->outer_forward = size >= 2;
-    s->inner_forward = size % 2 == 1;
-    s->tape = tg_tape_new(NULL);
-    s->mark = tg_tape_mark(s->tape);
+    nested *const s = nested_start(size);
+    compile_greatest(s);
     return s;
-}
-
-static void stop(void *state_)
-{
-    state *const s = state_;
-    tg_tape_free(s->tape);
-    free(s);
 }
 
 static size_t results(void *s, size_t *values)
@@ -186,5 +218,5 @@ static size_t results(void *s, size_t *values)
 }
 
 const problem saddle = { "saddle", { "rev over rev", "rev over fwd", "fwd over rev", "fwd over fwd" },
-                         start, stop, results, { NULL, plain, expert, eager, NULL },
+                         start, nested_stop, results, { NULL, plain, expert, eager, program },
                          { 8.246e-6, 8.246e-6, 8.246e-6, 8.246e-6 } };

@@ -1,0 +1,44 @@
+/* What particle and saddle have in common: a loop whose steps have a derivative in them, and the outer
+   derivative of what it ends with, each of them reverse or forward. */
+#ifndef GRADBENCH_NESTED_H
+#define GRADBENCH_NESTED_H
+
+#include "gradbench.h"
+
+enum { INNER = 2, MOST_STEPS = 512, STATES = 9 /* and tangents, at most; and shared inputs */ };
+
+typedef struct nested {
+    bool outer_forward, inner_forward;
+    tg_tape *tape; /* of the eager way */
+    tg_mark mark;
+    /* The function inside, with its derivative by INNER inputs; a step of the loop; its derivative along
+       tangents; a step with the tangents beside the states; the function of the last states. */
+    tg_program *inner, *step, *derivative, *along, *end;
+    int states, smooth, shared; /* inputs of the step; smooth: those first states that have derivatives */
+    compiled value, program;    /* what else is asked for; value and outer derivatives */
+} nested;
+
+/* Variants are rev over rev, rev over fwd, fwd over rev, fwd over fwd. */
+nested *nested_start(int variant);
+void nested_stop(void *s);
+
+/* The inner derivative of f by x, as values. */
+void nested_gradient(const nested *s, tg_value f, const tg_value x[INNER], tg_value gradient[INNER]);
+
+/* For programs: f of inputs, the first of which x is, becomes s->inner; a call of that gives the
+   same derivative. */
+void nested_compile(nested *s, tg_value f, const tg_value *inputs, int n);
+void nested_call(const nested *s, const tg_value *inputs, int n, tg_value gradient[INNER]);
+
+/* A step of the loop, from its inputs: states, then what is shared; outputs: states, then whether it
+   is the last one. */
+void nested_step(nested *s, const tg_value *outputs, const tg_value *inputs, int states, int smooth, int shared);
+
+/* f of the smooth states and what is shared. */
+void nested_end(nested *s, tg_value f, const tg_value *inputs);
+
+/* f of where the loop ends that begins with these states, and its derivatives by what is shared (leaves)
+   become s->program. end gets the states there; it has room for 2 STATES. */
+void nested_outer(nested *s, const tg_value *states, const tg_value *shared, tg_value *end);
+
+#endif
