@@ -54,6 +54,9 @@ static uint32_t start_of(const tg_tape *t, uint32_t instruction)
 static uint32_t maker_of_offset(const tg_tape *t, uint32_t offset)
 {
     uint32_t low = 0, high = t->head.n_code, found = TG__NO_INSTRUCTION;
+    /* If all that was made since is scalars, so many instructions made it. */
+    const uint32_t since = t->head.n_values - offset;
+    if (since > 0 && since <= high && t->head.code[high - since].y == offset) return high - since;
     while (low < high) {
         const uint32_t middle = low + (high - low) / 2;
         uint32_t i = middle;
