@@ -13,4 +13,12 @@ typedef double by_hand(int n, const double *p, const double *x, const double *y,
 by_hand tanh_plain, square_plain, logistic_plain;
 by_hand tanh_expert, square_expert, logistic_expert; /* n: a multiple of 64 */
 
+/* The same, and adds to h the Hessian times v, a direction like p: the gradient's derivative along v, of
+   which every value of the gradient has its own. */
+typedef double hvp_by_hand(int n, const double *p, const double *v, const double *x, const double *y, double *d,
+                           double *h);
+
+hvp_by_hand tanh_hvp_plain, square_hvp_plain, logistic_hvp_plain;
+hvp_by_hand tanh_hvp_expert, square_hvp_expert, logistic_hvp_expert;
+
 #endif

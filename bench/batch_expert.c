@@ -89,24 +89,34 @@ static void backward(const block *b, const double *p, double *d, int square)
     }
 }
 
+static void load(block *b, const double *x, const double *y)
+{
+    for (int l = 0; l < BLOCK; l++) {
+        for (int k = 0; k < INPUTS; k++) b->x[k][l] = x[l * INPUTS + k];
+        for (int k = 0; k < CLASSES; k++) b->y[k][l] = y[l * CLASSES + k];
+    }
+}
+
+/* Takes the total. */
+static double loss_of(block *b)
+{
+    vector chosen = { 0 }, logs = { 0 };
+    for (int v = 0; v < VECTORS; v++)
+        for (int k = 0; k < CLASSES; k++) chosen += V(b->o[k], v) * V(b->y[k], v);
+    map(LOG, BLOCK, b->total, b->total);
+    for (int v = 0; v < VECTORS; v++) logs += V(b->total, v);
+    return sum_of(logs - chosen);
+}
+
 static double net(int n, const double *p, const double *x, const double *y, double *d, int square)
 {
     static block b;
     double loss = 0;
     for (int i = 0; i < n; i += BLOCK) {
-        for (int l = 0; l < BLOCK; l++) {
-            for (int k = 0; k < INPUTS; k++) b.x[k][l] = x[(i + l) * INPUTS + k];
-            for (int k = 0; k < CLASSES; k++) b.y[k][l] = y[(i + l) * CLASSES + k];
-        }
+        load(&b, x + i * INPUTS, y + i * CLASSES);
         forward(&b, p, square);
         backward(&b, p, d, square);
-        vector chosen = { 0 };
-        for (int v = 0; v < VECTORS; v++)
-            for (int k = 0; k < CLASSES; k++) chosen += V(b.o[k], v) * V(b.y[k], v);
-        map(LOG, BLOCK, b.total, b.total);
-        vector logs = { 0 };
-        for (int v = 0; v < VECTORS; v++) logs += V(b.total, v);
-        loss += sum_of(logs - chosen);
+        loss += loss_of(&b);
     }
     return loss;
 }
@@ -147,6 +157,165 @@ double logistic_expert(int n, const double *p, const double *x, const double *y,
             }
             for (int j = FEATURES - REST; j < FEATURES; j++)
                 for (int q = 0; q < 4; q++) d[j] += s[r + q] * x[(r + q) * FEATURES + j];
+        }
+    }
+    return loss;
+}
+
+/* ---- Hessian times a direction ----------------------------------------------------------------- */
+
+/* Of one block: derivatives along the direction. */
+typedef struct tangents {
+    double z[HIDDEN][BLOCK], h[HIDDEN][BLOCK], g[CLASSES][BLOCK];
+} tangents;
+
+static void forward_tangents(const block *b, tangents *t, const double *p, const double *v, int square)
+{
+    enum { B1 = HIDDEN * INPUTS, W2 = B1 + HIDDEN, B2 = W2 + CLASSES * HIDDEN };
+    vector o[CLASSES][VECTORS];
+    for (int j = 0; j < HIDDEN; j++)
+        for (int l = 0; l < VECTORS; l++) {
+            const vector h = V(b->h[j], l);
+            const vector z = v[j * INPUTS] * V(b->x[0], l) + (v[j * INPUTS + 1] * V(b->x[1], l) + v[B1 + j]);
+            V(t->z[j], l) = z;
+            V(t->h[j], l) = z * (square ? 2 * V(b->z[j], l) : 1 - h * h);
+        }
+    for (int l = 0; l < VECTORS; l += 4) {
+        vector sum[CLASSES][4];
+        for (int k = 0; k < CLASSES; k++)
+            for (int u = 0; u < 4; u++) sum[k][u] = v[B2 + k] - (vector){ 0 };
+        for (int j = 0; j < HIDDEN; j++)
+            for (int k = 0; k < CLASSES; k++)
+                for (int u = 0; u < 4; u++)
+                    sum[k][u] += v[W2 + k * HIDDEN + j] * V(b->h[j], l + u) + p[W2 + k * HIDDEN + j] * V(t->h[j], l + u);
+        for (int k = 0; k < CLASSES; k++)
+            for (int u = 0; u < 4; u++) o[k][l + u] = sum[k][u];
+    }
+    for (int l = 0; l < VECTORS; l++) {
+        const vector inverse = 1 / V(b->total, l);
+        const vector q0 = V(b->e[0], l) * inverse, q1 = V(b->e[1], l) * inverse, q2 = V(b->e[2], l) * inverse;
+        const vector mean = q0 * o[0][l] + q1 * o[1][l] + q2 * o[2][l];
+        V(t->g[0], l) = q0 * (o[0][l] - mean);
+        V(t->g[1], l) = q1 * (o[1][l] - mean);
+        V(t->g[2], l) = q2 * (o[2][l] - mean);
+    }
+}
+
+static void backward_tangents(const block *b, const tangents *t, const double *p, const double *v, double *d,
+                              double *hd, int square)
+{
+    enum { B1 = HIDDEN * INPUTS, W2 = B1 + HIDDEN, B2 = W2 + CLASSES * HIDDEN };
+    for (int j = 0; j < HIDDEN; j++) {
+        const double w[] = { p[W2 + j], p[W2 + HIDDEN + j], p[W2 + 2 * HIDDEN + j] };
+        const double a[] = { v[W2 + j], v[W2 + HIDDEN + j], v[W2 + 2 * HIDDEN + j] };
+        vector sum[12] = { { 0 } };
+        for (int l = 0; l < VECTORS; l++) {
+            const vector g0 = V(b->g[0], l), g1 = V(b->g[1], l), g2 = V(b->g[2], l);
+            const vector t0 = V(t->g[0], l), t1 = V(t->g[1], l), t2 = V(t->g[2], l);
+            const vector h = V(b->h[j], l), th = V(t->h[j], l), x0 = V(b->x[0], l), x1 = V(b->x[1], l);
+            const vector dh = w[0] * g0 + w[1] * g1 + w[2] * g2;
+            const vector tdh = (w[0] * t0 + w[1] * t1 + w[2] * t2) + (a[0] * g0 + a[1] * g1 + a[2] * g2);
+            const vector slope = square ? 2 * V(b->z[j], l) : 1 - h * h;
+            const vector bend = square ? 2 * V(t->z[j], l) : -2 * h * th;
+            const vector dz = dh * slope, tdz = tdh * slope + dh * bend;
+            sum[0] += g0 * h, sum[1] += g1 * h, sum[2] += g2 * h;
+            sum[3] += dz * x0, sum[4] += dz * x1, sum[5] += dz;
+            sum[6] += t0 * h + g0 * th, sum[7] += t1 * h + g1 * th, sum[8] += t2 * h + g2 * th;
+            sum[9] += tdz * x0, sum[10] += tdz * x1, sum[11] += tdz;
+        }
+        double *const to[] = { d, hd };
+        for (int i = 0; i < 2; i++) {
+            const vector *const s = sum + 6 * i;
+            for (int k = 0; k < CLASSES; k++) to[i][W2 + k * HIDDEN + j] += sum_of(s[k]);
+            to[i][j * INPUTS] += sum_of(s[3]);
+            to[i][j * INPUTS + 1] += sum_of(s[4]);
+            to[i][B1 + j] += sum_of(s[5]);
+        }
+    }
+    for (int k = 0; k < CLASSES; k++) {
+        vector sum = { 0 }, tangent = { 0 };
+        for (int l = 0; l < VECTORS; l++) sum += V(b->g[k], l), tangent += V(t->g[k], l);
+        d[B2 + k] += sum_of(sum);
+        hd[B2 + k] += sum_of(tangent);
+    }
+}
+
+static double net_hvp(int n, const double *p, const double *v, const double *x, const double *y, double *d,
+                      double *hd, int square)
+{
+    static block b;
+    static tangents t;
+    double loss = 0;
+    for (int i = 0; i < n; i += BLOCK) {
+        load(&b, x + i * INPUTS, y + i * CLASSES);
+        forward(&b, p, square);
+        forward_tangents(&b, &t, p, v, square);
+        backward_tangents(&b, &t, p, v, d, hd, square);
+        loss += loss_of(&b);
+    }
+    return loss;
+}
+
+double tanh_hvp_expert(int n, const double *p, const double *v, const double *x, const double *y, double *d, double *h)
+{
+    return net_hvp(n, p, v, x, y, d, h, 0);
+}
+
+double square_hvp_expert(int n, const double *p, const double *v, const double *x, const double *y, double *d,
+                         double *h)
+{
+    return net_hvp(n, p, v, x, y, d, h, 1);
+}
+
+/* Both dot products in one pass over the rows, both sums in another. */
+double logistic_hvp_expert(int n, const double *p, const double *v, const double *x, const double *y, double *d,
+                           double *h)
+{
+    enum { WHOLE = FEATURES / WIDTH, REST = FEATURES % WIDTH };
+    double z[BLOCK], t[BLOCK], s[BLOCK], l[BLOCK], loss = 0;
+    for (int i = 0; i < n; i += BLOCK, x += BLOCK * FEATURES, y += BLOCK) {
+        for (int r = 0; r < BLOCK; r += 4) {
+            vector sum[4] = { { 0 } }, along[4] = { { 0 } };
+            double rest[4] = { 0 }, rest_along[4] = { 0 };
+            for (int k = 0; k < WHOLE; k++)
+                for (int q = 0; q < 4; q++) {
+                    const vector row = V(x + (r + q) * FEATURES, k);
+                    sum[q] += V(p, k) * row;
+                    along[q] += V(v, k) * row;
+                }
+            for (int j = FEATURES - REST; j < FEATURES; j++)
+                for (int q = 0; q < 4; q++) {
+                    rest[q] += p[j] * x[(r + q) * FEATURES + j];
+                    rest_along[q] += v[j] * x[(r + q) * FEATURES + j];
+                }
+            for (int q = 0; q < 4; q++) {
+                z[r + q] = p[FEATURES] + sum_of(sum[q]) + rest[q];
+                t[r + q] = v[FEATURES] + sum_of(along[q]) + rest_along[q];
+            }
+        }
+        map(SIGMOID, BLOCK, s, z);
+        map(SOFTPLUS, BLOCK, l, z);
+        for (int r = 0; r < BLOCK; r++) {
+            t[r] *= s[r] * (1 - s[r]);
+            loss += l[r] - y[r] * z[r], s[r] -= y[r];
+            d[FEATURES] += s[r], h[FEATURES] += t[r];
+        }
+        for (int r = 0; r < BLOCK; r += 4) {
+            for (int k = 0; k < WHOLE; k++) {
+                vector sum = V(d, k), along = V(h, k);
+                for (int q = 0; q < 4; q++) {
+                    const vector row = V(x + (r + q) * FEATURES, k);
+                    sum += s[r + q] * row;
+                    along += t[r + q] * row;
+                }
+                V(d, k) = sum;
+                V(h, k) = along;
+            }
+            for (int j = FEATURES - REST; j < FEATURES; j++)
+                for (int q = 0; q < 4; q++) {
+                    d[j] += s[r + q] * x[(r + q) * FEATURES + j];
+                    h[j] += t[r + q] * x[(r + q) * FEATURES + j];
+                }
         }
     }
     return loss;

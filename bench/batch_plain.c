@@ -63,3 +63,87 @@ double logistic_plain(int n, const double *p, const double *x, const double *y, 
     }
     return loss;
 }
+
+/* ---- Hessian times a direction ----------------------------------------------------------------- */
+
+/* One instance of the network: gradient and, with t before a name, its derivative along v. */
+static double net_hvp(const double *p, const double *v, const double *x, const double *y, double *d, double *hd,
+                      int square)
+{
+    enum { B1 = HIDDEN * INPUTS, W2 = B1 + HIDDEN, B2 = W2 + CLASSES * HIDDEN };
+    double z[HIDDEN], h[HIDDEN], slope[HIDDEN], tz[HIDDEN], th[HIDDEN], o[CLASSES], to[CLASSES];
+    double dh[HIDDEN] = { 0 }, tdh[HIDDEN] = { 0 }, total = 0, chosen = 0, mean = 0;
+    for (int j = 0; j < HIDDEN; j++) {
+        z[j] = p[B1 + j];
+        tz[j] = v[B1 + j];
+        for (int i = 0; i < INPUTS; i++) z[j] += p[j * INPUTS + i] * x[i];
+        for (int i = 0; i < INPUTS; i++) tz[j] += v[j * INPUTS + i] * x[i];
+        h[j] = square ? z[j] * z[j] : tanh(z[j]);
+        slope[j] = square ? 2 * z[j] : 1 - h[j] * h[j];
+        th[j] = slope[j] * tz[j];
+    }
+    for (int k = 0; k < CLASSES; k++) {
+        o[k] = p[B2 + k];
+        to[k] = v[B2 + k];
+        for (int j = 0; j < HIDDEN; j++) o[k] += p[W2 + k * HIDDEN + j] * h[j];
+        for (int j = 0; j < HIDDEN; j++) to[k] += v[W2 + k * HIDDEN + j] * h[j] + p[W2 + k * HIDDEN + j] * th[j];
+        total += exp(o[k]);
+        chosen += o[k] * y[k];
+    }
+    for (int k = 0; k < CLASSES; k++) mean += exp(o[k]) / total * to[k];
+    for (int k = 0; k < CLASSES; k++) {
+        const double q = exp(o[k]) / total, g = q - y[k], tg = q * (to[k] - mean);
+        d[B2 + k] += g;
+        hd[B2 + k] += tg;
+        for (int j = 0; j < HIDDEN; j++) {
+            d[W2 + k * HIDDEN + j] += g * h[j];
+            hd[W2 + k * HIDDEN + j] += tg * h[j] + g * th[j];
+            dh[j] += g * p[W2 + k * HIDDEN + j];
+            tdh[j] += tg * p[W2 + k * HIDDEN + j] + g * v[W2 + k * HIDDEN + j];
+        }
+    }
+    for (int j = 0; j < HIDDEN; j++) {
+        const double bend = square ? 2 * tz[j] : -2 * h[j] * th[j];
+        const double g = dh[j] * slope[j], tg = tdh[j] * slope[j] + dh[j] * bend;
+        d[B1 + j] += g;
+        hd[B1 + j] += tg;
+        for (int i = 0; i < INPUTS; i++) {
+            d[j * INPUTS + i] += g * x[i];
+            hd[j * INPUTS + i] += tg * x[i];
+        }
+    }
+    return log(total) - chosen;
+}
+
+double tanh_hvp_plain(int n, const double *p, const double *v, const double *x, const double *y, double *d, double *h)
+{
+    double loss = 0;
+    for (int i = 0; i < n; i++) loss += net_hvp(p, v, x + i * INPUTS, y + i * CLASSES, d, h, 0);
+    return loss;
+}
+
+double square_hvp_plain(int n, const double *p, const double *v, const double *x, const double *y, double *d,
+                        double *h)
+{
+    double loss = 0;
+    for (int i = 0; i < n; i++) loss += net_hvp(p, v, x + i * INPUTS, y + i * CLASSES, d, h, 1);
+    return loss;
+}
+
+double logistic_hvp_plain(int n, const double *p, const double *v, const double *x, const double *y, double *d,
+                          double *h)
+{
+    double loss = 0;
+    for (int i = 0; i < n; i++, x += FEATURES) {
+        double z = p[FEATURES], tz = v[FEATURES];
+        for (int j = 0; j < FEATURES; j++) z += p[j] * x[j];
+        for (int j = 0; j < FEATURES; j++) tz += v[j] * x[j];
+        const double e = exp(-fabs(z)), g = (z >= 0 ? 1 : e) / (1 + e) - y[i], tg = e / ((1 + e) * (1 + e)) * tz;
+        for (int j = 0; j < FEATURES; j++) d[j] += g * x[j];
+        for (int j = 0; j < FEATURES; j++) h[j] += tg * x[j];
+        d[FEATURES] += g;
+        h[FEATURES] += tg;
+        loss += (z > 0 ? z : 0) + log1p(e) - y[i] * z;
+    }
+    return loss;
+}
