@@ -66,6 +66,14 @@ void run_compiled(const compiled *c, int64_t count, const void *const *inputs, v
     else must(tg_run(c->program, c->workspace, count, inputs, outputs, &status), status.message);
 }
 
+void run_compiled_with(const compiled *c, int64_t count, const void *const *inputs, void *const *outputs,
+                       const tg_run_options *options)
+{
+    tg_status status = { 0 };
+    compiling.all_emitted = false; /* which has no such layouts */
+    must(tg_run_with(c->program, c->workspace, count, inputs, outputs, options, &status), status.message);
+}
+
 void free_compiled(compiled *c)
 {
     emitted_free(c->c);

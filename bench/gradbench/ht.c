@@ -33,6 +33,8 @@ typedef struct state {
     tg_tape *tape;
     tg_mark mark;
     Value leaf[3], rest[2], positions, weights, corners, us, points; /* leaf: two shifts of u, angles */
+    compiled program;
+    double along[COLUMNS][COLUMNS]; /* the columns' directions */
 } state;
 
 static int before(int bone)
@@ -111,6 +113,28 @@ static void eager(void *state_, double *result)
     const Value e = model(s);
     must(tg_read(e, result, (size_t)(3 * s->m)) && tg_jacobian(e, s->leaf, 3, result + 3 * s->m), "ht");
     tg_release(s->mark);
+}
+
+/* Residuals, and for each direction, an instance, their derivative along it. */
+static compiled compile_columns(const state *s)
+{
+    const Value along[] = { scalar(s->tape, 0), scalar(s->tape, 0), param(s->tape, (double *)NULL, ANGLES) };
+    Value e[2] = { model(s) };
+    must(tg_jvp_values(e, 1, s->leaf, along, 3, e + 1), "ht");
+    const compiled c = compile(e, 2, along, 3, s->leaf, 3);
+    tg_release(s->mark);
+    return c;
+}
+
+static void program(void *state_, double *result)
+{
+    const state *const s = state_;
+    static const double zero = 0;
+    const tg_input_layout row = { .instance = COLUMNS }, in[6] = { row, row, row };
+    const tg_output_layout out[2] = { { 0 }, { .instance = 1, .column = COLUMNS } };
+    run_compiled_with(&s->program, COLUMNS,
+                      (const void *[]){ s->along[0], s->along[0] + 1, s->along[0] + 2, &zero, &zero, s->angle },
+                      (void *[]){ result, result + 3 * s->m }, &(tg_run_options){ .inputs = in, .outputs = out });
 }
 
 /* ---- by hand --------------------------------------------------------------------------------- */
@@ -408,12 +432,15 @@ static void *start(int size)
         if (i < 2 * m) s->u[i] = draw(&seed, 0, 0.5);
     }
     record_leaves(s);
+    for (int i = 0; i < COLUMNS; i++) s->along[i][i] = 1;
+    s->program = compile_columns(s);
     return s;
 }
 
 static void stop(void *state_)
 {
     state *const s = state_;
+    free_compiled(&s->program);
     tg_tape_free(s->tape);
     void *const all[] = { s->position, s->weight, s->bone,   s->corner, s->u,
                           s->point,    s->needed, s->moved,  s->dmoved };
@@ -429,4 +456,4 @@ static size_t results(void *state_, size_t *values)
 }
 
 const problem ht = { "ht", { "544, 100", "544, 1000", "10000, 10000" }, start, stop, results,
-                     { primal, plain, expert, eager, NULL }, { 0 } };
+                     { primal, plain, expert, eager, program }, { 0 } };
