@@ -273,6 +273,25 @@ Test(calls, gradient_programs_can_be_called_and_differentiated)
     tg_program_free(p);
 }
 
+/* Its graph has views of a cotangent that the derivative does not depend on. */
+Test(calls, derivatives_along_a_direction_can_be_called)
+{
+    const double x0[] = { 0.3, 0.7 }, v0[] = { 1, 2 };
+    tg_tape *const t = tg_tape_new(NULL);
+    Value x = param(t, x0, 2), v = param(t, v0, 2), out[2];
+    const Value y = stack(TG_VALUES(mul(at(x, 0), at(x, 1)), sin(at(x, 0))));
+    tg_status status = { 0 };
+    tg_program *const p = tg_compile(&y, 1, NULL, 0, &x, 1, NULL, &status);
+    tg_program *const along = tg_jvp_program(p, NULL, 0, &status);
+    cr_assert(along, "%s", status.message);
+    cr_assert(tg_call(along, TG_VALUES(x, v), out));
+    const double expected[] = { v0[0] * x0[1] + x0[0] * v0[1], cos(x0[0]) * v0[0] };
+    expect_close("derivative along v", tg_data(out[1]), expected, 2, 1e-15);
+    tg_tape_free(t);
+    tg_program_free(along);
+    tg_program_free(p);
+}
+
 /* ---- as any operation ---------------------------------------------------------------------------- */
 
 static Value checked(tg_tape *t, const Value *x, void *user)

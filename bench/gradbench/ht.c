@@ -32,7 +32,8 @@ typedef struct state {
     double *moved, (*dmoved)[3][COLUMNS]; /* (n, 3) vertices; by the angles, behind two zeros */
     tg_tape *tape;
     tg_mark mark;
-    Value leaf[3], rest[2], positions, weights, corners, us, points; /* leaf: two shifts of u, angles */
+    Value leaf[3], rest[2], weighted, corners[3], us[2], points; /* leaf: two shifts of u, angles */
+    tg_program *forward;
     compiled program;
     double along[COLUMNS][COLUMNS]; /* the columns' directions */
 } state;
@@ -86,6 +87,7 @@ static Value turning(Value v)
                mul(sub(1, cos(angle)), outer(axis, axis)));
 }
 
+/* Vertices are linear in the motions, the hand's own among them: one product makes all of them. */
 static Value model(const state *s)
 {
     const Value angles = s->leaf[2], relative = matmul(s->rest[0], rotations(s));
@@ -95,15 +97,14 @@ static Value model(const state *s)
         absolute[b] = b == 0 ? own : matmul(absolute[before(b)], own);
     }
     const Value motions = slice(matmul(stack(absolute, BONES), s->rest[1]), .axis = 1, .stop = 3);
-    const Value blended = reshape(matmul(s->weights, reshape(motions, BONES, 12)), s->n, 3, 4);
-    const Value bent = squeeze(matmul(blended, unsqueeze(s->positions, .axis = 2)), .axis = 2);
-    const Value hand = add(matmul(bent, transpose(turning(slice(angles, .stop = 3)))),
-                           slice(angles, .start = 3, .stop = 6));
-    const Value corner = embedding(hand, s->corners); /* (m, 3, 3) */
-    const Value u0 = add(select(s->us, .axis = 1, .index = 0), s->leaf[0]);
-    const Value u1 = add(select(s->us, .axis = 1, .index = 1), s->leaf[1]);
-    const Value u = stack(TG_VALUES(u0, u1, sub(sub(1, u0), u1)), .axis = 1);
-    return sub(s->points, sum(mul(unsqueeze(u, .axis = 2), corner), .axis = 1));
+    const Value columns = reshape(transpose(motions), 4 * BONES, 3);
+    const Value moved = matmul(columns, transpose(turning(slice(angles, .stop = 3))));
+    const Value shift = reshape(slice(angles, .start = 3, .stop = 6), 3, 1);
+    const Value hand = add(matmul(transpose(moved), s->weighted), shift); /* (3, n) */
+    const Value u0 = add(s->us[0], s->leaf[0]), u1 = add(s->us[1], s->leaf[1]), u[] = { u0, u1, sub(sub(1, u0), u1) };
+    Value e = s->points;
+    for (int k = 0; k < 3; k++) e = sub(e, mul(u[k], index_select(hand, s->corners[k], .axis = 1)));
+    return transpose(e);
 }
 
 /* Each correspondence has its own u: a shift common to all of them gives the columns of each. */
@@ -116,14 +117,19 @@ static void eager(void *state_, double *result)
 }
 
 /* Residuals, and for each direction, an instance, their derivative along it. */
-static compiled compile_columns(const state *s)
+static void compile_columns(state *s)
 {
+    tg_status status = { 0 };
     const Value along[] = { scalar(s->tape, 0), scalar(s->tape, 0), param(s->tape, (double *)NULL, ANGLES) };
-    Value e[2] = { model(s) };
-    must(tg_jvp_values(e, 1, s->leaf, along, 3, e + 1), "ht");
-    const compiled c = compile(e, 2, along, 3, s->leaf, 3);
+    const Value e = model(s);
+    Value out[2];
+    tg_program *const p = tg_compile(&e, 1, NULL, 0, s->leaf, 3, NULL, &status);
+    s->forward = tg_jvp_program(p, NULL, 0, &status);
+    must(s->forward, status.message);
+    tg_program_free(p);
+    must(tg_call(s->forward, TG_VALUES(s->leaf[0], s->leaf[1], s->leaf[2], along[0], along[1], along[2]), out), "ht");
+    s->program = compile(out, 2, along, 3, s->leaf, 3);
     tg_release(s->mark);
-    return c;
 }
 
 static void program(void *state_, double *result)
@@ -399,11 +405,17 @@ static void record_leaves(state *s)
     s->leaf[2] = param(t, s->angle, ANGLES);
     s->rest[0] = motions_of(t, s->base);
     s->rest[1] = motions_of(t, s->inverse);
-    s->positions = input(t, s->position, s->n, 4);
-    s->weights = input(t, s->weight, s->n, BONES);
-    s->corners = index(t, s->corner, s->m, 3);
-    s->us = input(t, s->u, s->m, 2);
-    s->points = input(t, s->point, s->m, 3);
+    const Value positions = input(t, s->position, s->n, 1, 4), weights = input(t, s->weight, s->n, BONES, 1);
+    s->weighted = contiguous(transpose(reshape(mul(weights, positions), s->n, 4 * BONES)));
+    int64_t *const corner = room((size_t)s->m, sizeof *corner);
+    for (int k = 0; k < 3; k++) {
+        for (int64_t i = 0; i < s->m; i++) corner[i] = s->corner[3 * i + k];
+        s->corners[k] = index(t, corner, s->m);
+    }
+    free(corner);
+    const Value us = input(t, s->u, s->m, 2);
+    for (int k = 0; k < 2; k++) s->us[k] = contiguous(select(us, .axis = 1, .index = k));
+    s->points = contiguous(transpose(input(t, s->point, s->m, 3)));
     s->mark = tg_tape_mark(t);
 }
 
@@ -433,7 +445,7 @@ static void *start(int size)
     }
     record_leaves(s);
     for (int i = 0; i < COLUMNS; i++) s->along[i][i] = 1;
-    s->program = compile_columns(s);
+    compile_columns(s);
     return s;
 }
 
@@ -441,6 +453,7 @@ static void stop(void *state_)
 {
     state *const s = state_;
     free_compiled(&s->program);
+    tg_program_free(s->forward);
     tg_tape_free(s->tape);
     void *const all[] = { s->position, s->weight, s->bone,   s->corner, s->u,
                           s->point,    s->needed, s->moved,  s->dmoved };

@@ -21,7 +21,8 @@ static void mark(const lowering *w, const uint32_t *node, uint32_t n)
         if (!w->map[id] && !tg__node_acts(w->from, id)) continue;
         w->map[id] = 1;
         const tg__node *const of = tg__node_at(w->from, id);
-        for (uint32_t j = 0; j < of->n; j++) w->map[tg__node_operands(w->from, of)[j]] = 1;
+        const uint32_t parts = of->op == TG__NODE_ASSEMBLE ? of->n / 2 : of->n; /* behind them, looks */
+        for (uint32_t j = 0; j < parts; j++) w->map[tg__node_operands(w->from, of)[j]] = 1;
     }
 }
 
