@@ -28,6 +28,7 @@ def expect(what, command, status, *texts):
 with tempfile.TemporaryDirectory() as folder:
     before, other = Path(folder) / "before.json", Path(folder) / "other.json"
     listed, empty = Path(folder) / "rows.txt", Path(folder) / "empty.txt"
+    empty.write_text("")
     quick = [scalar, "--quick", "tanh-net"]
     expect("a run as it should be", [*quick, "--json", before], 0, "tanh-net 2-100-3 f64 vector-ops")
     expect("one changed number", [*quick, "--break", "eager"], 1, "WRONG: number")
@@ -54,6 +55,10 @@ with tempfile.TemporaryDirectory() as folder:
     ids = ["/".join(row[name] for name in names) for row in run]
     listed.write_text(f"{ids[0]}  eager/plain<=1e9 spread>=1e9 # two targets\n" + "\n".join(ids[1:]))
     expect("targets", [summary, "--rows", listed, before], 0, "met", "MISSED", "1 of 2 targets met")
+    reasons = Path(folder) / "reasons.txt"
+    expect("without a reason", [summary, "--rows", listed, "--reasons", empty, before], 0, "WITHOUT A REASON")
+    reasons.write_text(f"# why\n{ids[0]}  spread\n    It is quiet\n    here.\n")
+    expect("a reason", [summary, "--rows", listed, "--reasons", reasons, before], 0, "It is quiet\n      here.")
     with listed.open("a") as more:
         more.write("\n?scalar/perhaps/*\n")
     expect("an optional row", [summary, "--rows", listed, before], 0, "1 of 2 targets met")
@@ -61,7 +66,6 @@ with tempfile.TemporaryDirectory() as folder:
         more.write("scalar/of-course/*\n")
     expect("a missing row", [summary, "--rows", listed, before], 1, "scalar/of-course/*: MISSING")
     expect("a row nobody asked for", [summary, "--rows", listed, "--only", "scalar/tanh", before], 0)
-    empty.write_text("")
     expect("an unknown row", [summary, "--rows", empty, before], 1, "UNKNOWN")
     run[0]["wrong"] = True
     other.write_text(json.dumps(run))

@@ -114,10 +114,12 @@ static bool target_met(const json *row, const char *id, const char *target)
     const size_t end = strlen(key);
     strcpy(key + end, "_high"); /* the end of the interval, where there is one */
     const double high = *sign == '<' ? json_number(row, key, is) : is;
+    key[end] = 0;
     const bool met = *sign == '<' ? high <= bound : is >= bound;
     char is_text[40] = "not measured";
     if (!isnan(is)) snprintf(is_text, sizeof is_text, high == is ? "%.4g" : "%.4g (%.4g)", is, high);
     printf("  %-58s %-26s %-20s %s\n", id, target, is_text, met ? "met" : "MISSED");
+    if (!met && !reasons_print(id, key)) printf("      WITHOUT A REASON\n");
     return met;
 }
 

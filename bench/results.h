@@ -23,9 +23,16 @@ bool results_compare(const json *rows, const json *before);
 
 /* Reads the list of rows: lines of an id, in which * stands for anything, and targets KEY<=NUMBER or
    KEY>=NUMBER by the rows' keys. An id that begins with ? need not be there. Prints the targets and
-   whether they are met. False if a row is missing, unknown, or wrong. With names, only ids that begin
+   whether they are met, and why not if that is known. False if a row is missing, unknown, or wrong. With names, only ids that begin
    with one of them are missed. */
 bool results_targets(const json *rows, const char *path, int names, char **name);
+
+/* Why targets are missed, by hand: a line with a row, in which * stands for anything, and a target's key; below
+   it the reason in lines that begin with blanks. Without them, or for a target of which none is known, print
+   gives false. What has been said already is not said again. */
+bool reasons_read(const char *path);
+bool reasons_print(const char *id, const char *key);
+void reasons_end(void);
 
 /* Draws bars of ratios, and cost against size. False if that fails, which is printed. */
 bool results_plot(const json *rows, const char *path);

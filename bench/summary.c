@@ -15,7 +15,7 @@
 enum { NAMES = 64 };
 
 static struct {
-    const char *json, *baseline, *plot, *rows;
+    const char *json, *baseline, *plot, *rows, *reasons;
     char *name[NAMES];
     int names;
     json *all;
@@ -26,6 +26,7 @@ static const struct argp_option options[] = {
     { "baseline", 'b', "FILE", 0, "hold them against the rows in FILE", 0 },
     { "plot", 'p', "FILE", 0, "draw them (FILE.png or FILE.svg)", 0 },
     { "rows", 'r', "FILE", 0, "the list of rows there must be, and their targets", 0 },
+    { "reasons", 'w', "FILE", 0, "why targets are missed", 0 },
     { "only", 'o', "NAME", 0, "of that list only those that begin with NAME; may be repeated", 0 },
     { 0 },
 };
@@ -47,6 +48,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case 'b': run.baseline = text; break;
     case 'p': run.plot = text; break;
     case 'r': run.rows = text; break;
+    case 'w': run.reasons = text; break;
     case 'o':
         if (run.names == NAMES) argp_error(state, "more than %d names", NAMES);
         run.name[run.names++] = text;
@@ -62,7 +64,7 @@ int main(int argc, char **argv)
     const struct argp argp = { options, parse, "FILE ...", "Puts together what benchmarks have written.", NULL, NULL, NULL };
     run.all = json_new(JSON_LIST);
     if (argp_parse(&argp, argc, argv, 0, NULL, NULL)) return 1;
-    bool ok = true;
+    bool ok = !run.reasons || reasons_read(run.reasons);
     if (run.rows) ok &= results_targets(run.all, run.rows, run.names, run.name);
     if (run.baseline) {
         json *const before = json_read_file(run.baseline);
@@ -75,6 +77,7 @@ int main(int argc, char **argv)
         if (f) json_write(run.all, f, true);
         if (!f || fclose(f) != 0) perror(run.json), ok = false;
     }
+    reasons_end();
     json_free(run.all);
     return ok ? 0 : 1;
 }
