@@ -87,7 +87,7 @@ def of_one_value(module, value, gradient, given, keys):
     expect(f"{module} {gradient}", close(got, by_hand, 1e-6))
 
 
-expect("start", ask(kind="start", eval="hello")["tool"] == "tapegrad")
+expect("start", ask(kind="start", eval="hello", config={"min_runs": 1})["tool"] == "tapegrad")
 for module in "hello gmm ba lstm ht kmeans llsq lse ode det particle saddle".split():
     expect(f"define {module}", ask(kind="define", module=module)["success"])
 expect("define what there is not", not ask(kind="define", module="goodbye")["success"])
@@ -137,6 +137,7 @@ def mixture(g):
     return total - 7.5 * math.log(2 * math.pi) + 2 * (-6 * math.log(2) - gamma_3) - prior
 
 
+given_gmm = given
 expect("gmm objective", close(evaluate("gmm", "objective", given), mixture(given)))
 of_one_value("gmm", "objective", "jacobian", given, ["alpha", "mu", "q", "l"])
 
@@ -153,6 +154,7 @@ expect("kmeans dir", close(evaluate("kmeans", "dir", given), step))
 
 given = {"n": 3, "m": 4, "p": 12, "cam": [0.1, 0.2, -0.1, 0.3, 0.1, 0.2, 400.0, 2.0, 3.0, 0.05, 0.01],
          "x": [0.5, -0.4, 5.0], "w": 0.7, "feat": [10.0, 20.0]}
+given_ba = given
 value, J = evaluate("ba", "objective", given), evaluate("ba", "jacobian", given)
 expect("ba objective", value["reproj_error"]["repeated"] == 12 and close(value["w_err"]["element"], 1 - 0.49))
 
@@ -189,8 +191,47 @@ by_theta, by_us = (list(slopes("ht", "objective", given, key)) for key in ("thet
 rows = [[by_us[2 * (i // 3)][i], by_us[2 * (i // 3) + 1][i], *(column[i] for column in by_theta)] for i in range(9)]
 expect("ht jacobian, triangles", close(evaluate("ht", "jacobian", given), rows, 1e-6))
 
+bad_hand = copy.deepcopy(given)
+bad_hand["us"], bad_hand["data"]["correspondences"] = [], [1, 99, 0]
+
 expect("particle rr", close(evaluate("particle", "rr", {"w": 0.0}), 0.20719187, 1e-6))
-expect("saddle rf", close(evaluate("saddle", "rf", {"start": [1.0, 1.0]}), [8.246e-6] * 4, 1e-3))
+
+for variant in "rr", "rf", "fr", "ff":
+    expect(f"particle {variant}", close(evaluate("particle", variant, {"w": 0.1}), 0.20719187, 1e-4))
+    expect(f"saddle {variant}", close(evaluate("saddle", variant, {"start": [1.0, 1.0]}), [8.246e-6] * 4, 1e-3))
+other = evaluate("saddle", "rr", {"start": [2.0, -0.5]})
+expect("saddle from elsewhere", all(0 < abs(z) < 1e-4 for z in other) and other[1] < 0 < other[0])
+
+
+def refuses(what, text=None, **message):
+    """Sends a message, or a text as it is; the answer has to say what is wrong."""
+    if text is None:
+        answer = ask(kind="evaluate", **message)
+    else:
+        tool.stdin.write(text + "\n")
+        tool.stdin.flush()
+        answer = json.loads(tool.stdout.readline())
+    expect(what, answer["success"] is False and answer["error"])
+
+
+refuses("no JSON", text='{"id": 1, "kind": ')
+refuses("nothing at all", text="")
+refuses("no input", module="lse", function="gradient")
+refuses("no function", module="lse", input={"x": [1.0]})
+refuses("no module", function="gradient", input={"x": [1.0]})
+refuses("a function that is a number", module="lse", function=3, input={"x": [1.0]})
+refuses("input of another kind", module="lse", function="gradient", input=[1.0])
+refuses("texts for numbers", module="lse", function="gradient", input={"x": ["a", "b"]})
+refuses("no numbers", module="lse", function="gradient", input={"x": []})
+refuses("rows of unequal length", module="kmeans", function="dir", input={"points": [[1.0, 2], [3]], "centroids": [[1.0, 2]]})
+refuses("points and centroids apart", module="kmeans", function="cost", input={"points": [[1.0, 2]], "centroids": [[1.0]]})
+refuses("too few numbers", module="det", function="gradient", input={"A": [1.0], "ell": 2})
+refuses("too many", module="ba", function="jacobian", input={**given_ba, "p": 1e300})
+refuses("a camera of texts", module="ba", function="jacobian", input={**given_ba, "cam": ["a"] * 11})
+refuses("arrays that do not fit", module="gmm", function="jacobian", input={**given_gmm, "mu": [[1.0] * 4] * 2})
+refuses("no hand", module="ht", function="jacobian", input={"theta": [0.0] * 26, "us": [], "data": {}})
+refuses("vertices that there are not", module="ht", function="jacobian", input=bad_hand)
+refuses("no start", module="saddle", function="rr", input={"start": [1.0]})
 
 refused = ask(kind="evaluate", module="llsq", function="gradient", input={"x": [1.0]})
 expect("input that lacks something", not refused["success"] and "no number n" in refused["error"])

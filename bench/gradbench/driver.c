@@ -87,12 +87,73 @@ void write_result(const work *k, json *message)
     else add_numbers(message, "output", k->out, k->rows, k->columns);
 }
 
-void read_gradients(work *k, tg_value y)
+bool is_fine(work *k, const tg_status *status)
+{
+    const tg_error *const e = tg_error_of(k->tape);
+    if (e) refuse(k, e->message);
+    if (status && status->code) refuse(k, status->message);
+    return !*k->error;
+}
+
+void make_room(work *k)
+{
+    tg_status status = { 0 };
+    k->room = tg_workspace_new(k->program, 1, &status);
+    is_fine(k, &status);
+}
+
+/* Where leaves are, and where gradients go. */
+static void point(work *k, int inputs)
 {
     double *to = k->out;
-    if (!tg_backward(y)) return;
-    for (int i = 0; i < k->leaves; to += tg_size(k->leaf[i++]))
-        tg_grad_read(k->leaf[i], to, (size_t)tg_size(k->leaf[i]));
+    k->to[0] = &k->value;
+    for (int i = 0; i < k->leaves; to += tg_size(k->leaf[i++])) {
+        k->in[inputs + i] = tg_data(k->leaf[i]);
+        k->to[1 + i] = to;
+    }
+}
+
+void compile_work(work *k, tg_value y, bool gradient)
+{
+    tg_status status = { 0 };
+    if (!is_fine(k, NULL)) return;
+    tg_program *const p = tg_compile(&y, 1, NULL, 0, k->leaf, k->leaves, NULL, &status);
+    k->program = p && gradient ? tg_gradient_program(p, NULL, &status) : p;
+    if (gradient) tg_program_free(p);
+    if (!is_fine(k, &status)) return;
+    k->count = 1;
+    point(k, 0);
+    if (!gradient) k->to[0] = k->out;
+    make_room(k);
+}
+
+void compile_points(work *k, tg_value y, const tg_value *batch, const tg_value *data, int n, int64_t count,
+                    bool second)
+{
+    tg_status status = { 0 };
+    if (!is_fine(k, NULL)) return;
+    tg_program *const p = tg_compile(&y, 1, batch, n, k->leaf, k->leaves, NULL, &status);
+    const tg_gradient_options both = { .with_gradient = true };
+    if (p) k->program = second ? tg_hvp_program(p, &both, &status) : tg_gradient_program(p, NULL, &status);
+    tg_program_free(p);
+    if (!is_fine(k, &status)) return;
+    k->count = count;
+    for (int i = 0; i < n; i++) k->in[i] = tg_data(data[i]);
+    point(k, n);
+    if (second) {
+        const int64_t size = tg_size(k->leaf[0]);
+        double *const ones = k->own = room((size_t)size + 1, sizeof *ones);
+        for (int64_t i = 0; i < size; i++) ones[i] = 1;
+        k->in[n + 1] = ones;
+        k->to[2] = k->out + size;
+    }
+    make_room(k);
+}
+
+void run_work(work *k)
+{
+    tg_status status = { 0 };
+    if (!tg_run_with(k->program, k->room, k->count, k->in, k->to, &k->options, &status)) is_fine(k, &status);
 }
 
 /* ---- one evaluation ---------------------------------------------------------------------------- */
@@ -128,8 +189,9 @@ static bool evaluate(const function *f, const json *input, json *answer)
     work k = { .tape = tg_tape_new(NULL) };
     const double start = wall_ns();
     f->prepare(&k, input);
+    if (is_fine(&k, NULL) && f->compile) f->compile(&k);
+    is_fine(&k, NULL);
     add_timing(timings, "prepare", wall_ns() - start);
-    k.mark = tg_tape_mark(k.tape);
     double elapsed = 0;
     for (int i = 0; !*k.error && (i < runs || elapsed < seconds * 1e9); i++) {
         const double begun = wall_ns();
@@ -137,8 +199,6 @@ static bool evaluate(const function *f, const json *input, json *answer)
         const double ns = wall_ns() - begun;
         elapsed += ns;
         add_timing(timings, "evaluate", ns);
-        if (tg_error_of(k.tape)) refuse(&k, tg_error_of(k.tape)->message);
-        tg_release(k.mark);
     }
     const bool ok = !*k.error;
     if (ok) {
@@ -153,6 +213,9 @@ static bool evaluate(const function *f, const json *input, json *answer)
     }
     json_free(timings);
     if (f->stop) f->stop(&k);
+    tg_workspace_free(k.room);
+    tg_program_free(k.program);
+    tg_program_free(k.inner);
     tg_tape_free(k.tape);
     free(k.out);
     return ok;
@@ -172,7 +235,9 @@ static void answer_to(const json *message, json *answer)
     if (strcmp(kind, "start") == 0) {
         json_add_text(answer, "tool", "tapegrad");
     } else if (strcmp(kind, "define") == 0) {
-        add_truth(answer, "success", find(module, NULL) != NULL);
+        const bool there = find(module, NULL);
+        add_truth(answer, "success", there);
+        if (!there) json_add_text(answer, "error", "there is no such module");
     } else if (strcmp(kind, "evaluate") == 0) {
         const function *const f = find(module, json_text(message, "function", ""));
         const json *const input = json_get(message, "input");
@@ -182,19 +247,24 @@ static void answer_to(const json *message, json *answer)
     }
 }
 
+/* What is no JSON has no id that could be repeated. */
+static void answer_nonsense(size_t where, json *answer)
+{
+    char text[64];
+    snprintf(text, sizeof text, "no JSON at character %zu", where);
+    json_add(answer, "id", JSON_NULL);
+    json_add(answer, "success", JSON_FALSE);
+    json_add_text(answer, "error", text);
+}
+
 static int session(void)
 {
     char *line = NULL;
     size_t length = 0, where;
     while (getline(&line, &length, stdin) > 0) {
         json *const message = json_read(line, &where), *const answer = json_new(JSON_OBJECT);
-        if (!message) {
-            fprintf(stderr, "no JSON at character %zu of a message\n", where);
-            json_free(answer);
-            free(line);
-            return 1;
-        }
-        answer_to(message, answer);
+        if (message) answer_to(message, answer);
+        else answer_nonsense(where, answer);
         json_write(answer, stdout, false);
         fflush(stdout);
         json_free(message);

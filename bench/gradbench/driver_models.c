@@ -21,16 +21,18 @@ static int64_t leaf_sizes(const work *k)
     return n;
 }
 
-#define VALUE_AND_GRADIENT(NAME)                                                                   \
+#define VALUE(NAME)                                                                                \
     static void NAME##_value(work *k)                                                              \
     {                                                                                              \
         result_of(k, 0, 0);                                                                        \
-        *k->out = tg_item(NAME##_model(k));                                                        \
-    }                                                                                              \
+        compile_work(k, NAME##_model(k), false);                                                   \
+    }
+#define VALUE_AND_GRADIENT(NAME)                                                                   \
+    VALUE(NAME)                                                                                    \
     static void NAME##_gradient(work *k)                                                           \
     {                                                                                              \
         result_of(k, 0, leaf_sizes(k));                                                            \
-        read_gradients(k, NAME##_model(k));                                                        \
+        compile_work(k, NAME##_model(k), true);                                                    \
     }
 
 /* ---- hello ------------------------------------------------------------------------------------- */
@@ -58,8 +60,8 @@ static void llsq_prepare(work *k, const json *input)
 {
     const double n = number_of(k, input, "n");
     take_leaf(k, json_get(input, "x"));
-    if (!(n >= 2)) {
-        refuse(k, "llsq: n must be at least 2");
+    if (!(n >= 2 && n <= 1e8)) {
+        refuse(k, "llsq: n is 2 to 10^8");
         return;
     }
     const size_t points = (size_t)n;
@@ -74,15 +76,28 @@ static void llsq_prepare(work *k, const json *input)
     free(s);
 }
 
-/* The polynomial by Horner's rule, at all points at once. */
+/* The polynomial by Horner's rule, at one point or all of them. */
+static Value polynomial(Value x, Value t)
+{
+    Value y = at(x, tg_size(x) - 1);
+    for (int64_t j = tg_size(x) - 1; j-- > 0;) y = add(mul(y, t), at(x, j));
+    return y;
+}
+
 static Value llsq_model(const work *k)
 {
-    const Value x = k->leaf[0];
-    Value y = at(x, tg_size(x) - 1);
-    for (int64_t j = tg_size(x) - 1; j-- > 0;) y = add(mul(y, k->data[0]), at(x, j));
-    return mul(0.5, sum(square(sub(k->data[1], y))));
+    return mul(0.5, sum(square(sub(k->data[1], polynomial(k->leaf[0], k->data[0])))));
 }
-VALUE_AND_GRADIENT(llsq)
+VALUE(llsq)
+
+static void llsq_gradient(work *k)
+{
+    const Value point[] = { scalar(k->tape, 0), scalar(k->tape, 0) };
+    result_of(k, 0, leaf_sizes(k));
+    if (!is_fine(k, NULL)) return;
+    const Value y = mul(0.5, square(sub(point[1], polynomial(k->leaf[0], point[0]))));
+    compile_points(k, y, point, k->data, 2, tg_size(k->data[0]), false);
+}
 
 static void lse_prepare(work *k, const json *input)
 {
@@ -147,7 +162,7 @@ static void gmm_prepare(work *k, const json *input)
     const double n = number_of(k, input, "n"), gamma = number_of(k, input, "gamma"), m = number_of(k, input, "m");
     for (int i = 0; i < 4; i++) take_leaf(k, json_get(input, leaves[i]));
     k->data[0] = tensor(k, TG_INPUT, json_get(input, "x"));
-    if (D < 1 || K < 1 || tg_size(k->data[0]) != (int64_t)n * D || tg_size(k->leaf[1]) != K * D ||
+    if (D < 1 || K < 1 || !(n >= 1) || tg_size(k->data[0]) != (int64_t)n * D || tg_size(k->leaf[1]) != K * D ||
         tg_size(k->leaf[3]) != K * D * (D - 1) / 2) {
         refuse(k, "gmm: arrays do not have the sizes that d, k and n say");
         return;
@@ -167,23 +182,52 @@ static void gmm_prepare(work *k, const json *input)
     k->number[1] = n, k->number[2] = gamma, k->number[3] = m;
 }
 
+/* Q for all components: (K, D, D). */
+static Value triangles(const work *k)
+{
+    const int64_t D = k->size[0], K = k->size[1];
+    const Value diagonal = exp(k->leaf[2]);
+    const Value entries = D > 1 ? cat(TG_VALUES(diagonal, k->leaf[3], tg_zeros(k->tape, K, 1)), .axis = 1) : diagonal;
+    return reshape(index_select(entries, k->data[1], .axis = 1), K, D, D);
+}
+
+/* What belongs to a component: (K); and what belongs to no point. */
+static Value weights(const work *k)
+{
+    return add(k->leaf[0], sum(k->leaf[2], .axis = 1));
+}
+
+static Value rest(const work *k)
+{
+    const double g2 = k->number[2] * k->number[2];
+    const Value q = k->leaf[2];
+    Value prior = sub(mul(0.5 * g2, sum(square(exp(q)))), mul(k->number[3], sum(q)));
+    if (k->size[0] > 1) prior = add(prior, mul(0.5 * g2, sum(square(k->leaf[3]))));
+    return sub(sub(k->number[0], mul(k->number[1], logsumexp(k->leaf[0]))), prior);
+}
+
 static Value gmm_model(const work *k)
 {
-    const Value alpha = k->leaf[0], mu = k->leaf[1], q = k->leaf[2], l = k->leaf[3];
-    const int64_t D = k->size[0], K = k->size[1];
-    const Value diagonal = exp(q), zero = tg_zeros(k->tape, K, 1), of_q = sum(q, .axis = 1);
-    const Value entries = D > 1 ? cat(TG_VALUES(diagonal, l, zero), .axis = 1) : diagonal;
-    const Value Q = reshape(index_select(entries, k->data[1], .axis = 1), K, D, D);
-    const Value apart = sub(k->data[0], unsqueeze(mu, .axis = 1)); /* (K, N, D) */
-    const Value squares = sum(square(matmul(apart, transpose(Q))), .axis = 2);
-    const Value weight = unsqueeze(add(alpha, of_q), .axis = 1);
-    const Value likelihood = sum(logsumexp(sub(weight, mul(0.5, squares)), .axis = 0));
-    const double g2 = k->number[2] * k->number[2];
-    Value prior = sub(mul(0.5 * g2, sum(square(diagonal))), mul(k->number[3], sum(of_q)));
-    if (D > 1) prior = add(prior, mul(0.5 * g2, sum(square(l))));
-    return add(sub(sub(likelihood, mul(k->number[1], logsumexp(alpha))), prior), k->number[0]);
+    const Value apart = sub(k->data[0], unsqueeze(k->leaf[1], .axis = 1)); /* (K, N, D) */
+    const Value squares = sum(square(matmul(apart, transpose(triangles(k)))), .axis = 2);
+    const Value likelihood = logsumexp(sub(unsqueeze(weights(k), .axis = 1), mul(0.5, squares)), .axis = 0);
+    return add(sum(likelihood), rest(k));
 }
-VALUE_AND_GRADIENT(gmm)
+VALUE(gmm)
+
+/* What one of the points contributes; Q (x - mu) of all components is one product. */
+static void gmm_gradient(work *k)
+{
+    const int64_t D = k->size[0], K = k->size[1];
+    const Value x = param(k->tape, (double *)NULL, D), Q = triangles(k);
+    const Value centers = matmul(Q, unsqueeze(k->leaf[1], .axis = 2));
+    result_of(k, 0, leaf_sizes(k));
+    if (!is_fine(k, NULL)) return;
+    const Value y = tg_linear(x, reshape(Q, K * D, D), neg(reshape(centers, K * D)));
+    const Value squares = sum(square(reshape(y, K, D)), .axis = 1);
+    const Value of_point = add(logsumexp(sub(weights(k), mul(0.5, squares))), mul(1 / k->number[1], rest(k)));
+    compile_points(k, of_point, &x, k->data, 1, (int64_t)k->number[1], false);
+}
 
 static void gmm_write(const work *k, json *message)
 {
@@ -275,13 +319,13 @@ static Value ode_model(const work *k)
 static void ode_value(work *k)
 {
     result_of(k, 0, tg_size(k->leaf[0]));
-    tg_read(ode_model(k), k->out, (size_t)k->columns);
+    compile_work(k, ode_model(k), false);
 }
 
 static void ode_gradient(work *k)
 {
     result_of(k, 0, tg_size(k->leaf[0]));
-    read_gradients(k, at(ode_model(k), k->columns - 1));
+    compile_work(k, at(ode_model(k), k->columns - 1), true);
 }
 
 /* ---- kmeans ------------------------------------------------------------------------------------ */
@@ -294,6 +338,8 @@ static void kmeans_prepare(work *k, const json *input)
     if (*k->error) return;
     k->size[0] = (int64_t)centroids->count;
     k->size[1] = k->size[0] ? tg_size(k->leaf[0]) / k->size[0] : 0;
+    if (tg_rank(k->data[0]) != 2 || tg_rank(k->leaf[0]) != 2 || tg_dim(k->data[0], 1) != k->size[1] || !k->size[1])
+        refuse(k, "kmeans: points and centroids are lists of points of equally many numbers");
 }
 
 /* |p - c|^2 = |p|^2 - 2 p c + |c|^2, of each point the least; a row for each centre. */
@@ -306,41 +352,52 @@ static Value kmeans_model(const work *k)
     return sum(amin(apart, .axis = 0));
 }
 
-static void kmeans_value(work *k)
-{
-    result_of(k, 0, 0);
-    *k->out = tg_item(kmeans_model(k));
-}
+VALUE(kmeans)
 
-/* The gradient over the Hessian, which is diagonal: its sum along ones. */
+/* Of one point; which centre is nearest has no derivative. */
 static void kmeans_direction(work *k)
 {
-    const int64_t n = tg_size(k->leaf[0]);
-    const Value y = kmeans_model(k);
-    Value g;
-    result_of(k, k->size[0], k->size[1]);
-    if (!tg_grad_values(&y, NULL, 1, k->leaf, 1, &g) || !tg_backward(sum(g))) return;
-    const double *const hessian = tg_grad(k->leaf[0]);
-    tg_read(g, k->out, (size_t)n);
-    for (int64_t i = 0; i < n; i++) k->out[i] /= hessian[i];
+    const int64_t n = k->size[0], d = k->size[1];
+    const Value p = param(k->tape, (double *)NULL, d), c = k->leaf[0];
+    const Value nearest = argmin(tg_linear(p, mul(-2, c), sum(square(c), .axis = 1)));
+    result_of(k, 2 * n, d); /* gradient, diagonal of the Hessian */
+    compile_points(k, sum(square(sub(embedding(c, nearest), p))), &p, k->data, 1, tg_dim(k->data[0], 0), true);
+}
+
+/* The gradient over the Hessian, which is diagonal: its product with ones. */
+static void kmeans_run(work *k)
+{
+    run_work(k);
+    const int64_t n = k->size[0] * k->size[1];
+    for (int64_t i = 0; i < n; i++) k->out[i] /= k->out[n + i];
+}
+
+static void kmeans_write(const work *k, json *message)
+{
+    add_numbers(message, "output", k->out, k->size[0], k->size[1]);
+}
+
+static void free_own(work *k)
+{
+    free(k->own);
 }
 
 const function functions_of_models[] = {
-    { "hello", "square", hello_prepare, hello_value, write_result, NULL },
-    { "hello", "double", hello_prepare, hello_gradient, hello_write, NULL },
-    { "gmm", "objective", gmm_prepare, gmm_value, write_result, NULL },
-    { "gmm", "jacobian", gmm_prepare, gmm_gradient, gmm_write, NULL },
-    { "lstm", "objective", lstm_prepare, lstm_value, write_result, NULL },
-    { "lstm", "jacobian", lstm_prepare, lstm_gradient, write_result, NULL },
-    { "llsq", "primal", llsq_prepare, llsq_value, write_result, NULL },
-    { "llsq", "gradient", llsq_prepare, llsq_gradient, write_result, NULL },
-    { "lse", "primal", lse_prepare, lse_value, write_result, NULL },
-    { "lse", "gradient", lse_prepare, lse_gradient, write_result, NULL },
-    { "det", "primal", det_prepare, det_value, write_result, NULL },
-    { "det", "gradient", det_prepare, det_gradient, write_result, NULL },
-    { "ode", "primal", ode_prepare, ode_value, write_result, NULL },
-    { "ode", "gradient", ode_prepare, ode_gradient, write_result, NULL },
-    { "kmeans", "cost", kmeans_prepare, kmeans_value, write_result, NULL },
-    { "kmeans", "dir", kmeans_prepare, kmeans_direction, write_result, NULL },
+    { "hello", "square", hello_prepare, hello_value, run_work, write_result, NULL },
+    { "hello", "double", hello_prepare, hello_gradient, run_work, hello_write, NULL },
+    { "gmm", "objective", gmm_prepare, gmm_value, run_work, write_result, NULL },
+    { "gmm", "jacobian", gmm_prepare, gmm_gradient, run_work, gmm_write, NULL },
+    { "lstm", "objective", lstm_prepare, lstm_value, run_work, write_result, NULL },
+    { "lstm", "jacobian", lstm_prepare, lstm_gradient, run_work, write_result, NULL },
+    { "llsq", "primal", llsq_prepare, llsq_value, run_work, write_result, NULL },
+    { "llsq", "gradient", llsq_prepare, llsq_gradient, run_work, write_result, NULL },
+    { "lse", "primal", lse_prepare, lse_value, run_work, write_result, NULL },
+    { "lse", "gradient", lse_prepare, lse_gradient, run_work, write_result, NULL },
+    { "det", "primal", det_prepare, det_value, run_work, write_result, NULL },
+    { "det", "gradient", det_prepare, det_gradient, run_work, write_result, NULL },
+    { "ode", "primal", ode_prepare, ode_value, run_work, write_result, NULL },
+    { "ode", "gradient", ode_prepare, ode_gradient, run_work, write_result, NULL },
+    { "kmeans", "cost", kmeans_prepare, kmeans_value, run_work, write_result, NULL },
+    { "kmeans", "dir", kmeans_prepare, kmeans_direction, kmeans_run, kmeans_write, free_own },
     { 0 },
 };

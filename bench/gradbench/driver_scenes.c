@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "driver.h"
+#include "nested.h"
 #include <tapegrad/short.h>
 
 /* ---- ba ---------------------------------------------------------------------------------------- */
@@ -22,39 +23,35 @@ static const json *list_of(work *k, const json *input, const char *key, size_t c
 /* The same numbers for each of p observations: (p, count). */
 static Value repeated(work *k, const json *list, int64_t p)
 {
-    double *const x = room((size_t)p * (list ? list->count : 0) + 1, sizeof *x);
-    for (int64_t i = 0; list && i < p; i++)
+    double *const x = room((size_t)p * list->count + 1, sizeof *x);
+    for (int64_t i = 0; i < p; i++)
         for (size_t j = 0; j < list->count; j++) x[(size_t)i * list->count + j] = list->item[j].number;
-    const Value v = param(k->tape, x, p, list ? (int64_t)list->count : 0);
+    const Value v = input(k->tape, x, p, (int64_t)list->count);
     free(x);
     return v;
 }
 
-/* Leaves are the camera, the point and the weight of each observation: a row of the Jacobian is its
-   own. Camera and point of observation i are the i-th, modulo how many there are. */
+/* A row of the Jacobian is its observation's own: these are the instances. Camera and point of observation
+   i are the i-th, modulo how many there are. */
 static void ba_prepare(work *k, const json *input)
 {
     static const char *const sizes[] = { "n", "m", "p" };
-    for (int i = 0; i < 3; i++)
-        if (!((double)(k->size[i] = (int64_t)number_of(k, input, sizes[i])) >= (i == 2 ? 10 : 1)))
-            refuse(k, "ba: n and m are at least 1, p at least 10");
+    for (int i = 0; i < 3; i++) {
+        const double size = number_of(k, input, sizes[i]);
+        if (!(size >= (i == 2 ? 10 : 1) && size <= 1e8)) refuse(k, "ba: n and m are at least 1, p at least 10");
+        else k->size[i] = (int64_t)size;
+    }
     const double w = number_of(k, input, "w");
-    const json *const camera = list_of(k, input, "cam", CAMERA), *const point = list_of(k, input, "x", POINT);
+    const json *const camera = list_of(k, input, "cam", CAMERA), *const x = list_of(k, input, "x", POINT);
     const json *const feature = list_of(k, input, "feat", 2);
     if (*k->error) return;
     if (camera->item[0].number == 0 && camera->item[1].number == 0 && camera->item[2].number == 0)
         refuse(k, "ba: a camera that is not turned at all");
     const json weight = { .kind = JSON_LIST, .item = &(json){ .kind = JSON_NUMBER, .number = w }, .count = 1 };
-    k->leaf[0] = repeated(k, camera, k->size[2]);
-    k->leaf[1] = repeated(k, point, k->size[2]);
-    k->leaf[2] = repeated(k, &weight, k->size[2]);
-    k->leaves = 3;
+    k->data[0] = repeated(k, camera, k->size[2]);
+    k->data[1] = repeated(k, x, k->size[2]);
+    k->data[2] = repeated(k, &weight, k->size[2]);
     k->number[0] = feature->item[0].number, k->number[1] = feature->item[1].number;
-}
-
-static Value column(Value v, int i)
-{
-    return select(v, .axis = 1, .index = i);
 }
 
 /* a x b + c y d + e z f */
@@ -63,12 +60,12 @@ static Value three(const Value *a, const Value *b)
     return add(add(mul(a[0], b[0]), mul(a[1], b[1])), mul(a[2], b[2]));
 }
 
-/* Both residuals of all observations. */
-static void residuals(const work *k, Value *e)
+/* Both residuals of an observation, and 1 - w^2. */
+static void residuals(const work *k, Value camera, Value position, Value w, Value *e)
 {
     Value c[CAMERA], x[POINT], axis[3], seen[3];
-    for (int i = 0; i < CAMERA; i++) c[i] = column(k->leaf[0], i);
-    for (int i = 0; i < POINT; i++) x[i] = sub(column(k->leaf[1], i), c[3 + i]);
+    for (int i = 0; i < CAMERA; i++) c[i] = at(camera, i);
+    for (int i = 0; i < POINT; i++) x[i] = sub(at(position, i), c[3 + i]);
     const Value angle = sqrt(three(c, c)), cosine = cos(angle), sine = sin(angle);
     for (int i = 0; i < 3; i++) axis[i] = div(c[i], angle);
     const Value along = mul(three(axis, x), sub(1, cosine));
@@ -79,21 +76,51 @@ static void residuals(const work *k, Value *e)
     }
     const Value u = div(seen[0], seen[2]), v = div(seen[1], seen[2]), r2 = add(square(u), square(v));
     const Value scale = mul(c[6], add(1, mul(r2, add(c[9], mul(c[10], r2)))));
-    const Value w = column(k->leaf[2], 0);
     e[0] = mul(w, sub(add(mul(u, scale), c[7]), k->number[0]));
     e[1] = mul(w, sub(add(mul(v, scale), c[8]), k->number[1]));
+    e[2] = sub(1, square(w));
+}
+
+static tg_program *compile_residuals(work *k, tg_status *status)
+{
+    const double some[CAMERA] = { 1, 1, 1, 0, 0, 0, 1 };
+    const Value camera = param(k->tape, some, CAMERA), x = param(k->tape, some, POINT), w = scalar(k->tape, 1);
+    Value e[3];
+    residuals(k, camera, x, w, e);
+    for (int i = 0; i < 3; i++) k->in[i] = tg_data(k->data[i]);
+    k->count = k->size[2];
+    return tg_compile(e, 3, TG_VALUES(camera, x, w), NULL, 0, NULL, status);
 }
 
 /* e (2, p), then 1 - w^2 (p). */
 static void ba_value(work *k)
 {
-    const size_t p = (size_t)k->size[2];
-    Value e[2];
-    result_of(k, 0, 3 * k->size[2]);
-    residuals(k, e);
-    tg_read(e[0], k->out, p);
-    tg_read(e[1], k->out + p, p);
-    tg_read(sub(1, square(column(k->leaf[2], 0))), k->out + 2 * p, p);
+    tg_status status = { 0 };
+    const int64_t p = k->size[2];
+    result_of(k, 0, 3 * p);
+    k->program = compile_residuals(k, &status);
+    if (!is_fine(k, &status)) return;
+    for (int i = 0; i < 3; i++) k->to[i] = k->out + i * p;
+    make_room(k);
+}
+
+/* The values of the Jacobian in the order of its rows: two of 15 for each observation, then one of 1. */
+static void ba_jacobian(work *k)
+{
+    static const int by[] = { 0, 1, 2 }, place[] = { 0, CAMERA, CAMERA + POINT };
+    static const tg_output_layout row = { .instance = 2 * ROW };
+    static const tg_output_layout layout[OUTPUTS] = { [3] = row, row, row, row, row, row };
+    tg_status status = { 0 };
+    const int64_t p = k->size[2];
+    result_of(k, 0, p * (2 * ROW + 1));
+    tg_program *const e = compile_residuals(k, &status);
+    if (e) k->program = tg_jacobian_program(e, by, 3, &status);
+    tg_program_free(e);
+    if (!is_fine(k, &status)) return;
+    for (int i = 0; i < 6; i++) k->to[3 + i] = k->out + i / 3 * ROW + place[i % 3];
+    k->to[OUTPUTS - 1] = k->out + p * 2 * ROW; /* 1 - w^2 by w */
+    k->options.outputs = layout;
+    make_room(k);
 }
 
 static void ba_write_value(const work *k, json *message)
@@ -106,26 +133,6 @@ static void ba_write_value(const work *k, json *message)
     json *const weight = json_add(output, "w_err", JSON_OBJECT);
     json_add_number(weight, "element", k->out[2 * p]);
     json_add_number(weight, "repeated", (double)p);
-}
-
-/* The values of the Jacobian in the order of its rows: two of 15 for each observation, then one of 1. */
-static void ba_jacobian(work *k)
-{
-    const int64_t p = k->size[2], columns[] = { CAMERA, POINT, 1 };
-    Value e[2];
-    result_of(k, 0, p * (2 * ROW + 1));
-    residuals(k, e);
-    for (int row = 0; row < 2; row++) {
-        if (!tg_backward(sum(e[row]))) return;
-        double *to = k->out + row * ROW;
-        for (int leaf = 0; leaf < 3; to += columns[leaf++]) {
-            const double *const d = tg_grad(k->leaf[leaf]);
-            for (int64_t i = 0; i < p; i++)
-                memcpy(to + i * 2 * ROW, d + i * columns[leaf], (size_t)columns[leaf] * sizeof *d);
-        }
-    }
-    if (!tg_backward(sum(sub(1, square(k->leaf[2]))))) return;
-    memcpy(k->out + p * 2 * ROW, tg_grad(k->leaf[2]), (size_t)p * sizeof(double));
 }
 
 /* In short, as all observations are alike: the first 30 numbers of each array, and the last one. */
@@ -158,6 +165,9 @@ enum { POSITIONS, WEIGHTS, POINTS, CORNERS, RELATIVES, INVERSES };
 typedef struct hand_model {
     int bones, parent[MOST_BONES];
     bool mirrored, by_triangles; /* the correspondences: points of triangles, or vertices */
+    double *along;               /* directions */
+    tg_input_layout in[2 + 2];
+    tg_output_layout column;
 } hand_model;
 
 /* Indices of the vertices that correspond to each point: (m, 3) of triangles, or (m). */
@@ -224,7 +234,7 @@ static Value rotation(tg_tape *t, const Value *r)
 {
     const Value angle = sqrt(three(r, r)), c = cos(angle), s = sin(angle), rest = sub(1, c);
     Value axis[3], m[9];
-    if (tg_item(angle) < 1e-4) {
+    if (tg_true(lt(angle, 1e-4))) {
         for (int i = 0; i < 9; i++) m[i] = tg_number(t, i % 4 == 0);
         return reshape(stack(m, 9), 3, 3);
     }
@@ -286,76 +296,88 @@ static Value distances(const work *k)
 static void ht_value(work *k)
 {
     result_of(k, 0, 3 * k->size[0]);
-    tg_read(distances(k), k->out, (size_t)k->columns);
+    compile_work(k, distances(k), false);
 }
 
-/* By directions: a point's own two coordinates, of all points together, and each angle. */
+/* Forward: an instance is a direction, a point's own two coordinates, of all points together, or an angle. */
 static void ht_jacobian(work *k)
 {
-    const int64_t m = k->size[0], own = k->leaves == 2 ? 2 : 0, all = ANGLES + own * m, columns = own + ANGLES;
-    double *const along = room((size_t)(columns * all), sizeof *along);
-    for (int64_t c = 0; c < columns; c++) {
-        if (c >= own) along[c * all + c - own] = 1;
-        else
-            for (int64_t i = 0; i < m; i++) along[c * all + ANGLES + 2 * i + c] = 1;
-    }
-    double *const by_column = room((size_t)(columns * 3 * m), sizeof *by_column);
+    const int own = k->leaves == 2 ? 2 : 0;
+    const int64_t m = k->size[0], columns = own + ANGLES;
+    hand_model *const hand = k->own;
+    tg_status status = { 0 };
     result_of(k, 3 * m, columns);
-    tg_jvp(distances(k), k->leaf, k->leaves, along, (size_t)columns, by_column);
-    for (int64_t i = 0; i < 3 * m; i++)
-        for (int64_t c = 0; c < columns; c++) k->out[i * columns + c] = by_column[c * 3 * m + i];
-    free(by_column);
-    free(along);
+    const Value e = distances(k), shift = param(k->tape, (double *)NULL, 2), angles = param(k->tape, (double *)NULL, ANGLES);
+    if (!is_fine(k, NULL)) return;
+    tg_program *const p = tg_compile(&e, 1, NULL, 0, k->leaf, k->leaves, NULL, &status);
+    if (p) k->inner = tg_jvp_program(p, NULL, 0, &status);
+    tg_program_free(p);
+    if (!is_fine(k, &status)) return;
+    Value in[] = { k->leaf[0], angles, angles, angles }, out[2];
+    if (own) in[1] = k->leaf[1], in[2] = angles, in[3] = broadcast_to(shift, m, 2);
+    if (!tg_call(k->inner, in, own ? 4 : 2, out)) return;
+    k->program = tg_compile(out + 1, 1, TG_VALUES(angles, shift), k->leaf, k->leaves, NULL, &status);
+    if (!is_fine(k, &status)) return;
+    hand->along = room((size_t)(columns * columns), sizeof *hand->along);
+    for (int64_t c = 0; c < columns; c++) hand->along[c * columns + c] = 1;
+    hand->in[0] = hand->in[1] = (tg_input_layout){ .instance = columns };
+    hand->column = (tg_output_layout){ .instance = 1, .column = columns };
+    k->options = (tg_run_options){ .inputs = hand->in, .outputs = &hand->column };
+    k->count = columns;
+    k->in[0] = hand->along + own, k->in[1] = hand->along;
+    for (int i = 0; i < k->leaves; i++) k->in[2 + i] = tg_data(k->leaf[i]);
+    k->to[0] = k->out;
+    make_room(k);
 }
 
-static void free_own(work *k)
+static void free_hand(work *k)
 {
+    if (k->own) free(((hand_model *)k->own)->along);
     free(k->own);
 }
 
 /* ---- particle, saddle -------------------------------------------------------------------------- */
 
-static void prepare_nested(work *k, const problem *p, int variant)
-{
-    k->own = p->start(variant);
-    k->size[0] = variant;
-}
-
 static void particle_run(work *k)
 {
-    result_of(k, 0, 0);
     particle.way[PROGRAM](k->own, k->out);
-}
-
-static void particle_stop(work *k)
-{
-    if (k->own) particle.stop(k->own);
 }
 
 static void saddle_run(work *k)
 {
-    result_of(k, 0, 4);
     saddle.way[PROGRAM](k->own, k->out);
 }
 
-static void saddle_stop(work *k)
+static void stop_nested(work *k)
 {
-    if (k->own) saddle.stop(k->own);
+    if (k->own) nested_stop(k->own);
+}
+
+static void start_particle(work *k, const json *input, int variant)
+{
+    const double w = number_of(k, input, "w");
+    result_of(k, 0, 0);
+    if (!*k->error) k->own = particle_from(variant, w);
+}
+
+static void start_saddle(work *k, const json *input, int variant)
+{
+    const json *const start = json_get(input, "start");
+    result_of(k, 0, 4);
+    if (!start || start->count != 2 || start->item[0].kind != JSON_NUMBER || start->item[1].kind != JSON_NUMBER)
+        refuse(k, "saddle: start is two numbers");
+    else k->own = saddle_from(variant, (const double[]){ start->item[0].number, start->item[1].number });
 }
 
 /* The outer derivative, then the inner one: r reverse, f forward. */
 #define NESTED(VARIANT, NUMBER)                                                                    \
     static void particle_##VARIANT(work *k, const json *input)                                     \
     {                                                                                              \
-        if (number_of(k, input, "w") != 0) refuse(k, "particle: the descent starts at w = 0");     \
-        prepare_nested(k, &particle, NUMBER);                                                      \
+        start_particle(k, input, NUMBER);                                                          \
     }                                                                                              \
     static void saddle_##VARIANT(work *k, const json *input)                                       \
     {                                                                                              \
-        const json *const start = json_get(input, "start");                                        \
-        if (!start || start->count != 2 || start->item[0].number != 1 || start->item[1].number != 1) \
-            refuse(k, "saddle: the descents start at (1, 1)");                                     \
-        prepare_nested(k, &saddle, NUMBER);                                                        \
+        start_saddle(k, input, NUMBER);                                                            \
     }
 NESTED(rr, 0)
 NESTED(rf, 1)
@@ -363,17 +385,17 @@ NESTED(fr, 2)
 NESTED(ff, 3)
 
 const function functions_of_scenes[] = {
-    { "ba", "objective", ba_prepare, ba_value, ba_write_value, NULL },
-    { "ba", "jacobian", ba_prepare, ba_jacobian, ba_write_jacobian, NULL },
-    { "ht", "objective", ht_prepare, ht_value, write_result, free_own },
-    { "ht", "jacobian", ht_prepare, ht_jacobian, write_result, free_own },
-    { "particle", "rr", particle_rr, particle_run, write_result, particle_stop },
-    { "particle", "rf", particle_rf, particle_run, write_result, particle_stop },
-    { "particle", "fr", particle_fr, particle_run, write_result, particle_stop },
-    { "particle", "ff", particle_ff, particle_run, write_result, particle_stop },
-    { "saddle", "rr", saddle_rr, saddle_run, write_result, saddle_stop },
-    { "saddle", "rf", saddle_rf, saddle_run, write_result, saddle_stop },
-    { "saddle", "fr", saddle_fr, saddle_run, write_result, saddle_stop },
-    { "saddle", "ff", saddle_ff, saddle_run, write_result, saddle_stop },
+    { "ba", "objective", ba_prepare, ba_value, run_work, ba_write_value, NULL },
+    { "ba", "jacobian", ba_prepare, ba_jacobian, run_work, ba_write_jacobian, NULL },
+    { "ht", "objective", ht_prepare, ht_value, run_work, write_result, free_hand },
+    { "ht", "jacobian", ht_prepare, ht_jacobian, run_work, write_result, free_hand },
+    { "particle", "rr", particle_rr, NULL, particle_run, write_result, stop_nested },
+    { "particle", "rf", particle_rf, NULL, particle_run, write_result, stop_nested },
+    { "particle", "fr", particle_fr, NULL, particle_run, write_result, stop_nested },
+    { "particle", "ff", particle_ff, NULL, particle_run, write_result, stop_nested },
+    { "saddle", "rr", saddle_rr, NULL, saddle_run, write_result, stop_nested },
+    { "saddle", "rf", saddle_rf, NULL, saddle_run, write_result, stop_nested },
+    { "saddle", "fr", saddle_fr, NULL, saddle_run, write_result, stop_nested },
+    { "saddle", "ff", saddle_ff, NULL, saddle_run, write_result, stop_nested },
     { 0 },
 };

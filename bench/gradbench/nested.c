@@ -6,9 +6,10 @@
 #include "nested.h"
 #include <tapegrad/short.h>
 
-nested *nested_start(int variant)
+nested *nested_start(int variant, const double start[2])
 {
     nested *const s = room(1, sizeof *s);
+    memcpy(s->start, start, sizeof s->start);
     s->outer_forward = variant >= 2;
     s->inner_forward = variant % 2 == 1;
     s->tape = tg_tape_new(NULL);

@@ -9,6 +9,7 @@ enum { INNER = 2, MOST_STEPS = 512, STATES = 9 /* and tangents, at most; and sha
 
 typedef struct nested {
     bool outer_forward, inner_forward;
+    double start[2]; /* where descents begin */
     tg_tape *tape; /* of the eager way */
     tg_mark mark;
     /* The function inside, with its derivative by INNER inputs; a step of the loop; its derivative along
@@ -19,8 +20,12 @@ typedef struct nested {
 } nested;
 
 /* Variants are rev over rev, rev over fwd, fwd over rev, fwd over fwd. */
-nested *nested_start(int variant);
+nested *nested_start(int variant, const double start[2]);
 void nested_stop(void *s);
+
+/* The problems from other beginnings than where they are usually done. */
+nested *particle_from(int variant, double w);
+nested *saddle_from(int variant, const double start[2]);
 
 /* The inner derivative of f by x, as values. */
 void nested_gradient(const nested *s, tg_value f, const tg_value x[INNER], tg_value gradient[INNER]);

@@ -57,7 +57,7 @@ typedef double value_and_derivative(const nested *s, double w, double *derivativ
 
 static double least(const nested *s, value_and_derivative *f)
 {
-    double w = 0, g;
+    double w = s->start[0], g;
     descent d = descent_from(f(s, w, &g));
     while (fabs(g) > close_enough) {
         descent_grow(&d);
@@ -189,11 +189,16 @@ static void expert(void *s, double *result)
 
 /* ---- the rows ---------------------------------------------------------------------------------- */
 
-static void *start(int size)
+nested *particle_from(int variant, double w)
 {
-    nested *const s = nested_start(size);
+    nested *const s = nested_start(variant, (const double[2]){ w });
     compile_miss(s);
     return s;
+}
+
+static void *start(int variant)
+{
+    return particle_from(variant, 0);
 }
 
 static size_t results(void *s, size_t *values)

@@ -21,7 +21,7 @@ static Value model(const Value *x, const Value *y)
 /* The greatest value by y, which is left at the place. */
 static Value greatest(const nested *s, const Value *x, Value *y)
 {
-    y[0] = tg_scalar(s->tape, 1), y[1] = tg_scalar(s->tape, 1);
+    for (int i = 0; i < 2; i++) y[i] = tg_scalar(s->tape, s->start[i]);
     Value f = model(x, y), g[2];
     descent d = descent_from(-tg_item(f));
     nested_gradient(s, f, y, g);
@@ -60,7 +60,7 @@ typedef double value_and_gradient(const nested *s, const double *x, double *g, d
 
 static void least(const nested *s, value_and_gradient *f, double *result)
 {
-    double x[2] = { 1, 1 }, y[2] = { 0 }, g[2];
+    double x[2] = { s->start[0], s->start[1] }, y[2] = { 0 }, g[2];
     descent d = descent_from(f(s, x, g, y));
     while (length(g[0], g[1]) > close_enough) {
         descent_grow(&d);
@@ -119,11 +119,11 @@ static void compile_parts(nested *s)
 static void compile_greatest(nested *s)
 {
     tg_tape *const t = tg_tape_new(NULL);
-    const Value x[] = { scalar(t, 1), scalar(t, 1) }, one = tg_number(t, 1);
-    const Value f = neg(tg_detach(model(x, (const Value[]){ one, one })));
+    const Value x[] = { scalar(t, 1), scalar(t, 1) }, y[] = { tg_number(t, s->start[0]), tg_number(t, s->start[1]) };
+    const Value f = neg(tg_detach(model(x, y)));
     Value end[2 * STATES];
     compile_parts(s);
-    nested_outer(s, (const Value[]){ one, one, f, tg_number(t, 1e-5), tg_number(t, 0) }, x, end);
+    nested_outer(s, (const Value[]){ y[0], y[1], f, tg_number(t, 1e-5), tg_number(t, 0) }, x, end);
     s->value = compile(end, 2, NULL, 0, x, 2);
     tg_tape_free(t);
 }
@@ -150,9 +150,8 @@ static void program(void *state, double *result)
    adds to it, -2 y dy/dx with dy/dx <- dy/dx - 2 eta dy/dx. */
 static double plain_at(const nested *s, const double *x, double *g, double *y)
 {
-    (void)s;
     double dy[2][2] = { { 0 } };
-    y[0] = y[1] = 1;
+    memcpy(y, s->start, sizeof s->start);
     descent d = descent_from(-(x[0] * x[0] + x[1] * x[1] - y[0] * y[0] - y[1] * y[1]));
     for (;;) {
         const double gy[2] = { -2 * y[0], -2 * y[1] };
@@ -180,9 +179,8 @@ static void plain(void *s, double *result)
 /* dy/dx is zero throughout; squares of lengths are compared. */
 static double expert_at(const nested *s, const double *x, double *g, double *y)
 {
-    (void)s;
     const double x2 = x[0] * x[0] + x[1] * x[1], bound = close_enough * close_enough;
-    double a = 1, b = 1;
+    double a = s->start[0], b = s->start[1];
     descent d = descent_from(-(x2 - a * a - b * b));
     while (4 * (a * a + b * b) > bound) {
         descent_grow(&d);
@@ -203,11 +201,16 @@ static void expert(void *s, double *result)
 
 /* ---- the rows ---------------------------------------------------------------------------------- */
 
-static void *start(int size)
+nested *saddle_from(int variant, const double start[2])
 {
-    nested *const s = nested_start(size);
+    nested *const s = nested_start(variant, start);
     compile_greatest(s);
     return s;
+}
+
+static void *start(int variant)
+{
+    return saddle_from(variant, (const double[]){ 1, 1 });
 }
 
 static size_t results(void *s, size_t *values)
