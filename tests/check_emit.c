@@ -388,7 +388,7 @@ static void add_random_graph(int number)
     for (int i = 0; i < LEAVES; i++) e.input[i] = random_numbers(i < BATCH ? INSTANCES : 1);
     for (int i = 0; i <= LEAVES; i++) e.size[i] = i > 0 && i <= BATCH ? INSTANCES : 1;
     cr_expect(add_entry(e, &s), "%s", s.message);
-    e.program = tg_jvp_program(p, wrt, LEAVES, &s);
+    e.program = tg_jvp_program(p, wrt, LEAVES, 0, &s);
     cr_assert(e.program, "%s", s.message);
     e.inputs = 2 * LEAVES;
     e.outputs = 2;

@@ -84,8 +84,9 @@ typedef struct tg_gradient_options {
     const int *wrt; /* numbers of inputs; NULL: all shared ones that are no integers */
     int n_wrt;
     tg_over_batch over;
-    bool
-        with_gradient; /* of tg_hvp_program: its outputs are those of tg_gradient_program, then the rest */
+    bool with_gradient; /* of tg_hvp_program: its outputs are those of tg_gradient_program, then the rest */
+    int count; /* of tg_hvp_program: as many directions for each input, along a first axis which their
+                  products have too. 0: one, without that axis */
 } tg_gradient_options;
 
 /* The program whose outputs are the sum or mean over the batch of p's first output, which must have
@@ -101,21 +102,29 @@ TG_API tg_program *tg_hvp_program(const tg_program *p, const tg_gradient_options
 
 /* The program whose outputs are p's, and then the derivative of each along a direction (forward mode).
    Its inputs are p's, then a direction for each input wrt (NULL: all shared ones that are no
-   integers), of its shape, one for every instance if the input is a batch input. */
-TG_API tg_program *tg_jvp_program(const tg_program *p, const int *wrt, int n_wrt, tg_status *status);
+   integers), of its shape, one for every instance if the input is a batch input.
+
+   With a count above 0 each of these is so many directions along a first axis, and what they give has
+   that axis too: shape (count, ...), for every instance if so. p itself, and the derivatives of its
+   operations, are computed once for all of them. count 0: one direction, without that axis. */
+TG_API tg_program *tg_jvp_program(const tg_program *p, const int *wrt, int n_wrt, int count,
+                                  tg_status *status);
 
 /* The program whose outputs are the gradients, by the inputs wrt (NULL: all shared ones that are no
    integers), of the sum of cotangent * output over all outputs of p: by a shared input summed over the
    batch, by a batch input one for every instance. Its inputs are p's, then a cotangent for each output
-   that is no integer, of its shape, one for every instance if the output is. It can be made from any
-   program, one of these too. NULL after an error. */
-TG_API tg_program *tg_vjp_program(const tg_program *p, const int *wrt, int n_wrt, tg_status *status);
+   that is no integer, of its shape, one for every instance if the output is. With a count above 0 each
+   of these is so many cotangents along a first axis, which the gradients have too; 0: one, without that
+   axis. It can be made from any program, one of these too. NULL after an error. */
+TG_API tg_program *tg_vjp_program(const tg_program *p, const int *wrt, int n_wrt, int count,
+                                  tg_status *status);
 
 /* The program whose outputs are p's, and then of every output, by every input wrt (NULL: all shared ones
    that are no integers), the Jacobian, one for every instance: a matrix with a row for each element
-   of the output and a column for each of the input. It goes row by row, so few rows are fast, and
-   outputs that are scalars faster than those that are tensors. tg_output_layout has room for the
-   elements anywhere. */
+   of the output and a column for each of the input. Where all outputs together have more elements than
+   all these inputs it goes column by column (forward mode), else row by row: few of either are fast,
+   and outputs that are scalars faster than those that are tensors. tg_output_layout has room for the
+   elements anywhere. Of a program made by tg_gradient_program these are Hessians. */
 TG_API tg_program *tg_jacobian_program(const tg_program *p, const int *wrt, int n_wrt,
                                        tg_status *status);
 

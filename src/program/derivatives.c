@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "codes.h" /* generated */
+#include "program/lower.h"
 #include "program/plan.h"
 #include "program/vjp.h"
 
@@ -37,15 +38,18 @@ static bool clone_graph(tg__graph *to, const tg__graph *from, tg__memory *m)
     return ok;
 }
 
-/* A program being derived from another one, p: by which inputs, in which words. */
+/* A program being derived from another one, p: by which inputs, in which words. The lists lie one behind
+   the other in one block. */
 typedef struct derivation {
     const tg_program *p;
     const char *what;
     tg_status *status;
     tg__memory memory;
     size_t bytes;
-    uint32_t *number, n; /* the inputs that derivatives are by */
-    uint32_t *node;      /* room for as many nodes, four times */
+    uint32_t *number, n;                  /* the inputs that derivatives are by */
+    uint32_t *input, *output;             /* of p, as nodes of the new graph */
+    uint32_t *wrt, *gradient, *direction; /* nodes of it, one for each of the chosen inputs */
+    uint32_t *cotangent, *tangent;        /* one for each of p's outputs */
     tg_program *made;
 } derivation;
 
@@ -90,11 +94,43 @@ static bool begin(derivation *d, const tg_program *p, const int *wrt, int n_wrt,
 {
     *d = (derivation){ .p = p, .what = what, .status = status };
     if (!p) return refuse(d, TG_ERROR_ARGUMENT, "the program is NULL");
-    d->bytes = (5 * (size_t)p->n_inputs + 2 * (size_t)p->n_outputs + 1) * sizeof(uint32_t);
+    const uint32_t in = p->n_inputs, out = p->n_outputs;
+    d->bytes = (5 * (size_t)in + 3 * (size_t)out + 1) * sizeof(uint32_t);
     d->number = tg__allocate(&d->memory, d->bytes);
     if (!d->number) return refuse(d, TG_ERROR_MEMORY, "no memory");
-    d->node = d->number + p->n_inputs;
+    d->wrt = d->number + in;
+    d->gradient = d->wrt + in;
+    d->direction = d->gradient + in;
+    d->input = d->direction + in;
+    d->output = d->input + in;
+    d->cotangent = d->output + out;
+    d->tangent = d->cotangent + out;
     return choose_inputs(d, wrt, n_wrt);
+}
+
+static bool has_gradients_by_rule(const tg__graph *g)
+{
+    for (uint32_t id = 1; id < g->n; id++)
+        if (tg__node_at(g, id)->op == TG__NODE_BACKWARD) return true;
+    return false;
+}
+
+/* p's graph in the new one, so that it can be differentiated. */
+static bool copy_graph(derivation *d)
+{
+    const tg_program *const p = d->p;
+    tg__graph *const g = &d->made->graph;
+    memcpy(d->input, p->input, p->n_inputs * sizeof *p->input);
+    memcpy(d->output, p->output, p->n_outputs * sizeof *p->output);
+    if (!has_gradients_by_rule(&p->graph))
+        return clone_graph(g, &p->graph, &d->made->memory) ||
+               tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
+    const tg_compile_options o = { .without = p->graph.without,
+                                   .strict = p->graph.strict,
+                                   .fast_math = p->graph.fast_math };
+    return tg__graph_init(g, &d->made->memory, p->type, &o) &&
+           tg__graph_lower(g, &p->graph, TG__DERIVE, NULL, d->input, p->n_inputs + p->n_outputs,
+                           d->input);
 }
 
 /* The new program: p's graph, p's inputs and some more. */
@@ -106,11 +142,20 @@ static bool make(derivation *d, uint32_t more_inputs, uint32_t outputs)
     d->made = made;
     made->type = p->type;
     made->block = p->block;
-    memcpy(made->input, p->input, p->n_inputs * sizeof *p->input);
     memcpy(made->leaf, p->leaf, p->n_inputs * sizeof *p->leaf);
-    if (!clone_graph(&made->graph, &p->graph, &made->memory))
-        tg__graph_fail(&made->graph, TG_ERROR_MEMORY, "no memory");
+    if (!copy_graph(d)) return false;
+    memcpy(made->input, d->input, p->n_inputs * sizeof *d->input);
+    for (uint32_t i = 0; i < d->n; i++) d->wrt[i] = d->input[d->number[i]];
     return true;
+}
+
+/* One more input, like node x, for as many directions or cotangents; count 0: one. */
+static uint32_t add_input(const derivation *d, uint32_t which, uint32_t x, int count)
+{
+    tg__graph *const g = &d->made->graph;
+    if (tg__graph_failed(g)) return 0;
+    const bool varies = tg__node_at(g, x)->stage == TG__BODY;
+    return tg__graph_inputs_like(g, which, tg__node_shape(g, x), count, varies);
 }
 
 static tg_program *finish(derivation *d)
@@ -147,30 +192,90 @@ static uint32_t total_of(tg__graph *g, uint32_t x, tg_over_batch over)
     return over == TG_BATCH_MEAN ? times_count(g, x, TG__CODE_div) : x;
 }
 
-/* The outputs of the new program: the loss over the batch, and from output `first` on gradients by the
-   chosen inputs. */
-static void set_gradients(const derivation *d, uint32_t first, const uint32_t *gradient,
+/* ---- derivatives by derivatives: a table ---------------------------------------------------------- */
+
+/* A line for each of n results, with room for its `each` parts, twice: see tg__graph_all_of. */
+typedef struct table {
+    tg__arena room;
+    uint32_t *part;
+    size_t each;
+} table;
+
+static bool table_begin(const derivation *d, table *t, size_t n, size_t each)
+{
+    tg__graph *const g = &d->made->graph;
+    tg__arena_init(&t->room, g->memory);
+    t->each = each;
+    t->part = tg__arena_push(&t->room, (2 * n * each + 1) * sizeof *t->part);
+    return t->part || tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
+}
+
+static uint32_t *line_of(const table *t, size_t i)
+{
+    return t->part + 2 * t->each * i;
+}
+
+/* Results are part j of every line. */
+static void put(const table *t, size_t j, const uint32_t *result, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) line_of(t, i)[j] = result[i];
+}
+
+/* A count of 0 is one, which has no axis of its own. */
+static int sweeps(int count)
+{
+    return count ? count : 1;
+}
+
+static void set_output(const derivation *d, uint32_t which, uint32_t node, uint32_t rows, bool each)
+{
+    d->made->output[which] = node;
+    d->made->rows[which] = rows > 1 ? rows : 0;
+    d->made->each[which] = each;
+}
+
+/* ---- gradients ------------------------------------------------------------------------------------ */
+
+static bool differentiate(const derivation *d, uint32_t of, unsigned how, uint32_t *gradient)
+{
+    tg__graph *const g = &d->made->graph;
+    return !tg__graph_failed(g) &&
+           tg__graph_gradient(g, &of, NULL, 1, d->wrt, NULL, (int)d->n, how, gradient);
+}
+
+/* The first output: the loss over the batch. */
+static void set_total(const derivation *d, tg_over_batch over)
+{
+    const bool each = over == TG_BATCH_EACH;
+    set_output(d, 0, each ? d->output[0] : total_of(&d->made->graph, d->output[0], over), 0, each);
+}
+
+/* Outputs from number `first` on: gradients by the chosen inputs, made of the lines of a table. */
+static void set_gradients(const derivation *d, uint32_t first, const table *t, int count,
                           tg_over_batch over)
 {
     tg_program *const made = d->made;
     tg__graph *const g = &made->graph;
-    const bool each = over == TG_BATCH_EACH;
-    made->output[0] = each ? d->p->output[0] : total_of(g, d->p->output[0], over);
-    made->each[0] = each;
-    for (uint32_t i = 0; i < d->n; i++) {
-        const bool mean = over == TG_BATCH_MEAN;
-        made->output[first + i] = mean ? times_count(g, gradient[i], TG__CODE_div) : gradient[i];
-        made->each[first + i] = each || d->number[i] < made->n_batch;
+    for (uint32_t i = 0; i < d->n && !tg__graph_failed(g); i++) {
+        uint32_t *const part = line_of(t, i);
+        for (int j = 0; j < sweeps(count) && over == TG_BATCH_MEAN; j++)
+            part[j] = times_count(g, part[j], TG__CODE_div);
+        set_output(d, first + i, tg__graph_all_of(g, part, count), (uint32_t)count,
+                   over == TG_BATCH_EACH || d->number[i] < made->n_batch);
         made->by[first + i] = d->number[i];
     }
 }
 
-static bool differentiate(const derivation *d, uint32_t of, const uint32_t *by, unsigned how,
-                          uint32_t *gradient)
+/* Gradients of p's first output as outputs from number `first` on. */
+static void add_gradients(const derivation *d, uint32_t first, tg_over_batch over)
 {
-    tg__graph *const g = &d->made->graph;
-    return !tg__graph_failed(g) &&
-           tg__graph_gradient(g, &of, NULL, 1, by, NULL, (int)d->n, how, gradient);
+    table t;
+    if (table_begin(d, &t, d->n, 1) &&
+        differentiate(d, d->output[0], over == TG_BATCH_EACH ? TG__EACH : 0, d->gradient)) {
+        put(&t, 0, d->gradient, d->n);
+        set_gradients(d, first, &t, 0, over);
+    }
+    tg__arena_free(&t.room);
 }
 
 tg_program *tg_gradient_program(const tg_program *p, const tg_gradient_options *options,
@@ -180,26 +285,16 @@ tg_program *tg_gradient_program(const tg_program *p, const tg_gradient_options *
     derivation d;
     if (begin(&d, p, o.wrt, o.n_wrt, "gradient_program", status) && is_number(&d) &&
         make(&d, 0, d.n + 1)) {
-        uint32_t *const wrt = d.node, *const gradient = wrt + d.n;
         d.made->gradient = true;
         if (p->states.used && !clone(&d.made->states, &p->states, &d.made->memory))
             tg__graph_fail(&d.made->graph, TG_ERROR_MEMORY, "no memory");
-        for (uint32_t i = 0; i < d.n; i++) wrt[i] = p->input[d.number[i]];
-        if (differentiate(&d, p->output[0], wrt, o.over == TG_BATCH_EACH ? TG__EACH : 0, gradient))
-            set_gradients(&d, 1, gradient, o.over);
+        set_total(&d, o.over);
+        add_gradients(&d, 1, o.over);
     }
     return finish(&d);
 }
 
 /* ---- along directions ---------------------------------------------------------------------------- */
-
-/* One more input, like node x. */
-static uint32_t input_like(tg_program *made, uint32_t which, uint32_t x)
-{
-    tg__graph *const g = &made->graph;
-    const tg__shape s = *tg__node_shape(g, x);
-    return tg__graph_input(g, which, &s, tg__node_at(g, x)->stage == TG__BODY);
-}
 
 /* The sum over i of the inner products of a[i] and b[i]. */
 static uint32_t inner_product(tg__graph *g, const uint32_t *a, const uint32_t *b, uint32_t n)
@@ -216,14 +311,28 @@ static uint32_t inner_product(tg__graph *g, const uint32_t *a, const uint32_t *b
     return sum;
 }
 
-/* The directions, one for each chosen input, behind p's inputs. */
-static void add_directions(const derivation *d, uint32_t *direction)
+/* The directions, one or count for each chosen input, behind p's inputs. */
+static void add_directions(const derivation *d, int count)
 {
     for (uint32_t i = 0; i < d->n; i++) {
-        const uint32_t which = d->p->n_inputs + i, number = d->number[i];
-        direction[i] = input_like(d->made, which, d->p->input[number]);
-        d->made->input[which] = direction[i];
+        const uint32_t which = d->p->n_inputs + i;
+        d->made->input[which] = add_input(d, which, d->wrt[i], count);
     }
+}
+
+/* What is linear in the directions: the gradient along number j of each. */
+static uint32_t along(const derivation *d, int count, int j)
+{
+    tg__graph *const g = &d->made->graph;
+    for (uint32_t i = 0; i < d->n; i++)
+        d->direction[i] =
+            tg__graph_one_of(g, d->made->input[d->p->n_inputs + i], count, (uint32_t)j);
+    return tg__graph_failed(g) ? 0 : inner_product(g, d->gradient, d->direction, d->n);
+}
+
+static bool is_count(derivation *d, int count)
+{
+    return count >= 0 || refuse(d, TG_ERROR_ARGUMENT, "a negative count");
 }
 
 tg_program *tg_hvp_program(const tg_program *p, const tg_gradient_options *options, tg_status *status)
@@ -231,58 +340,91 @@ tg_program *tg_hvp_program(const tg_program *p, const tg_gradient_options *optio
     const tg_gradient_options o = options ? *options : (tg_gradient_options){ 0 };
     derivation d;
     if (begin(&d, p, o.wrt, o.n_wrt, "hvp_program", status) && is_number(&d) &&
-        make(&d, d.n, 1 + d.n * (o.with_gradient ? 2 : 1))) {
-        tg__graph *const g = &d.made->graph;
-        uint32_t *const wrt = d.node, *const gradient = wrt + d.n, *const direction = gradient + d.n;
-        for (uint32_t i = 0; i < d.n; i++) wrt[i] = p->input[d.number[i]];
-        if (!tg__graph_failed(g)) add_directions(&d, direction);
+        is_count(&d, o.count) && make(&d, d.n, 1 + d.n * (o.with_gradient ? 2 : 1))) {
         const unsigned each = o.over == TG_BATCH_EACH ? TG__EACH : 0;
-        if (o.with_gradient && differentiate(&d, p->output[0], wrt, each, gradient))
-            set_gradients(&d, 1, gradient, o.over);
-        if (differentiate(&d, p->output[0], wrt, AGAIN, gradient)) {
-            const uint32_t along = inner_product(g, gradient, direction, d.n);
-            if (differentiate(&d, along, wrt, each, gradient))
-                set_gradients(&d, o.with_gradient ? 1 + d.n : 1, gradient, o.over);
+        table t;
+        add_directions(&d, o.count);
+        set_total(&d, o.over);
+        if (o.with_gradient) add_gradients(&d, 1, o.over);
+        bool ok = table_begin(&d, &t, d.n, (size_t)sweeps(o.count)) &&
+                  differentiate(&d, d.output[0], AGAIN, d.gradient);
+        for (int j = 0; j < sweeps(o.count) && ok; j++) {
+            /* The directions are not needed any more. */
+            ok = differentiate(&d, along(&d, o.count, j), each, d.direction);
+            if (ok) put(&t, (size_t)j, d.direction, d.n);
         }
+        if (ok) set_gradients(&d, o.with_gradient ? 1 + d.n : 1, &t, o.count, o.over);
+        tg__arena_free(&t.room);
     }
     return finish(&d);
 }
 
+/* The gradient J' u, for cotangents u that nobody gives. */
+static bool transpose(const derivation *d)
+{
+    tg__graph *const g = &d->made->graph;
+    const int n = (int)d->p->n_outputs;
+    for (int i = 0; i < n; i++) d->cotangent[i] = add_input(d, TG__NOT_GIVEN, d->output[i], 0);
+    return !tg__graph_failed(g) && tg__graph_gradient(g, d->output, d->cotangent, n, d->wrt, NULL,
+                                                      (int)d->n, AGAIN, d->gradient);
+}
+
 /* J v is the gradient by u of <J' u, v>: u itself is in it nowhere. */
-tg_program *tg_jvp_program(const tg_program *p, const int *wrt_inputs, int n_wrt, tg_status *status)
+static bool push_forward(const derivation *d, uint32_t product)
+{
+    tg__graph *const g = &d->made->graph;
+    return !tg__graph_failed(g) &&
+           tg__graph_gradient(g, &product, NULL, 1, d->cotangent, NULL, (int)d->p->n_outputs, AGAIN,
+                              d->tangent);
+}
+
+/* p's outputs are the first ones of the new program. */
+static void keep_outputs(const derivation *d)
+{
+    memcpy(d->made->output, d->output, d->p->n_outputs * sizeof *d->output);
+    memcpy(d->made->each, d->p->each, d->p->n_outputs * sizeof *d->p->each);
+}
+
+/* Ends what has pushed directions forward: an error if its graph needs u after all. */
+static tg_program *finish_forward(derivation *d)
+{
+    tg_program *const made = finish(d);
+    if (!made || tg__program_plan(made, TG__PLAN_QUICK, d->what, d->status)) return made;
+    tg_program_free(made);
+    return NULL;
+}
+
+tg_program *tg_jvp_program(const tg_program *p, const int *wrt, int n_wrt, int count,
+                           tg_status *status)
 {
     derivation d;
-    if (begin(&d, p, wrt_inputs, n_wrt, "jvp_program", status) && make(&d, d.n, 2 * p->n_outputs)) {
-        tg__graph *const g = &d.made->graph;
-        uint32_t *const wrt = d.node, *const gradient = wrt + d.n, *const direction = gradient + d.n;
-        uint32_t *const u = direction + d.n, *const tangent = d.made->output + p->n_outputs;
-        for (uint32_t i = 0; i < d.n; i++) wrt[i] = p->input[d.number[i]];
-        if (!tg__graph_failed(g)) add_directions(&d, direction);
-        for (uint32_t i = 0; i < p->n_outputs && !tg__graph_failed(g); i++)
-            u[i] = input_like(d.made, TG__NOT_GIVEN, p->output[i]);
-        if (!tg__graph_failed(g) &&
-            tg__graph_gradient(g, p->output, u, (int)p->n_outputs, wrt, NULL, (int)d.n, AGAIN,
-                               gradient)) {
-            const uint32_t along = inner_product(g, gradient, direction, d.n);
-            memcpy(d.made->output, p->output, p->n_outputs * sizeof *p->output);
-            for (uint32_t i = 0; i < p->n_outputs; i++) d.made->each[p->n_outputs + i] = p->each[i];
-            if (!tg__graph_failed(g))
-                tg__graph_gradient(g, &along, NULL, 1, u, NULL, (int)p->n_outputs, AGAIN, tangent);
+    if (begin(&d, p, wrt, n_wrt, "jvp_program", status) && is_count(&d, count) &&
+        make(&d, d.n, 2 * p->n_outputs)) {
+        table t;
+        add_directions(&d, count);
+        bool ok = table_begin(&d, &t, p->n_outputs, (size_t)sweeps(count)) && transpose(&d);
+        for (int j = 0; j < sweeps(count) && ok; j++) {
+            ok = push_forward(&d, along(&d, count, j));
+            if (ok) put(&t, (size_t)j, d.tangent, p->n_outputs);
         }
+        keep_outputs(&d);
+        for (uint32_t i = 0; i < p->n_outputs && ok; i++)
+            set_output(&d, p->n_outputs + i,
+                       tg__graph_all_of(&d.made->graph, line_of(&t, i), count), (uint32_t)count,
+                       p->each[i]);
+        tg__arena_free(&t.room);
     }
-    tg_program *const made = finish(&d);
-    if (!made || tg__program_plan(made, TG__PLAN_QUICK, d.what, status)) return made;
-    tg_program_free(made); /* its graph needs u after all */
-    return NULL;
+    return finish_forward(&d);
 }
 
 /* ---- transposed ---------------------------------------------------------------------------------- */
 
-tg_program *tg_vjp_program(const tg_program *p, const int *wrt, int n_wrt, tg_status *status)
+tg_program *tg_vjp_program(const tg_program *p, const int *wrt, int n_wrt, int count,
+                           tg_status *status)
 {
     derivation d;
-    if (begin(&d, p, wrt, n_wrt, "vjp_program", status)) {
-        const tg__vjp how = { .outputs = p->n_outputs, .by_ops = true };
+    if (begin(&d, p, wrt, n_wrt, "vjp_program", status) && is_count(&d, count)) {
+        const tg__vjp how = { .outputs = p->n_outputs, .by_ops = true, .count = count };
         d.made = tg__vjp_make(p, &how, d.number, d.n, d.what, status);
     }
     if (d.number) tg__deallocate(&d.memory, d.number, d.bytes);
@@ -315,40 +457,75 @@ static uint32_t unit_vector(tg__graph *g, uint32_t x, int64_t i)
 }
 
 /* Rows of equal size below each other: a matrix. */
-static uint32_t matrix_of(tg__graph *g, uint32_t *row, uint32_t n)
+static uint32_t matrix_of_rows(tg__graph *g, uint32_t *row, uint32_t n)
 {
     if (n == 1 || tg__graph_failed(g)) return row[0];
-    tg__shape one = *tg__node_shape(g, row[0]);
-    tg__shape_finish(&one);
-    const tg__shape flat = { .type = one.type, .rank = 2, .dim = { n, one.n } };
-    for (uint32_t i = 0; i < n; i++) row[n + i] = tg__graph_view(g, row[0], &one, (int64_t)i * one.n);
-    return tg__graph_assemble(g, &flat, row, row + n, n);
+    const tg__shape *const one = tg__node_shape(g, row[0]);
+    const tg__shape flat = { .type = one->type, .rank = 2, .dim = { n, one->n } };
+    return tg__graph_rows(g, &flat, row, n);
 }
 
-/* Of output number `output` by all chosen inputs, from place `to` on. */
-static bool differentiate_output(derivation *d, uint32_t output, uint32_t to)
+/* Columns of equal size beside each other, each the shape of what it is a derivative of. */
+static uint32_t matrix_of_columns(tg__graph *g, uint32_t *column, uint32_t n)
+{
+    if (tg__graph_failed(g)) return 0;
+    tg__shape look = *tg__node_shape(g, column[0]);
+    tg__shape_finish(&look);
+    if (look.n == 1 && n == 1) return column[0];
+    const tg__shape flat = { .type = look.type, .rank = 2, .dim = { look.n, n } };
+    for (int i = 0; i < look.rank; i++) look.stride[i] *= n;
+    const uint32_t any = tg__graph_number(g, 0);
+    for (uint32_t i = 0; i < n; i++) column[n + i] = tg__graph_view(g, any, &look, i);
+    return tg__graph_assemble(g, &flat, column, column + n, n);
+}
+
+static void set_matrix(const derivation *d, uint32_t output, uint32_t by, uint32_t matrix)
+{
+    const int64_t rows = tg__node_shape(&d->made->graph, d->output[output])->n;
+    set_output(d, d->p->n_outputs + output * d->n + by, matrix, (uint32_t)rows, true);
+}
+
+/* Of output number `output` by all chosen inputs, row by row. */
+static bool by_rows(const derivation *d, uint32_t output)
 {
     tg__graph *const g = &d->made->graph;
-    const uint32_t y = d->p->output[output], n = (uint32_t)tg__node_shape(g, y)->n;
-    uint32_t *const wrt = d->node, *const gradient = wrt + d->n;
-    tg__arena room;
-    tg__arena_init(&room, g->memory);
-    /* By input: n rows, and room for as many views. */
-    uint32_t *const row = tg__arena_push(&room, (2 * (size_t)n * d->n + 1) * sizeof *row);
-    bool ok = row != NULL;
-    if (!ok) tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
+    const uint32_t y = d->output[output], n = (uint32_t)tg__node_shape(g, y)->n;
+    table t;
+    bool ok = table_begin(d, &t, d->n, n);
     for (uint32_t i = 0; i < n && ok; i++) {
         const uint32_t one = unit_vector(g, y, i);
-        ok = !tg__graph_failed(g) &&
-             tg__graph_gradient(g, &y, &one, 1, wrt, NULL, (int)d->n, TG__EACH, gradient);
-        for (uint32_t j = 0; j < d->n; j++) row[2 * (size_t)n * j + i] = gradient[j];
+        ok = !tg__graph_failed(g) && tg__graph_gradient(g, &y, &one, 1, d->wrt, NULL, (int)d->n,
+                                                        TG__EACH, d->gradient);
+        if (ok) put(&t, i, d->gradient, d->n);
     }
-    for (uint32_t j = 0; j < d->n && ok; j++) {
-        d->made->output[to + j] = matrix_of(g, row + 2 * (size_t)n * j, n);
-        d->made->each[to + j] = true;
-        d->made->rows[to + j] = n > 1 ? n : 0;
+    for (uint32_t j = 0; j < d->n && ok; j++)
+        set_matrix(d, output, j, matrix_of_rows(g, line_of(&t, j), n));
+    tg__arena_free(&t.room);
+    return ok && !tg__graph_failed(g);
+}
+
+static uint32_t element_of(tg__graph *g, uint32_t x, int64_t i)
+{
+    if (tg__graph_failed(g) || !tg__node_shape(g, x)->rank) return x;
+    if (!tg__shape_contiguous(tg__node_shape(g, x)))
+        x = tg__graph_apply(g, TG__CODE_contiguous, &x, 1, NULL);
+    return tg__graph_failed(g) ? 0 : tg__graph_view(g, x, &(tg__shape){ .type = g->type, .n = 1 }, i);
+}
+
+/* Of all outputs by chosen input number `by`, column by column. */
+static bool by_columns(const derivation *d, uint32_t by)
+{
+    tg__graph *const g = &d->made->graph;
+    const uint32_t outputs = d->p->n_outputs, n = (uint32_t)tg__node_shape(g, d->wrt[by])->n;
+    table t;
+    bool ok = table_begin(d, &t, outputs, n);
+    for (uint32_t i = 0; i < n && ok; i++) {
+        ok = push_forward(d, element_of(g, d->gradient[by], i));
+        if (ok) put(&t, i, d->tangent, outputs);
     }
-    tg__arena_free(&room);
+    for (uint32_t j = 0; j < outputs && ok; j++)
+        set_matrix(d, j, by, matrix_of_columns(g, line_of(&t, j), n));
+    tg__arena_free(&t.room);
     return ok && !tg__graph_failed(g);
 }
 
@@ -365,18 +542,47 @@ static bool are_real(derivation *d)
     return true;
 }
 
-tg_program *tg_jacobian_program(const tg_program *p, const int *wrt_inputs, int n_wrt,
-                                tg_status *status)
+/* Whether there are fewer columns than rows. */
+static bool is_tall(const derivation *d)
+{
+    const tg__graph *const g = &d->p->graph;
+    int64_t rows = 0, columns = 0;
+    for (uint32_t i = 0; i < d->p->n_outputs; i++) rows += tg__node_shape(g, d->p->output[i])->n;
+    for (uint32_t i = 0; i < d->n; i++) {
+        const int64_t n = tg__node_shape(g, d->p->input[d->number[i]])->n;
+        if (n == 0) return false;
+        columns += n;
+    }
+    return columns < rows;
+}
+
+/* By columns, if that is asked for and makes sense; *tall: whether it does. */
+static tg_program *jacobian(const tg_program *p, const int *wrt, int n_wrt, bool *tall,
+                            tg_status *status)
 {
     derivation d;
-    if (begin(&d, p, wrt_inputs, n_wrt, "jacobian_program", status) && are_real(&d) &&
+    if (begin(&d, p, wrt, n_wrt, "jacobian_program", status) && are_real(&d) &&
         make(&d, 0, p->n_outputs * (1 + d.n))) {
-        for (uint32_t i = 0; i < d.n; i++) d.node[i] = p->input[d.number[i]];
-        memcpy(d.made->output, p->output, p->n_outputs * sizeof *p->output);
-        memcpy(d.made->each, p->each, p->n_outputs * sizeof *p->each);
-        bool ok = !tg__graph_failed(&d.made->graph);
-        for (uint32_t i = 0; i < p->n_outputs && ok; i++)
-            ok = differentiate_output(&d, i, p->n_outputs + i * d.n);
+        *tall = *tall && is_tall(&d);
+        keep_outputs(&d);
+        bool ok = !tg__graph_failed(&d.made->graph) && (!*tall || transpose(&d));
+        for (uint32_t i = 0; i < (*tall ? d.n : p->n_outputs) && ok; i++)
+            ok = *tall ? by_columns(&d, i) : by_rows(&d, i);
     }
-    return finish(&d);
+    return *tall ? finish_forward(&d) : finish(&d);
+}
+
+tg_program *tg_jacobian_program(const tg_program *p, const int *wrt, int n_wrt, tg_status *status)
+{
+    bool tall = true;
+    tg_status why = { 0 };
+    tg_program *const made = jacobian(p, wrt, n_wrt, &tall, &why);
+    if (made) return made;
+    /* What knows no derivative along a direction, users' operations say, goes by rows. */
+    if (tall && why.code == TG_ERROR_HISTORY) {
+        tall = false;
+        return jacobian(p, wrt, n_wrt, &tall, status);
+    }
+    if (status) *status = why;
+    return NULL;
 }

@@ -143,6 +143,20 @@ uint32_t tg__graph_assemble(tg__graph *g, const tg__shape *s, const uint32_t *x,
 uint32_t tg__graph_backward(tg__graph *g, uint32_t y, int by, uint32_t gradient);
 uint32_t tg__graph_sum(tg__graph *g, uint32_t x);
 
+/* ---- several.c ------------------------------------------------------------------------------- */
+
+/* Several of one shape along a first axis. A count of 0 is one without that axis everywhere.
+
+   inputs_like: the input with this number, for count of this shape. one_of: number i of all of them.
+   all_of: the count nodes `part` together; behind them there is room for as many. */
+uint32_t tg__graph_inputs_like(tg__graph *g, uint32_t which, const tg__shape *like, int count,
+                               bool varies);
+uint32_t tg__graph_one_of(tg__graph *g, uint32_t all, int count, uint32_t i);
+uint32_t tg__graph_all_of(tg__graph *g, uint32_t *part, int count);
+
+/* The n nodes `part` of one shape, one behind the other, as shape s says; room as above. */
+uint32_t tg__graph_rows(tg__graph *g, const tg__shape *s, uint32_t *part, uint32_t n);
+
 /* ---- import.c -------------------------------------------------------------------------------- */
 
 /* Nodes for n values of a tape: node[i] for value[i]. The leaves among inputs become inputs, by

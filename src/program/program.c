@@ -72,12 +72,15 @@ static uint32_t flags_of(const tg__graph *g)
     return flags;
 }
 
-/* The rows that an output's node puts together, or 0. */
+/* The rows that an output's node puts together, or 0: columns begin next to each other. */
 static uint32_t rows_of(const tg_program *p, uint32_t output)
 {
-    const tg__node *const node = tg__node_at(&p->graph, p->output[output]);
-    const bool apart = node->op == TG__NODE_ASSEMBLE && node->n / 2 == p->rows[output];
-    return apart && node->stage == TG__BODY ? node->n / 2 : 0;
+    const tg__graph *const g = &p->graph;
+    const tg__node *const node = tg__node_at(g, p->output[output]);
+    const uint32_t n = node->n / 2;
+    if (node->op != TG__NODE_ASSEMBLE || node->stage != TG__BODY || n != p->rows[output]) return 0;
+    const uint32_t second = tg__node_operands(g, node)[n + 1];
+    return tg__node_offset(g, second) == tg__node_shape(g, p->output[output])->n / n ? n : 0;
 }
 
 static bool list_written(tg_program *p)

@@ -99,10 +99,11 @@ static bool begin(making *m, const uint32_t *wrt, uint32_t n)
     return true;
 }
 
-static uint32_t add_input(const making *m, uint32_t number, uint32_t like, bool varies)
+/* For count of what node `like` of p is. */
+static uint32_t add_input(const making *m, uint32_t number, uint32_t like, int count, bool varies)
 {
-    const uint32_t made =
-        tg__graph_input(&m->made->graph, number, tg__node_shape(&m->p->graph, like), varies);
+    const uint32_t made = tg__graph_inputs_like(
+        &m->made->graph, number, tg__node_shape(&m->p->graph, like), count, varies);
     m->made->input[number] = made;
     return made;
 }
@@ -117,13 +118,14 @@ static void add_inputs(making *m)
         const uint32_t which = m->role[i].which;
         switch (m->role[i].kind) {
         case INPUT:
-            if (one) m->node[p->n_outputs + which] = add_input(m, i, p->input[which], true);
+            if (one) m->node[p->n_outputs + which] = add_input(m, i, p->input[which], 0, true);
             else m->made->input[i] = m->node[p->n_outputs + which];
             break;
         case COTANGENT:
-            m->cotangent[which] = add_input(m, i, p->output[which], one || p->each[which]);
+            m->cotangent[which] =
+                add_input(m, i, p->output[which], m->how->count, one || p->each[which]);
             break;
-        case BEGIN: m->from[which] = add_input(m, i, p->input[m->wrt[which]], true); break;
+        case BEGIN: m->from[which] = add_input(m, i, p->input[m->wrt[which]], 0, true); break;
         }
     }
 }
@@ -140,6 +142,38 @@ static bool copy_graph(making *m)
     memcpy(m->node + out, p->input, p->n_inputs * sizeof *p->input);
     return tg__graph_lower(&m->made->graph, &p->graph, TG__DERIVE, NULL, m->node, out + p->n_inputs,
                            m->node);
+}
+
+/* The new program's outputs: gradients for each cotangent, put together. */
+static void differentiate(making *m)
+{
+    tg__graph *const g = &m->made->graph;
+    const size_t count = m->how->count ? (size_t)m->how->count : 1;
+    const unsigned how = (m->how->by_ops ? TG__BY_OPS : 0u) | (m->how->one ? TG__EACH : 0u);
+    uint32_t n = 0; /* outputs that have cotangents */
+    for (uint32_t i = 0; i < m->how->outputs; i++) {
+        if (!m->cotangent[i]) continue;
+        m->node[n] = m->node[i];
+        m->cotangent[n++] = m->cotangent[i];
+    }
+    tg__arena room;
+    tg__arena_init(&room, g->memory);
+    uint32_t *const cotangent = tg__arena_push(
+        &room, (n + (1 + 2 * count) * m->n_wrt + 1) * sizeof *cotangent);
+    if (!cotangent) tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
+    uint32_t *const gradient = cotangent + n, *const part = gradient + m->n_wrt;
+    for (uint32_t j = 0; j < count && !tg__graph_failed(g); j++) {
+        for (uint32_t i = 0; i < n; i++)
+            cotangent[i] = tg__graph_one_of(g, m->cotangent[i], m->how->count, j);
+        tg__graph_gradient(g, m->node, cotangent, (int)n, m->by, m->from, (int)m->n_wrt, how, gradient);
+        for (uint32_t i = 0; i < m->n_wrt; i++) part[2 * count * i + j] = gradient[i];
+    }
+    for (uint32_t i = 0; i < m->n_wrt && !tg__graph_failed(g); i++) {
+        m->made->output[i] = tg__graph_all_of(g, part + 2 * count * i, m->how->count);
+        m->made->rows[i] = count > 1 ? (uint32_t)count : 0;
+        m->made->each[i] = tg__node_at(g, m->by[i])->stage == TG__BODY;
+    }
+    tg__arena_free(&room);
 }
 
 static void fill(making *m)
@@ -159,19 +193,8 @@ static void fill(making *m)
         memcpy(m->made->output, m->node, p->n_outputs * sizeof *m->node);
         return;
     }
-    uint32_t n = 0; /* outputs that have cotangents */
-    for (uint32_t i = 0; i < m->how->outputs; i++) {
-        if (!m->cotangent[i]) continue;
-        m->node[n] = m->node[i];
-        m->cotangent[n++] = m->cotangent[i];
-    }
-    for (uint32_t i = 0; i < m->n_wrt; i++) {
-        m->by[i] = m->node[p->n_outputs + m->wrt[i]];
-        m->made->each[i] = tg__node_at(g, m->by[i])->stage == TG__BODY;
-    }
-    const unsigned how = (m->how->by_ops ? TG__BY_OPS : 0u) | (m->how->one ? TG__EACH : 0u);
-    tg__graph_gradient(g, m->node, m->cotangent, (int)n, m->by, m->from, (int)m->n_wrt, how,
-                       m->made->output);
+    for (uint32_t i = 0; i < m->n_wrt; i++) m->by[i] = m->node[p->n_outputs + m->wrt[i]];
+    differentiate(m);
 }
 
 tg_program *tg__vjp_make(const tg_program *p, const tg__vjp *how, const uint32_t *wrt, uint32_t n,
@@ -202,7 +225,7 @@ static const tg_program *find(const tg__derived *d, const tg__vjp *how)
         if (h->wanted == how->wanted && h->outputs == how->outputs && h->begin == how->begin &&
             h->end == how->end && h->states == how->states && h->each == how->each &&
             h->stacked == how->stacked && h->backwards == how->backwards && h->one == how->one &&
-            h->by_ops == how->by_ops && h->none == how->none)
+            h->by_ops == how->by_ops && h->count == how->count && h->none == how->none)
             return d->program;
     }
     return NULL;

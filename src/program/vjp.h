@@ -19,6 +19,7 @@ typedef struct tg__vjp {
     uint8_t backwards;
     uint8_t one;    /* there is one instance: all that is known of it varies, nothing is summed */
     uint8_t by_ops; /* it can be differentiated again */
+    int count;      /* cotangents of each output, along a first axis that gradients have too; 0: one */
     uint8_t none;   /* no derivative: the program as it is, but for `one` */
 } tg__vjp;
 
