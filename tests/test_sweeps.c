@@ -171,6 +171,45 @@ Test(sweeps, several_hessian_products_over_a_batch)
     check_hvp(TG_BATCH_EACH);
 }
 
+/* ---- on a tape --------------------------------------------------------------------------------- */
+
+/* Scalars that are elements of tensors and not, tensors made of scalars, choices, three operands, and
+   leaves that are not asked for: the Jacobian by some of them, in both directions, against one cotangent
+   after the other with everything wanted. */
+Test(sweeps, scalars_and_tensors_mixed)
+{
+    enum { M = 5, N = 4 + 1 };
+    const double x0[4] = { 0.4, -0.3, 0.8, 1.2 }, w0[4] = { 1, -2, 0.5, 0.7 };
+    tg_tape *const t = tg_tape_new(NULL);
+    const tg_value x = tg_param(t, x0, 4), other = tg_param(t, w0, 2, 2), s = tg_scalar(t, 0.6),
+                   unused = tg_scalar(t, 3);
+    tg_value a = tg_mul(tg_at(x, 1), s), b = tg_fma(tg_at(x, 2), tg_at(other, 1, 0), a);
+    a = tg_where(tg_gt(a, b), tg_exp(b), tg_mul(tg_sin(a), unused));
+    const tg_value v = tg_stack(TG_VALUES(a, b, tg_maximum(a, tg_at(x, 0)), s));
+    const tg_value h = tg_tanh(tg_mv(other, tg_slice(v, .start = 1, .stop = 3)));
+    const tg_value rest = tg_stack(TG_VALUES(tg_mul(tg_at(h, 1), a), tg_pow(s, 2), tg_at(x, 3)));
+    const tg_value y = tg_cat(TG_VALUES(h, rest));
+    const tg_value by[] = { x, s };
+    double all[M * N], unit[M * M] = { 0 }, along[N * M], turned[N * N] = { 0 };
+    cr_assert(tg_jacobian(y, by, 2, all), "%s", tg_error_of(t) ? tg_error_of(t)->message : "");
+    for (int i = 0; i < M; i++) unit[i * M + i] = 1;
+    for (int i = 0; i < N; i++) turned[i * N + i] = 1;
+    cr_assert(tg_jvp(y, by, 2, turned, N, along));
+    for (int i = 0; i < M; i++) {
+        double one[N];
+        cr_assert(tg_backward_with(y, &(tg_backward_options){ .cotangent = unit + i * M }));
+        cr_assert(tg_grad_read(x, one, 4) && tg_grad_read(s, one + 4, 1));
+        for (int j = 0; j < N; j++) {
+            cr_expect(all[i * N + j] == one[j], "row %d, column %d", i, j);
+            cr_expect_float_eq(along[j * M + i], one[j], 1e-15);
+        }
+    }
+    /* What was not asked for has no gradient then, and what was neither. */
+    cr_assert(tg_vjp(y, by, 2, unit, M, all));
+    cr_expect(!tg_grad(other) && !tg_grad(x));
+    tg_tape_free(t);
+}
+
 /* ---- mistakes ---------------------------------------------------------------------------------- */
 
 Test(sweeps, mistakes_are_named)

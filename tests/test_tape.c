@@ -293,6 +293,22 @@ Test(tape, several_cotangents_give_the_gradients_that_each_gives_alone)
     EXPECT_REFUSED(tg_choose_gradient(t, 1), TG_ERROR_ARGUMENT);
 }
 
+Test(tape, after_several_cotangents_more_is_added_to_the_first)
+{
+    const double d[3] = { 1, 2, 3 }, c[2][3] = { { 1, 10, 100 }, { 7, 7, 7 } };
+    const Value s = scalar(t, 2), x = param(t, d, 3), late = scalar(t, 5),
+                y = mul(s, mul(late, square(x)));
+    ASSERT(tg_backward_with(y, &(tg_backward_options){ .cotangent = &c[0][0], .count = 2 }));
+    const Value newest = scalar(t, 4);
+    ASSERT(tg_choose_gradient(t, 1));
+    EXPECT_GRADIENT(s, 5 * 7 * (1 + 4 + 9));
+    ASSERT(tg_backward_with(mul(newest, mul(s, at(x, 1))), &(tg_backward_options){ .accumulate = true }));
+    EXPECT_GRADIENT(s, 5 * (1 + 40 + 900) + 4 * 2);
+    EXPECT_GRADIENTS(x, 20, 400 + 8, 6000);
+    EXPECT_GRADIENT(late, 2 * (1 + 40 + 900));
+    EXPECT_GRADIENT(newest, 4);
+}
+
 Test(tape, one_element_of_any_rank_is_a_root)
 {
     const double d[1] = { 3 };

@@ -23,6 +23,8 @@ typedef struct tg__lanes_kernels {
     /* y[l * row + at[j]] = x[j][l * stride[j]] for l < n, j < columns. */
     void (*rows)(int64_t n, int64_t columns, void *y, ptrdiff_t row, const uint32_t *at,
                  const void *const *x, const ptrdiff_t *stride);
+    /* d[l] += g[l] * by, or nothing where g[l] is 0: a derivative for several cotangents. */
+    void (*spread)(int64_t n, void *d, const void *g, double by);
 } tg__lanes_kernels;
 
 #endif

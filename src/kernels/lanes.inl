@@ -181,4 +181,17 @@ static void lanes_rows(int64_t n, int64_t columns, void *y, ptrdiff_t row, const
     }
 }
 
-#define LANES_KERNELS { .rows = lanes_rows, .dot = lanes_dot, .dots = lanes_dots, .outer = lanes_outer }
+/* ---- one derivative for several cotangents ---------------------------------------------------- */
+
+static void lanes_spread(int64_t n, void *d_, const void *g_, double by_)
+{
+    real *const restrict d = d_;
+    const real *const restrict g = g_, by = (real)by_;
+    int64_t l = 0;
+    for (; l + LANES <= n; l += LANES)
+        _Pragma("GCC unroll 16") for (int i = 0; i < LANES; i++) d[l + i] += g[l + i] != 0 ? g[l + i] * by : 0;
+    for (; l < n; l++) d[l] += g[l] != 0 ? g[l] * by : 0;
+}
+
+#define LANES_KERNELS \
+    { .rows = lanes_rows, .dot = lanes_dot, .dots = lanes_dots, .outer = lanes_outer, .spread = lanes_spread }

@@ -11,11 +11,13 @@
 
 /* Makes count products, with strides c, a, b from one to the next, a single one where the rows of a
    and c, the columns of b and c, or the columns of a and the rows of b go on from one to the next.
-   */
+   Where there is one row, or one column, the next may be anywhere. */
 static bool fold(tg__product *p, int64_t count, ptrdiff_t c, ptrdiff_t a, ptrdiff_t b)
 {
     const bool adds = p->d.p == p->c.p;
     const bool whole = adds || !p->d.p; /* else d is one row for all rows */
+    if (count > 1 && c && p->m == 1 && b == 0) p->a.row = a, p->c.row = c;
+    if (count > 1 && c && p->n == 1 && a == 0) p->b.column = b, p->c.column = c;
     if (b == 0 && a == p->m * p->a.row && c == p->m * p->c.row) p->m *= count;
     else if (whole && a == 0 && b == p->n * p->b.column && c == p->n * p->c.column) p->n *= count;
     else if (adds && c == 0 && a == p->k * p->a.column && b == p->k * p->b.row) p->k *= count;
@@ -131,22 +133,47 @@ static size_t fresh(const tg__call *c, int i)
     return c->fresh ? (size_t)c->x[i].s->n * tg__type_size(c->x[i].s->type) : 0;
 }
 
+/* The batch axes of an array, behind one for the planes, with a stride of step: several cotangents are
+   a batch of gradients. */
+static tg__shape in_planes(const tg__call *c, const tg__shape *batch, size_t step)
+{
+    tg__shape s = batch ? *batch : (tg__shape){ .type = c->y.s->type, .n = 1 };
+    if (c->planes < 2) return s;
+    for (int i = s.rank++; i > 0; i--) s.dim[i] = s.dim[i - 1], s.stride[i] = s.stride[i - 1];
+    s.dim[0] = (int64_t)c->planes;
+    s.stride[0] = (int64_t)step;
+    s.n *= s.dim[0];
+    return s;
+}
+
+/* The product that is added to the gradient by operand `by`, its batch axes y, those of the gradient
+   g, and those of the other operand x. NULL: there are none. */
+static tg_code multiply_back(const tg__call *c, tg__product p, int by, bool gradient_first,
+                             const tg__shape *y, const tg__shape *g, const tg__shape *x)
+{
+    if (!y && c->planes < 2) return multiply(c, p, NULL, fresh(c, by));
+    const tg__shape to = in_planes(c, y, c->planes > 1 ? c->steps[by] : 0),
+                    from = in_planes(c, g, (size_t)c->y.s->n), other = in_planes(c, x, 0);
+    const tg__shape *const a = gradient_first ? &from : &other, *const b = gradient_first ? &other : &from;
+    return multiply(c, p, (const tg__shape *const[]){ &to, a, b }, fresh(c, by));
+}
+
 /* dx += g w' and dw += x' g, or = where they are fresh. */
 static tg_code backward(const tg__call *c, const stack *s)
 {
+    const tg__shape *const y = s->batched ? &s->y : NULL, *const x = s->batched ? &s->x : NULL,
+                           *const w = s->batched ? &s->w : NULL;
     const tg__product *const p = &s->p;
     const tg__matrix g = { (void *)c->g, p->n, 1 };
     const tg__matrix dx = { c->dx[0].p, p->a.row, p->a.column };
     const tg__matrix dw = { c->dx[1].p, p->b.row, p->b.column };
     tg_code code = TG_OK;
     if (dx.p)
-        code = multiply(c, (tg__product){ p->m, p->k, p->n, g, tg__transposed(p->b), dx, dx },
-                        s->batched ? (const tg__shape *const[]){ &s->x, &s->y, &s->w } : NULL,
-                        fresh(c, 0));
+        code = multiply_back(c, (tg__product){ p->m, p->k, p->n, g, tg__transposed(p->b), dx, dx },
+                             0, true, x, y, w);
     if (dw.p && code == TG_OK)
-        code = multiply(c, (tg__product){ p->k, p->n, p->m, tg__transposed(p->a), g, dw, dw },
-                        s->batched ? (const tg__shape *const[]){ &s->w, &s->x, &s->y } : NULL,
-                        fresh(c, 1));
+        code = multiply_back(c, (tg__product){ p->k, p->n, p->m, tg__transposed(p->a), g, dw, dw },
+                             1, false, w, y, x);
     return code;
 }
 
@@ -432,7 +459,8 @@ static tg_code linear_backward_bias(const tg__call *c)
     if (n == 0) return TG_OK;
     const tg__matrix ones = { c->y.s->type == TG_F32 ? (void *)&one_f32 : (void *)&one_f64, 0, 0 };
     const tg__matrix g = { (void *)c->g, n, 1 }, db = { c->dx[2].p, 0, c->x[2].s->stride[0] };
-    return multiply(c, (tg__product){ 1, n, c->y.s->n / n, ones, g, db, db }, NULL, fresh(c, 2));
+    return multiply_back(c, (tg__product){ 1, n, c->y.s->n / n, ones, g, db, db }, 2, false, NULL,
+                         NULL, NULL);
 }
 
 BACKWARD(linear)

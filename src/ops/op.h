@@ -30,6 +30,8 @@ typedef struct tg__call {
     const void *g;        /* dL/dy: as y */
     const tg__array *dx;  /* dx[i]: add dL/dx[i] here; p is NULL if it is not wanted. Shape and strides as x[i] */
     bool fresh; /* dx[i] is adjacent and to be overwritten: given to ops that heed it only (TG_OP_WRITES) */
+    size_t planes;       /* to these too: more than 1: g is so many, one behind the other, and dx[i] ... */
+    const size_t *steps; /* ... where that of the first one goes, the others steps[i] elements apart */
     uint64_t run;         /* what draws random numbers adds this to the run of its attributes ... */
     int64_t first;        /* ... and begins at this position of a row */
     tg__arena *scratch;
@@ -257,7 +259,7 @@ struct tg__op {
     tg__rule *forward;           /* ops */
     tg__rule *backward;          /* ops; NULL if every letter is 0 or i */
     tg__derive_rule *derive;     /* maps and ops: the same as recorded operations; NULL as backward */
-    bool writes;                 /* backward heeds fresh */
+    bool writes;                 /* backward heeds fresh and planes */
     const tg__case *cases;       /* ops and views */
     const char *value;           /* maps: the formula, in x or in a, b, c */
     const char *derivative[3];   /* maps: of the result with respect to each operand, also in the result y */
@@ -267,7 +269,8 @@ struct tg__op {
 /* A block starts with its row. The rules and CASES follow; a missing one does not compile. */
 #define TG_OP(NAME, LETTERS, ATTRIBUTES, DOC) TG__OP_ROW(NAME, LETTERS, ATTRIBUTES, DOC, false)
 
-/* The same for an op whose BACKWARD heeds fresh: it writes a gradient that is the first one, where others get zeros to add to. */
+/* The same for an op whose BACKWARD heeds fresh: it writes a gradient that is the first one, where others get zeros to add to;
+   and planes: it takes several cotangents at once, where others are called for each. */
 #define TG_OP_WRITES(NAME, LETTERS, ATTRIBUTES, DOC) TG__OP_ROW(NAME, LETTERS, ATTRIBUTES, DOC, true)
 
 #define TG__OP_ROW(NAME, LETTERS, ATTRIBUTES, DOC, WRITES)                                                     \

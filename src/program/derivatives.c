@@ -194,10 +194,11 @@ static uint32_t total_of(tg__graph *g, uint32_t x, tg_over_batch over)
 
 /* ---- derivatives by derivatives: a table ---------------------------------------------------------- */
 
-/* A line for each of n results, with room for its `each` parts, twice: see tg__graph_all_of. */
+/* A line for each of n results, with room for its `each` parts, twice: see tg__graph_all_of; and what
+   the parts are derivatives of, made before any of them: a gradient looks at no node behind. */
 typedef struct table {
     tg__arena room;
-    uint32_t *part;
+    uint32_t *part, *of;
     size_t each;
 } table;
 
@@ -206,8 +207,9 @@ static bool table_begin(const derivation *d, table *t, size_t n, size_t each)
     tg__graph *const g = &d->made->graph;
     tg__arena_init(&t->room, g->memory);
     t->each = each;
-    t->part = tg__arena_push(&t->room, (2 * n * each + 1) * sizeof *t->part);
-    return t->part || tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
+    t->of = tg__arena_push(&t->room, ((2 * n + 1) * each + 1) * sizeof *t->of);
+    t->part = t->of ? t->of + each : NULL;
+    return t->of || tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
 }
 
 static uint32_t *line_of(const table *t, size_t i)
@@ -320,14 +322,17 @@ static void add_directions(const derivation *d, int count)
     }
 }
 
-/* What is linear in the directions: the gradient along number j of each. */
-static uint32_t along(const derivation *d, int count, int j)
+/* What is linear in the directions: the gradient along each of them. */
+static bool multiply_along(const derivation *d, int count, const table *t)
 {
     tg__graph *const g = &d->made->graph;
-    for (uint32_t i = 0; i < d->n; i++)
-        d->direction[i] =
-            tg__graph_one_of(g, d->made->input[d->p->n_inputs + i], count, (uint32_t)j);
-    return tg__graph_failed(g) ? 0 : inner_product(g, d->gradient, d->direction, d->n);
+    for (int j = 0; j < sweeps(count) && !tg__graph_failed(g); j++) {
+        for (uint32_t i = 0; i < d->n; i++)
+            d->direction[i] =
+                tg__graph_one_of(g, d->made->input[d->p->n_inputs + i], count, (uint32_t)j);
+        t->of[j] = tg__graph_failed(g) ? 0 : inner_product(g, d->gradient, d->direction, d->n);
+    }
+    return !tg__graph_failed(g);
 }
 
 static bool is_count(derivation *d, int count)
@@ -347,11 +352,10 @@ tg_program *tg_hvp_program(const tg_program *p, const tg_gradient_options *optio
         set_total(&d, o.over);
         if (o.with_gradient) add_gradients(&d, 1, o.over);
         bool ok = table_begin(&d, &t, d.n, (size_t)sweeps(o.count)) &&
-                  differentiate(&d, d.output[0], AGAIN, d.gradient);
+                  differentiate(&d, d.output[0], AGAIN, d.gradient) && multiply_along(&d, o.count, &t);
         for (int j = 0; j < sweeps(o.count) && ok; j++) {
-            /* The directions are not needed any more. */
-            ok = differentiate(&d, along(&d, o.count, j), each, d.direction);
-            if (ok) put(&t, (size_t)j, d.direction, d.n);
+            ok = differentiate(&d, t.of[j], each, d.gradient);
+            if (ok) put(&t, (size_t)j, d.gradient, d.n);
         }
         if (ok) set_gradients(&d, o.with_gradient ? 1 + d.n : 1, &t, o.count, o.over);
         tg__arena_free(&t.room);
@@ -402,9 +406,10 @@ tg_program *tg_jvp_program(const tg_program *p, const int *wrt, int n_wrt, int c
         make(&d, d.n, 2 * p->n_outputs)) {
         table t;
         add_directions(&d, count);
-        bool ok = table_begin(&d, &t, p->n_outputs, (size_t)sweeps(count)) && transpose(&d);
+        bool ok = table_begin(&d, &t, p->n_outputs, (size_t)sweeps(count)) && transpose(&d) &&
+                  multiply_along(&d, count, &t);
         for (int j = 0; j < sweeps(count) && ok; j++) {
-            ok = push_forward(&d, along(&d, count, j));
+            ok = push_forward(&d, t.of[j]);
             if (ok) put(&t, (size_t)j, d.tangent, p->n_outputs);
         }
         keep_outputs(&d);
@@ -519,8 +524,9 @@ static bool by_columns(const derivation *d, uint32_t by)
     const uint32_t outputs = d->p->n_outputs, n = (uint32_t)tg__node_shape(g, d->wrt[by])->n;
     table t;
     bool ok = table_begin(d, &t, outputs, n);
+    for (uint32_t i = 0; i < n && ok; i++) t.of[i] = element_of(g, d->gradient[by], i);
     for (uint32_t i = 0; i < n && ok; i++) {
-        ok = push_forward(d, element_of(g, d->gradient[by], i));
+        ok = push_forward(d, t.of[i]);
         if (ok) put(&t, i, d->tangent, outputs);
     }
     for (uint32_t j = 0; j < outputs && ok; j++)

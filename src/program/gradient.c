@@ -356,7 +356,12 @@ bool tg__graph_gradient(tg__graph *g, const uint32_t *output, const uint32_t *co
 {
     walk w = { .recorder = { .apply = apply, .fail = fail, .number = tg__of_number, .zeros = zeros,
                              .shape = shape },
-               .g = g, .n = g->n, .how = how };
+               .g = g, .how = how };
+    /* What is made later than all of these has nothing to do with them. */
+    for (int i = 0; i < n; i++)
+        if (output[i] >= w.n) w.n = output[i] + 1;
+    for (int i = 0; i < m; i++)
+        if (wrt[i] >= w.n) w.n = wrt[i] + 1;
     tg__arena_init(&w.adjoints, g->memory);
     tg__arena_init(&w.parts, g->memory);
     tg__arena_init(&w.operands, g->memory);

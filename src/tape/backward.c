@@ -12,7 +12,8 @@ enum { FEW = 4 };
 typedef struct step {
     tg__call call;
     bool wanted; /* some operand has a gradient */
-    tg__array few_x[FEW], few_dx[FEW];
+    tg__array few_x[FEW], few_dx[FEW], *dx;
+    size_t few_steps[FEW], *steps; /* of the operands' gradients from plane to plane */
     uint32_t room[2];
     char message[256];
 } step;
@@ -24,18 +25,32 @@ static tg_value failed(tg_tape *t, uint32_t i, const step *s, tg_code code)
                      code == TG_ERROR_MEMORY ? "no memory" : s->message);
 }
 
+static uint32_t offset_of(const tg_tape *t, uint32_t id)
+{
+    return id & TG__DESCRIPTOR ? tg__descriptor_of(t, id)->offset : id;
+}
+
+static bool is_idle(const tg_tape *t, uint32_t id)
+{
+    return t->flagged && tg__value_array(t, id).s->n > 0 &&
+           tg__plane_flags(t)[offset_of(t, id)] & TG__UNWANTED;
+}
+
 static bool set_up(tg_tape *t, uint32_t i, bool backward, step *s)
 {
     const tg__instruction *in = &t->head.code[i];
     int n;
     const uint32_t *id = tg__operand_ids(t, in, s->room, &n);
     tg__array *x = s->few_x, *dx = s->few_dx;
+    s->steps = s->few_steps;
     t->scratch.used = 0;
     if (n > FEW) {
         x = tg__arena_push(&t->scratch, (size_t)n * sizeof *x);
         dx = tg__arena_push(&t->scratch, (size_t)n * sizeof *dx);
-        if (!x || !dx) return false;
+        s->steps = tg__arena_push(&t->scratch, (size_t)n * sizeof *s->steps);
+        if (!x || !dx || !s->steps) return false;
     }
+    s->dx = dx;
     s->call = (tg__call){ .op = tg__op_table[in->op],
                           .code = in->op,
                           .k = t->k,
@@ -52,9 +67,18 @@ static bool set_up(tg_tape *t, uint32_t i, bool backward, step *s)
     s->wanted = false;
     for (int j = 0; backward && j < n; j++) {
         const char letter = tg__letter(s->call.op->letters, j);
-        const bool wanted = letter != '0' && letter != 'i' && tg__is_active(t, id[j]);
-        dx[j] = wanted ? tg__adjoint_array(t, id[j]) : (tg__array){ x[j].s, NULL };
+        const bool wanted =
+            letter != '0' && letter != 'i' && tg__is_active(t, id[j]) && !is_idle(t, id[j]);
         s->wanted |= wanted;
+        if (!wanted) {
+            dx[j] = (tg__array){ x[j].s, NULL };
+        } else if (t->flagged) {
+            const tg__adjoints all = tg__adjoint_planes(t, id[j]);
+            dx[j] = all.first;
+            s->steps[j] = all.step;
+        } else {
+            dx[j] = tg__adjoint_array(t, id[j]);
+        }
     }
     return true;
 }
@@ -91,12 +115,58 @@ static bool step_back(tg_tape *t, uint32_t i)
     return code == TG_OK;
 }
 
+/* To the next plane. */
+static void go_on(const tg_tape *t, step *s)
+{
+    for (int j = 0; j < s->call.n; j++)
+        if (s->dx[j].p) s->dx[j].p = (char *)s->dx[j].p + s->steps[j] * t->element;
+    s->call.g = (const char *)s->call.g + (size_t)s->call.y.s->n * t->element;
+}
+
+/* How many planes of a gradient from number `from` on are not zero. */
+static size_t count_planes(const tg_tape *t, tg__array g, size_t from)
+{
+    const size_t bytes = (size_t)g.s->n * t->element;
+    size_t end = from;
+    while (end < t->planes && !all_zero((tg__array){ g.s, (char *)g.p + end * bytes })) end++;
+    return end - from;
+}
+
+/* The same for several cotangents: what there is to know of the instruction is found out once, and rules
+   that take several planes get all up to the next zero one. */
+static bool step_back_planes(tg_tape *t, uint32_t i)
+{
+    const tg__instruction *in = &t->head.code[i];
+    if (in->op == TG__LEAF || in->flags & TG__INACTIVE || is_idle(t, in->y)) return true;
+    const tg__array g = tg__adjoint_planes(t, in->y).first;
+    size_t plane = 0, first = 0;
+    while (first < t->planes && count_planes(t, g, first) == 0) first++;
+    if (first == t->planes) return true;
+    step s;
+    if (!set_up(t, i, true, &s)) return failed(t, i, &s, TG_ERROR_MEMORY), false;
+    if (!s.wanted) return true;
+    s.call.g = g.p;
+    s.call.steps = s.steps;
+    const size_t used = t->scratch.used;
+    while (plane < t->planes) {
+        const size_t n = plane < first ? 0 : count_planes(t, g, plane);
+        s.call.planes = s.call.op->writes ? n : 1;
+        const tg_code code = n ? s.call.op->backward(&s.call) : TG_OK;
+        if (code != TG_OK) return failed(t, i, &s, code), false;
+        t->scratch.used = used;
+        for (size_t j = n ? s.call.planes : 1; j > 0; j--, plane++) go_on(t, &s);
+    }
+    return true;
+}
+
 static bool walk_back(tg_tape *t, uint32_t last)
 {
+    const bool several = t->flagged;
     for (uint32_t end = last + 1; end > 0; end--) {
-        if (t->type == TG_F64) end = tg__scalar_backward(t, end);
+        if (t->type == TG_F64)
+            end = several ? tg__scalar_backward_planes(t, end) : tg__scalar_backward(t, end);
         if (end == 0) break;
-        if (!step_back(t, end - 1)) return false;
+        if (!(several ? step_back_planes(t, end - 1) : step_back(t, end - 1))) return false;
     }
     return true;
 }
@@ -106,7 +176,7 @@ static bool walk_back(tg_tape *t, uint32_t last)
 static void clear(tg_tape *t, bool keep_leaves)
 {
     if (!keep_leaves) {
-        memset(t->adjoints.data, 0, t->plane_bytes * t->planes);
+        memset(t->adjoints.data, 0, t->head.n_values * t->element * t->planes);
         return;
     }
     for (uint32_t i = 0; i < t->head.n_code; i++) {
@@ -117,6 +187,18 @@ static void clear(tg_tape *t, bool keep_leaves)
     /* Leaves newer than the gradients there are start from zero. */
     if (t->graded < t->head.n_values)
         memset(t->adjoint + t->graded * t->element, 0, (t->head.n_values - t->graded) * t->element);
+}
+
+/* The same for planes, of what is not idle. */
+static void clear_planes(const tg_tape *t)
+{
+    const uint8_t *const flag = tg__plane_flags(t);
+    const size_t bytes = t->planes * t->element;
+    for (uint32_t i = 0, end; i < t->head.n_values; i = end) {
+        const bool idle = flag[i] & TG__UNWANTED;
+        for (end = i + 1; end < t->head.n_values && idle == (flag[end] & TG__UNWANTED) / TG__UNWANTED;) end++;
+        if (!idle) memset(t->adjoint + i * bytes, 0, (end - i) * bytes);
+    }
 }
 
 static void seed(const tg_tape *t, uint32_t root, const double *cotangent)
@@ -221,22 +303,81 @@ static bool out_of_date(tg_tape *t, uint32_t root)
 
 /* ---- the whole walk -------------------------------------------------------------------------- */
 
-/* Room for the adjoints of everything on the tape, once for each cotangent. */
-static bool make_planes(tg_tape *t, size_t count)
+/* Where what instruction i makes is in the value arena; n 0 for integers. */
+static uint32_t place_of(const tg_tape *t, uint32_t i, size_t *n)
 {
-    const size_t bytes = t->head.n_values * t->element;
-    if (count > SIZE_MAX / (bytes ? bytes : 1) || !tg__arena_grow(&t->adjoints, count * bytes))
+    const uint32_t y = t->head.code[i].y;
+    const tg__shape *const s = tg__value_array(t, y).s;
+    *n = s->type == TG_I64 ? 0 : (size_t)s->n;
+    return offset_of(t, y);
+}
+
+/* Whether an instruction that flags are known before has an operand that is not idle. */
+static bool leads_on(const tg_tape *t, uint32_t i)
+{
+    const tg__instruction *const in = &t->head.code[i];
+    if (in->op == TG__LEAF || in->flags & TG__INACTIVE) return false;
+    uint32_t room[2];
+    int n;
+    const uint32_t *const id = tg__operand_ids(t, in, room, &n);
+    const char *const letters = tg__op_table[in->op]->letters;
+    for (int j = 0; j < n; j++)
+        if (tg__letter(letters, j) != 'i' && tg__is_active(t, id[j]) && !is_idle(t, id[j])) return true;
+    return false;
+}
+
+/* wrt NULL: everything is wanted. */
+static void find_flags(tg_tape *t, const tg_value *wrt, int m)
+{
+    uint8_t *const flag = tg__plane_flags(t);
+    size_t n;
+    memset(flag, wrt ? TG__UNWANTED : 0, t->head.n_values);
+    for (int i = 0; i < m; i++) {
+        const uint32_t at = place_of(t, tg__maker(t, wrt[i].id), &n);
+        memset(flag + at, 0, n);
+    }
+    for (uint32_t i = 0; i < t->head.n_code; i++) {
+        const uint32_t at = place_of(t, i, &n);
+        if (n == 0) continue;
+        const bool idle = flag[at] & TG__UNWANTED && !leads_on(t, i);
+        memset(flag + at, (n > 1 ? TG__PART : 0) | (idle ? TG__UNWANTED : 0), n);
+    }
+}
+
+/* Room for the adjoints of everything on the tape, once for each cotangent; flagged: and for flags. */
+static bool make_planes(tg_tape *t, size_t count, bool flagged)
+{
+    const size_t values = t->head.n_values, bytes = values * t->element;
+    if (count > SIZE_MAX / 2 / (bytes ? bytes : 1) ||
+        !tg__arena_grow(&t->adjoints, count * bytes + (flagged ? values : 0)))
         return false;
     t->adjoints.used = count * bytes;
     t->adjoint = t->adjoints.data;
-    t->plane_bytes = bytes;
     t->planes = count;
+    t->plane = 0;
+    t->flagged = flagged;
     return true;
 }
 
-bool tg_backward_with(tg_value root, const tg_backward_options *options)
+/* What leaves have of several planes becomes all there is: of the first, to which more is added. No
+   leaf's place then is behind where it or a later one had been. */
+static void keep_one_plane(tg_tape *t)
 {
-    const tg_backward_options o = options ? *options : (tg_backward_options){ 0 };
+    for (uint32_t i = 0; t->planes > 1 && i < t->head.n_code; i++) {
+        const tg__instruction *const in = &t->head.code[i];
+        if (in->op != TG__LEAF || tg__value_array(t, in->y).s->type == TG_I64) continue;
+        const uint32_t offset =
+            in->y & TG__DESCRIPTOR ? tg__descriptor_of(t, in->y)->offset : in->y;
+        const tg__array from = tg__adjoint_planes(t, in->y).first;
+        if (offset < t->graded)
+            memmove(t->adjoint + offset * t->element, from.p, (size_t)from.s->n * t->element);
+    }
+    t->planes = 1;
+}
+
+/* wrt: only by these m values; NULL: by everything. */
+static bool backward(tg_value root, const tg_backward_options *o, const tg_value *wrt, int m)
+{
     tg_tape *t = tg__tape_of(root, "backward", NULL);
     if (!t) return false;
     const uint32_t last = tg__maker(t, root.id);
@@ -248,41 +389,56 @@ bool tg_backward_with(tg_value root, const tg_backward_options *options)
                   "without gradients");
         return false;
     }
-    if (!o.cotangent && s->n != 1) {
+    if (!o->cotangent && s->n != 1) {
         tg__error(t, TG_ERROR_SHAPE, "backward", &site,
                   "the value has shape %s: without a cotangent it needs one element",
                   TG__SHAPE_TEXT(s));
         return false;
     }
     if (out_of_date(t, last)) return false;
-    const size_t count = o.count ? o.count : 1;
-    if (count > 1 && (o.accumulate || !o.cotangent)) {
+    const size_t count = o->count ? o->count : 1, size = (size_t)s->n;
+    if (count > 1 && (o->accumulate || !o->cotangent)) {
         tg__error(t, TG_ERROR_ARGUMENT, "backward", &site,
                   "several cotangents need to be given, and cannot accumulate");
         return false;
     }
-    if (!make_planes(t, count)) {
+    if (o->accumulate) keep_one_plane(t);
+    if (!make_planes(t, count, count > 1 || wrt)) {
         tg__error(t, TG_ERROR_MEMORY, "backward", &site,
                   "no memory for %zu x the gradients of %u values", count, t->head.n_values);
         return false;
     }
-    const int64_t size = s->n;
-    clear(t, o.accumulate);
+    if (t->flagged) find_flags(t, wrt, m), clear_planes(t);
+    else clear(t, o->accumulate);
     t->graded = t->head.n_values;
-    bool ok = true;
-    for (size_t i = 0; ok && i < count; i++) {
-        t->adjoint = t->adjoints.data + i * t->plane_bytes;
-        seed(t, root.id, o.cotangent ? o.cotangent + (int64_t)i * size : NULL);
-        ok = walk_back(t, last);
-    }
-    t->adjoint = t->adjoints.data;
+    for (; t->plane < count && !is_idle(t, root.id); t->plane++)
+        seed(t, root.id, o->cotangent ? o->cotangent + t->plane * size : NULL);
+    t->plane = 0;
+    const bool ok = walk_back(t, last);
     if (!ok) t->graded = 0;
     return ok;
 }
 
+bool tg_backward_with(tg_value root, const tg_backward_options *options)
+{
+    static const tg_backward_options defaults = { 0 };
+    return backward(root, options ? options : &defaults, NULL, 0);
+}
+
+bool tg__backward_by(tg_value root, const double *cotangent, size_t count, const tg_value *wrt, int m)
+{
+    return backward(root, &(tg_backward_options){ .cotangent = cotangent, .count = count }, wrt, m);
+}
+
+void tg__gradients_end(tg_tape *t)
+{
+    t->planes = 0;
+    t->graded = 0;
+}
+
 bool tg__clear_gradients(tg_tape *t)
 {
-    if (!make_planes(t, 1)) return false;
+    if (!make_planes(t, 1, false)) return false;
     clear(t, false);
     t->graded = t->head.n_values;
     return true;
@@ -296,7 +452,7 @@ bool tg_choose_gradient(tg_tape *t, size_t cotangent)
                   t->planes);
         return false;
     }
-    t->adjoint = t->adjoints.data + cotangent * t->plane_bytes;
+    t->plane = cotangent;
     return true;
 }
 

@@ -79,6 +79,18 @@ uint32_t tg__maker(const tg_tape *t, uint32_t id)
     return d->s.type == TG_I64 ? d->maker : maker_of_offset(t, d->offset);
 }
 
+tg__adjoints tg__adjoint_planes(const tg_tape *t, uint32_t id)
+{
+    const bool described = id & TG__DESCRIPTOR;
+    const tg__shape *const s = described ? &tg__descriptor_of(t, id)->s : &tg__scalar_shape[t->type];
+    const uint32_t offset = described ? tg__descriptor_of(t, id)->offset : id;
+    const uint32_t y = t->head.code[maker_of_offset(t, offset)].y;
+    const bool tensor = y & TG__DESCRIPTOR;
+    const uint32_t start = tensor ? tg__descriptor_of(t, y)->offset : y;
+    const size_t n = tensor ? (size_t)tg__descriptor_of(t, y)->s.n : 1;
+    return (tg__adjoints){ { s, t->adjoint + (start * t->planes + (offset - start)) * t->element }, n };
+}
+
 uint32_t tg__generation_of(const tg_tape *t, uint32_t instruction)
 {
     const tg__segment *s = tg__segments(t);

@@ -122,10 +122,11 @@ static bool sweep(tg_tape *t, tg_value y, const tg_value *wrt, int m, size_t n, 
     for (size_t i = 0, count; ok && i < k; i += count) {
         count = k - i < SWEEP ? k - i : SWEEP;
         for (size_t j = 0; j < count; j++) row(given, i + j, size, cotangent + j * size);
-        ok = tg_backward_with(y, &(tg_backward_options){ .cotangent = cotangent, .count = count });
+        ok = tg__backward_by(y, cotangent, count, wrt, m);
         for (size_t j = 0; ok && j < count; j++)
             ok = tg_choose_gradient(t, j) && read_gradients(t, wrt, m, out + (i + j) * n);
     }
+    tg__gradients_end(t);
     t->walk.used = used;
     return ok;
 }

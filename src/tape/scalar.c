@@ -88,5 +88,89 @@ uint32_t tg__scalar_backward(const tg_tape *t, uint32_t end)
     }
     return 0;
 }
+#undef MAP1
+#undef MAP2
+#undef MAP3
+#undef TERM1
+#undef TERM2
+#undef TERM3
+
+/* ---- several planes: of plain scalars they are adjacent, and a derivative is computed once ---- */
+
+typedef struct planes {
+    const tg_tape *t;
+    const uint8_t *flag; /* by value */
+    double *d;
+    size_t n;
+} planes;
+
+static bool is_idle(const planes *w, uint32_t y)
+{
+    if (w->flag[y]) return true;
+    for (size_t i = 0; i < w->n; i++)
+        if (w->d[y * w->n + i] != 0) return false;
+    return true;
+}
+
+/* What each of the gradients g contributes to an element of a tensor, by a derivative. */
+static void add_to_part(const planes *w, uint32_t id, const double *g, double by)
+{
+    const tg__adjoints to = tg__adjoint_planes(w->t, id);
+    for (size_t i = 0; i < w->n; i++) ((double *)to.first.p)[i * to.step] += TIMES(g[i], by);
+}
+
+/* What those of y contribute to scalar id, whatever it is. */
+static inline void add_TIMES(const planes *w, uint32_t id, uint32_t y, double by)
+{
+    const double *const g = w->d + y * w->n;
+    if (w->flag[id] & TG__UNWANTED) return;
+    if (w->flag[id]) add_to_part(w, id, g, by);
+    else if (w->n == 1) w->d[id] += TIMES(*g, by);
+    else w->t->k->lanes.spread((int64_t)w->n, w->d + id * w->n, g, by);
+}
+
+static inline void add_PICK(const planes *w, uint32_t id, uint32_t y, double by)
+{
+    if (by != 0) add_TIMES(w, id, y, by);
+}
+
+#define MAP1(NAME, VALUE)                                            \
+    case TG__CODE_##NAME: {                                          \
+        if (is_idle(&w, in.y)) break;                                \
+        const double x = v[in.a], y = v[in.y];                       \
+        (void)x, (void)y;
+#define MAP2(NAME, VALUE)                                            \
+    case TG__CODE_##NAME: {                                          \
+        if (is_idle(&w, in.y)) break;                                \
+        const double a = v[in.a], b = v[in.b], y = v[in.y];          \
+        (void)a, (void)b, (void)y;
+#define MAP3(NAME, VALUE)                                            \
+    case TG__CODE_##NAME | TG__POOL << 16: {                         \
+        if (is_idle(&w, in.y)) break;                                \
+        const uint32_t *id = pool + in.a;                            \
+        const double a = v[id[0]], b = v[id[1]], c = v[id[2]], y = v[in.y]; \
+        (void)a, (void)b, (void)c, (void)y;
+#define TERM1(NAME, KIND, OPERAND, DERIVATIVE) add_##KIND(&w, in.a, in.y, DERIVATIVE);
+#define TERM2(NAME, KIND, OPERAND, DERIVATIVE) add_##KIND(&w, OPERAND_##OPERAND, in.y, DERIVATIVE);
+#define TERM3(NAME, KIND, OPERAND, DERIVATIVE) add_##KIND(&w, id[OPERAND], in.y, DERIVATIVE);
+
+uint32_t tg__scalar_backward_planes(const tg_tape *t, uint32_t end)
+{
+    const tg__instruction *code = t->head.code;
+    const uint32_t *pool = (const uint32_t *)(void *)t->pool.data;
+    const double *v = t->head.values;
+    const planes w = { t, tg__plane_flags(t), (double *)(void *)t->adjoint, t->planes };
+    for (uint32_t i = end; i-- > 0;) {
+        const tg__instruction in = code[i];
+        switch (in.op | (uint32_t)in.flags << 16) {
+        case TG__LEAF:
+        case TG__LEAF | TG__INACTIVE << 16:
+            break;
+#include "maps.inl"
+        default: return i + 1;
+        }
+    }
+    return 0;
+}
 
 #include "map_api.inl" /* generated: the public functions of elementwise ops */

@@ -13,4 +13,7 @@ double tg__scalar_value(int code, double a, double b, double c);
    kind. */
 uint32_t tg__scalar_backward(const tg_tape *t, uint32_t end);
 
+/* The same with several planes of adjoints. */
+uint32_t tg__scalar_backward_planes(const tg_tape *t, uint32_t end);
+
 #endif

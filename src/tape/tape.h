@@ -93,8 +93,9 @@ struct tg_tape {
     uint32_t generations; /* given out so far; saturates */
     int no_grad;
     uint32_t graded; /* values below this offset have the gradients of the last backward */
-    char *adjoint;   /* of the cotangent in use: plane after plane of plane_bytes in the arena */
-    size_t plane_bytes, planes;
+    char *adjoint;   /* of everything, at the offsets of the values; with several planes as it says below */
+    size_t planes, plane; /* cotangents of the last backward; which one's gradients are in use */
+    bool flagged;         /* it was one by planes: there are flags */
     uint32_t ops_known, ops_end; /* ops_end ... ops_known - 1 are all leaves */
     tg__constant constant[TG__CONSTANTS];
     const tg__context *context; /* or NULL */
@@ -218,9 +219,35 @@ static inline tg__array tg__value_array(const tg_tape *t, uint32_t id)
     return (tg__array){ &d->s, a->data + d->offset * tg__type_size(d->s.type) };
 }
 
-/* Room must have been made. */
+/* Gradients for several cotangents are kept in planes. What an instruction makes, n elements from an
+   offset on, has its planes at planes * offset, n elements after n elements: so those of a scalar are
+   adjacent, and each of a tensor's is as its elements are. */
+typedef struct tg__adjoints {
+    tg__array first;
+    size_t step; /* elements from one plane to the next */
+} tg__adjoints;
+
+tg__adjoints tg__adjoint_planes(const tg_tape *t, uint32_t id);
+
+/* While there are planes: by offset in the value arena, what is there. */
+enum {
+    TG__PART = 1, /* an element of a tensor: its planes are not adjacent */
+    TG__UNWANTED = 2, /* no gradient through it is wanted: it has none, not even zeros */
+};
+
+static inline uint8_t *tg__plane_flags(const tg_tape *t)
+{
+    return (uint8_t *)(t->adjoints.data + t->adjoints.used);
+}
+
+/* In the plane in use. Room must have been made. */
 static inline tg__array tg__adjoint_array(const tg_tape *t, uint32_t id)
 {
+    if (t->planes > 1) {
+        const tg__adjoints all = tg__adjoint_planes(t, id);
+        return (tg__array){ all.first.s,
+                            (char *)all.first.p + t->plane * all.step * t->element };
+    }
     if (!(id & TG__DESCRIPTOR))
         return (tg__array){ &tg__scalar_shape[t->type], t->adjoint + id * t->element };
     const tg__descriptor *d = tg__descriptor_of(t, id);
@@ -249,6 +276,12 @@ const char *tg__name_at(const tg_tape *t, uint32_t instruction);
    (derivative.c). */
 bool tg__grad_values(bool linear, const tg_value *outputs, const tg_value *cotangents, int n,
                      const tg_value *wrt, int m, tg_value *gradients, const tg_site *site);
+
+/* The gradients of sum(cotangent * root), for count cotangents, but only by the m values wrt, and by what
+   leads to them; nothing else has one then. tg_choose_gradient. Each is to be taken with
+   tg__gradients_end, after which there are none. */
+bool tg__backward_by(tg_value root, const double *cotangent, size_t count, const tg_value *wrt, int m);
+void tg__gradients_end(tg_tape *t);
 
 /* Room for gradients of everything on the tape, all zero now: tg__adjoint_array. False: no memory. */
 bool tg__clear_gradients(tg_tape *t);
