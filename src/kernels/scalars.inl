@@ -212,6 +212,8 @@ static const uint32_t *scalars_row(uint32_t n, const uint32_t *w, real *v)
     return w;
 }
 
+#include "each.inl"
+
 static void scalars(const uint32_t *w, void *numbers)
 {
     real *const v = numbers;
@@ -223,6 +225,7 @@ static void scalars(const uint32_t *w, void *numbers)
         case TG__SCALARS_DOT: w = scalars_dot(w[1], w + 2, v); break;
         case TG__SCALARS_DOTS: w = scalars_dots(w[1], w + 2, v); break;
         case TG__SCALARS_ROW: w = scalars_row(w[1], w + 2, v); break;
+        case TG__SCALARS_EACH: w = scalars_each(w[1], w + 2, v); break;
         default: return;
         }
     }

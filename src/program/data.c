@@ -25,18 +25,21 @@ bool tg__run_check(const tg_program *p, const tg_workspace *w, int64_t count,
     return false;
 }
 
-/* Where an operand is; of a batch input, for the block that begins at instance first. */
-static void *pointer_of(const tg__replay *r, const tg__operand *o)
+void *tg__space_at(const tg__space *w, const tg__graph *g, const tg__operand *o)
 {
-    const tg__space *const w = r->w;
     switch (o->area) {
     case TG__AREA_BODY: return w->body.data + o->offset * w->block + o->view;
     case TG__AREA_SHARED: return w->shared + o->offset + o->view;
-    case TG__AREA_CONSTANTS: return r->g->constants.data + o->offset + o->view;
+    case TG__AREA_CONSTANTS: return g->constants.data + o->offset + o->view;
     case TG__AREA_PARTIALS: return w->partials.data + o->offset;
-    case TG__AREA_STRIPS: return w->strips.data + o->offset;
-    default: break;
+    default: return w->strips.data + o->offset;
     }
+}
+
+/* Where an operand is; of a batch input, for the block that begins at instance first. */
+static void *pointer_of(const tg__replay *r, const tg__operand *o)
+{
+    if (o->area < TG__AREA_INPUTS) return tg__space_at(r->w, r->g, o);
     return (void *)(uintptr_t)(tg__run_input(r, o->area - TG__AREA_INPUTS) + o->view);
 }
 
@@ -67,6 +70,19 @@ void tg__run_point(const tg__replay *r, uint32_t block)
 void tg__run_point_block(const tg__replay *r)
 {
     point_at(r, &r->w->moving);
+}
+
+void tg__run_take_single(const tg__replay *r)
+{
+    const tg__link *l = (const tg__link *)(void *)r->w->links.data;
+    const bool laid_out = r->options->inputs;
+    for (size_t n = r->w->links.used / sizeof *l; n > 0; n--, l++) {
+        const char *at = laid_out ? tg__run_input(r, l->input) : r->inputs[l->input];
+        at += l->view;
+        if (l->bytes == 8) memcpy(l->to, at, 8); /* mostly */
+        else if (l->bytes) memcpy(l->to, at, l->bytes);
+        else memcpy(l->to, &at, sizeof at);
+    }
 }
 
 /* The output's elements, all defaults filled in. */
@@ -148,6 +164,23 @@ void tg__run_write(const tg__replay *r, bool each, int64_t n)
         const uint32_t output = r->program->written.output[k];
         const bool wanted = output < r->program->n_outputs && r->outputs[output];
         if (o[k].each == each && wanted) write_output(r, k, n);
+    }
+}
+
+void tg__run_write_single(const tg__replay *r)
+{
+    if (r->options->outputs) {
+        tg__run_write(r, true, 1);
+        tg__run_write(r, false, 1);
+        return;
+    }
+    const tg__copy_out *c = (const tg__copy_out *)(void *)r->w->copies.data;
+    for (size_t n = r->w->copies.used / sizeof *c; n > 0; n--, c++) {
+        char *const to = r->outputs[c->output];
+        if (!to) continue;
+        if (!c->adjacent) write_output(r, c->number, 1);
+        else if (c->bytes == 8) memcpy(to + c->offset, c->from, 8);
+        else memcpy(to + c->offset, c->from, c->bytes);
     }
 }
 

@@ -377,6 +377,7 @@ bool tg__order_single(tg__planning *w)
 {
     tg__plan *const plan = w->p.plan;
     bool ok = tg__scalars_begin(&w->scalars, &w->p);
+    plan->begin[TG__EARLY] = tg__step_count(plan);
     for (uint32_t id = 1; ok && id < w->p.n; id++) ok = emit_single(w, id);
     ok = ok && tg__scalars_end(&w->scalars);
     for (int i = 1; i < 4; i++) plan->begin[i] = (uint32_t)(plan->steps.used / sizeof(tg__step));

@@ -191,17 +191,31 @@ static bool run_plan(const tg__replay *all, tg_workspace *w, tg__plan_kind kind)
 }
 
 /* One instance by the plan for it. */
-static bool run_single(const tg__replay *all, tg_workspace *w)
+static bool run_single(tg__replay *r)
 {
-    tg__replay r = run_of(all, w, 0, TG__PLAN_SINGLE);
-    if (!tg__run_stage(&r, r.w)) return false;
-    tg__run_point(&r, 1);
-    tg__run_gather(&r, 1);
-    tg__run_point_block(&r);
-    if (!do_once(&r, TG__EARLY)) return false;
-    tg__run_write(&r, true, 1);
-    tg__run_write(&r, false, 1);
+    if (r->options->inputs) {
+        if (!tg__run_stage(r, r->w)) return false;
+        tg__run_gather(r, 1);
+    }
+    tg__run_take_single(r);
+    if (!do_once(r, TG__EARLY)) return false;
+    tg__run_write_single(r);
     return true;
+}
+
+/* Again by the careful plan, if the one there was is quick and the results are not finite. */
+static bool be_careful(const tg__replay *all, tg_workspace *w, tg__plan_kind *kind)
+{
+    if (!tg__space_of(w, 0, *kind)->plan->quick || tg__run_all_finite(all)) return true;
+    *kind = TG__PLAN_CAREFUL;
+    return tg__spaces_make(w, *kind, all->status) && run_plan(all, w, *kind);
+}
+
+static bool run_all(const tg__replay *all, tg_workspace *w, tg__plan_kind kind)
+{
+    if (kind != TG__PLAN_SINGLE) return run_plan(all, w, kind);
+    tg__replay r = run_of(all, w, 0, kind);
+    return run_single(&r);
 }
 
 bool tg_run_with(const tg_program *p, tg_workspace *w, int64_t count, const void *const *inputs,
@@ -209,22 +223,38 @@ bool tg_run_with(const tg_program *p, tg_workspace *w, int64_t count, const void
 {
     static const tg_run_options plain = { .run = 0 };
     if (!tg__run_check(p, w, count, inputs, outputs, status)) return false;
-    const tg__plan_kind kind = count == 1 ? TG__PLAN_SINGLE : TG__PLAN_QUICK;
+    tg__plan_kind kind = count == 1 ? TG__PLAN_SINGLE : TG__PLAN_QUICK;
     if (!tg__spaces_make(w, kind, status)) return false;
-    const tg__plan *const plan = tg__space_of(w, 0, kind)->plan;
-    const tg__replay r = { .program = p, .plan = plan, .g = &p->graph, .inputs = inputs,
-                           .outputs = outputs, .options = options ? options : &plain,
+    const tg__replay r = { .program = p, .plan = tg__space_of(w, 0, kind)->plan, .g = &p->graph,
+                           .inputs = inputs, .outputs = outputs, .options = options ? options : &plain,
                            .status = status, .count = count };
-    if (!tg__run_check_inputs(&r)) return false;
-    if (!(count == 1 ? run_single(&r, w) : run_plan(&r, w, kind))) return false;
-    const bool careful = plan->quick && !tg__run_all_finite(&r);
-    if (careful && !(tg__spaces_make(w, TG__PLAN_CAREFUL, status) && run_plan(&r, w, TG__PLAN_CAREFUL)))
-        return false;
+    if (!tg__run_check_inputs(&r) || !run_all(&r, w, kind) || !be_careful(&r, w, &kind)) return false;
     if (p->states.used) {
-        const tg__replay last = run_of(&r, w, 0, careful ? TG__PLAN_CAREFUL : kind);
+        const tg__replay last = run_of(&r, w, 0, kind);
         tg__run_write_states(&last);
     }
     return true;
+}
+
+/* ---- again and again ----------------------------------------------------------------------------- */
+
+bool tg__repeat_begin(tg__repeat *k, const tg_program *p, tg_workspace *w, const void *const *inputs,
+                      void *const *outputs, tg_status *status)
+{
+    if (!tg__spaces_make(w, TG__PLAN_SINGLE, status)) return false;
+    const tg__replay r = { .program = p, .g = &p->graph, .inputs = inputs, .outputs = outputs,
+                           .options = &k->options, .status = status, .count = 1 };
+    *k = (tg__repeat){ .run = run_of(&r, w, 0, TG__PLAN_SINGLE), .workspace = w };
+    return true;
+}
+
+bool tg__repeat_run(tg__repeat *k, uint64_t run)
+{
+    tg__replay *const r = &k->run;
+    tg__plan_kind kind = TG__PLAN_SINGLE;
+    k->options.run = run;
+    if (r->program->indices.used && !tg__run_check_inputs(r)) return false;
+    return run_single(r) && be_careful(r, k->workspace, &kind);
 }
 
 bool tg_run(const tg_program *p, tg_workspace *w, int64_t count, const void *const *inputs,

@@ -9,13 +9,30 @@
 enum { TG__RUN_MESSAGE = 256 };
 
 /* What a plan needs for running. Pointers of operands are worked out once; those to shared inputs
-   again when the caller's data has moved, those to batch inputs for every block. */
+   again when the caller's data has moved, those to batch inputs for every block. Of the plan for one
+   instance links and copies are all that a run has to follow. */
 typedef struct tg__space {
     const tg__plan *plan; /* NULL: not made yet */
-    tg__arena body, own, partials, strips, sums, pointers, lanes, moving, given, inputs, staged;
+    tg__arena body, own, partials, strips, sums, pointers, lanes, moving, given, inputs, staged, links, copies;
     char *shared; /* the first member's own, for all */
     uint32_t block;
 } tg__space;
+
+/* One instance: what is `view` bytes behind where an input is. */
+typedef struct tg__link {
+    void *to;
+    int64_t view;
+    uint32_t input;
+    uint32_t bytes; /* that are copied there; 0: the pointer is */
+} tg__link;
+
+/* One instance: what is written where no layout is given, `offset` bytes behind where an output goes. */
+typedef struct tg__copy_out {
+    const void *from;
+    size_t bytes, offset;
+    uint32_t output, number; /* number: among what is written */
+    bool adjacent;
+} tg__copy_out;
 
 /* Instances for which a guard's condition says something else than when it was recorded. */
 typedef struct tg__flips {
@@ -103,19 +120,45 @@ const char *tg__run_input(const tg__replay *r, uint32_t input);
 bool tg__run_check(const tg_program *p, const tg_workspace *w, int64_t count,
                    const void *const *inputs, void *const *outputs, tg_status *status);
 
+/* Where an operand of the workspace or a constant is. */
+void *tg__space_at(const tg__space *w, const tg__graph *g, const tg__operand *o);
+
 /* Finds every operand that stays where it is during a run; and those of the block that begins at
    r->first. */
 void tg__run_point(const tg__replay *r, uint32_t block);
 void tg__run_point_block(const tg__replay *r);
 
+/* The same for one instance, of the plan for it, and brings its inputs' numbers. */
+void tg__run_take_single(const tg__replay *r);
+
 /* Writes the outputs of n instances, or (not each) of the whole run, where the caller wants them. */
 void tg__run_write(const tg__replay *r, bool each, int64_t n);
+
+/* Writes all outputs of the one instance, by the plan for it. */
+void tg__run_write_single(const tg__replay *r);
 
 /* Overwrites the states, when all else has succeeded. */
 void tg__run_write_states(const tg__replay *r);
 
 /* Whether no output has an infinity or NaN. */
 bool tg__run_all_finite(const tg__replay *r);
+
+/* ---- run.c ------------------------------------------------------------------------------------- */
+
+/* One instance again and again: what runs have in common is checked and found once. Between runs the
+   caller changes what inputs and outputs point at; an output may become NULL, an input not. */
+typedef struct tg__repeat {
+    tg__replay run;
+    tg_run_options options;
+    tg_workspace *workspace;
+} tg__repeat;
+
+/* False with an error. */
+bool tg__repeat_begin(tg__repeat *k, const tg_program *p, tg_workspace *w, const void *const *inputs,
+                      void *const *outputs, tg_status *status);
+
+/* Run number `run`, as tg_run_with has it. */
+bool tg__repeat_run(tg__repeat *k, uint64_t run);
 
 /* ---- steps.c ----------------------------------------------------------------------------------- */
 

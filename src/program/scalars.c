@@ -474,14 +474,19 @@ static bool is_cheap(uint32_t op)
     }
 }
 
-/* n tuples of a group, which advance by the same steps, as one instruction, if that pays; *done: it did. */
-static bool strided(tg__scalars *w, const uint32_t *tuple, uint32_t n, uint32_t width, uint32_t key, bool *done)
+/* Whether n tuples of a group, which advance by the same steps, are better one instruction. */
+static bool is_strided(const tg__scalars *w, const uint32_t *tuple, uint32_t n, uint32_t width, uint32_t key)
 {
     const int32_t step = n > 1 ? (int32_t)(tuple[width] - tuple[0]) : 0;
     const bool map = key < TG__MAPS;
-    *done = n >= (map && !is_cheap(key) ? 2 : FEWEST_IN_RANGE) && (!map || step == 1 || step == -1);
-    if (!*done || w->p->g->without & TG_RANGES) return *done = false, true;
-    if (!map) {
+    return n >= (map && !is_cheap(key) ? 2 : FEWEST_IN_RANGE) && (!map || step == 1 || step == -1) &&
+           !(w->p->g->without & TG_RANGES);
+}
+
+static bool strided(tg__scalars *w, const uint32_t *tuple, uint32_t n, uint32_t width, uint32_t key)
+{
+    const int32_t step = (int32_t)(tuple[width] - tuple[0]);
+    if (key >= TG__MAPS) {
         const uint32_t *const shape = (const uint32_t *)(void *)w->shapes.data + 4 * (key - TG__MAPS);
         bool ok = word(w, TG__SCALARS_DOTS) && word(w, n) && words(w, shape, 4);
         for (uint32_t k = 0; ok && k < width; k++) ok = word(w, tuple[k]) && word(w, tuple[width + k] - tuple[k]);
@@ -505,11 +510,39 @@ static bool is_row(const uint32_t *count, const uint32_t *tuple)
     return true;
 }
 
+/* A few of a kind, behind few of other kinds if these are the last words. */
+static bool each(tg__scalars *w, const uint32_t *tuple, uint32_t n, uint32_t width, uint32_t code)
+{
+    tg__arena *const all = &w->p->plan->words;
+    if (w->each == w->each_end || w->each_end != all->used) {
+        w->each = all->used;
+        if (!word(w, TG__SCALARS_EACH) || !word(w, 0)) return false;
+    }
+    for (uint32_t i = 0; i < n; i++, tuple += width) {
+        /* y, c, a, b of a sum */
+        const uint32_t *const x = tuple + (code ? 1 : 2);
+        const uint32_t op[] = { code, tuple[0], x[0], width > 2 ? x[1] : x[0], tuple[1] };
+        if (!words(w, op, code ? 4 : 5)) return false;
+    }
+    ((uint32_t *)(void *)(all->data + w->each))[1] += n;
+    w->each_end = all->used;
+    return true;
+}
+
+/* Whether they are additions of one product. */
+static bool is_one_product(const uint32_t *shape)
+{
+    return shape[0] == 1 && shape[1] == 0 && shape[2] == 1 && shape[3] == 0;
+}
+
 static bool one_by_one(tg__scalars *w, const uint32_t *tuple, uint32_t n, uint32_t width, uint32_t key)
 {
     if (n == 0) return true;
+    if (n < FEWEST_IN_RANGE && key < TG__MAPS && is_cheap(key) && key != TG__CODE_fma)
+        return each(w, tuple, n, width, key);
     if (key < TG__MAPS) return word(w, TG__SCALARS_MAP | key << 8) && word(w, n) && words(w, tuple, (size_t)n * width);
     const uint32_t *const shape = (const uint32_t *)(void *)w->shapes.data + 4 * (key - TG__MAPS);
+    if (n < FEWEST_IN_RANGE && is_one_product(shape)) return each(w, tuple, n, width, 0);
     for (uint32_t i = 0, m; i < n; i += m, tuple += m * width) {
         const bool row = is_row(shape, tuple);
         for (m = 1; i + m < n && is_row(shape, tuple + m * width) == row;) m++;
@@ -536,16 +569,14 @@ static bool encode_group(tg__scalars *w, const item *items, uint32_t n)
     uint32_t from = 0;
     for (uint32_t i = 0, m; i < n;) {
         m = run_length(tuple + i * width, n - i, width);
-        const size_t before = w->p->plan->words.used;
-        if (!one_by_one(w, tuple + from * width, i - from, width, key)) return false;
-        bool done;
-        if (!strided(w, tuple + i * width, m, width, key, &done)) return false;
-        if (done) {
-            from = i += m;
+        if (!is_strided(w, tuple + i * width, m, width, key)) {
+            i += m > 1 && i + m < n ? m - 1 : m;
             continue;
         }
-        w->p->plan->words.used = before;
-        i += m > 1 && i + m < n ? m - 1 : m;
+        if (!one_by_one(w, tuple + from * width, i - from, width, key) ||
+            !strided(w, tuple + i * width, m, width, key))
+            return false;
+        from = i += m;
     }
     return one_by_one(w, tuple + from * width, n - from, width, key);
 }

@@ -9,6 +9,7 @@ typedef struct tg__scalars {
     uint32_t places;  /* of the array; those before 8 are nobody's */
     uint32_t levels;  /* of the stretch */
     uint32_t *level;  /* by node: in the stretch; 0: it is not in it */
+    size_t each, each_end; /* bytes: where the last EACH begins and ends in the words; equal: there is none */
     tg__arena levels_by_node, sums, terms, parts[5], stack, looks, shapes, items, sorted, tuples, tensors;
 } tg__scalars;
 

@@ -2,6 +2,7 @@
    step are computed again from the last checkpoint before it. */
 #include <string.h>
 
+#include "program/run.h"
 #include "program/scan.h"
 
 /* ---- checkpoints --------------------------------------------------------------------------------- */
@@ -41,8 +42,10 @@ typedef struct run {
     size_t size; /* of an element */
     int64_t limit;
     tg_workspace *forward, *backward;
+    tg__repeat ahead, back;      /* runs of them */
     const tg_program *one, *vjp; /* of the body: it for one instance, its derivative */
-    int64_t *offset;             /* of a state: elements before it; at the end, of all */
+    size_t *offset;              /* of a state: bytes before it; at the end, of all */
+    size_t *in_bytes, *out_bytes; /* by input and output of the body: of a step */
     const void **x;              /* operands, adjacent */
     const void **in;             /* of the body's next run, then of its derivative */
     void **out;
@@ -50,10 +53,9 @@ typedef struct run {
     tg_status status;
 } run;
 
-static char *state_at(const run *r, home h, uint32_t k, int64_t *n)
+static char *state_at(const run *r, home h, uint32_t k)
 {
-    *n = r->offset[k + 1] - r->offset[k];
-    return h.base + (size_t)(h.of * r->offset[k] + h.i * *n) * r->size;
+    return h.base + (size_t)h.of * r->offset[k] + (size_t)h.i * r->in_bytes[k];
 }
 
 /* Checkpoint i, in the result or a vector like that part of it. */
@@ -99,6 +101,11 @@ static tg_code set_limit(run *r)
     return TG_OK;
 }
 
+static size_t bytes_of(const tg__shape *s)
+{
+    return (size_t)s->n * tg__type_size(s->type);
+}
+
 static tg_code begin(const tg__call *c, run *r)
 {
     *r = (run){ .c = c, .k = tg__loop_of(c->attributes) };
@@ -108,19 +115,23 @@ static tg_code begin(const tg__call *c, run *r)
     r->x = tg__scratch(c, ((size_t)c->n + 1) * sizeof *r->x);
     r->in = tg__scratch(c, most * sizeof *r->in);
     r->out = tg__scratch(c, most * sizeof *r->out);
-    r->offset = tg__scratch(c, ((size_t)r->k.states + 1) * sizeof *r->offset);
+    r->offset = tg__scratch(c, ((size_t)r->k.states + 1 + most) * sizeof *r->offset);
     for (int i = 0; i < 2; i++) r->spare[i] = room_for_states(r);
     if (!r->x || !r->in || !r->out || !r->offset || !r->spare[0].base || !r->spare[1].base)
         return TG_ERROR_MEMORY;
+    r->in_bytes = r->offset + r->k.states + 1;
+    r->out_bytes = r->in_bytes + p->n_inputs;
+    for (uint32_t i = 0; i < p->n_inputs; i++) r->in_bytes[i] = bytes_of(tg__input_shape(p, i));
+    for (uint32_t i = 0; i < p->n_outputs; i++) r->out_bytes[i] = bytes_of(tg__output_shape(p, i));
     r->offset[0] = 0;
-    for (uint32_t k = 0; k < r->k.states; k++)
-        r->offset[k + 1] = r->offset[k] + tg__input_shape(p, k)->n;
+    for (uint32_t k = 0; k < r->k.states; k++) r->offset[k + 1] = r->offset[k] + r->in_bytes[k];
     for (int i = 0; i < c->n; i++)
         if (!(r->x[i] = tg__adjacent(c, c->x[i]))) return TG_ERROR_MEMORY;
     for (uint32_t i = r->k.states; i < p->n_inputs; i++) r->in[i] = r->x[i];
     r->one = tg__program_one(p, &r->status);
     if (r->one) r->forward = tg__workspace_take(r->one, &r->status);
-    return r->forward ? set_limit(r) : tg__call_failed(c, &r->status);
+    const bool ready = r->forward && tg__repeat_begin(&r->ahead, r->one, r->forward, r->in, r->out, &r->status);
+    return ready ? set_limit(r) : tg__call_failed(c, &r->status);
 }
 
 static tg_code end(const run *r, tg_code code)
@@ -132,10 +143,9 @@ static tg_code end(const run *r, tg_code code)
 
 /* A run for step j, whose random numbers are its own, forward and backward: of this run around the
    loop, and of this step, of which there are less than 2^32. */
-static bool run_step(run *r, const tg_program *p, tg_workspace *w, int64_t j)
+static bool run_step(const run *r, tg__repeat *of, int64_t j)
 {
-    const tg_run_options o = { .run = (r->c->run << 32) + (uint64_t)place_of(r, j) };
-    return tg_run_with(p, w, 1, r->in, r->out, &o, &r->status);
+    return tg__repeat_run(of, (r->c->run << 32) + (uint64_t)place_of(r, j));
 }
 
 static tg_code step_failed(const run *r, int64_t j)
@@ -145,20 +155,16 @@ static tg_code step_failed(const run *r, int64_t j)
 
 static void point_at_states(const run *r, home h, const void **to)
 {
-    int64_t n;
-    for (uint32_t k = 0; k < r->k.states; k++) to[k] = state_at(r, h, k, &n);
+    for (uint32_t k = 0; k < r->k.states; k++) to[k] = state_at(r, h, k);
 }
 
 /* The inputs of step j. */
 static void point_at_step(const run *r, int64_t j)
 {
-    const int64_t at = place_of(r, j);
+    const size_t at = (size_t)place_of(r, j);
     point_at_states(r, r->here, r->in);
-    for (uint32_t i = 0; i < r->k.each; i++) {
-        const tg__shape *const s = tg__input_shape(r->k.body, r->k.states + i);
-        const size_t bytes = (size_t)(at * s->n) * tg__type_size(s->type);
-        r->in[r->k.states + i] = (const char *)r->x[r->k.states + i] + bytes;
-    }
+    for (uint32_t i = r->k.states; i < r->k.states + r->k.each; i++)
+        r->in[i] = (const char *)r->x[i] + at * r->in_bytes[i];
 }
 
 /* Step j, from the states here to those at `to`, which are here then. Other outputs are set. */
@@ -167,26 +173,19 @@ static bool do_step(run *r, int64_t j, home to)
     point_at_step(r, j);
     point_at_states(r, to, (const void **)(void *)r->out);
     r->here = to;
-    return run_step(r, r->one, r->forward, j);
+    return run_step(r, &r->ahead, j);
 }
 
 static void copy_states(const run *r, home to, home from)
 {
-    int64_t n;
-    for (uint32_t k = 0; k < r->k.states; k++) {
-        char *const at = state_at(r, to, k, &n);
-        memcpy(at, state_at(r, from, k, &n), (size_t)n * r->size);
-    }
+    for (uint32_t k = 0; k < r->k.states; k++)
+        memcpy(state_at(r, to, k), state_at(r, from, k), r->in_bytes[k]);
 }
 
 static home given_states(run *r)
 {
     const home h = other_room(r);
-    int64_t n;
-    for (uint32_t k = 0; k < r->k.states; k++) {
-        char *const to = state_at(r, h, k, &n);
-        memcpy(to, r->x[k], (size_t)n * r->size);
-    }
+    for (uint32_t k = 0; k < r->k.states; k++) memcpy(state_at(r, h, k), r->x[k], r->in_bytes[k]);
     return h;
 }
 
@@ -201,18 +200,17 @@ typedef struct forward {
 static void point_at_outputs(const run *r, forward *f, int64_t j)
 {
     const tg__loop *const k = &r->k;
-    const int64_t at = place_of(r, j);
+    const size_t at = (size_t)place_of(r, j);
     char *stacked = f->y + (size_t)k->state_size * r->size, *term = f->term;
     void **out = r->out + k->states;
     uint32_t i = k->states;
     for (; i < k->states + k->stacked; i++) {
-        const size_t bytes = (size_t)tg__output_shape(k->body, i)->n * r->size;
-        *out++ = stacked + (size_t)at * bytes;
-        stacked += (size_t)k->a->steps * bytes;
+        *out++ = stacked + at * r->out_bytes[i];
+        stacked += (size_t)k->a->steps * r->out_bytes[i];
     }
     for (; i < k->states + k->stacked + k->summed; i++) {
         *out++ = term;
-        term += (size_t)tg__output_shape(k->body, i)->n * r->size;
+        term += r->out_bytes[i];
     }
     if (k->a->flags & TG__CALL_STOP) *out = &f->stop;
 }
@@ -274,6 +272,7 @@ typedef struct stack {
 typedef struct backward {
     stack s;
     uint64_t wanted;
+    bool *wants; /* by input: the gradients there are */
     const char *g;
     home adjoint, spare; /* the gradient by the states */
     char *sum, *next;    /* that by the shared inputs: vectors of all of them */
@@ -281,11 +280,6 @@ typedef struct backward {
     char **each;         /* where it goes, by input; NULL: nowhere */
     int64_t shared;      /* elements of sum */
 } backward;
-
-static bool wants(const run *r, const backward *b, uint32_t i)
-{
-    return b->wanted & tg__wanted_bit(i) && tg__input_shape(r->k.body, i)->type != TG_I64;
-}
 
 static home top_of(const run *r, const stack *s)
 {
@@ -309,8 +303,9 @@ static bool go_to(run *r, stack *s, int64_t j)
 {
     while (s->at[s->top] > j) s->top--;
     r->here = top_of(r, s);
-    memset(r->out + r->k.states, 0, (r->k.body->n_outputs - r->k.states) * sizeof *r->out);
     int64_t at = s->at[s->top];
+    if (at == j) return true;
+    memset(r->out + r->k.states, 0, (r->k.body->n_outputs - r->k.states) * sizeof *r->out);
     int64_t next = at + tg__next_checkpoint(j + 1 - at, r->k.a->slots - s->top);
     for (; at < j; at++) {
         home to = other_room(r);
@@ -331,37 +326,35 @@ static bool go_to(run *r, stack *s, int64_t j)
 static void point_at_gradients(const run *r, const backward *b, int64_t j)
 {
     const tg__loop *const k = &r->k;
-    const int64_t at = place_of(r, j);
+    const size_t at = (size_t)place_of(r, j);
     const void **in = r->in + k->body->n_inputs;
     const char *g = b->g + (size_t)k->state_size * r->size;
     point_at_states(r, b->adjoint, in);
     in += k->states;
     uint32_t i = k->states;
     for (; i < k->states + k->stacked; i++) {
-        const size_t bytes = (size_t)tg__output_shape(k->body, i)->n * r->size;
-        *in++ = g + (size_t)at * bytes;
-        g += (size_t)k->a->steps * bytes;
+        *in++ = g + at * r->out_bytes[i];
+        g += (size_t)k->a->steps * r->out_bytes[i];
     }
     for (; i < k->states + k->stacked + k->summed; i++) {
         *in++ = g;
-        g += (size_t)tg__output_shape(k->body, i)->n * r->size;
+        g += r->out_bytes[i];
     }
     void **out = r->out;
     point_at_states(r, b->spare, (const void **)(void *)out);
     out += k->states;
     char *row = b->row;
-    int64_t offset = 0;
+    size_t offset = 0;
     for (i = k->states; i < k->body->n_inputs; i++) {
-        if (!wants(r, b, i)) continue;
-        const size_t n = (size_t)tg__input_shape(k->body, i)->n;
+        if (!b->wants[i]) continue;
         if (i < k->states + k->each) {
             *out++ = row;
-            row += n * r->size;
+            row += r->in_bytes[i];
             continue;
         }
-        *in++ = b->sum + (size_t)offset * r->size;
-        *out++ = b->next + (size_t)offset * r->size;
-        offset += (int64_t)n;
+        *in++ = b->sum + offset;
+        *out++ = b->next + offset;
+        offset += r->in_bytes[i];
     }
 }
 
@@ -370,21 +363,18 @@ static void add_row(const run *r, const backward *b, int64_t j)
 {
     const char *row = b->row;
     for (uint32_t i = r->k.states; i < r->k.states + r->k.each; i++) {
-        if (!wants(r, b, i)) continue;
-        const int64_t n = tg__input_shape(r->k.body, i)->n;
+        if (!b->wants[i]) continue;
+        const size_t bytes = r->in_bytes[i];
         char *const to = b->each[i - r->k.states];
-        if (to) r->c->k->add(n, to + (size_t)(place_of(r, j) * n) * r->size, 1, row, 1);
-        row += (size_t)n * r->size;
+        if (to) r->c->k->add((int64_t)(bytes / r->size), to + (size_t)place_of(r, j) * bytes, 1, row, 1);
+        row += bytes;
     }
 }
 
 static void add_states(const run *r, home to, home from)
 {
-    int64_t n;
-    for (uint32_t k = 0; k < r->k.states; k++) {
-        char *const at = state_at(r, to, k, &n);
-        r->c->k->add(n, at, 1, state_at(r, from, k, &n), 1);
-    }
+    for (uint32_t k = 0; k < r->k.states; k++)
+        r->c->k->add((int64_t)(r->in_bytes[k] / r->size), state_at(r, to, k), 1, state_at(r, from, k), 1);
 }
 
 static bool step_back(run *r, backward *b, int64_t j)
@@ -392,7 +382,7 @@ static bool step_back(run *r, backward *b, int64_t j)
     if (!go_to(r, &b->s, j)) return false;
     point_at_step(r, j);
     point_at_gradients(r, b, j);
-    if (!run_step(r, r->vjp, r->backward, j)) return false;
+    if (!run_step(r, &r->back, j)) return false;
     const home used = b->adjoint;
     b->adjoint = b->spare;
     b->spare = used;
@@ -415,6 +405,10 @@ static tg_code prepare(run *r, backward *b)
     const uint32_t n = k->body->n_inputs;
     for (uint32_t i = 0; i < n; i++)
         if (i < k->states || r->c->dx[i].p) b->wanted |= tg__wanted_bit(i);
+    b->wants = tg__scratch(r->c, n + (size_t)1);
+    if (!b->wants) return TG_ERROR_MEMORY;
+    for (uint32_t i = 0; i < n; i++)
+        b->wants[i] = b->wanted & tg__wanted_bit(i) && tg__input_shape(k->body, i)->type != TG_I64;
     const tg__vjp how = { .wanted = b->wanted,
                           .one = true,
                           .begin = k->states + k->each,
@@ -422,7 +416,8 @@ static tg_code prepare(run *r, backward *b)
                           .outputs = k->states + k->stacked + k->summed };
     r->vjp = tg__program_vjp(k->body, &how, &r->status);
     if (r->vjp) r->backward = tg__workspace_take(r->vjp, &r->status);
-    return r->backward ? TG_OK : tg__call_failed(r->c, &r->status);
+    const bool ready = r->backward && tg__repeat_begin(&r->back, r->vjp, r->backward, r->in, r->out, &r->status);
+    return ready ? TG_OK : tg__call_failed(r->c, &r->status);
 }
 
 static tg_code make_room(run *r, backward *b)
@@ -436,7 +431,7 @@ static tg_code make_room(run *r, backward *b)
     for (uint32_t i = k->states; i < k->body->n_inputs; i++) {
         const bool is_each = i < k->states + k->each;
         if (is_each) b->each[i - k->states] = NULL;
-        if (!wants(r, b, i)) continue;
+        if (!b->wants[i]) continue;
         const int64_t n = tg__input_shape(k->body, i)->n;
         if (is_each) row += n;
         else b->shared += n;
@@ -474,12 +469,12 @@ static void add_gradient(const run *r, uint32_t i, void *from)
 static void hand_over(const run *r, const backward *b)
 {
     const tg__loop *const k = &r->k;
-    int64_t n, offset = 0;
-    for (uint32_t i = 0; i < k->states; i++) add_gradient(r, i, state_at(r, b->adjoint, i, &n));
+    int64_t offset = 0;
+    for (uint32_t i = 0; i < k->states; i++) add_gradient(r, i, state_at(r, b->adjoint, i));
     for (uint32_t i = 0; i < k->each; i++)
         if (b->each[i]) tg__gradient_end(r->c, (int)(k->states + i), b->each[i]);
     for (uint32_t i = k->states + k->each; i < k->body->n_inputs; i++) {
-        if (!wants(r, b, i)) continue;
+        if (!b->wants[i]) continue;
         add_gradient(r, i, b->sum + (size_t)offset * r->size);
         offset += tg__input_shape(k->body, i)->n;
     }

@@ -7,9 +7,53 @@ static void free_space(tg__space *w)
 {
     tg__arena *const arena[] = { &w->body,     &w->own,   &w->partials, &w->strips, &w->sums,
                                  &w->pointers, &w->lanes, &w->moving, &w->given, &w->inputs,
-                                 &w->staged };
+                                 &w->staged,   &w->links, &w->copies };
     for (size_t i = 0; w->plan && i < sizeof arena / sizeof *arena; i++) tg__arena_free(arena[i]);
     w->plan = NULL;
+}
+
+static void add_link(tg__space *w, const tg__operand *o, void *to, size_t bytes)
+{
+    tg__link *const l = (tg__link *)(void *)(w->links.data + w->links.used);
+    *l = (tg__link){ to, o->view, o->area - TG__AREA_INPUTS, (uint32_t)bytes };
+    w->links.used += sizeof *l;
+}
+
+/* One instance's numbers of inputs, and pointers of operands and outputs: found, or linked to inputs. */
+static bool link_single(tg__space *w, const tg_program *p)
+{
+    const tg__plan *const plan = w->plan;
+    const tg__operand *const o = tg__plan_operands(plan);
+    const tg__output *const out = (const tg__output *)(void *)plan->outputs.data;
+    const size_t n = tg__operand_count(plan);
+    size_t links = plan->n_outputs;
+    for (size_t i = 0; i < n; i++) links += o[i].area >= TG__AREA_INPUTS;
+    if (!tg__arena_grow(&w->links, links * sizeof(tg__link)) ||
+        !tg__arena_grow(&w->copies, plan->n_outputs * sizeof(tg__copy_out)))
+        return false;
+    w->block = 1;
+    const uint32_t loads = plan->begin[TG__EARLY];
+    for (uint32_t i = 0; i < loads; i++) {
+        const tg__step *const s = tg__plan_steps(plan) + i;
+        add_link(w, &o[s->first + 1], tg__space_at(w, &p->graph, &o[s->first]), s->width * tg__type_size(p->type));
+    }
+    for (size_t i = 2 * (size_t)loads; i < n; i++) {
+        void **const pointer = (void **)(void *)w->pointers.data + i;
+        if (o[i].area >= TG__AREA_INPUTS) add_link(w, &o[i], pointer, 0);
+        else *pointer = tg__space_at(w, &p->graph, &o[i]);
+    }
+    for (uint32_t k = 0; k < plan->n_outputs; k++) {
+        const uint32_t output = p->written.output[k];
+        if (output >= p->n_outputs) continue; /* a state */
+        tg__copy_out *const c = (tg__copy_out *)(void *)(w->copies.data + w->copies.used);
+        w->copies.used += sizeof *c;
+        const size_t bytes = (size_t)out[k].size * out[k].bytes;
+        *c = (tg__copy_out){ .bytes = bytes, .offset = p->written.row[k] * bytes, .output = output,
+                             .number = k, .adjacent = out[k].adjacent };
+        if (out[k].from.area >= TG__AREA_INPUTS) add_link(w, &out[k].from, &c->from, 0);
+        else c->from = tg__space_at(w, &p->graph, &out[k].from);
+    }
+    return true;
 }
 
 /* shared: where the first member has what all share; NULL: this is the first. */
@@ -21,7 +65,7 @@ static bool make_space(tg__space *w, const tg_program *p, const tg__plan *plan, 
     *w = (tg__space){ .plan = plan };
     tg__arena *const arena[] = { &w->body,     &w->own,   &w->partials, &w->strips, &w->sums,
                                  &w->pointers, &w->lanes, &w->moving, &w->given, &w->inputs,
-                                 &w->staged };
+                                 &w->staged,   &w->links, &w->copies };
     for (size_t i = 0; i < sizeof arena / sizeof *arena; i++) tg__arena_init(arena[i], m);
     const size_t n = tg__operand_count(plan);
     const bool ok = tg__arena_grow(&w->body, plan->body * plan->block + 64) &&
@@ -46,8 +90,12 @@ static bool make_space(tg__space *w, const tg_program *p, const tg__plan *plan, 
     for (size_t i = 0; i < initials; i++)
         memcpy(w->body.data + initial[i].place * size, p->graph.constants.data + initial[i].constant, size);
     const tg__operand *const o = tg__plan_operands(plan);
+    if (single && !link_single(w, p)) {
+        free_space(w);
+        return false;
+    }
     for (size_t i = 0; i < n; i++) ((ptrdiff_t *)(void *)w->lanes.data)[i] = (ptrdiff_t)o[i].lane;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && !single; i++) {
         if (o[i].area < TG__AREA_INPUTS) continue;
         const uint32_t input = p->input[o[i].area - TG__AREA_INPUTS];
         const bool varies = tg__node_at(&p->graph, input)->stage == TG__BODY;
