@@ -31,7 +31,11 @@ typedef double real;
 #include "kernels/formula.h" /* gives names of libm another meaning: no header may follow */
 #include "kernels/map.inl"
 #include "kernels/scalars.inl"
+#include "kernels/rows.inl"
 #include "kernels/reduce.inl"
+#include "kernels/softargmax.inl"
+#include "kernels/classes.inl"
+#include "kernels/pairs.inl"
 #include "kernels/norm.inl"
 
 extern const tg__kernels TABLE;

@@ -69,7 +69,7 @@ static void join(moments *m, double n, real about, double s1, double s2)
 /* Up to SUM_BLOCK elements. */
 static void join_block(moments *m, int64_t n, const real *x)
 {
-    const real about = sum_plain_block(n, x, 1, 0, 0, 0) / (real)n;
+    const real about = sum_plain_row(n, x, 0, 0, 0) / (real)n;
     real s[2];
     block_moments(n, x, about, s);
     join(m, (double)n, about, (double)s[0], (double)s[1]);
@@ -122,7 +122,7 @@ static standard row_standard(const tg__norm *p, int64_t n, const real *x)
         return standard_of(&m, p->epsilon);
     }
     double s[2] = { 0 };
-    sum_squares_row(n, x, 1, 0, 0, 0, s);
+    sum_squares_long(n, x, 1, 0, 0, 0, s);
     m.n = (double)n;
     m.m2 = s[0] + s[1];
     return standard_of(&m, p->epsilon);

@@ -8,7 +8,7 @@
 /* A tile is a piece of a reduction: w neighbouring outputs, of which output j reduces the n
    elements x[j * sw + i * sn]. Numbers that belong to outputs are doubles for both types: totals
    t[w], parameters a[w] and b[w]. */
-enum { TG__TILE = 64 };
+enum { TG__TILE = 256 };
 
 typedef struct tg__tile {
     int64_t w, n; /* w <= TG__TILE */
@@ -68,7 +68,7 @@ typedef struct tg__scores {
     const void *probability;
     void *work;
 } tg__scores;
-enum { TG__CHUNK = 1024 };
+enum { TG__CHUNK = 2048 };
 #define TG__WORK(n) ((n) > TG__CHUNK ? (n) : TG__CHUNK)
 
 /* An array (outer, n, inner), row-major; its lines run along n. */
@@ -106,9 +106,8 @@ typedef struct tg__reduce_kernels {
     /* index[j] = at + i for the first i at which x is b, where index[j] is negative. */
     void (*find)(const tg__tile *t, const double *b, int64_t at, int64_t *index);
 
-    /* Of rows of n adjacent elements, 0 < n <= TG__CHUNK: sums; logarithms of sums of exponentials; and
-       where those, y, are finite, their gradient, which is added to dx. */
-    void (*row_sums)(int64_t rows, int64_t n, const void *x, void *y);
+    /* Of rows of n adjacent elements, 0 < n <= TG__CHUNK: logarithms of sums of exponentials; and where
+       those, y, are finite, their gradient, which is added to dx. */
     void (*row_logsumexps)(int64_t rows, int64_t n, const void *x, void *y);
     void (*row_logsumexps_backward)(int64_t rows, int64_t n, const void *x, const void *y, const void *g, void *dx);
 

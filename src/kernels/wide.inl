@@ -23,6 +23,7 @@ typedef int64_t wide_integer;
 #define WIDE_INLINE static inline __attribute__((always_inline))
 
 typedef real wide __attribute__((vector_size(WIDE_BYTES)));
+typedef wide_integer wide_integers __attribute__((vector_size(WIDE_BYTES)));
 typedef real wide_unaligned
     __attribute__((vector_size(WIDE_BYTES), aligned(sizeof(real)), may_alias));
 
@@ -127,3 +128,39 @@ WIDE_INLINE void wide_store_first(real *y, wide_mask first, wide v)
     else for (int i = 0; i < first; i++) y[i] = v[i];
 #endif
 }
+
+/* v in the first lanes, in the others what is there. */
+WIDE_INLINE wide wide_choose(wide_mask first, wide v, wide others)
+{
+#if WIDE_BYTES == 64
+    return WIDE_NAME(512, mask_mov)(others, first, v);
+#elif WIDE_BYTES == 32
+    return WIDE_NAME(256, blendv)(others, v, (wide)first);
+#else
+    for (int i = 0; i < LANES; i++) v[i] = i < first ? v[i] : others[i];
+    return v;
+#endif
+}
+
+/* The larger and the smaller one of m and v; a NaN in either is the result. */
+#if WIDE_BYTES == 64
+#ifdef TG_REAL_F32
+#define WIDE_UNORDERED(v) _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q)
+#else
+#define WIDE_UNORDERED(v) _mm512_cmp_pd_mask(v, v, _CMP_UNORD_Q)
+#endif
+/* Of operands that do not compare max and min give the second one. */
+#define WIDE_BETTER(OPERATION, m, v)                                                               \
+    WIDE_NAME(512, mask_mov)(WIDE_NAME(512, OPERATION)(v, m), WIDE_UNORDERED(v), v)
+WIDE_INLINE wide wide_larger(wide m, wide v) { return WIDE_BETTER(max, m, v); }
+WIDE_INLINE wide wide_smaller(wide m, wide v) { return WIDE_BETTER(min, m, v); }
+#else
+WIDE_INLINE wide wide_where(wide_integers is, wide yes, wide no)
+{
+    return (wide)((is & (wide_integers)yes) | (~is & (wide_integers)no));
+}
+WIDE_INLINE wide wide_larger(wide m, wide v) { return wide_where((v > m) | (v != v), v, m); }
+WIDE_INLINE wide wide_smaller(wide m, wide v) { return wide_where((v < m) | (v != v), v, m); }
+#endif
+WIDE_INLINE wide wide_added(wide m, wide v) { return m + v; }
+WIDE_INLINE wide wide_multiplied(wide m, wide v) { return m * v; }

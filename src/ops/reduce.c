@@ -10,7 +10,12 @@
 #include <float.h>
 #include <math.h>
 
-enum { FEW_ELEMENTS = 16 };
+enum {
+    FEW_ELEMENTS = 16,
+    MANY_ELEMENTS = 1024, /* a tile of one output is worth a call */
+    TILE_ELEMENTS = 4096,
+    LEAST_ROWS = 16 /* kernels take rows in groups of as many as a vector has lanes */
+};
 
 typedef struct fold fold;
 
@@ -89,40 +94,52 @@ static tg_code reduced_shape_of_some(const tg__call *c, tg__shape *y)
 
 /* ---- from tile to tile ----------------------------------------------------------------------- */
 
-/* A walk over one row of adjacent elements. */
-static void walk_row(tg__walk *w, int64_t n, void *x, void *dx)
+/* A walk over rows of n elements a stride apart, of which the first elements are a step apart. */
+static void walk_rows(tg__walk *w, int64_t rows, int64_t step, int64_t n, int64_t stride, void *x,
+                      void *dx, tg_type type)
 {
     w->arrays = 2;
-    w->rank = 0;
+    w->rank = rows > 1;
     w->n = n;
     w->p[0] = x;
     w->p[1] = dx;
-    w->stride[0] = w->stride[1] = 1;
+    w->stride[0] = w->stride[1] = stride;
+    w->dim[0] = rows;
+    w->at[0] = 0;
+    w->step[0][0] = w->step[0][1] = step * (ptrdiff_t)tg__type_size(type);
 }
 
-/* In backward dx goes along with x. A sum of everything, the last step of most models, takes the
-   short way. */
+/* In backward dx goes along with x. Axes beside each other of adjacent elements take the short way:
+   those are (outer, n, inner), n of them reduced. */
 static void fold_begin(fold *f, const tg__call *c, bool backward)
 {
     unsigned axes;
     (void)tg__reduced_axes(c, &axes); /* the shape rule has seen them */
     const tg__shape *const x = c->x[0].s;
-    void *const dx = backward ? c->dx[0].p : c->x[0].p;
+    void *const px = c->x[0].p, *const dx = backward ? c->dx[0].p : px;
     f->c = c;
     f->k = &c->k->reduce;
     f->a = c->attributes;
-    f->count = x->n;
     f->at = 0;
-    if (axes + 1 == 1u << x->rank && tg__shape_contiguous(x)) {
-        walk_row(&f->outputs, 1, c->x[0].p, dx);
-        walk_row(&f->elements, x->n, c->x[0].p, dx);
+    const unsigned lowest = axes & -axes;
+    if (!(axes & (axes + lowest)) && tg__shape_contiguous(x)) {
+        int64_t outer = 1, inner = 1;
+        int i = 0;
+        for (f->count = 1; i < x->rank; i++)
+            if (axes >> i & 1) f->count *= x->dim[i];
+            else if (axes >> i) outer *= x->dim[i];
+            else inner *= x->dim[i];
+        if (axes == 0) f->count = 1, outer = x->n, inner = 1;
+        const bool across = inner > 1;
+        walk_rows(&f->outputs, across ? outer : 1, f->count * inner, across ? inner : outer,
+                  across ? 1 : f->count, px, dx, x->type);
+        walk_rows(&f->elements, 1, 0, f->count, inner, px, dx, x->type);
         return;
     }
     const tg__shape kept = tg__shape_part(x, ~axes), reduced = tg__shape_part(x, axes);
     f->count = reduced.n;
-    tg__walk_begin(&f->outputs, 2, (const tg__array[]){ { &kept, c->x[0].p }, { &kept, dx } });
-    tg__walk_begin(&f->elements, 2,
-                   (const tg__array[]){ { &reduced, c->x[0].p }, { &reduced, dx } });
+    tg__walk_begin(&f->outputs, 2, (const tg__array[]){ { &kept, px }, { &kept, dx } });
+    tg__walk_begin(&f->elements, 2, (const tg__array[]){ { &reduced, px }, { &reduced, dx } });
 }
 
 static ptrdiff_t magnitude(ptrdiff_t step)
@@ -130,12 +147,15 @@ static ptrdiff_t magnitude(ptrdiff_t step)
     return step < 0 ? -step : step;
 }
 
-/* How many outputs of a row go into a tile. Many also where an output has too few elements to be
-   worth a call. */
+/* How many outputs of a row go into a tile. Many also where their elements are few: so many that what
+   a rule goes over several times stays in the first cache, or at least in the second. */
 static int64_t widest(const fold *f)
 {
     if (f->elements.n <= FEW_ELEMENTS) return TG__TILE;
-    return magnitude(f->outputs.stride[0]) < magnitude(f->elements.stride[0]) ? TG__TILE : 1;
+    if (magnitude(f->outputs.stride[0]) < magnitude(f->elements.stride[0])) return TG__TILE;
+    if (f->elements.n > MANY_ELEMENTS) return 1;
+    const int64_t fit = TILE_ELEMENTS / f->elements.n;
+    return fit < LEAST_ROWS ? LEAST_ROWS : fit / LEAST_ROWS * LEAST_ROWS;
 }
 
 static void *output(const fold *f, const void *p)
@@ -300,13 +320,7 @@ TG_OP(sum, "l", reduce, "sum of the elements over axes")
 
 SHAPE(sum) { return tg__reduced_shape(c, y); }
 
-FORWARD(sum)
-{
-    const int64_t n = short_rows(c);
-    if (n == 0) return fold_forward(c, sum_of);
-    c->k->reduce.row_sums(c->y.s->n, n, c->x[0].p, c->y.p);
-    return TG_OK;
-}
+FORWARD(sum) { return fold_forward(c, sum_of); }
 
 BACKWARD(sum) { return fold_backward(c, spread_sum); }
 

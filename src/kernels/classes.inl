@@ -1,0 +1,164 @@
+/* Losses of classes, whose scores are rows. Included by kernel.c after softargmax.inl. */
+
+static inline real incoming(const tg__incoming *g, int64_t i)
+{
+    return ((const real *)g->g)[i * g->sg] * (real)g->scale;
+}
+
+static inline real weight_of(const void *weight, int64_t label)
+{
+    return weight ? ((const real *)weight)[label] : 1;
+}
+
+/* A row's sum of target times weight times (log_sum - t); t is lost. */
+static real row_loss(const tg__scores *c, real *t, int64_t label, real log_sum)
+{
+    const real share = (real)c->smoothing;
+    const real own = TIMES(weight_of(c->weight, label), log_sum - t[label]);
+    if (share == 0) return own;
+    for (int64_t j = 0; j < c->n; j++) t[j] = TIMES(weight_of(c->weight, j), log_sum - t[j]);
+    return TIMES(1 - share, own) + share / (real)c->n * sum_of(c->n, t);
+}
+
+/* With t = x - max x: log(sum exp t) - t[label]. */
+static void cross_entropy(const tg__scores *c, void *y_)
+{
+    const real *x = c->x;
+    const int64_t *label = c->label, n = c->n;
+    const bool plain = !c->weight && c->smoothing == 0;
+    real *y = y_, *const t = c->work, s[TG__TILE];
+    for (int64_t i = 0, m; i < c->rows; i += m, x += m * n, label += m, y += m) {
+        m = rows_at_once(c->rows - i, n);
+        if (plain && n > TG__CHUNK) {
+            real most;
+            const real sum = long_row_sum(n, x, 1, &most);
+            *y = *label < 0 ? 0 : log(sum) - (x[*label] - most);
+            continue;
+        }
+        shift_rows(m, n, t, x, 1);
+        exp_sums(m, n, t, s);
+        log_all(m, y, s);
+        for (int64_t r = 0; r < m; r++)
+            y[r] = label[r] < 0 ? 0
+                   : plain      ? y[r] - t[r * n + label[r]]
+                                : row_loss(c, t + r * n, label[r], y[r]);
+    }
+}
+
+/* dx += g (softargmax x times the sum of the weighted targets, less the weighted targets). */
+static void cross_entropy_backward(const tg__scores *c, void *dx_, const tg__incoming *g)
+{
+    const real *x = c->x;
+    const int64_t *label = c->label, n = c->n;
+    const real share = (real)c->smoothing / (real)n, own = 1 - (real)c->smoothing;
+    const real shared = share * (c->weight ? sum_of(n, c->weight) : (real)n);
+    real *dx = dx_, *const e = c->work, s[TG__TILE];
+    for (int64_t i = 0, m; i < c->rows; i += m, x += m * n, label += m) {
+        m = rows_at_once(c->rows - i, n);
+        shift_rows(m, n, e, x, 1);
+        exp_all(m * n, e, e);
+        row_sums(m, n, e, s);
+        for (int64_t r = 0; r < m; r++, dx += n) {
+            const real gr = label[r] < 0 ? 0 : incoming(g, i + r);
+            if (gr == 0) continue;
+            const real target = own * weight_of(c->weight, label[r]);
+            const real scale = gr * (share == 0 ? target : target + shared) / s[r];
+            for (int64_t j = 0; j < n; j++) dx[j] += scale * e[r * n + j];
+            dx[label[r]] -= gr * target;
+            for (int64_t j = 0; share != 0 && j < n; j++)
+                dx[j] -= gr * (share * weight_of(c->weight, j));
+        }
+    }
+}
+
+static void cross_entropy_weights(const tg__scores *c, double *dw, const tg__incoming *g,
+                                  double mean)
+{
+    const real *x = c->x;
+    const int64_t *label = c->label, n = c->n;
+    const double share = c->smoothing / (double)n, own = 1 - c->smoothing;
+    real *const t = c->work, s[TG__TILE];
+    for (int64_t i = 0, m; i < c->rows; i += m, x += m * n, label += m) {
+        m = rows_at_once(c->rows - i, n);
+        shift_rows(m, n, t, x, 1);
+        exp_sums(m, n, t, s);
+        log_all(m, s, s);
+        for (int64_t r = 0; r < m; r++) {
+            const double gr = label[r] < 0 ? 0 : (double)incoming(g, i + r);
+            if (gr == 0) continue;
+            dw[label[r]] += gr * ((own == 0 ? 0 : own * (double)(s[r] - t[r * n + label[r]])) - mean);
+            for (int64_t j = 0; share != 0 && j < n; j++)
+                dw[j] += gr * (share * (double)(s[r] - t[r * n + j]));
+        }
+    }
+}
+
+/* The sum of p (log(sum exp t) - t). */
+static void cross_entropy_soft(const tg__scores *c, void *y_)
+{
+    const real *x = c->x, *p = c->probability;
+    const int64_t n = c->n;
+    real *y = y_, *const t = c->work, s[TG__TILE];
+    for (int64_t i = 0, m; i < c->rows; i += m, x += m * n, p += m * n, y += m) {
+        m = rows_at_once(c->rows - i, n);
+        shift_rows(m, n, t, x, 1);
+        exp_sums(m, n, t, s);
+        log_all(m, s, s);
+        for (int64_t r = 0; r < m; r++)
+            for (int64_t j = r * n; j < (r + 1) * n; j++) t[j] = TIMES(p[j], s[r] - t[j]);
+        row_sums(m, n, t, y);
+    }
+}
+
+static void cross_entropy_soft_backward(const tg__scores *c, void *dx_, void *dp_,
+                                        const tg__incoming *g)
+{
+    const real *x = c->x, *p = c->probability;
+    const int64_t n = c->n;
+    real *dx = dx_, *dp = dp_, *const t = c->work, s[TG__TILE], log_s[TG__TILE];
+    for (int64_t i = 0, m; i < c->rows; i += m, x += m * n) {
+        m = rows_at_once(c->rows - i, n);
+        shift_rows(m, n, t, x, 1);
+        exp_sums(m, n, t, s);
+        log_all(m, log_s, s);
+        for (int64_t r = 0; r < m; r++, p += n) {
+            const real gr = incoming(g, i + r), *const tr = t + r * n;
+            if (dp && gr != 0)
+                for (int64_t j = 0; j < n; j++) dp[j] += gr * (log_s[r] - tr[j]);
+            if (dx && gr != 0) {
+                const real scale = sum_of(n, p) / s[r];
+                for (int64_t j = 0; j < n; j++) dx[j] += gr * (scale * exp(tr[j]) - p[j]);
+            }
+            if (dp) dp += n;
+            if (dx) dx += n;
+        }
+    }
+}
+
+static void nll(int64_t n, void *y_, const void *x_, ptrdiff_t sx, ptrdiff_t step,
+                const int64_t *label, const void *weight)
+{
+    const real *const x = x_;
+    real *const y = y_;
+    for (int64_t i = 0; i < n; i++)
+        y[i] = label[i] < 0 ? 0 : -TIMES(weight_of(weight, label[i]), x[i * sx + label[i] * step]);
+}
+
+static void nll_backward(int64_t n, void *dx_, ptrdiff_t sx, ptrdiff_t step, const int64_t *label,
+                         const void *weight, const tg__incoming *g)
+{
+    real *const dx = dx_;
+    for (int64_t i = 0; i < n; i++)
+        if (label[i] >= 0)
+            dx[i * sx + label[i] * step] -= TIMES(incoming(g, i), weight_of(weight, label[i]));
+}
+
+static void nll_weights(int64_t n, double *dw, const void *x_, ptrdiff_t sx, ptrdiff_t step,
+                        const int64_t *label, const tg__incoming *g, double mean)
+{
+    const real *const x = x_;
+    for (int64_t i = 0; i < n; i++) {
+        const double gi = label[i] < 0 ? 0 : (double)incoming(g, i);
+        if (gi != 0) dw[label[i]] -= gi * ((double)x[i * sx + label[i] * step] + mean);
+    }
+}

@@ -1,0 +1,362 @@
+/* Softargmax, its logarithm, logarithms of sums of exponentials. Included by kernel.c after reduce.inl. */
+
+/* The sum of a row of adjacent elements. */
+static real sum_of(int64_t n, const real *x)
+{
+    if (n <= SUM_BLOCK) return sum_plain_row(n, x, 0, 0, 0);
+    double s[2] = { 0 };
+    sum_plain_long(n, x, 1, 0, 0, 0, s);
+    const double sum = s[0] + s[1];
+    return (real)(sum == sum ? sum : s[0]);
+}
+
+static void exp_all(int64_t n, real *y, const real *x)
+{
+    for (int64_t i = 0; i < n; i++) y[i] = exp(x[i]);
+}
+
+static void log_all(int64_t n, real *y, const real *x)
+{
+    for (int64_t i = 0; i < n; i++) y[i] = log(x[i]);
+}
+
+/* m[j] = the element of column j that makes the largest beta x. */
+static void column_shifts(const tg__tile *t, real beta, real *m)
+{
+    for (int64_t j = 0; j < t->w; j++) m[j] = beta < 0 ? (real)INFINITY : (real)-INFINITY;
+    if (beta < 0) fold_min_columns(t->w, t->n, t->x, t->sn, NULL, NULL, 0, m);
+    else fold_max_columns(t->w, t->n, t->x, t->sn, NULL, NULL, 0, m);
+}
+
+/* The same of a row of n adjacent elements. */
+static real row_shift(int64_t n, const real *x, real beta)
+{
+    return beta < 0 ? fold_min_row(n, x, 0, 0, 0) : fold_max_row(n, x, 0, 0, 0);
+}
+
+/* s[j] = the sum of f over column j. */
+static void column_sums(tg__sum_kernel *f, const tg__tile *t, real *s)
+{
+    tg__sums sums;
+    for (int64_t j = 0; j < t->w; j++) sums.total[j] = sums.rest[j] = 0;
+    f(t, NULL, 0, &sums);
+    for (int64_t j = 0; j < t->w; j++) {
+        const double sum = sums.total[j] + sums.rest[j];
+        s[j] = (real)(sum == sum ? sum : sums.total[j]);
+    }
+}
+
+/* The sums of rows of adjacent elements. */
+static void row_sums(int64_t rows, int64_t n, const real *x, real *s)
+{
+    if (n <= SUM_BLOCK) sum_plain_rows(rows, n, x, n, NULL, NULL, 0, s);
+    else
+        for (int64_t r = 0; r < rows; r++) s[r] = sum_of(n, x + r * n);
+}
+
+ROW_MAP(row_shifted, p *(v - rest))
+ROW_MAP(row_scaled, v *rest)
+ROW_MAP(row_less, v - rest)
+ROW_MAP(row_added, a + rest * v)
+
+/* y = beta (x - m) for rows, with the m of each row that makes its largest y 0. */
+static void shift_rows(int64_t rows, int64_t n, real *y, const real *x, real beta)
+{
+    real m[TG__TILE];
+    if (beta < 0) fold_min_rows(rows, n, x, n, NULL, NULL, 0, m);
+    else fold_max_rows(rows, n, x, n, NULL, NULL, 0, m);
+    row_shifted(rows, n, y, x, x, x, m, beta);
+}
+
+/* How many rows of n elements go through the exponential together: it is fast on long stretches
+   only. */
+static int64_t rows_at_once(int64_t rows, int64_t n)
+{
+    const int64_t fit = n < TG__CHUNK / TG__TILE ? TG__TILE : n < TG__CHUNK ? TG__CHUNK / n : 1;
+    const int64_t even = fit < LANES ? fit : fit / LANES * LANES;
+    return rows < even ? rows : even;
+}
+
+/* s[r] = sum of exp over row r of the rows_at_once rows of x. */
+static void exp_sums(int64_t rows, int64_t n, const real *x, real *s)
+{
+    if (n > TG__CHUNK) {
+        double sum[2] = { 0 };
+        sum_exps_long(n, x, 1, 0, 0, 0, sum);
+        s[0] = (real)(sum[0] + sum[1]); /* finite: no term is above 1 */
+        return;
+    }
+    real e[TG__CHUNK];
+    exp_all(rows * n, e, x);
+    row_sums(rows, n, e, s);
+}
+
+/* Of a row too long for one chunk, in one pass: the sum of exp(beta (x - m)), with the m that makes the largest term 1. What was
+   summed before a larger one came is made smaller. Elements that are all as small as can be, -inf, have no terms. */
+static real long_row_sum(int64_t n, const real *x, real beta, real *m)
+{
+    const real least = beta < 0 ? (real)INFINITY : (real)-INFINITY;
+    real e[TG__CHUNK];
+    double sum[2] = { 0 };
+    *m = least;
+    for (int64_t i = 0; i < n; i += TG__CHUNK) {
+        const int64_t count = n - i < TG__CHUNK ? n - i : TG__CHUNK;
+        const real best = row_shift(count, x + i, beta);
+        if (best == least) continue;
+        if (*m == least || !(beta * (best - *m) <= 0)) {
+            const double less = *m == least ? 0 : (double)exp(beta * (*m - best));
+            *m = best;
+            sum[0] *= less, sum[1] *= less;
+        }
+        for (int64_t j = 0; j < count; j++) e[j] = beta * (x[i + j] - *m);
+        exp_all(count, e, e);
+        sum_plain_long(count, e, 1, 0, 0, 0, sum);
+    }
+    return (real)(sum[0] + sum[1]);
+}
+
+/* y = exp(beta (x - m)) of a row too long for one chunk, and its sum: what has been shifted is still in the first cache. */
+static real long_row_exps(int64_t n, real *y, const real *x, real beta)
+{
+    const real m = row_shift(n, x, beta);
+    double sum[2] = { 0 };
+    for (int64_t i = 0; i < n; i += TG__CHUNK) {
+        const int64_t count = n - i < TG__CHUNK ? n - i : TG__CHUNK;
+        for (int64_t j = i; j < i + count; j++) y[j] = beta * (x[j] - m);
+        exp_all(count, y + i, y + i);
+        sum_plain_long(count, y + i, 1, 0, 0, 0, sum);
+    }
+    return (real)(sum[0] + sum[1]);
+}
+
+/* y[r] = log of the sum of exp over row r; shifted by the largest, unless that is infinite. */
+static void logsumexp_rows(int64_t rows, int64_t n, const real *x, real *y)
+{
+    real e[TG__CHUNK], m[TG__TILE];
+    fold_max_rows(rows, n, x, n, NULL, NULL, 0, m);
+    for (int64_t r = 0; r < rows; r++)
+        if (m[r] - m[r] != 0) m[r] = m[r] != m[r] ? m[r] : 0;
+    row_less(rows, n, e, x, x, x, m, 0);
+    exp_sums(rows, n, e, y);
+    log_all(rows, y, y);
+    for (int64_t r = 0; r < rows; r++) y[r] += m[r];
+}
+
+static void logsumexps(int64_t rows, int64_t n, const void *x, void *y)
+{
+    for (int64_t r = 0, m; r < rows; r += m) {
+        m = rows_at_once(rows - r, n);
+        logsumexp_rows(m, n, (const real *)x + r * n, (real *)y + r);
+    }
+}
+
+/* The rounding of y, which is large if y is, is found again in the sum of exp(x - y): it is not 1. */
+static void logsumexps_backward(int64_t rows, int64_t n, const void *xs, const void *ys, const void *gs,
+                                void *dxs)
+{
+    real e[TG__CHUNK], s[TG__TILE];
+    for (int64_t r = 0, m; r < rows; r += m) {
+        const real *const x = (const real *)xs + r * n, *const y = (const real *)ys + r;
+        const real *const g = (const real *)gs + r;
+        real *const dx = (real *)dxs + r * n;
+        m = rows_at_once(rows - r, n);
+        row_less(m, n, e, x, x, x, y, 0);
+        exp_all(m * n, e, e);
+        row_sums(m, n, e, s);
+        for (int64_t j = 0; j < m; j++) s[j] = g[j] == 0 ? 0 : g[j] / s[j];
+        row_added(m, n, dx, e, dx, e, s, 0);
+    }
+}
+
+static void softargmax_rows(int64_t rows, int64_t n, real *y, const real *x, real beta)
+{
+    real s[TG__TILE];
+    if (n > TG__CHUNK) {
+        *s = long_row_exps(n, y, x, beta);
+    } else {
+        shift_rows(rows, n, y, x, beta);
+        exp_all(rows * n, y, y);
+        row_sums(rows, n, y, s);
+    }
+    for (int64_t r = 0; r < rows; r++) s[r] = 1 / s[r];
+    row_scaled(rows, n, y, y, y, y, s, 0);
+}
+
+static void log_softmax_rows(int64_t rows, int64_t n, real *y, const real *x, real beta)
+{
+    real s[TG__TILE];
+    if (n > TG__CHUNK) {
+        real m;
+        const real l = log(long_row_sum(n, x, beta, &m));
+        for (int64_t i = 0; i < n; i++) y[i] = beta * (x[i] - m) - l;
+        return;
+    }
+    shift_rows(rows, n, y, x, beta);
+    exp_sums(rows, n, y, s);
+    log_all(rows, s, s);
+    row_less(rows, n, y, y, y, y, s, 0);
+}
+
+/* The same for w columns whose elements lie step apart. */
+static void shift_columns(tg__tile t, real *y, real beta)
+{
+    const real *const x = t.x;
+    real m[TG__TILE];
+    column_shifts(&t, beta, m);
+    for (int64_t i = 0; i < t.n; i++)
+        for (int64_t j = 0; j < t.w; j++) y[i * t.sn + j] = beta * (x[i * t.sn + j] - m[j]);
+}
+
+static void softargmax_columns(tg__tile t, real *y, real beta)
+{
+    shift_columns(t, y, beta);
+    t.x = y;
+    for (int64_t i = 0; i < t.n; i++) exp_all(t.w, y + i * t.sn, y + i * t.sn);
+    real s[TG__TILE];
+    column_sums(sum_plain, &t, s);
+    for (int64_t i = 0; i < t.n; i++)
+        for (int64_t j = 0; j < t.w; j++) y[i * t.sn + j] /= s[j];
+}
+
+static void log_softmax_columns(tg__tile t, real *y, real beta)
+{
+    shift_columns(t, y, beta);
+    t.x = y;
+    real s[TG__TILE];
+    column_sums(sum_exps, &t, s);
+    log_all(t.w, s, s);
+    for (int64_t i = 0; i < t.n; i++)
+        for (int64_t j = 0; j < t.w; j++) y[i * t.sn + j] -= s[j];
+}
+
+/* Lines that lie one after the other go through ROWS, others side by side through COLUMNS. */
+#define LINES(ROWS, COLUMNS)                                                                       \
+    do {                                                                                           \
+        for (int64_t i = 0, m; l.inner == 1 && l.n > 0 && i < l.outer; i += m) {                   \
+            m = rows_at_once(l.outer - i, l.n);                                                    \
+            const int64_t at = i * l.n;                                                            \
+            ROWS;                                                                                  \
+        }                                                                                          \
+        for (int64_t i = 0; l.inner > 1 && i < l.outer; i++)                                       \
+            for (int64_t j = 0; j < l.inner; j += TG__TILE) {                                      \
+                const int64_t w = l.inner - j < TG__TILE ? l.inner - j : TG__TILE;                 \
+                const int64_t at = i * l.n * l.inner + j;                                          \
+                COLUMNS;                                                                           \
+            }                                                                                      \
+    } while (0)
+
+static void softargmax(tg__lines l, void *y_, const void *x_, double beta)
+{
+    const real *const x = x_;
+    real *const y = y_;
+    LINES(softargmax_rows(m, l.n, y + at, x + at, (real)beta),
+          softargmax_columns((tg__tile){ w, l.n, x + at, 1, l.inner }, y + at, (real)beta));
+}
+
+static void log_softmax(tg__lines l, void *y_, const void *x_, double beta)
+{
+    const real *const x = x_;
+    real *const y = y_;
+    LINES(log_softmax_rows(m, l.n, y + at, x + at, (real)beta),
+          log_softmax_columns((tg__tile){ w, l.n, x + at, 1, l.inner }, y + at, (real)beta));
+}
+
+/* dx += beta y (g - s) with s, the sum of g y over the line; a g of 0 counts nothing. */
+static void multiply_all(int64_t n, real *z, const real *g, const real *y)
+{
+    for (int64_t i = 0; i < n; i++) z[i] = TIMES(g[i], y[i]);
+}
+
+static real product_sum(int64_t n, const real *g, const real *y)
+{
+    real product[SUM_BLOCK];
+    double s[2] = { 0 };
+    for (int64_t i = 0; i < n; i += SUM_BLOCK) {
+        const int64_t m = n - i < SUM_BLOCK ? n - i : SUM_BLOCK;
+        multiply_all(m, product, g + i, y + i);
+        two_sum(&s[0], &s[1], (double)sum_plain_row(m, product, 0, 0, 0));
+    }
+    return (real)(s[0] + s[1]);
+}
+
+/* Of w columns whose elements lie step apart. */
+static void product_sums(int64_t w, int64_t n, const real *g, const real *y, int64_t step, real *s)
+{
+    real product[TG__CHUNK];
+    tg__sums sums = { { 0 }, { 0 } };
+    const int64_t rows = TG__CHUNK / w;
+    for (int64_t i = 0; i < n; i += rows) {
+        const int64_t m = n - i < rows ? n - i : rows;
+        for (int64_t r = 0; r < m; r++)
+            for (int64_t j = 0; j < w; j++)
+                product[r * w + j] = TIMES(g[(i + r) * step + j], y[(i + r) * step + j]);
+        sum_plain(&(tg__tile){ w, m, product, 1, w }, NULL, 0, &sums);
+    }
+    for (int64_t j = 0; j < w; j++) s[j] = (real)(sums.total[j] + sums.rest[j]);
+}
+
+ROW_MAP(softargmax_slopes, b + TIMES(v - rest, p * a))
+
+static void softargmax_backward_rows(int64_t rows, int64_t n, real *dx, const real *g,
+                                     const real *y, real beta)
+{
+    real product[TG__CHUNK], s[TG__TILE];
+    if (n > TG__CHUNK) {
+        *s = product_sum(n, g, y);
+    } else {
+        multiply_all(rows * n, product, g, y);
+        row_sums(rows, n, product, s);
+    }
+    softargmax_slopes(rows, n, dx, g, y, dx, s, beta);
+}
+
+static void softargmax_backward_columns(int64_t w, tg__lines l, real *restrict dx, const real *g,
+                                        const real *y, real beta)
+{
+    real s[TG__TILE];
+    product_sums(w, l.n, g, y, l.inner, s);
+    for (int64_t i = 0; i < l.n; i++, g += l.inner, y += l.inner, dx += l.inner)
+        for (int64_t j = 0; j < w; j++) dx[j] += TIMES(g[j] - s[j], beta * y[j]);
+}
+
+static void softargmax_backward(tg__lines l, void *dx_, const void *g_, const void *y_, double beta)
+{
+    const real *const g = g_, *const y = y_;
+    real *const dx = dx_;
+    LINES(softargmax_backward_rows(m, l.n, dx + at, g + at, y + at, (real)beta),
+          softargmax_backward_columns(w, l, dx + at, g + at, y + at, (real)beta));
+}
+
+ROW_MAP(log_softmax_slopes, b + p * (v - TIMES(rest, a)))
+
+static void log_softmax_backward_rows(int64_t rows, int64_t n, real *dx, const real *g,
+                                      const real *y, real beta)
+{
+    real e[TG__CHUNK], s[TG__TILE];
+    if (n > TG__CHUNK) {
+        *s = sum_of(n, g);
+        for (int64_t i = 0; i < n; i++) dx[i] += beta * (g[i] - TIMES(*s, exp(y[i])));
+        return;
+    }
+    exp_all(rows * n, e, y);
+    row_sums(rows, n, g, s);
+    log_softmax_slopes(rows, n, dx, g, e, dx, s, beta);
+}
+
+static void log_softmax_backward_columns(int64_t w, tg__lines l, real *restrict dx, const real *g,
+                                         const real *y, real beta)
+{
+    real s[TG__TILE];
+    column_sums(sum_plain, &(tg__tile){ w, l.n, g, 1, l.inner }, s);
+    for (int64_t i = 0; i < l.n; i++, g += l.inner, y += l.inner, dx += l.inner)
+        for (int64_t j = 0; j < w; j++) dx[j] += beta * (g[j] - TIMES(s[j], exp(y[j])));
+}
+
+static void log_softmax_backward(tg__lines l, void *dx_, const void *g_, const void *y_,
+                                 double beta)
+{
+    const real *const g = g_, *const y = y_;
+    real *const dx = dx_;
+    LINES(log_softmax_backward_rows(m, l.n, dx + at, g + at, y + at, (real)beta),
+          log_softmax_backward_columns(w, l, dx + at, g + at, y + at, (real)beta));
+}
