@@ -1,18 +1,18 @@
 /* Programs as C, generated from the op table: every op, in every sample and layout, with its gradient,
-   written as C, compiled, and run on a batch, against the program. */
+   its derivative along a direction and its Hessian times one, written as C, compiled, and run on a batch,
+   against the program. */
 #define _POSIX_C_SOURCE 200809L
+#include "emitting.h"
 #include "sample.h"
 
 #include <tapegrad.h>
 #include <tapegrad/program.h>
 
 #include <criterion/criterion.h>
-#include <dlfcn.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "tape/record.h"
 
@@ -20,179 +20,14 @@
 enum {
     INSTANCES = 3,
     MOST = 4096, /* elements of an operand, or a result, of all instances */
-    MOST_INPUTS = 10,
 };
 
-static size_t checks;
-
-/* ---- functions and what they are to compute ----------------------------------------------------- */
-
-/* One function: a program, its inputs, and what tg_run makes of them. */
-typedef struct entry {
-    char text[200];
-    tg_program *program;
-    int inputs, outputs;
-    void *input[MOST_INPUTS], *expected[8];
-    tg_type type[8]; /* of the outputs */
-    size_t size[8];
-    double bound;
-} entry;
-
-/* A source file that grows, for functions of one test. */
-typedef struct source {
-    char folder[64], path[96];
-    FILE *file;
-    entry *list;
-    size_t n, room;
-} source;
-
-static source src;
-
-static void begin(void)
-{
-    tg_set_error_handler(tg_ignore_error, NULL);
-    checks = 0;
-    src = (source){ .folder = "/tmp/tapegrad_emit_XXXXXX" };
-    cr_assert(mkdtemp(src.folder), "no folder for temporary files");
-    snprintf(src.path, sizeof src.path, "%s/all.c", src.folder);
-    src.file = fopen(src.path, "w");
-    cr_assert(src.file);
-    setenv("CCACHE_DISABLE", "1", 1);
-}
-
-/* A function that takes the arguments of any. */
-static void write_caller(const entry *e, size_t number)
-{
-    fprintf(src.file, "void call%zu(int64_t n, const void *const *x, void *const *y);\n"
-                      "void call%zu(int64_t n, const void *const *x, void *const *y)\n{\n"
-                      "    (void)x;\n    f%zu(n",
-            number, number, number);
-    for (int i = 0; i < e->inputs; i++) fprintf(src.file, ", x[%d]", i);
-    for (int i = 0; i < e->outputs; i++) fprintf(src.file, ", y[%d]", i);
-    fprintf(src.file, ");\n}\n\n");
-}
-
-/* Runs the program and writes its function; takes the program and the inputs over. */
-static bool add_entry(entry e, tg_status *status)
-{
-    char name[32];
-    tg_workspace *const w = tg_workspace_new(e.program, 1, status);
-    for (int i = 0; i < e.outputs; i++) e.expected[i] = calloc(e.size[i] + 1, sizeof(double));
-    const bool ok = w && tg_run(e.program, w, INSTANCES, (const void *const *)e.input, e.expected, status);
-    cr_expect(ok, "%s: %s", e.text, status->message);
-    tg_workspace_free(w);
-    snprintf(name, sizeof name, "f%zu", src.n);
-    const bool written = ok && tg_program_emit_c(e.program, name, src.file, status);
-    if (written) {
-        write_caller(&e, src.n);
-        if (src.n == src.room) {
-            src.room = 2 * src.room + 256;
-            src.list = realloc(src.list, src.room * sizeof *src.list);
-            cr_assert(src.list);
-        }
-        src.list[src.n++] = e;
-        return true;
-    }
-    for (int i = 0; i < e.outputs; i++) free(e.expected[i]);
-    for (int i = 0; i < e.inputs; i++) free(e.input[i]);
-    tg_program_free(e.program);
-    return false;
-}
-
-static double element(const void *p, tg_type type, size_t i)
-{
-    if (type == TG_I64) return (double)((const int64_t *)p)[i];
-    return type == TG_F32 ? (double)((const float *)p)[i] : ((const double *)p)[i];
-}
-
-static void compare(const entry *e, int output, const void *got)
-{
-    const tg_type type = e->type[output];
-    double largest = 0; /* of all outputs: a sum may cancel */
-    for (int j = 0; j < e->outputs; j++)
-        for (size_t i = 0; i < e->size[j]; i++) {
-            const double x = element(e->expected[j], e->type[j], i);
-            if (isfinite(x)) largest = fmax(largest, fabs(x));
-        }
-    for (size_t i = 0; i < e->size[output]; i++, checks++) {
-        const double x = element(got, type, i), y = element(e->expected[output], type, i);
-        const bool agree = x == y || (isnan(x) && isnan(y)) || fabs(x - y) <= e->bound * largest;
-        cr_expect(agree, "%s: output %d, element %zu is %.17g in C, in the program %.17g", e->text,
-                  output, i, x, y);
-        if (!agree) return;
-    }
-}
-
-typedef void caller(int64_t n, const void *const *x, void *const *y);
-
-static void check_entry(void *library, size_t number)
-{
-    const entry *const e = &src.list[number];
-    char name[32];
-    snprintf(name, sizeof name, "call%zu", number);
-    caller *call;
-    *(void **)&call = dlsym(library, name);
-    cr_assert(call, "%s", dlerror());
-    void *got[8];
-    for (int i = 0; i < e->outputs; i++) got[i] = calloc(e->size[i] + 1, sizeof(double));
-    call(INSTANCES, (const void *const *)e->input, got);
-    for (int i = 0; i < e->outputs; i++) {
-        compare(e, i, got[i]);
-        free(got[i]);
-    }
-}
-
-/* Compiles what has been written with every compiler, without a warning, runs and compares it. */
-static void check_emitted(void)
-{
-    static const char *const compilers[] = { TG_COMPILERS };
-    char command[400], library[96];
-    fclose(src.file);
-    snprintf(library, sizeof library, "%s/all.so", src.folder);
-    bool compiled = true;
-    for (size_t i = 0; i < sizeof compilers / sizeof *compilers; i++) {
-        snprintf(command, sizeof command,
-                 "%s -std=c17 -pedantic -Wall -Wextra -Wshadow -Wconversion -Werror -Wno-missing-prototypes "
-                 "-ffp-contract=off %s %s %s %s",
-                 compilers[i], i ? "-fsyntax-only" : "-shared -fPIC -o", i ? "" : library, src.path,
-                 i ? "" : "-lm");
-        const bool clean = system(command) == 0;
-        cr_expect(clean, "%s: %s", compilers[i], command);
-        compiled &= i > 0 || clean;
-    }
-    void *const handle = compiled ? dlopen(library, RTLD_NOW) : NULL;
-    if (compiled) cr_assert(handle, "%s", dlerror());
-    for (size_t i = 0; handle && i < src.n; i++) check_entry(handle, i);
-    for (size_t i = 0; i < src.n; i++) {
-        const entry *const e = &src.list[i];
-        for (int j = 0; j < e->outputs; j++) free(e->expected[j]);
-        for (int j = 0; j < e->inputs; j++) free(e->input[j]);
-        tg_program_free(e->program);
-    }
-    if (handle) dlclose(handle);
-    if (compiled && !getenv("TG_KEEP_EMITTED")) {
-        unlink(library);
-        unlink(src.path);
-        rmdir(src.folder);
-    }
-    fprintf(stderr, "# %s: %zu functions, %zu checks, seed %u\n", criterion_current_test->name, src.n,
-            checks, SEED);
-    cr_expect(checks > 0, "nothing was checked");
-    free(src.list);
-}
-
-TestSuite(emit, .init = begin, .timeout = 300);
+TestSuite(emit, .init = begin_emitted, .timeout = 600);
 
 /* ---- trials ------------------------------------------------------------------------------------- */
 
-/* No C is written for these. */
-static const char *const unwritten[] = {
-    "argmax", "argmin", "argsort", "argtopk", "avg_pool2d", "avg_pool_shares", "cholesky",
-    "cofactor", "conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d", "conv_weight", "custom",
-    "custom_gradient", "det", "dropout", "eigh", "guard", "inverse", "inverse_or_nan", "logdet", "max_pool2d",
-    "max_pool_pick", "max_pool_put", "median", "median_weights", "qr", "solve", "solve_triangular",
-    "sort", "svd", "topk",
-};
+/* No C is written for these: of an operation of the user's own there is no text. */
+static const char *const unwritten[] = { "custom", "custom_gradient" };
 
 static bool is_unwritten(const char *name)
 {
@@ -201,24 +36,35 @@ static bool is_unwritten(const char *name)
     return false;
 }
 
-/* How a trial is compiled: which leaves vary over the batch (bits). */
+/* How a trial is compiled: which leaves vary over the batch (bits), and which programs are made. */
 typedef struct way {
     unsigned batch;
     tg_type type;
+    enum { VALUE = 1, GRADIENT = 2, DIRECTIONS = 4 } programs;
 } way;
 
-static void *elements(const trial *t, way w, int leaf, size_t n)
+/* A trial on a tape. Inputs of programs are its leaves in this order: those that vary first. */
+typedef struct scene {
+    const trial *t;
+    way w;
+    tg_tape *tape;
+    tg_value leaf[TG__SAMPLES], ordered[TG__SAMPLES], y;
+    int leaves, n_batch, order[TG__SAMPLES];
+    int wrt[TG__SAMPLES], n_wrt;
+} scene;
+
+static void *elements(const scene *s, int leaf, uint64_t seed)
 {
-    const bool varies = w.batch >> leaf & 1;
-    const int rows = varies ? INSTANCES : 1;
+    const size_t n = (size_t)tg_size(s->leaf[leaf]);
+    const int rows = s->w.batch >> leaf & 1 ? INSTANCES : 1;
     char *const p = calloc(n * (size_t)rows + 1, sizeof(double));
     for (int i = 0; i < rows; i++) {
-        data d = draw(t, SEED + (uint64_t)i);
+        data d = draw(s->t, seed + (uint64_t)i);
         for (size_t k = 0; k < n; k++) {
             const size_t at = (size_t)i * n + k;
             const double x = d.element[leaf][k];
-            if (is_index(t, leaf)) ((int64_t *)(void *)p)[at] = (int64_t)x;
-            else if (w.type == TG_F32) ((float *)(void *)p)[at] = (float)x;
+            if (is_index(s->t, leaf)) ((int64_t *)(void *)p)[at] = (int64_t)x;
+            else if (s->w.type == TG_F32) ((float *)(void *)p)[at] = (float)x;
             else ((double *)(void *)p)[at] = x;
         }
         drop(&d);
@@ -226,78 +72,96 @@ static void *elements(const trial *t, way w, int leaf, size_t n)
     return p;
 }
 
-static void fill_entry(entry *e, tg_program *p, const trial *t, way w, const tg_value *leaf,
-                       const int *order)
-{
-    e->program = p;
-    e->inputs = tg_program_inputs(p);
-    e->outputs = tg_program_outputs(p);
-    for (int i = 0; i < e->inputs; i++)
-        e->input[i] = elements(t, w, order[i], (size_t)tg_size(leaf[order[i]]));
-    for (int i = 0; i < e->outputs; i++) {
-        bool each = false;
-        e->size[i] = (size_t)tg_program_output_size(p, i, &each) * (each ? INSTANCES : 1);
-        e->type[i] = w.type;
-    }
-    e->bound = w.type == TG_F32 ? 1e-5 : 1e-13;
-    snprintf(e->text, sizeof e->text, "%.150s, %s, batch %x", trial_text(t),
-             w.type == TG_F32 ? "f32" : "f64", w.batch);
-}
-
 /* Adds a program, unless it cannot be written, which must be known. */
-static void add_program(tg_program *p, const trial *t, way w, const tg_value *leaf, const int *order,
-                        tg_type result)
+static void add_program(const scene *s, tg_program *p, const char *what, tg_type result)
 {
-    tg_status s = { 0 };
+    tg_status status = { 0 };
     if (!p) return;
-    entry e = { .program = NULL };
-    fill_entry(&e, p, t, w, leaf, order);
+    /* Second derivatives cancel: so much of the largest element is what is promised. */
+    const double bound = s->w.programs & DIRECTIONS ? 1e-12 : 1e-13;
+    entry e = { .bound = s->w.type == TG_F32 ? 1e-5 : bound };
+    describe(&e, p, s->w.type, INSTANCES);
+    for (int i = 0; i < e.inputs; i++) /* directions behind the leaves */
+        e.input[i] = i < s->leaves ? elements(s, s->order[i], SEED)
+                                   : elements(s, s->order[s->wrt[i - s->leaves]], SEED + 100);
     if (e.outputs == 1) e.type[0] = result;
-    const bool small = e.size[0] < MOST;
-    const bool written = small && add_entry(e, &s);
-    if (!small) {
+    snprintf(e.text, sizeof e.text, "%.120s, %s, batch %x, %s", trial_text(s->t),
+             s->w.type == TG_F32 ? "f32" : "f64", s->w.batch, what);
+    if (e.size[0] >= MOST) {
         for (int i = 0; i < e.inputs; i++) free(e.input[i]);
         tg_program_free(p);
-    } else if (!written) {
-        cr_expect(is_unwritten(tg__ops[t->op]->name), "%s: %s", e.text, s.message);
-        cr_expect(strstr(s.message, "there is no C for it"), "%s", s.message);
+    } else if (!add_entry(e, &status)) {
+        cr_expect(is_unwritten(tg__ops[s->t->op]->name), "%s: %s", e.text, status.message);
+        cr_expect(strstr(status.message, "there is no C for it"), "%s", status.message);
     }
 }
 
-/* The value, and the sum of it times random numbers with the gradients. */
+static void set_up(scene *s, const trial *t, way w)
+{
+    *s = (scene){ .t = t, .w = w, .leaves = t->same ? 1 : t->x.n };
+    s->tape = tg_tape_new(&(const tg_tape_options){ .type = w.type });
+    data d = draw(t, SEED);
+    make_leaves(t, &d, s->tape, s->leaf);
+    drop(&d);
+    s->y = record_trial(t, s->leaf);
+    int n = 0;
+    for (int pass = 0; pass < 2; pass++)
+        for (int j = 0; j < s->leaves; j++)
+            if ((w.batch >> j & 1) == (pass == 0)) s->order[n++] = j;
+    for (int j = 0; j < s->leaves; j++) {
+        s->ordered[j] = s->leaf[s->order[j]];
+        s->n_batch += (int)(w.batch >> j & 1);
+        if (!is_index(t, s->order[j])) s->wrt[s->n_wrt++] = j;
+    }
+}
+
+static tg_program *compiled(const scene *s, tg_value y)
+{
+    tg_status status = { 0 };
+    tg_program *const p = tg_compile(&y, 1, s->ordered, s->n_batch, s->ordered + s->n_batch,
+                                     s->leaves - s->n_batch, NULL, &status);
+    cr_expect(p, "%s: %s", trial_text(s->t), status.message);
+    return p;
+}
+
+/* The sum of y's elements times random numbers. */
+static tg_value loss_of(tg_value y)
+{
+    return apply1("sum", apply2("mul", y, random_cotangent(y, SEED)));
+}
+
+/* Of y, and the Hessian of a loss of its squares: that of linear ops would be 0. */
+static void add_directions(const scene *s, const tg_program *p)
+{
+    tg_status status = { 0 };
+    if (!strpbrk(tg__ops[s->t->op]->letters, "lnc") || strstr(tg__ops[s->t->op]->name, "custom")) return;
+    tg_program *const q = compiled(s, loss_of(apply1("square", s->y)));
+    const tg_gradient_options o = { .wrt = s->wrt, .n_wrt = s->n_wrt };
+    add_program(s, tg_jvp_program(p, s->wrt, s->n_wrt, 0, &status), "JVP", s->w.type);
+    cr_expect(status.code == TG_OK, "%s: %s", trial_text(s->t), status.message);
+    add_program(s, tg_hvp_program(q, &o, &status), "HVP", s->w.type);
+    cr_expect(status.code == TG_OK, "%s: %s", trial_text(s->t), status.message);
+    tg_program_free(q);
+}
+
+/* The value, and the gradients of a loss of it. */
 static void check_way(const trial *t, way w)
 {
-    tg_tape *const tape = tg_tape_new(&(const tg_tape_options){ .type = w.type });
-    tg_value leaf[TG__SAMPLES], ordered[TG__SAMPLES];
-    data d = draw(t, SEED);
-    make_leaves(t, &d, tape, leaf);
-    drop(&d);
-    const tg_value y = record_trial(t, leaf);
-    const int leaves = t->same ? 1 : t->x.n;
-    int order[TG__SAMPLES], n = 0, n_batch = 0, wrt[TG__SAMPLES], n_wrt = 0;
-    for (int pass = 0; pass < 2; pass++)
-        for (int j = 0; j < leaves; j++)
-            if ((w.batch >> j & 1) == (pass == 0)) order[n++] = j;
-    for (int j = 0; j < leaves; j++) {
-        ordered[j] = leaf[order[j]];
-        n_batch += (int)(w.batch >> j & 1);
-        if (!is_index(t, order[j])) wrt[n_wrt++] = j;
-    }
-    tg_status s = { 0 };
-    tg_program *const p =
-        tg_compile(&y, 1, ordered, n_batch, ordered + n_batch, leaves - n_batch, NULL, &s);
-    cr_expect(p, "%s: %s", trial_text(t), s.message);
-    if (p && tg_type_of(y) != TG_I64 && n_wrt) {
-        const tg_value loss = apply1("sum", apply2("mul", y, random_cotangent(y, SEED)));
-        tg_program *const q =
-            tg_compile(&loss, 1, ordered, n_batch, ordered + n_batch, leaves - n_batch, NULL, &s);
-        tg_program *const g =
-            tg_gradient_program(q, &(tg_gradient_options){ .wrt = wrt, .n_wrt = n_wrt }, &s);
-        add_program(g, t, w, leaf, order, w.type);
+    scene s;
+    tg_status status = { 0 };
+    set_up(&s, t, w);
+    tg_program *const p = compiled(&s, s.y);
+    const bool differentiable = p && tg_type_of(s.y) != TG_I64 && s.n_wrt;
+    if (differentiable && w.programs & GRADIENT) {
+        tg_program *const q = compiled(&s, loss_of(s.y));
+        const tg_gradient_options o = { .wrt = s.wrt, .n_wrt = s.n_wrt };
+        add_program(&s, tg_gradient_program(q, &o, &status), "gradient", w.type);
         tg_program_free(q);
     }
-    add_program(p, t, w, leaf, order, tg_type_of(y));
-    tg_tape_free(tape);
+    if (differentiable && w.programs & DIRECTIONS) add_directions(&s, p);
+    if (w.programs & VALUE) add_program(&s, p, "value", tg_type_of(s.y));
+    else tg_program_free(p);
+    tg_tape_free(s.tape);
 }
 
 /* One trial of four: there are many, of which each kind comes up. */
@@ -305,20 +169,29 @@ static void all_vary(const trial *t)
 {
     static unsigned number;
     if (tg__ops[t->op]->kind != TG__MAP && number++ % 4 == 0)
-        check_way(t, (way){ .batch = 0xff, .type = TG_F64 });
+        check_way(t, (way){ .batch = 0xff, .type = TG_F64, .programs = VALUE | GRADIENT });
 }
 
+/* With directions in every op's first sample. */
 static void all_vary_f32(const trial *t)
 {
-    check_way(t, (way){ .batch = 0xff, .type = TG_F32 });
+    static int last;
+    check_way(t, (way){ .batch = 0xff, .type = TG_F32,
+                        .programs = VALUE | GRADIENT | (t->op != last ? DIRECTIONS : 0) });
+    last = t->op;
 }
 
 static void some_vary(const trial *t)
 {
-    check_way(t, (way){ .batch = 0xff, .type = TG_F64 });
-    check_way(t, (way){ .batch = 0, .type = TG_F64 });
+    check_way(t, (way){ .batch = 0xff, .type = TG_F64, .programs = VALUE | GRADIENT });
+    check_way(t, (way){ .batch = 0, .type = TG_F64, .programs = VALUE | GRADIENT });
     for (int i = 0; i < t->x.n && !t->same && t->x.n > 1; i++)
-        check_way(t, (way){ .batch = 1u << i, .type = TG_F64 });
+        check_way(t, (way){ .batch = 1u << i, .type = TG_F64, .programs = VALUE | GRADIENT });
+}
+
+static void along_directions(const trial *t)
+{
+    check_way(t, (way){ .batch = 1, .type = TG_F64, .programs = DIRECTIONS });
 }
 
 Test(emit, operations_in_any_layout)
@@ -339,9 +212,15 @@ Test(emit, every_op_with_any_operands_varying)
     check_emitted();
 }
 
+Test(emit, every_op_along_directions)
+{
+    for (int op = FIRST_OP; op < tg__op_count; op++) each_plain_trial(op, along_directions);
+    check_emitted();
+}
+
 /* ---- graphs of scalars -------------------------------------------------------------------------- */
 
-enum { LEAVES = 5, BATCH = 2, NODES = 30, GRAPHS = 200 };
+enum { LEAVES = 5, BATCH = 2, NODES = 30, GRAPHS = 400 };
 
 static uint32_t state = SEED;
 
@@ -368,6 +247,35 @@ static tg_value random_node(const tg_value *v, uint32_t n)
     return apply2(pairs[below(sizeof pairs / sizeof *pairs)], a, b);
 }
 
+/* A program of LEAVES inputs with `size` elements each, or one like it with directions behind them. */
+static void add_graph(int number, const char *what, tg_program *p, size_t size, double bound)
+{
+    tg_status s = { 0 };
+    entry e = { .bound = bound };
+    cr_assert(p, "graph %d has no %s", number, what);
+    describe(&e, p, TG_F64, INSTANCES);
+    snprintf(e.text, sizeof e.text, "graph %d, %s", number, what);
+    for (int i = 0; i < e.inputs; i++)
+        e.input[i] = random_numbers(size * (i % LEAVES < BATCH ? INSTANCES : 1));
+    cr_expect(add_entry(e, &s), "%s", s.message);
+}
+
+/* A loss of leaves v, of which the first vary: gradient, JVP and HVP. */
+static void add_derivatives(int number, tg_value loss, const tg_value *v, double bound)
+{
+    tg_status s = { 0 };
+    tg_program *const p = tg_compile(&loss, 1, v, BATCH, v + BATCH, LEAVES - BATCH, NULL, &s);
+    cr_assert(p, "graph %d: %s", number, s.message);
+    const int wrt[LEAVES] = { 0, 1, 2, 3, 4 };
+    const tg_gradient_options o = { .wrt = wrt, .n_wrt = LEAVES,
+                                    .over = number % 2 ? TG_BATCH_MEAN : TG_BATCH_SUM };
+    const size_t size = (size_t)tg_size(v[0]);
+    add_graph(number, "gradient", tg_gradient_program(p, &o, &s), size, bound);
+    add_graph(number, "JVP", tg_jvp_program(p, wrt, LEAVES, 0, &s), size, bound);
+    add_graph(number, "HVP", tg_hvp_program(p, &o, &s), size, bound);
+    tg_program_free(p);
+}
+
 static void add_random_graph(int number)
 {
     tg_tape *const t = tg_tape_new(NULL);
@@ -376,33 +284,54 @@ static void add_random_graph(int number)
     for (int i = 0; i < NODES; i++) v[LEAVES + i] = random_node(v, (uint32_t)(LEAVES + i));
     loss = v[LEAVES + NODES - 1];
     for (int i = 2; i < 6; i++) loss = apply2("add", loss, v[LEAVES + NODES - i]);
-    tg_status s = { 0 };
-    tg_program *const p = tg_compile(&loss, 1, v, BATCH, v + BATCH, LEAVES - BATCH, NULL, &s);
-    const int wrt[LEAVES] = { 0, 1, 2, 3, 4 };
-    entry e = { .inputs = LEAVES, .outputs = 1 + LEAVES, .bound = 1e-13 };
-    e.program = tg_gradient_program(
-        p, &(tg_gradient_options){ .wrt = wrt, .n_wrt = LEAVES,
-                                   .over = number % 2 ? TG_BATCH_MEAN : TG_BATCH_SUM }, &s);
-    cr_assert(e.program, "%s", s.message);
-    snprintf(e.text, sizeof e.text, "graph %d", number);
-    for (int i = 0; i < LEAVES; i++) e.input[i] = random_numbers(i < BATCH ? INSTANCES : 1);
-    for (int i = 0; i <= LEAVES; i++) e.size[i] = i > 0 && i <= BATCH ? INSTANCES : 1;
-    cr_expect(add_entry(e, &s), "%s", s.message);
-    e.program = tg_jvp_program(p, wrt, LEAVES, 0, &s);
-    cr_assert(e.program, "%s", s.message);
-    e.inputs = 2 * LEAVES;
-    e.outputs = 2;
-    for (int i = 0; i < e.inputs; i++)
-        e.input[i] = random_numbers(i % LEAVES < BATCH ? INSTANCES : 1);
-    for (int i = 0; i < 2; i++) e.size[i] = INSTANCES;
-    cr_expect(add_entry(e, &s), "%s", s.message);
-    tg_program_free(p);
+    add_derivatives(number, loss, v, 1e-13);
     tg_tape_free(t);
 }
 
 Test(emit, random_graphs_of_scalars)
 {
     for (int i = 0; i < GRAPHS; i++) add_random_graph(i);
+    check_emitted();
+}
+
+/* ---- graphs of matrices ------------------------------------------------------------------------- */
+
+enum { SIDE = 3, MATRICES = 12, MATRIX_GRAPHS = 100 };
+
+/* Square matrices all: of the same size, and bounded, so that no graph runs away. */
+static tg_value random_matrix(const tg_value *v, uint32_t n)
+{
+    static const char *const one[] = { "tanh", "sin", "sigmoid", "softplus", "relu", "neg", "transpose",
+                                       "contiguous", "tril", "triu", "flip", "cumsum", "sort",
+                                       "softargmax", "log_softmax", "roll" };
+    static const char *const whole[] = { "sum", "mean", "amax", "amin", "prod", "std", "norm", "median",
+                                         "logsumexp", "det", "trace" };
+    static const char *const two[] = { "add", "sub", "mul", "maximum", "matmul", "hypot", "logaddexp" };
+    const tg_value a = v[below(n)], b = v[below(n)];
+    const uint32_t which = below(8);
+    if (which < 3) return apply1(one[below(sizeof one / sizeof *one)], a);
+    if (which < 4) return apply2("sub", b, apply1("tanh", apply1(whole[below(sizeof whole / sizeof *whole)], a)));
+    return apply1("sin", apply2(two[below(sizeof two / sizeof *two)], a, b));
+}
+
+static void add_matrix_graph(int number)
+{
+    const int64_t dim[] = { SIDE, SIDE };
+    const double zeros[SIDE * SIDE] = { 0 };
+    tg_tape *const t = tg_tape_new(NULL);
+    tg_value v[LEAVES + MATRICES];
+    for (int i = 0; i < LEAVES; i++) v[i] = tg_leaf_new(t, TG_PARAMETER, TG_F64, zeros, 2, dim, NULL);
+    for (int i = 0; i < MATRICES; i++) v[LEAVES + i] = random_matrix(v, (uint32_t)(LEAVES + i));
+    tg_value loss = v[LEAVES + MATRICES - 1];
+    for (int i = 2; i < 5; i++) loss = apply2("add", loss, v[LEAVES + MATRICES - i]);
+    for (int i = 0; i < LEAVES; i++) loss = apply2("add", loss, apply2("mul", v[i], v[(i + 1) % LEAVES]));
+    add_derivatives(number, apply1("mean", loss), v, 1e-12);
+    tg_tape_free(t);
+}
+
+Test(emit, random_graphs_of_matrices)
+{
+    for (int i = 0; i < MATRIX_GRAPHS; i++) add_matrix_graph(i);
     check_emitted();
 }
 
@@ -415,9 +344,8 @@ Test(emit, a_gradient_of_the_whole_and_of_a_part)
     const tg_value x = tg_scalar_new(t, 0, NULL), w = tg_param(t, w0, 2), e = tg_exp(w);
     const tg_value loss = tg_add(tg_mul(x, tg_at(e, 0)), tg_mul(0.25, tg_sum(tg_square(e))));
     tg_program *const p = tg_compile(&loss, 1, &x, 1, &w, 1, NULL, &s);
-    entry parts = { .inputs = 2, .outputs = 2, .size = { 1, 2 }, .bound = 1e-13, .text = "whole and part" };
-    parts.program = tg_gradient_program(p, NULL, &s);
-    cr_assert(parts.program, "%s", s.message);
+    entry parts = { .bound = 1e-13, .text = "whole and part" };
+    describe(&parts, tg_gradient_program(p, NULL, &s), TG_F64, INSTANCES);
     parts.input[0] = random_numbers(INSTANCES);
     parts.input[1] = random_numbers(2);
     cr_expect(add_entry(parts, &s), "%s", s.message);
@@ -449,16 +377,26 @@ static void expect_refused(const tg_program *p, const char *name, const char *wh
     free(text);
 }
 
+static bool doubled(const tg_custom_call *c)
+{
+    for (int64_t i = 0; i < c->y.size; i++)
+        ((double *)c->y.data)[i] = 2 * ((const double *)c->x[0].data)[i];
+    return true;
+}
+
+static const tg_custom own = { .name = "doubled", .forward = doubled };
+
 Test(emit_errors, what_cannot_be_written_is_named_with_its_line)
 {
     const tg_site here = { "model.c", 7 };
     const int64_t dim[] = { 3, 3 };
     tg_tape *const t = tg_tape_new(NULL);
     const tg_value x = tg_leaf_new(t, TG_PARAMETER, TG_F64, NULL, 2, dim, &here);
-    const tg_value y = tg__record(op_named("det"), &x, 1, NULL, &here);
+    const tg_value y = tg_custom_apply_at(&own, &x, 1, &here);
     tg_program *const p = tg_compile(&y, 1, &x, 1, NULL, 0, NULL, NULL);
     cr_assert(p);
-    expect_refused(p, "f", "emit_c: model.c:7: det: there is no C for it");
+    expect_refused(p, "f", "emit_c: model.c:7: doubled: there is no C for it: of an operation of your own");
+    expect_refused(p, "f", "TG_RULE");
     expect_refused(p, "7up", "emit_c: the name is no name in C");
     expect_refused(p, "", "the name is no name in C");
     expect_refused(p, NULL, "the name is no name in C");
@@ -466,6 +404,26 @@ Test(emit_errors, what_cannot_be_written_is_named_with_its_line)
     tg_status s = { 0 };
     cr_expect_not(tg_program_emit_c(p, "f", NULL, &s));
     cr_expect(strstr(s.message, "the file is NULL"), "%s", s.message);
+    tg_program_free(p);
+    tg_tape_free(t);
+}
+
+Test(emit_errors, an_einsum_of_very_many_operands_is_refused)
+{
+    enum { N = 22 };
+    const int64_t dim[] = { 2 };
+    tg_tape *const t = tg_tape_new(NULL);
+    tg_value x[N];
+    tg_einsum_attributes a = { .equation = "a" };
+    x[0] = tg_leaf_new(t, TG_INPUT, TG_F64, NULL, 1, dim, NULL);
+    for (int i = 1; i < N; i++) {
+        x[i] = x[0];
+        strcat(a.equation, ",a");
+    }
+    strcat(a.equation, "->a");
+    const tg_value y = tg__record(op_named("einsum"), x, N, &a, NULL);
+    tg_program *const p = tg_compile(&y, 1, x, 1, NULL, 0, NULL, NULL);
+    expect_refused(p, "f", "einsum: there is no C for it: more than 21 operands or 16 axes");
     tg_program_free(p);
     tg_tape_free(t);
 }

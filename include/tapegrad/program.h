@@ -204,8 +204,11 @@ TG_API void tg_program_print(const tg_program *p, FILE *file);
 
 /* Writes the program as C17 that needs libm only: void NAME(int64_t count, inputs x0, x1 ..., outputs
    y0, y1 ...), every one a pointer, laid out as tg_run has them; no output may be NULL. What indices
-   point at is asserted. False after an error, an operation that no C is written for, say, and then
-   nothing has been written. */
+   point at is asserted. States are overwritten, by a pointer that is not const. If the program draws
+   random numbers, behind count comes uint64_t run, as in tg_run_options. If a run can fail with more than
+   an index (conditions, matrices without an inverse), it is bool NAME(...): false where tg_run is, and
+   outputs are undefined then. False after an error, an operation that no C is written for, say (your
+   own, tg_custom), and then nothing has been written. */
 TG_API bool tg_program_emit_c(const tg_program *p, const char *name, FILE *file, tg_status *status);
 
 #ifdef __cplusplus

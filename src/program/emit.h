@@ -1,6 +1,7 @@
-/* Writing a graph as C: what emit.c (the function), emit_ops.c (operations that are not elementwise),
-   emit_loops.c (loops over elements), emit_math.c (formulas) and emit_text.c share; each uses those
-   behind it. */
+/* Writing programs as C: what emit.c (the file), emit_function.c (a function), emit_ops.c and the
+   families of operations behind it, emit_calls.c (functions that a function calls), emit_loops.c (loops
+   over elements), emit_math.c (formulas), emit_parts.c (functions that are there as text) and
+   emit_text.c share. */
 #ifndef TG_PROGRAM_EMIT_H
 #define TG_PROGRAM_EMIT_H
 
@@ -12,20 +13,44 @@ enum {
     TG__LEAVES = 2 * TG__EXPRESSION + 2,
 };
 
+/* All that goes into one file. */
+typedef struct tg__emission {
+    const char *name; /* of the function that users call; it begins those of all others */
+    tg_type type;
+    tg__memory *memory;
+    tg__arena text;      /* the functions that are complete, each behind those that it calls */
+    tg__arena functions; /* tg__emitted: those that others call */
+    uint32_t numbers;    /* of them, given so far */
+    tg__arena flags;
+    bool *helper;        /* by op: its function has been written */
+    uint64_t parts;      /* bits: those that have been written, of less than 64 */
+    bool asserts, bools; /* is there any in the text? */
+} tg__emission;
+
+/* A program that has been written as a function. */
+typedef struct tg__emitted {
+    const tg_program *program;
+    uint32_t number;   /* of those that others call, from 1 on; 0: users call it */
+    bool one;          /* for one instance: there is no count, and inputs and outputs have one */
+    bool fails, draws; /* it returns bool; it has the number of the run as a parameter */
+    size_t bytes;      /* of its arrays, and those of the functions that it calls */
+} tg__emitted;
+
+/* One function. */
 typedef struct tg__emitter {
+    tg__emission *all;
+    const tg_program *program;
     tg__graph *g;
-    const char *name;              /* of the function */
-    const char *real;              /* "double" or "float" */
-    const char *suffix;            /* of constants and libm's functions: "" or "f" */
-    tg__arena body, helpers, room;
-    tg__arena *to;                 /* where text goes: body or helpers */
-    int depth;                     /* of the blocks around */
-    bool *helper;                  /* by op: its function has been written */
-    uint32_t *uses;                /* by node: how often it is an operand or an output */
-    bool *inlined;                 /* by node: part of the expression of its one user */
-    uint32_t line;                 /* the site that was written last */
-    bool asserts;
-    size_t bytes;                  /* of arrays */
+    const char *real;       /* "double" or "float" */
+    const char *suffix;     /* of constants and libm's functions: "" or "f" */
+    tg__arena body, room;
+    tg__arena *to;          /* where text goes: body or all->text */
+    int depth;              /* of the blocks around */
+    uint32_t *uses;         /* by node: how often it is an operand or an output */
+    bool *inlined;          /* by node: part of the expression of its one user */
+    uint32_t line;          /* the site that was written last */
+    tg__emitted made;
+    size_t bytes, deepest;  /* of arrays; of those of a function that is called */
 } tg__emitter;
 
 /* ---- emit_text.c ------------------------------------------------------------------------------- */
@@ -35,6 +60,12 @@ __attribute__((format(printf, 2, 3))) void tg__write(tg__emitter *e, const char 
 
 /* The same on a new line, at the present depth. */
 __attribute__((format(printf, 2, 3))) void tg__write_line(tg__emitter *e, const char *format, ...);
+
+/* ---- emit_parts.c ------------------------------------------------------------------------------ */
+
+/* Writes the function of the parts with this name, and those that it calls, unless they have been
+   written. False: there is none. */
+bool tg__emit_part(tg__emitter *e, const char *name);
 
 /* ---- emit_math.c ------------------------------------------------------------------------------- */
 
@@ -47,7 +78,7 @@ void tg__emit_function(tg__emitter *e, int code);
 
 /* ---- emit_loops.c ------------------------------------------------------------------------------ */
 
-/* An owner's or view's elements, by the loops of a nest. */
+/* An owner's or view's elements, by the loops of a nest; of node 0 only the index. */
 typedef struct tg__access {
     uint32_t node;
     int64_t offset, stride[TG__LOOPS];
@@ -58,7 +89,7 @@ typedef struct tg__nest {
     int rank, outer;
     int64_t dim[TG__LOOPS];
     int n, next;
-    tg__access access[1 + TG__LEAVES];
+    tg__access access[2 + TG__LEAVES];
 } tg__nest;
 
 /* An access to node's elements as seen with the dimensions of s, axis loop[i] of which is loop i of the
@@ -96,15 +127,70 @@ bool tg__is_expression(const tg__emitter *e, uint32_t node);
 void tg__declare(tg__emitter *e, uint32_t id, bool zero);
 bool tg__has_axes(const tg__emitter *e, uint32_t id);
 
+/* "double a5[6];", for what is needed on the way to node 5. At least one element. */
+void tg__declare_room(tg__emitter *e, const char *type, const char *name, uint32_t id, int64_t n);
+
 /* "v5[...] = expression", in loops. */
 void tg__emit_map(tg__emitter *e, uint32_t id);
 
 /* ---- emit_ops.c -------------------------------------------------------------------------------- */
 
+/* An op being written: its node, operands, attributes, shape. */
+typedef struct tg__writing {
+    tg__emitter *e;
+    uint32_t id, n;
+    const uint32_t *x;
+    const void *attributes;
+    const tg__shape *y;
+} tg__writing;
+
+static inline const tg__shape *tg__shape_in(const tg__writing *w, uint32_t operand)
+{
+    return tg__node_shape(w->e->g, w->x[operand]);
+}
+
 /* Writes an op that is not elementwise. */
 void tg__emit_op(tg__emitter *e, uint32_t id);
 
+/* Families of them; false if the op is none of the family's. An error is the graph's. */
+bool tg__emit_sum_op(const tg__writing *w, int code);    /* emit_sums.c: folds, products, running sums */
+bool tg__emit_copy_op(const tg__writing *w, int code);   /* emit_copies.c: copies, dropout */
+bool tg__emit_index_op(const tg__writing *w, int code);  /* emit_indices.c */
+bool tg__emit_window_op(const tg__writing *w, int code); /* emit_windows.c: convolutions, pooling */
+bool tg__emit_order_op(const tg__writing *w, int code);  /* emit_order.c: sorting, medians, argmax */
+bool tg__emit_matrix_op(const tg__writing *w, int code); /* emit_matrices.c: factorisations */
+bool tg__emit_call_op(const tg__writing *w, int code);   /* emit_calls.c: programs, loops */
+
 /* Zeros, and what is added to parts of them. */
 void tg__emit_assemble(tg__emitter *e, uint32_t id);
+
+/* The result = operand 0. */
+void tg__emit_contiguous(const tg__writing *w);
+
+/* "y = x" or "y += x", in loops; of a nest with these two accesses. */
+void tg__emit_copy(tg__emitter *e, tg__nest *t, const char *operation);
+
+/* An access whose axis i goes with loop loop[i]; those of length 1 are repeated. */
+void tg__nest_by_axis(const tg__emitter *e, tg__nest *t, uint32_t node, const int *loop);
+
+/* Which axes an op with tg_reduce_attributes reduces. */
+unsigned tg__reduced_in(const tg__writing *w);
+
+/* Loops over x: first its axes that are not reduced, then the others. loop: those axes; y_axis: those
+   of the result, which may have kept reduced ones, or -1. */
+void tg__nest_reduced(tg__nest *t, const tg__shape *x, unsigned axes, bool kept, int *loop,
+                      int *y_axis);
+
+/* An access to no node: the index of a row-major array of the loops from `from` on. */
+void tg__nest_index(tg__nest *t, int from);
+
+/* ---- emit_function.c --------------------------------------------------------------------------- */
+
+/* Writes made->program as a function, which made says the rest of, behind those that it calls. False
+   with the error. */
+bool tg__emit_program(tg__emission *all, tg__emitted *made, tg_status *status);
+
+/* "fit", "fit_call1" */
+void tg__write_name(tg__emitter *e, const tg__emitted *f);
 
 #endif

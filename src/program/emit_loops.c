@@ -118,7 +118,8 @@ static void write_index(tg__emitter *e, const tg__nest *t, const tg__access *a, 
         first = false;
     }
     if (!negative && a->offset) {
-        tg__write(e, "%s%" PRId64, first ? "" : " + ", a->offset);
+        const bool minus = a->offset < 0 && !first;
+        tg__write(e, "%s%" PRId64, first ? "" : minus ? " - " : " + ", minus ? -a->offset : a->offset);
         first = false;
     }
     if (after) tg__write(e, "%s%s", first ? "" : " + ", after);
@@ -260,6 +261,13 @@ void tg__declare(tg__emitter *e, uint32_t id, bool zero)
     if (s->rank == 0) tg__write_line(e, "%s v%u%s;", type, id, zero ? " = 0" : "");
     else tg__write_line(e, "%s v%u[%" PRId64 "]%s; /* %s */", type, id, n, zero ? " = { 0 }" : "",
                        TG__SHAPE_TEXT(s));
+}
+
+void tg__declare_room(tg__emitter *e, const char *type, const char *name, uint32_t id, int64_t n)
+{
+    if (n < 1) n = 1;
+    e->bytes += (size_t)n * (strcmp(type, "float") == 0 || strcmp(type, "int") == 0 ? 4 : 8);
+    tg__write_line(e, "%s %s%u[%" PRId64 "];", type, name, id, n);
 }
 
 void tg__emit_map(tg__emitter *e, uint32_t id)

@@ -1,5 +1,5 @@
 /* Formulas in C: those of the op table's rows, and, for functions that the table takes from the
-   kernels, formulas of the same kind or C. */
+   kernels, formulas of the same kind. */
 #include <ctype.h>
 #include <math.h>
 #include <stdio.h>
@@ -66,43 +66,6 @@ static const names formulas[] = {
       "x * (1.5957691216057307118 + 0.21406444881780074633 * x * x))" },
     { "celu_a", "where(a > 0, 1, exp(a / b))" },
     { "celu_b", "where(a > 0, 0, exp(a / b) * (1 - a / b) - 1)" },
-};
-
-/* In double for both types, of `at` and, for polygamma, `order`. */
-static const names blocks[] = {
-    /* Abramowitz and Stegun 6.3.7, 6.3.5 and 6.3.18. */
-    { "digamma",
-      "    double t = (double)x, y = 0;\n"
-      "    if (t == 0) return (@)copysign((double)INFINITY, -t);\n"
-      "    if (t < 0) {\n"
-      "        if (t == floor(t)) return (@)NAN;\n"
-      "        y = -3.1415926535897932385 / tan(3.1415926535897932385 * (t - rint(t)));\n"
-      "        t = 1 - t;\n"
-      "    }\n"
-      "    for (; t < 12; t++) y -= 1 / t;\n"
-      "    const double u = 1 / (t * t);\n"
-      "    const double series =\n"
-      "        u * (1.0 / 12 - u * (1.0 / 120 - u * (1.0 / 252 - u * (1.0 / 240 - u / 132))));\n"
-      "    return (@)(y + (log(t) - 0.5 / t - series));\n" },
-    /* The first terms of 6.4.10, and the rest by 6.4.11. */
-    { "polygamma",
-      "    static const double bernoulli[] = { 1.0 / 12,        -1.0 / 720,\n"
-      "                                        1.0 / 30240,     -1.0 / 1209600,\n"
-      "                                        1.0 / 47900160,  -691.0 / 1307674368000,\n"
-      "                                        1.0 / 74724249600, -3617.0 / 10670622842880000 };\n"
-      "    const double n = rint((double)a);\n"
-      "    double t = (double)b, factorial = 1, sum = 0, rising = 1;\n"
-      "    if (n == 0) return $digamma(b);\n"
-      "    if (!(n > 0 && n <= 170)) return (@)NAN;\n"
-      "    for (double k = 2; k < n; k++) factorial *= k;\n"
-      "    for (; t < n + 10; t++) sum += n / pow(t, n + 1);\n"
-      "    double rest = 1 + n / (2 * t);\n"
-      "    for (int k = 0; k < 8; k++) {\n"
-      "        rising *= (n + 2 * k) * (n + 2 * k + 1) / (t * t);\n"
-      "        rest += bernoulli[k] * rising;\n"
-      "    }\n"
-      "    sum += rest / pow(t, n);\n"
-      "    return (@)((fmod(n, 2) == 0 ? -factorial : factorial) * sum);\n" },
 };
 
 static const char *text_of(const names *list, size_t n, const char *name, size_t length)
@@ -173,7 +136,7 @@ static void write_word(tg__emitter *e, const char *s, size_t n)
 {
     const char *const known = TEXT_OF(libm, s, n);
     if (known) tg__write(e, "%s%s", known, e->suffix);
-    else if (n > 1) tg__write(e, "%s_%.*s", e->name, (int)n, s);
+    else if (n > 1) tg__write(e, "%s_%.*s", e->all->name, (int)n, s);
     else tg__write(e, "%c", *s);
 }
 
@@ -230,7 +193,7 @@ static void write_formula(tg__emitter *e, const char *s, const char *end)
 
 static void define(tg__emitter *e, int code);
 
-/* The functions that a formula or block calls come before it. */
+/* The functions that a formula calls come before it. */
 static void define_words(tg__emitter *e, const char *s)
 {
     const char *const end = s + strlen(s);
@@ -244,47 +207,33 @@ static void define_words(tg__emitter *e, const char *s)
     }
 }
 
-static void write_block(tg__emitter *e, const char *s)
-{
-    for (; *s; s++) {
-        if (*s == '@') tg__write(e, "%s", e->real);
-        else if (*s == '$') tg__write(e, "%s_", e->name);
-        else tg__write(e, "%c", *s);
-    }
-}
-
 static void define(tg__emitter *e, int code)
 {
     const tg__op *const op = tg__ops[code];
-    if (e->helper[code]) return;
-    e->helper[code] = true;
+    if (e->all->helper[code]) return;
+    e->all->helper[code] = true;
+    if (tg__emit_part(e, op->name)) return;
     const size_t length = strlen(op->name);
-    const char *const block = TEXT_OF(blocks, op->name, length);
     const char *formula = TEXT_OF(formulas, op->name, length);
-    const char *const own = formula || block ? "" : op->value;
+    const char *const own = formula ? "" : op->value;
     const bool empty = strncmp(own, op->name, length) == 0 && own[length] == '(';
     if (empty && strcmp(op->name, "where") != 0) { /* which is not called, but written */
         tg__graph_fail(e->g, TG_ERROR_ARGUMENT, "%s: there is no C for it", op->name);
         return;
     }
     if (!formula) formula = op->value;
-    define_words(e, block ? block : formula);
+    define_words(e, formula);
     const int n = tg__operands(op->letters);
     tg__arena *const to = e->to;
-    e->to = &e->helpers;
-    tg__write(e, "/* %s */\nstatic %s %s_%s(", op->doc, e->real, e->name, op->name);
+    e->to = &e->all->text;
+    tg__write(e, "/* %s */\nstatic %s %s_%s(", op->doc, e->real, e->all->name, op->name);
     for (int i = 0; i < n; i++) tg__write(e, "%s%s %c", i ? ", " : "", e->real, n == 1 ? 'x' : "abc"[i]);
     tg__write(e, ")\n{\n");
-    if (block) {
-        write_block(e, block);
-    } else {
-        for (int i = 0; n > 1 && i < n; i++) /* what a formula leaves out */
-            if (!strchr(formula, "abc"[i])) tg__write(e, "    (void)%c;\n", "abc"[i]);
-        tg__write(e, "    return ");
-        write_formula(e, formula, formula + strlen(formula));
-        tg__write(e, ";\n");
-    }
-    tg__write(e, "}\n\n");
+    for (int i = 0; n > 1 && i < n; i++) /* what a formula leaves out */
+        if (!strchr(formula, "abc"[i])) tg__write(e, "    (void)%c;\n", "abc"[i]);
+    tg__write(e, "    return ");
+    write_formula(e, formula, formula + strlen(formula));
+    tg__write(e, ";\n}\n\n");
     e->to = to;
 }
 

@@ -2,6 +2,7 @@
    tg__graph_expressed. */
 #include <math.h>
 
+#include "base/random.h"
 #include "codes.h" /* generated */
 #include "ops/loss.h"
 #include "program/lower.h"
@@ -328,6 +329,17 @@ static uint32_t take(const expression *e)
     return two(e, TG__CODE_take, reshaped(e, e->x[0], 1, &s.n), e->x[1]);
 }
 
+/* Where it drops nothing, or everything. */
+static uint32_t dropout(const expression *e)
+{
+    const uint64_t least = tg__random_threshold(((const tg_dropout_attributes *)e->attributes)->p);
+    const tg__shape s = dims_of(e, e->x[0]);
+    tg_list_attributes list = { .count = s.rank };
+    for (int i = 0; i < s.rank; i++) list.item[i] = s.dim[i];
+    if (least == 0) return e->x[0];
+    return least > UINT32_MAX ? one(e, TG__CODE_broadcast_to, number(e, 0), &list) : 0;
+}
+
 uint32_t tg__graph_expressed(tg__graph *g, int code, const uint32_t *x, uint32_t n,
                              const void *attributes)
 {
@@ -335,6 +347,7 @@ uint32_t tg__graph_expressed(tg__graph *g, int code, const uint32_t *x, uint32_t
     if (tg__graph_failed(g)) return 0;
     const tg_softmax_attributes *const soft = attributes;
     switch (code) {
+    case TG__CODE_dropout: return dropout(&e);
     case TG__CODE_take: return take(&e);
     case TG__CODE_trace: return trace(&e);
     case TG__CODE_softargmax: return softargmax(&e, x[0], soft->beta, soft->axis);
