@@ -152,6 +152,32 @@ Test(emitted, states_are_overwritten)
     check_emitted();
 }
 
+/* Two directions, or cotangents, of each input in one run. */
+Test(emitted, several_directions_at_once)
+{
+    enum { N = 3, COUNT = 2, INSTANCES = 4 };
+    const double zeros[N] = { 0 };
+    const int wrt[] = { 0, 1 };
+    tg_tape *const t = tg_tape_new(NULL);
+    Value x[] = { tg_input(t, zeros, N), tg_param(t, zeros, N) };
+    Value y = sum(sin(mul(x[0], exp(x[1]))));
+    tg_status s = { 0 };
+    tg_program *const p = tg_compile(&y, 1, x, 1, x + 1, 1, NULL, &s);
+    const tg_gradient_options o = { .wrt = wrt, .n_wrt = 2, .count = COUNT, .with_gradient = true };
+    tg_program *const made[] = { tg_jvp_program(p, wrt, 2, COUNT, &s), tg_hvp_program(p, &o, &s),
+                                 tg_vjp_program(p, wrt, 2, COUNT, &s) };
+    for (int i = 0; i < 3; i++) {
+        cr_assert(made[i], "%s", s.message);
+        entry e = { .bound = 1e-13 };
+        describe(&e, made[i], TG_F64, INSTANCES);
+        for (int j = 0; j < e.inputs; j++) e.input[j] = waves(COUNT * N * INSTANCES, 1 + j);
+        add_described(&e, "several directions");
+    }
+    tg_program_free(p);
+    tg_tape_free(t);
+    check_emitted();
+}
+
 /* ---- random numbers ------------------------------------------------------------------------------- */
 
 Test(emitted, what_is_dropped_is_what_the_run_drops)
