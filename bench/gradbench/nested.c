@@ -161,12 +161,12 @@ static void finish(const nested *s, const Value *end, const Value *shared, Value
     }
 }
 
-void nested_outer(nested *s, const Value *states, const Value *shared, Value *end)
+void nested_outer(nested *s, const Value *states, const Value *shared)
 {
     const int tangents = s->outer_forward ? s->shared * s->smooth : 0;
     const tg_scan_options o = { .steps = MOST_STEPS, .states = s->states + tangents, .stop = true,
                                 .slots = s->outer_forward ? 1 : MOST_STEPS };
-    Value in[2 * STATES], out[1 + STATES];
+    Value in[2 * STATES], end[2 * STATES], out[1 + STATES];
     int n = 0;
     for (int i = 0; i < s->states; i++) in[n++] = states[i];
     for (int i = 0; i < tangents; i++) in[n++] = tg_number(shared[0].tape, 0);
@@ -175,4 +175,17 @@ void nested_outer(nested *s, const Value *states, const Value *shared, Value *en
     finish(s, end, shared, out);
     s->program = s->outer_forward ? compile(out, 1 + s->shared, NULL, 0, shared, s->shared)
                                   : compile_gradient(out[0], NULL, 0, shared, s->shared, NULL, 0);
+    memcpy(out, end, (size_t)s->smooth * sizeof *out);
+    out[s->smooth] = end[s->states + tangents]; /* how many steps there were */
+    s->value = compile(out, s->smooth + 1, NULL, 0, shared, s->shared);
+}
+
+void nested_look(const nested *s, const void *const *shared, double *end)
+{
+    double states[STATES];
+    void *to[STATES];
+    for (int i = 0; i <= s->smooth; i++) to[i] = states + i;
+    run_compiled(&s->value, 1, shared, to);
+    must(states[s->smooth] < MOST_STEPS, "the loop is longer than it is recorded for");
+    memcpy(end, states, (size_t)s->smooth * sizeof *end);
 }

@@ -16,7 +16,7 @@ typedef struct nested {
        tangents; a step with the tangents beside the states; the function of the last states. */
     tg_program *inner, *step, *derivative, *along, *end;
     int states, smooth, shared; /* inputs of the step; smooth: those first states that have derivatives */
-    compiled value, program;    /* what else is asked for; value and outer derivatives */
+    compiled value, program;    /* where the loop ends; value and outer derivatives */
 } nested;
 
 /* Variants are rev over rev, rev over fwd, fwd over rev, fwd over fwd. */
@@ -43,7 +43,10 @@ void nested_step(nested *s, const tg_value *outputs, const tg_value *inputs, int
 void nested_end(nested *s, tg_value f, const tg_value *inputs);
 
 /* f of where the loop ends that begins with these states, and its derivatives by what is shared (leaves)
-   become s->program. end gets the states there; it has room for 2 STATES. */
-void nested_outer(nested *s, const tg_value *states, const tg_value *shared, tg_value *end);
+   become s->program. */
+void nested_outer(nested *s, const tg_value *states, const tg_value *shared);
+
+/* The smooth states there, which have been reached, or else the program ends. */
+void nested_look(const nested *s, const void *const *shared, double *end);
 
 #endif

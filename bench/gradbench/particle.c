@@ -99,9 +99,8 @@ static void compile_miss(nested *s)
     tg_tape *const t = tg_tape_new(NULL);
     const Value first[] = { tg_number(t, 0), tg_number(t, 8), tg_number(t, 0.75), tg_number(t, 0) };
     const Value w = scalar(t, 0);
-    Value end[2 * STATES];
     compile_parts(s);
-    nested_outer(s, first, &w, end);
+    nested_outer(s, first, &w);
     tg_tape_free(t);
 }
 
@@ -114,7 +113,9 @@ static double program_at(const nested *s, double w, double *derivative)
 
 static void program(void *s, double *result)
 {
+    double end[4];
     *result = least(s, program_at);
+    nested_look(s, (const void *[]){ result }, end);
 }
 
 /* ---- by hand --------------------------------------------------------------------------------- */

@@ -121,10 +121,8 @@ static void compile_greatest(nested *s)
     tg_tape *const t = tg_tape_new(NULL);
     const Value x[] = { scalar(t, 1), scalar(t, 1) }, y[] = { tg_number(t, s->start[0]), tg_number(t, s->start[1]) };
     const Value f = neg(tg_detach(model(x, y)));
-    Value end[2 * STATES];
     compile_parts(s);
-    nested_outer(s, (const Value[]){ y[0], y[1], f, tg_number(t, 1e-5), tg_number(t, 0) }, x, end);
-    s->value = compile(end, 2, NULL, 0, x, 2);
+    nested_outer(s, (const Value[]){ y[0], y[1], f, tg_number(t, 1e-5), tg_number(t, 0) }, x);
     tg_tape_free(t);
 }
 
@@ -141,7 +139,7 @@ static void program(void *state, double *result)
 {
     const nested *const s = state;
     least(s, program_at, result);
-    run_compiled(&s->value, 1, (const void *[]){ result, result + 1 }, (void *[]){ result + 2, result + 3 });
+    nested_look(s, (const void *[]){ result, result + 1 }, result + 2);
 }
 
 /* ---- by hand --------------------------------------------------------------------------------- */
