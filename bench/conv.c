@@ -171,6 +171,7 @@ static void report_layer(work *k, size_t nx, double flops)
     timing t[4];
     report_time(2, eager, do_work, k, REPEATS, t);
     time_ways(2, loops, k, hours ? 1 : 3, t + 2);
+    r.memory = (double)tg_stats(k->tape).bytes_held;
     for (int both = 0; both < 2; both++) {
         r.layout = both ? "gradient" : "value";
         r.side[SIDE_EAGER] = t[both];
@@ -230,6 +231,7 @@ static void measure_product(tg_type type)
     bench_row r = { .name = "matmul", .size = "768", .type = type == TG_F32 ? "f32" : "f64", .layout = "value",
                     .per = "call" };
     report_time(1, (const side[]){ SIDE_EAGER }, multiply, &x, REPEATS, &r.side[SIDE_EAGER]);
+    r.memory = (double)tg_stats(t).bytes_held;
     r.more[0].key = "gflops", r.more[0].value = 2.0 * SIDE * SIDE * SIDE / r.side[SIDE_EAGER].median;
     report_row(&r);
     tg_tape_free(t);

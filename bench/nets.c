@@ -224,6 +224,7 @@ static void measure(work *w)
         check(&r, w);
         report_time(4, sides, run, w, REPEATS, t);
         r.side[SIDE_EAGER] = t[0], r.side[SIDE_PLAIN] = t[2];
+        r.memory = (double)tg_stats(w->tape).bytes_held;
         report_row(&r);
         r.layout = "gradient", r.side[SIDE_EAGER] = t[1], r.side[SIDE_PLAIN] = t[3];
         report_row(&r);

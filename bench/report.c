@@ -115,15 +115,6 @@ bool report_wants(const char *name, const char *size)
     return run.names == 0;
 }
 
-bool report_asked(const char *name, const char *size)
-{
-    char text[ID];
-    snprintf(text, sizeof text, "%s/%s", name, size);
-    for (int i = 0; i < run.names; i++)
-        if (strcmp(run.name[i], text) == 0) return true;
-    return false;
-}
-
 /* ---- measuring --------------------------------------------------------------------------------- */
 
 typedef struct delayed {

@@ -65,9 +65,6 @@ bool report_quick(void);
 /* Whether rows that begin with name, or name/size, are asked for. */
 bool report_wants(const char *name, const char *size);
 
-/* Whether this row is asked for by its name and size. */
-bool report_asked(const char *name, const char *size);
-
 /* The rows that follow are a table of their own, with this above. */
 void report_title(const char *format, ...)
 #if defined(__GNUC__)

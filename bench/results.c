@@ -188,7 +188,7 @@ bool results_targets(const json *rows, const char *path, int names, char **name)
 
 /* ---- pictures ---------------------------------------------------------------------------------- */
 
-enum { BARS = 10, PANELS = 8, NAME = 80 };
+enum { BARS = 8, PANELS = 10, NAME = 80 };
 
 /* A side's ratio to the side by hand: plain, or expert where there is no other; NAN if there is none. */
 static double to_hand(const json *row, side s)

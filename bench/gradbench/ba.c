@@ -303,7 +303,7 @@ static void *start(int size)
         for (int j = 0; j < 2; j++) s->features[2 * i + j] = draw(&seed, -100, 100);
     }
     find_columns(s);
-    s->tape = tg_tape_new(NULL);
+    s->tape = row_tape();
     s->mark = tg_tape_mark(s->tape);
     s->program = compile_rows(s);
     tg_release(s->mark);

@@ -20,6 +20,18 @@ void *room(size_t n, size_t size)
     return p;
 }
 
+static tg_tape *newest;
+
+tg_tape *row_tape(void)
+{
+    return newest = tg_tape_new(NULL);
+}
+
+size_t row_bytes(void)
+{
+    return newest ? tg_stats(newest).bytes_held : 0;
+}
+
 double draw(uint32_t *seed, double lo, double hi)
 {
     *seed = *seed * 1664525u + 1013904223u;

@@ -156,7 +156,7 @@ static void *start(int size)
     for (int n = 0, i = 0; n <= s->l; n++)
         for (unsigned set = 0; set < sets; set++)
             if (__builtin_popcount(set) == n) s->order[i++] = set;
-    s->tape = tg_tape_new(NULL);
+    s->tape = row_tape();
     s->leaf = param(s->tape, s->a, s->l, s->l);
     s->mark = tg_tape_mark(s->tape);
     s->program = compile_gradient(model(s), &s->leaf, 1, NULL, 0, (const int[]){ 0 }, 1);

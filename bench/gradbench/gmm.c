@@ -361,7 +361,7 @@ static void *start(int size)
     for (int64_t j = 0, p = 0; j < D; j++)
         for (int64_t i = 0; i < D; i++)
             s->place[i * D + j] = i == j ? i : i > j ? D + p++ : D + L;
-    s->tape = tg_tape_new(NULL);
+    s->tape = row_tape();
     s->leaf[0] = param(s->tape, s->alpha, K);
     s->leaf[1] = param(s->tape, s->mu, K, D);
     s->leaf[2] = param(s->tape, s->q, K, D);

@@ -112,6 +112,7 @@ static void do_row(const problem *p, int size)
     check(&r, &t, values, n);
     measure(&r, &t);
     r.compile_ns = compiling.ns;
+    r.memory = (double)row_bytes();
     report_row(&r);
     free(t.result);
     p->stop(t.state);

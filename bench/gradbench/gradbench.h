@@ -33,6 +33,10 @@ extern const problem hello, gmm, ba, lstm, ht, kmeans, llsq, lse, ode, det, part
 /* Memory or the end of the program. */
 void *room(size_t n, size_t size);
 
+/* The tape that a problem records on eagerly, and what it holds: a row's memory. */
+tg_tape *row_tape(void);
+size_t row_bytes(void);
+
 /* A number in lo ... hi; moves the seed on. */
 double draw(uint32_t *seed, double lo, double hi);
 

@@ -22,7 +22,7 @@ static void *start(int size)
     (void)size;
     state *const s = room(1, sizeof *s);
     s->x = 3;
-    s->tape = tg_tape_new(NULL);
+    s->tape = row_tape();
     s->leaf = tg_scalar(s->tape, s->x);
     s->mark = tg_tape_mark(s->tape);
     s->program = compile_gradient(model(s->leaf), NULL, 0, &s->leaf, 1, NULL, 0);

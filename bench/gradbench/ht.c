@@ -399,7 +399,7 @@ static Value motions_of(tg_tape *tape, const motion *a)
 static void record_leaves(state *s)
 {
     const double zero = 0;
-    tg_tape *const t = s->tape = tg_tape_new(NULL);
+    tg_tape *const t = s->tape = row_tape();
     s->leaf[0] = param(t, &zero);
     s->leaf[1] = param(t, &zero);
     s->leaf[2] = param(t, s->angle, ANGLES);

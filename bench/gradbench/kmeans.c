@@ -175,7 +175,7 @@ static void *start(int size)
     s->square = room((size_t)s->k, sizeof(double));
     for (int64_t i = 0; i < s->n * s->d; i++) s->points[i] = draw(&seed, -1, 1);
     for (int64_t i = 0; i < s->k * s->d; i++) s->centers[i] = draw(&seed, -1, 1), s->ones[i] = 1;
-    s->tape = tg_tape_new(NULL);
+    s->tape = row_tape();
     s->leaf = param(s->tape, s->centers, s->k, s->d);
     s->data = input(s->tape, s->points, s->n, s->d);
     s->mark = tg_tape_mark(s->tape);

@@ -134,7 +134,7 @@ static void *start(int size)
     s->t = room((size_t)s->n, sizeof *s->t);
     for (int64_t i = 0; i < s->n; i++) s->t[i] = -1 + 2 * (double)i / (double)(s->n - 1);
     for (int j = 0; j < M; j++) s->x[j] = draw(&seed, -1, 1);
-    s->tape = tg_tape_new(NULL);
+    s->tape = row_tape();
     s->coefficients = param(s->tape, s->x, M);
     s->points = input(s->tape, s->t, s->n, 1);
     s->mark = tg_tape_mark(s->tape);

@@ -104,7 +104,7 @@ static void *start(int size)
     s->x = room((size_t)s->n, sizeof *s->x);
     s->largest = room((size_t)s->n / BLOCK + 1, sizeof *s->largest);
     for (int64_t i = 0; i < s->n; i++) s->x[i] = draw(&seed, -1, 1);
-    s->tape = tg_tape_new(NULL);
+    s->tape = row_tape();
     s->leaf = param(s->tape, s->x, s->n);
     s->mark = tg_tape_mark(s->tape);
     const Value x = tg_scalar(s->tape, 1), largest = tg_scalar(s->tape, 2);

@@ -297,7 +297,7 @@ static void *start(int size)
     fill(&seed, *s->hidden, s->layers * B, -1, 1);
     fill(&seed, *s->cell, s->layers * B, -1, 1);
     fill(&seed, *s->sequence, s->steps * B, 0, 1);
-    s->tape = tg_tape_new(NULL);
+    s->tape = row_tape();
     s->leaf[0] = param(s->tape, &s->main[0][0][0], 2 * s->layers, 4, B);
     s->leaf[1] = param(s->tape, &s->extra[0][0], 3, B);
     for (int l = 0; l < s->layers; l++) {

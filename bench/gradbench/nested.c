@@ -12,7 +12,7 @@ nested *nested_start(int variant, const double start[2])
     memcpy(s->start, start, sizeof s->start);
     s->outer_forward = variant >= 2;
     s->inner_forward = variant % 2 == 1;
-    s->tape = tg_tape_new(NULL);
+    s->tape = row_tape();
     s->mark = tg_tape_mark(s->tape);
     return s;
 }

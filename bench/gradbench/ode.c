@@ -201,7 +201,7 @@ static void *start(int size)
     s->n = (const int64_t[]){ 20, 50, MOST }[size];
     for (int64_t i = 0; i < s->n; i++) s->x[i] = draw(&seed, 0.5, 1.5);
     s->kept = room((size_t)((STEPS + 1) * (s->n + 1)), sizeof *s->kept);
-    s->tape = tg_tape_new(NULL);
+    s->tape = row_tape();
     s->leaf = param(s->tape, s->x, s->n);
     s->mark = tg_tape_mark(s->tape);
     s->program = compile_gradient(model(s->leaf), NULL, 0, &s->leaf, 1, NULL, 0);
