@@ -108,8 +108,9 @@ static void ba_value(work *k)
 static void ba_jacobian(work *k)
 {
     static const int by[] = { 0, 1, 2 }, place[] = { 0, CAMERA, CAMERA + POINT };
-    static const tg_output_layout row = { .instance = 2 * ROW };
-    static const tg_output_layout layout[OUTPUTS] = { [3] = row, row, row, row, row, row };
+    enum { BY = 3, ROWS_BY = 2 * BY }; /* behind the residuals the first two's derivatives */
+    static tg_output_layout layout[OUTPUTS];
+    for (int i = 0; i < ROWS_BY; i++) layout[BY + i].instance = 2 * ROW;
     tg_status status = { 0 };
     const int64_t p = k->size[2];
     result_of(k, 0, p * (2 * ROW + 1));
@@ -117,7 +118,7 @@ static void ba_jacobian(work *k)
     if (e) k->program = tg_jacobian_program(e, by, 3, &status);
     tg_program_free(e);
     if (!is_fine(k, &status)) return;
-    for (int i = 0; i < 6; i++) k->to[3 + i] = k->out + i / 3 * ROW + place[i % 3];
+    for (int i = 0; i < ROWS_BY; i++) k->to[BY + i] = k->out + i / BY * ROW + place[i % BY];
     k->to[OUTPUTS - 1] = k->out + p * 2 * ROW; /* 1 - w^2 by w */
     k->options.outputs = layout;
     make_room(k);
