@@ -27,29 +27,38 @@ static standard standard_of(const moments *m, double epsilon)
                        .mean = m->mean };
 }
 
+/* The sums of ROW_LANES lanes each. */
+INLINE void lane_sums(wide *s1, wide *s2, real s[2])
+{
+    for (int width = PARTS / 2; width; width /= 2)
+        for (int k = 0; k < width; k++) {
+            s1[k] += s1[k + width];
+            s2[k] += s2[k + width];
+        }
+    s[0] = wide_sum(s1[0]);
+    s[1] = wide_sum(s2[0]);
+}
+
 /* The sums of (x - about) and of its square. */
 static void block_moments(int64_t n, const real *x, real about, real s[2])
 {
-    real s1[ROW_LANES] = { 0 }, s2[ROW_LANES] = { 0 };
-    int64_t i = 0;
-    for (; i + ROW_LANES <= n; i += ROW_LANES)
-        for (int64_t l = 0; l < ROW_LANES; l++) {
-            const real v = x[i + l] - about;
-            s1[l] += v;
-            s2[l] += v * v;
-        }
-    for (int64_t l = 0; l < n - i; l++) {
-        const real v = x[i + l] - about;
-        s1[l] += v;
-        s2[l] += v * v;
+    const wide none = wide_splat(0), center = wide_splat(about);
+    wide_mask there[PARTS];
+    wide s1[PARTS], s2[PARTS];
+    const int64_t whole = n / ROW_LANES * ROW_LANES;
+    last_part(n, there);
+    for (int k = 0; k < PARTS; k++) {
+        const wide v = wide_load_first(x + whole + k * LANES, there[k]) - center;
+        s1[k] = wide_choose(there[k], v, none);
+        s2[k] = s1[k] * s1[k];
     }
-    for (int width = ROW_LANES / 2; width; width /= 2)
-        for (int l = 0; l < width; l++) {
-            s1[l] += s1[l + width];
-            s2[l] += s2[l + width];
+    for (int64_t i = 0; i < whole; i += ROW_LANES)
+        for (int k = 0; k < PARTS; k++) {
+            const wide v = wide_load(x + i + k * LANES) - center;
+            s1[k] += v;
+            s2[k] += v * v;
         }
-    s[0] = s1[0];
-    s[1] = s2[0];
+    lane_sums(s1, s2, s);
 }
 
 /* Joins n more elements, whose sums about a number are s. */
@@ -81,30 +90,30 @@ static void join_run(moments *m, int64_t n, const real *x)
         join_block(m, n - i < SUM_BLOCK ? n - i : SUM_BLOCK, x + i);
 }
 
-/* Adds up to SUM_BLOCK elements of g and g (x - about) to s. gamma NULL: 1. */
+/* The sums of up to SUM_BLOCK elements h = g gamma and h (x - about). gamma NULL: 1. */
 INLINE void block_products(int64_t n, const real *g, const real *gamma, const real *x, real about,
                            real rest, real s[2])
 {
-    real s1[ROW_LANES] = { 0 }, s2[ROW_LANES] = { 0 };
-    int64_t i = 0;
-    for (; i + ROW_LANES <= n; i += ROW_LANES)
-        for (int64_t l = 0; l < ROW_LANES; l++) {
-            const real h = gamma ? g[i + l] * gamma[i + l] : g[i + l];
-            s1[l] += h;
-            s2[l] += h * ((x[i + l] - about) - rest);
-        }
-    for (int64_t l = 0; l < n - i; l++) {
-        const real h = gamma ? g[i + l] * gamma[i + l] : g[i + l];
-        s1[l] += h;
-        s2[l] += h * ((x[i + l] - about) - rest);
+    const wide none = wide_splat(0), center = wide_splat(about), rests = wide_splat(rest);
+    wide_mask there[PARTS];
+    wide s1[PARTS], s2[PARTS];
+    const int64_t whole = n / ROW_LANES * ROW_LANES;
+    last_part(n, there);
+    for (int k = 0; k < PARTS; k++) {
+        const int64_t at = whole + k * LANES;
+        const wide own = wide_load_first(g + at, there[k]);
+        const wide v = (wide_load_first(x + at, there[k]) - center) - rests;
+        s1[k] = gamma ? own * wide_load_first(gamma + at, there[k]) : own;
+        s2[k] = wide_choose(there[k], s1[k] * v, none);
     }
-    for (int width = ROW_LANES / 2; width; width /= 2)
-        for (int l = 0; l < width; l++) {
-            s1[l] += s1[l + width];
-            s2[l] += s2[l + width];
+    for (int64_t i = 0; i < whole; i += ROW_LANES)
+        for (int k = 0; k < PARTS; k++) {
+            const int64_t at = i + k * LANES;
+            const wide own = wide_load(g + at), h = gamma ? own * wide_load(gamma + at) : own;
+            s1[k] += h;
+            s2[k] += h * ((wide_load(x + at) - center) - rests);
         }
-    s[0] = s1[0];
-    s[1] = s2[0];
+    lane_sums(s1, s2, s);
 }
 
 static void add_to(double *total, int64_t n, int64_t i, double v)
@@ -310,11 +319,29 @@ static void norm_runs_backward(const tg__norm *p, const tg__norm_gradients *d)
 /* Short runs are seen as columns of (outer, channels inner): w of them, of whole channels. */
 typedef struct columns {
     int64_t w, step, at;
-    moments m[TG__TILE];
+    double n, mean[TG__TILE], m2[TG__TILE]; /* moments, all of n elements */
+    real shift[TG__TILE];
     double g[TG__TILE], gz[TG__TILE]; /* sums of g and of g (x - shift) */
 } columns;
 
 enum { SHORT_RUN = 16 };
+
+/* As join does it, column by column. */
+static void join_columns(columns *t, double n, const real *about, const real *s1, const real *s2)
+{
+    const double before = t->n, all = before + n, share = n / all;
+    double *restrict const mean = t->mean, *restrict const m2 = t->m2;
+    real *restrict const shift = t->shift;
+    if (before == 0)
+        for (int64_t j = 0; j < t->w; j++) mean[j] = m2[j] = 0, shift[j] = about[j];
+    for (int64_t j = 0; j < t->w; j++) {
+        const double offset = (double)s1[j] / n, own = (double)s2[j] - (double)s1[j] * offset;
+        const double apart = (((double)about[j] - (double)shift[j]) + offset) - mean[j];
+        mean[j] += apart * share;
+        m2[j] += (own < 0 ? 0 : own) + apart * apart * (before * share);
+    }
+    t->n = all;
+}
 
 /* n rows of w columns: their sums about the means of these rows are joined to the moments. */
 static void join_rows(columns *t, int64_t n, const real *x)
@@ -329,14 +356,13 @@ static void join_rows(columns *t, int64_t n, const real *x)
             s1[j] += v;
             s2[j] += v * v;
         }
-    for (int64_t j = 0; j < t->w; j++)
-        join(&t->m[j], (double)n, about[j], (double)s1[j], (double)s2[j]);
+    join_columns(t, (double)n, about, s1, s2);
 }
 
 static void add_products(columns *t, int64_t n, const real *x, const real *g)
 {
     real s1[TG__TILE] = { 0 }, s2[TG__TILE] = { 0 }, about[TG__TILE];
-    for (int64_t j = 0; j < t->w; j++) about[j] = t->m[j].shift;
+    for (int64_t j = 0; j < t->w; j++) about[j] = t->shift[j];
     for (int64_t i = 0; i < n; i++)
         for (int64_t j = 0; j < t->w; j++) {
             s1[j] += g[i * t->step + j];
@@ -352,10 +378,8 @@ static void add_products(columns *t, int64_t n, const real *x, const real *g)
 static void read_columns(const tg__norm *p, const real *g, columns *t)
 {
     const real *const x = (const real *)p->x + t->at;
-    for (int64_t j = 0; j < t->w; j++) {
-        t->m[j] = (moments){ .n = 0 };
-        t->g[j] = t->gz[j] = 0;
-    }
+    t->n = 0;
+    for (int64_t j = 0; j < t->w; j++) t->g[j] = t->gz[j] = 0;
     for (int64_t i = 0; i < p->outer; i += SUM_ROWS) {
         const int64_t n = p->outer - i < SUM_ROWS ? p->outer - i : SUM_ROWS;
         join_rows(t, n, x + i * t->step);
@@ -366,11 +390,9 @@ static void read_columns(const tg__norm *p, const real *g, columns *t)
 /* The columns of channel c, from column j of the tile on, as one set. */
 static moments channel_moments(const tg__norm *p, const columns *t, int64_t j)
 {
-    moments m = t->m[j];
-    for (int64_t k = 1; k < p->inner; k++) {
-        const moments *const o = &t->m[j + k];
-        join(&m, o->n, o->shift, o->mean * o->n, o->m2 + o->mean * o->mean * o->n);
-    }
+    moments m = { t->n, t->mean[j], t->m2[j], t->shift[j] };
+    for (int64_t k = j + 1; k < j + p->inner; k++)
+        join(&m, t->n, t->shift[k], t->mean[k] * t->n, t->m2[k] + t->mean[k] * t->mean[k] * t->n);
     return m;
 }
 
@@ -383,13 +405,30 @@ static int64_t next_columns(const tg__norm *p, columns *t)
     return t->w;
 }
 
+/* standard_of, column by column, where each is a channel. */
+static void column_standards(const tg__norm *p, const columns *t, real *restrict center, real *restrict rest,
+                             real *restrict scale)
+{
+    const double n = t->n, epsilon = p->epsilon;
+    for (int64_t j = 0; j < t->w; j++) {
+        center[j] = (real)((double)t->shift[j] + t->mean[j]);
+        rest[j] = (real)(((double)t->shift[j] - (double)center[j]) + t->mean[j]);
+        scale[j] = (real)(1 / (sqrt)(t->m2[j] / n + epsilon));
+    }
+}
+
 static void norm_columns(const tg__norm *p, void *y_)
 {
     columns t = { .at = 0 };
     for (; next_columns(p, &t) > 0; t.at += t.w) {
         real center[TG__TILE], rest[TG__TILE], a[TG__TILE], b[TG__TILE];
         read_columns(p, NULL, &t);
-        for (int64_t j = 0; j < t.w; j++) {
+        if (p->inner == 1) {
+            const real *const gamma = (const real *)p->gamma + t.at, *const beta = (const real *)p->beta + t.at;
+            column_standards(p, &t, center, rest, a);
+            for (int64_t j = 0; j < t.w; j++) a[j] *= gamma[j], b[j] = beta[j];
+        }
+        for (int64_t j = 0; p->inner > 1 && j < t.w; j++) {
             const int64_t c = (t.at + j) / p->inner;
             const moments m = channel_moments(p, &t, j / p->inner * p->inner);
             const standard s = standard_of(&m, p->epsilon);
@@ -422,7 +461,7 @@ static void channel_slopes(const tg__norm *p, const tg__norm_gradients *d, const
     double g = 0, gz = 0;
     for (int64_t k = j; k < j + p->inner; k++) {
         g += t->g[k];
-        gz += t->gz[k] + (((double)t->m[k].shift - (double)m.shift) - m.mean) * t->g[k];
+        gz += t->gz[k] + (((double)t->shift[k] - (double)m.shift) - m.mean) * t->g[k];
     }
     if (d->gamma) add_to(d->gamma, d->n, c, gz * (double)s.scale);
     if (d->beta) add_to(d->beta, d->n, c, g);
@@ -436,13 +475,35 @@ static void channel_slopes(const tg__norm *p, const tg__norm_gradients *d, const
     }
 }
 
+/* channel_slopes of all columns, where each is a channel. */
+static void column_slopes(const tg__norm *p, const tg__norm_gradients *d, const columns *t, slopes *o)
+{
+    const real *const gamma = (const real *)p->gamma + t->at;
+    const double n = t->n;
+    double gz[TG__TILE];
+    column_standards(p, t, o->center, o->rest, o->scale);
+    for (int64_t j = 0; j < t->w; j++) {
+        const double scale = (double)o->scale[j];
+        gz[j] = t->gz[j] - t->mean[j] * t->g[j];
+        o->gamma[j] = gamma[j];
+        o->mean[j] = (real)((double)gamma[j] * t->g[j] / n);
+        o->slope[j] = (real)((double)gamma[j] * gz[j] / n * scale * scale);
+    }
+    for (int64_t j = 0; d->gamma && j < t->w; j++)
+        two_sum(&d->gamma[t->at + j], &d->gamma[d->n + t->at + j], gz[j] * (double)o->scale[j]);
+    for (int64_t j = 0; d->beta && j < t->w; j++)
+        two_sum(&d->beta[t->at + j], &d->beta[d->n + t->at + j], t->g[j]);
+}
+
 static void norm_columns_backward(const tg__norm *p, const tg__norm_gradients *d)
 {
     columns t = { .at = 0 };
     for (; next_columns(p, &t) > 0; t.at += t.w) {
         slopes o;
         read_columns(p, d->g, &t);
-        for (int64_t j = 0; j < t.w; j += p->inner) channel_slopes(p, d, &t, j, &o);
+        if (p->inner == 1) column_slopes(p, d, &t, &o);
+        else
+            for (int64_t j = 0; j < t.w; j += p->inner) channel_slopes(p, d, &t, j, &o);
         if (!d->dx) continue;
         const real *x = (const real *)p->x + t.at, *g = (const real *)d->g + t.at;
         real *restrict dx = (real *)d->dx + t.at;

@@ -18,10 +18,34 @@
         else if (x->sa == 1 && x->sb == 0) pair_##NAME##_row(x, y, 1, 0);                          \
         else pair_##NAME##_row(x, y, x->sa, x->sb);                                                \
     }
+/* da += g DA and db += g DB, all of them adjacent. */
+#define PAIR_SLOPES(NAME, DA, DB)                                                                  \
+    INLINE void pair_##NAME##_slopes_of(const tg__pair *x, real *restrict da, real *restrict db,   \
+                                        const real g)                                              \
+    {                                                                                              \
+        const real *const as = x->a, *const bs = x->b, p = (real)x->p;                             \
+        (void)p;                                                                                   \
+        for (int64_t i = 0; i < x->n; i++) {                                                       \
+            const real a = as[i], b = bs[i];                                                       \
+            (void)a, (void)b;                                                                      \
+            if (da) da[i] += g * (DA);                                                             \
+            if (db) db[i] += g * (DB);                                                             \
+        }                                                                                          \
+    }                                                                                              \
+    static void pair_##NAME##_slopes(const tg__pair *x, void *da, void *db,                        \
+                                     const tg__incoming *in)                                       \
+    {                                                                                              \
+        const real g = incoming(in, 0);                                                            \
+        if (g == 0) return;                                                                        \
+        if (da && db) pair_##NAME##_slopes_of(x, da, db, g);                                       \
+        else if (da) pair_##NAME##_slopes_of(x, da, NULL, g);                                      \
+        else if (db) pair_##NAME##_slopes_of(x, NULL, db, g);                                      \
+    }
 #define PAIR_LOSS(NAME, VALUE, DA, DB)                                                             \
     PAIR(NAME, VALUE)                                                                              \
     PAIR(NAME##_da, DA)                                                                            \
-    PAIR(NAME##_db, DB)
+    PAIR(NAME##_db, DB)                                                                            \
+    PAIR_SLOPES(NAME, DA, DB)
 
 /* A logarithm no smaller than -100, and its derivative. NaN stays. */
 static inline real bounded(real logarithm)
@@ -109,7 +133,8 @@ static void pair_add(tg__pair_kernel *f, const tg__pair *p, void *dx, ptrdiff_t 
         pair_##NAME,                                                                               \
         {                                                                                          \
             pair_##NAME##_da, pair_##NAME##_db                                                     \
-        }                                                                                          \
+        },                                                                                         \
+        pair_##NAME##_slopes                                                                       \
     }
 
 #define REDUCE_KERNELS                                                                             \

@@ -43,17 +43,19 @@ typedef struct tg__pair {
 /* y[i] = f(a[i], b[i], p); y has stride 1. */
 typedef void tg__pair_kernel(const tg__pair *x, void *y);
 
-/* A loss of two operands: its value and its derivatives by them. */
-typedef struct tg__pair_loss {
-    tg__pair_kernel *value, *derivative[2];
-} tg__pair_loss;
-
 /* Incoming gradients of rows: scale * g[i * sg]. */
 typedef struct tg__incoming {
     const void *g;
     ptrdiff_t sg;
     double scale;
 } tg__incoming;
+
+/* A loss of two operands: its value and its derivatives by them. slopes, for adjacent operands and one incoming gradient, adds
+   what belongs to both in one pass: da and db are adjacent, do not overlap, and may be NULL. */
+typedef struct tg__pair_loss {
+    tg__pair_kernel *value, *derivative[2];
+    void (*slopes)(const tg__pair *x, void *da, void *db, const tg__incoming *g);
+} tg__pair_loss;
 
 /* Rows of n scores for n classes, one after the other. The target of a row is its label, a negative
    one if it is ignored; of that the share smoothing belongs to all classes evenly. Every class

@@ -228,7 +228,8 @@ static void first_extremes(int64_t rows, int64_t n, const void *xs, bool largest
 /* ---- gradients ------------------------------------------------------------------------------- */
 
 /* TERM speaks of an element v and of the parameters a, b, rest and p, and is a multiple of a: one
-   element that is seen n times gets n a at once. */
+   element that is seen n times gets n a at once. The end of a row of columns is not stored as a part of a vector: the next
+   row's first load would wait for it. */
 #define SPREAD(NAME, TERM)                                                                         \
     LANEWISE(spread_##NAME##_term, TERM)                                                           \
     LANEWISE(spread_##NAME##_kept, m_keep(a != 0, TERM))                                            \
@@ -305,9 +306,11 @@ static void first_extremes(int64_t rows, int64_t n, const void *xs, bool largest
             for (; j + LANES <= t->w; j += LANES)                                                  \
                 spread_##NAME##_at(x + j, dx + j, wide_load(as + j), wide_load(bs + j),            \
                                    wide_load(rests + j), p, true, all);                            \
-            if (j < t->w)                                                                          \
-                spread_##NAME##_at(x + j, dx + j, wide_load(as + j), wide_load(bs + j),            \
-                                   wide_load(rests + j), p, false, wide_first(t->w - j));          \
+            for (; j < t->w; j++) {                                                                \
+                const real v = x[j], a = as[j], b = bs[j], rest = rests[j];                        \
+                (void)v, (void)b, (void)rest;                                                      \
+                dx[j] += m_keep(a != 0, TERM);                                                     \
+            }                                                                                      \
         }                                                                                          \
     }                                                                                              \
     static void spread_##NAME##_apart(int64_t n, const real *x, real *dx, ptrdiff_t sx,            \
@@ -324,11 +327,10 @@ static void first_extremes(int64_t rows, int64_t n, const void *xs, bool largest
                               double p)                                                            \
     {                                                                                              \
         const real *const x = t->x;                                                                \
-        real as[TG__TILE + LANES], bs[TG__TILE + LANES], rests[TG__TILE + LANES], *const dx = dx_; \
+        real as[TG__TILE], bs[TG__TILE], rests[TG__TILE], *const dx = dx_;                         \
         narrow(t->w, as, a);                                                                       \
         split(t->w, bs, rests, b);                                                                 \
         if (t->w > 1 && t->sw == 1) {                                                              \
-            for (int l = 0; l < LANES; l++) as[t->w + l] = bs[t->w + l] = rests[t->w + l] = 0;     \
             spread_##NAME##_columns(t, dx, as, bs, rests, (real)p);                                \
             return;                                                                                \
         }                                                                                          \

@@ -15,7 +15,11 @@ typedef struct tg__scan_line {
    others; backward kernels are given g, y and the operands, and add to the last ones. */
 typedef void tg__scan_kernel(int64_t n, const tg__scan_line *a);
 
+/* The same of w > 0 lines beside each other: the first elements of all lines are adjacent, and so are the second ones ... */
+typedef void tg__scan_beside_kernel(int64_t w, int64_t n, const tg__scan_line *a);
+
 typedef struct tg__scan_kernels {
+    tg__scan_beside_kernel *cumsum_beside, *cumsum_backward_beside, *cumprod_beside;
     tg__scan_kernel *cumsum;                /* y, x: y[j] = x[0] + ... + x[j] */
     tg__scan_kernel *cumsum_backward;       /* g, dx */
     tg__scan_kernel *cumprod;               /* y, x: y[j] = x[0] * ... * x[j] */

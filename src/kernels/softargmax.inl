@@ -72,7 +72,8 @@ static void shift_rows(int64_t rows, int64_t n, real *y, const real *x, real bet
    only. */
 static int64_t rows_at_once(int64_t rows, int64_t n)
 {
-    const int64_t fit = n < TG__CHUNK / TG__TILE ? TG__TILE : n < TG__CHUNK ? TG__CHUNK / n : 1;
+    enum { MOST = 8192 / sizeof(real) }; /* elements */
+    const int64_t fit = n < MOST / TG__TILE ? TG__TILE : n < MOST ? MOST / n : 1;
     const int64_t even = fit < LANES ? fit : fit / LANES * LANES;
     return rows < even ? rows : even;
 }

@@ -89,9 +89,10 @@ static tg_code add_weights(const tg__call *c, rows *r)
     double *const w = r->weight ? tg__scratch(c, (size_t)r->n * sizeof *w) : NULL;
     if (r->weight && !w) return TG_ERROR_MEMORY;
     if (w) c->k->reduce.load(r->n, w, r->weight);
-    r->total = 0;
+    double part[4] = { 0 }; /* one addition need not wait for the other */
     for (int64_t i = 0; i < r->count; i++)
-        if (r->label[i] >= 0) r->total += w ? w[r->label[i]] : 1;
+        if (r->label[i] >= 0) part[i % 4] += w ? w[r->label[i]] : 1;
+    r->total = (part[0] + part[2]) + (part[1] + part[3]);
     return TG_OK;
 }
 

@@ -242,8 +242,23 @@ static void pair_gradient(const tg__call *c, const tg__pair_loss *loss, double p
     } while (tg__walk_next(&w));
 }
 
+static bool overlap(tg__array a, tg__array b)
+{
+    const size_t size = tg__type_size(a.s->type);
+    const uintptr_t pa = (uintptr_t)a.p, pb = (uintptr_t)b.p;
+    return pa < pb + (size_t)b.s->n * size && pb < pa + (size_t)a.s->n * size;
+}
+
 static tg_code pair_backward(const tg__call *c, const tg__pair_loss *loss, double p)
 {
+    const tg__array *const x = c->x, *const dx = c->dx;
+    if (tg__reduction(c->attributes) != TG_NONE && pair_plain(x[0].s, x[1].s) &&
+        !overlap(dx[0], dx[1])) {
+        const tg__pair row = { x[0].s->n, x[0].p, x[1].p, 1, 1, p };
+        const tg__incoming in = tg__loss_incoming(c, (double)row.n);
+        if (row.n > 0) loss->slopes(&row, dx[0].p, dx[1].p, &in);
+        return TG_OK;
+    }
     pair_gradient(c, loss, p, 0);
     pair_gradient(c, loss, p, 1);
     return TG_OK;

@@ -393,17 +393,11 @@ static tg__walk reversed(const tg__walk *w, size_t size)
     return r;
 }
 
-/* dx = g times the product of the other elements: y / x where y is in range, so that no element is 0.
-   Else that of those before, from the first pass, and of those behind, which grows in the second
-   pass from the last element to the first. A tile has one output. */
-static void spread_product(fold *f, double *y, const double *g)
+/* The present output: dx += g times the product of the other elements, which is that of those before,
+   from a first pass, and of those behind, which grows in a second pass from the last element to the
+   first. */
+static void spread_others(fold *f, double g)
 {
-    if (*g == 0) return;
-    const bool single = f->c->x[0].s->type == TG_F32;
-    if (fabs(*y) > (single ? 1e-30 : 1e-290) && fabs(*y) < (single ? 1e30 : 1e290)) {
-        spread(f, f->k->spread_quotients, g, y, 0);
-        return;
-    }
     double m = 1, *before = f->before;
     do {
         const tg__tile t = tile_of(f);
@@ -415,9 +409,33 @@ static void spread_product(fold *f, double *y, const double *g)
     m = 1;
     do {
         const tg__tile t = { 1, back.n, back.p[0], 0, back.stride[0] };
-        f->k->spread_products(&t, back.p[1], *g, &m, before - 1);
+        f->k->spread_products(&t, back.p[1], g, &m, before - 1);
         before -= t.n;
     } while (tg__walk_next(&back));
+}
+
+/* dx += g y / x where y is in range, so that no element is 0; the others go one by one. */
+static void spread_product(fold *f, double *y, const double *g)
+{
+    const bool single = f->c->x[0].s->type == TG_F32;
+    const double least = single ? 1e-30 : 1e-290, most = single ? 1e30 : 1e290;
+    const ptrdiff_t size = (ptrdiff_t)tg__type_size(f->c->x[0].s->type);
+    const int64_t w = f->w;
+    double a[TG__TILE];
+    bool all = true;
+    for (int64_t j = 0; j < w; j++) {
+        const bool within = fabs(y[j]) > least && fabs(y[j]) < most;
+        a[j] = within ? g[j] : 0;
+        all &= within;
+    }
+    spread(f, f->k->spread_quotients, a, y, 0);
+    if (all) return;
+    f->w = 1;
+    for (int64_t j = 0; j < w; j++) {
+        if (g[j] != 0 && a[j] == 0) spread_others(f, g[j]);
+        for (int k = 0; k < 2; k++) f->elements.p[k] += f->outputs.stride[k] * size;
+    }
+    f->w = w;
 }
 
 TG_OP(prod, "n", reduce, "product of the elements over axes")
@@ -433,7 +451,7 @@ BACKWARD(prod)
     fold_begin(&f, c, true);
     f.before = tg__scratch(c, (size_t)f.count * sizeof *f.before);
     if (!f.before) return TG_ERROR_MEMORY;
-    fold_each(&f, spread_product, 1, true);
+    fold_each(&f, spread_product, widest(&f), true);
     return TG_OK;
 }
 
