@@ -27,6 +27,8 @@ typedef double real;
 #undef softplus
 #undef logaddexp
 #undef xlogy
+#undef sigmoid_by_value
+#undef tanh_by_value
 #undef TIMES
 #undef PICK
 #define cos(x) M(cos)(x)
@@ -44,6 +46,8 @@ typedef double real;
 #define softplus(x) plain_softplus(x)
 #define logaddexp(a, b) (((a) > (b) ? (a) : (b)) + M(log1p)(M(exp)(-M(fabs)((a) - (b)))))
 #define xlogy(a, b) ((a) == 0 ? 0 : (a)*M(log)(b))
+#define sigmoid_by_value(x, y) m_sigmoid_by_value(x, y, NULL)
+#define tanh_by_value(x, y) m_tanh_by_value(x, y, NULL)
 
 /* A zero gradient adds nothing, as the operations promise. */
 #define TIMES(g, d) ((g) == 0 ? 0 : (g) * (real)(d))

@@ -41,6 +41,20 @@ static void bring(pieces *p, int operands, int64_t i, int64_t m, const void *con
 #define FAR(TEXT) (strstr(TEXT, "m_sin(") || strstr(TEXT, "m_cos("))
 enum { FAR_BLOCK = 512 };
 
+/* Derivatives by way of a result y need an exponential only where it has saturated: blocks in which no element has do
+   without. */
+#define BY_VALUE(TEXT) (strstr(TEXT, "_by_value(") != NULL)
+enum { SATURATION_BLOCK = 32 };
+
+/* text is a constant in every call. */
+M_INLINE bool saturates(const char *text, int64_t n, const real *y)
+{
+    const bool tanh = strstr(text, "m_tanh_by_value(") != NULL;
+    m_bits any = 0;
+    for (int64_t i = 0; i < n; i++) any |= (m_bits)!(tanh ? m_tanh_near(y[i]) : m_sigmoid_near(y[i]));
+    return any;
+}
+
 /* A kernel for operands that are not adjacent. */
 static __attribute__((noinline)) void forward_pieces(tg__map_forward_kernel *kernel, int operands, int64_t n, void *y,
                                                      const void *const *x, const ptrdiff_t *s)
@@ -62,11 +76,21 @@ static __attribute__((noinline)) void forward_pieces(tg__map_forward_kernel *ker
             OTHERWISE forward_pieces(NAME##_forward, OPERANDS, n, y_, x, s);                                   \
             return;                                                                                            \
         }                                                                                                      \
-        if (!FAR(#VALUE)) {                                                                                    \
+        if (!FAR(#VALUE) && !BY_VALUE(#VALUE)) {                                                               \
             NAME##_row(n, y_, a, 1, b, 1, c, NULL);                                                            \
             return;                                                                                            \
         }                                                                                                      \
         real *const y = y_;                                                                                    \
+        if (BY_VALUE(#VALUE)) {                                                                                \
+            for (int64_t i = 0; i < n; i += SATURATION_BLOCK) {                                                \
+                const int64_t m = n - i < SATURATION_BLOCK ? n - i : SATURATION_BLOCK;                         \
+                m_bits none = 0;                                                                               \
+                if (saturates(#VALUE, m, AT(b, i)))                                                            \
+                    NAME##_row(m, y + i, AT(a, i), 1, AT(b, i), 1, AT(c, i), NULL);                            \
+                else NAME##_row(m, y + i, AT(a, i), 1, AT(b, i), 1, AT(c, i), &none);                          \
+            }                                                                                                  \
+            return;                                                                                            \
+        }                                                                                                      \
         for (int64_t i = 0; i < n; i += FAR_BLOCK) {                                                           \
             const int64_t m = n - i < FAR_BLOCK ? n - i : FAR_BLOCK;                                           \
             m_bits beyond = 0;                                                                                 \
@@ -171,11 +195,21 @@ static __attribute__((noinline)) void backward_pieces(tg__map_backward_kernel *k
             NAME##_other_##OPERAND(n, g_, y_, x, s, d_, sd);                                                   \
             return;                                                                                            \
         }                                                                                                      \
-        if (!FAR(#CONTRIBUTION)) {                                                                             \
+        if (!FAR(#CONTRIBUTION) && !BY_VALUE(#CONTRIBUTION)) {                                                 \
             NAME##_row_##OPERAND(n, g_, y_, a, b, c, d_, NULL);                                                \
             return;                                                                                            \
         }                                                                                                      \
         const real *const g = g_, *const y = y_;                                                               \
+        if (BY_VALUE(#CONTRIBUTION)) {                                                                         \
+            for (int64_t i = 0; i < n; i += SATURATION_BLOCK) {                                                \
+                const int64_t m = n - i < SATURATION_BLOCK ? n - i : SATURATION_BLOCK;                         \
+                m_bits none = 0;                                                                               \
+                if (saturates(#CONTRIBUTION, m, AT(y, i)))                                                     \
+                    NAME##_row_##OPERAND(m, g + i, y + i, AT(a, i), AT(b, i), AT(c, i), (real *)d_ + i, NULL); \
+                else NAME##_row_##OPERAND(m, g + i, y + i, AT(a, i), AT(b, i), AT(c, i), (real *)d_ + i, &none);\
+            }                                                                                                  \
+            return;                                                                                            \
+        }                                                                                                      \
         for (int64_t i = 0; i < n; i += FAR_BLOCK) {                                                           \
             const int64_t m = n - i < FAR_BLOCK ? n - i : FAR_BLOCK;                                           \
             m_bits beyond = 0;                                                                                 \

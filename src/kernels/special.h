@@ -371,17 +371,26 @@ static inline real m_sigmoid_x(real x)
 }
 
 /* The same from y = sigmoid(x), as long as 1 - y keeps its digits: what y lacks, 0.56 ulp, comes to at
-   most 1.6 here. Elsewhere, and on the scalar path only there, with an exponential. */
-static inline real m_sigmoid_by_value(real x, real y)
+   most 1.6 here. Elsewhere, and on the scalar path only there, with an exponential. far: not NULL
+   where that is known not to be needed. */
+M_INLINE bool m_sigmoid_near(real y)
 {
-    return y < R(0.85) ? y * (1 - y) : m_sigmoid_x(x);
+    return y < R(0.85);
+}
+M_INLINE real m_sigmoid_by_value(real x, real y, const m_bits *far)
+{
+    return far || m_sigmoid_near(y) ? y * (1 - y) : m_sigmoid_x(x);
 }
 
 /* tanh'(x) from y = tanh(x), likewise: below sqrt(3) / 2, 1 - y y is above 1/4, and what y lacks there,
    0.53 ulp, comes to at most 1.9. */
-static inline real m_tanh_by_value(real x, real y)
+M_INLINE bool m_tanh_near(real y)
 {
-    return M(fabs)(y) < R(0.866) ? 1 - y * y : 4 * m_sigmoid_x(2 * x);
+    return M(fabs)(y) < R(0.866);
+}
+M_INLINE real m_tanh_by_value(real x, real y, const m_bits *far)
+{
+    return far || m_tanh_near(y) ? 1 - y * y : 4 * m_sigmoid_x(2 * x);
 }
 
 /* The part of exp(a) in exp(a) + exp(b): sigmoid(a - b), with what the difference loses. Two
