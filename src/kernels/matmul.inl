@@ -77,10 +77,20 @@ WIDE_INLINE void tile_compute(const tile *t, const int height, const int width, 
 #undef STEP
     _Pragma("GCC unroll 4") for (int s = 1; s < streams; s++)
         _Pragma("GCC unroll 4") for (int j = 0; j < width; j++) sum[0][j] += sum[s * height][j];
+    /* All of d is read before c is written, if no row of c is another's, too: a load waits for an
+       earlier store of which a part only counts, even where it wants another part. */
+    const bool apart = t->d && t->c_row >= t->columns;
+    _Pragma("GCC unroll 12") for (int i = 0; i < height && apart; i++) {
+        if (i >= t->rows) break;
+        const real *d = t->d + i * t->d_row;
+        _Pragma("GCC unroll 4") for (int j = 0; j < width - 1; j++)
+            sum[i][j] += wide_load(d + j * LANES);
+        sum[i][width - 1] += wide_load_first(d + (width - 1) * LANES, last);
+    }
     _Pragma("GCC unroll 12") for (int i = 0; i < height; i++) {
         if (i >= t->rows) return;
         real *c = t->c + i * t->c_row;
-        const real *d = t->d ? t->d + i * t->d_row : NULL;
+        const real *d = t->d && !apart ? t->d + i * t->d_row : NULL;
         _Pragma("GCC unroll 4") for (int j = 0; j < width - 1; j++)
             wide_store(c + j * LANES, d ? sum[i][j] + wide_load(d + j * LANES) : sum[i][j]);
         const int j = width - 1;
@@ -101,6 +111,7 @@ WIDE_INLINE void tile_compute(const tile *t, const int height, const int width, 
     }
 TILE(tile_row, ROWS_VECTORS, 1, 4, false)
 TILE(tile_two_rows, ROWS_VECTORS, 2, 1, false)
+TILE(tile_three_rows, ROWS_VECTORS, 3, 1, false)
 TILE(tile_four_rows, ROWS_VECTORS, 4, 1, false)
 TILE(tile_packed, PACKED_VECTORS, PACKED_ROWS, 1, true)
 
@@ -129,10 +140,11 @@ WIDE_INLINE void tile_place(const tile *t, void (*const compute)(const tile *), 
 
 /* ---- rows ------------------------------------------------------------------------------------ */
 
-/* As many rows as t has: 1, 2 or 4. */
+/* As many rows as t has: 1 to 4. */
 static void tile_rows(const tile *t)
 {
     if (t->rows == 4) tile_four_rows(t);
+    else if (t->rows == 3) tile_three_rows(t);
     else if (t->rows == 2) tile_two_rows(t);
     else tile_row(t);
 }
@@ -153,7 +165,7 @@ static void product_rows(const tg__product *p)
             .d = p->d.p ? (const real *)p->d.p + j * p->d.column : NULL, .d_row = p->d.row,
         };
         for (int64_t left = p->m; left > 0; left -= t.rows) {
-            t.rows = left >= 4 ? 4 : left >= 2 ? 2 : 1;
+            t.rows = least(left, 4);
             tile_place(&t, tile_rows, p->c.column, p->d.column);
             t.a += t.rows * t.a_row;
             t.c += t.rows * t.c_row;
@@ -427,13 +439,14 @@ static void product_narrow_outer(const tg__product *p)
     else add_narrow(p, 4);
 }
 
-/* Turns p so that c is row-major where it can be, a thin c lies down if that makes the rows of b
-   contiguous, and axes of length 1 have the stride that suits best. */
+/* Turns p so that c is row-major where it can be, but a thin c lies down if that makes the rows of b
+   contiguous; axes of length 1 have the stride that suits best. */
 static tg__product oriented(const tg__product *p)
 {
-    const bool thin = 2 * p->n <= LANES && p->m >= LANES && p->a.row == 1;
-    const bool turn = p->n == 1 || thin || (p->c.column != 1 && p->c.row == 1 && p->m > 1);
-    tg__product r = turn ? tg__product_transposed(p) : *p;
+    tg__product r = *p;
+    if (r.c.column != 1 && r.c.row == 1 && r.m > 1) r = tg__product_transposed(&r);
+    const bool thin = 2 * r.n <= LANES && r.m >= LANES && r.a.row == 1;
+    if (r.n == 1 || thin) r = tg__product_transposed(&r);
     if (r.n == 1) r.b.column = r.c.column = r.d.column = 1;
     if (r.k == 1) r.a.column = r.b.row = 1;
     return r;
