@@ -662,8 +662,10 @@ static void check_product(tg_type type, int l, int64_t m, int64_t n, int64_t k)
     draw_ordinary(&c);
     double start[LONGEST * 4];
     for (int64_t i = 0; i < m * n; i++) start[i] = at(&c, i);
+    const bool turned = pick(2);
+    const ptrdiff_t row = turned ? 1 : n, column = turned ? m : 1; /* of c */
     tg__product p = {
-        m, n, k, matrix(&a, m, k), matrix(&b, k, n), { first(&c), n, 1 }, { NULL, 0, 0 }
+        m, n, k, matrix(&a, m, k), matrix(&b, k, n), { first(&c), row, column }, { NULL, 0, 0 }
     };
     const bool adding = pick(2);
     if (adding) p.d = p.c;
@@ -674,14 +676,15 @@ static void check_product(tg_type type, int l, int64_t m, int64_t n, int64_t k)
     free(scratch);
     for (int64_t i = 0; i < m; i++)
         for (int64_t j = 0; j < n; j++) {
-            long double sum = adding ? (long double)start[i * n + j] : 0;
+            const int64_t place = i * row + j * column;
+            long double sum = adding ? (long double)start[place] : 0;
             for (int64_t q = 0; q < k; q++)
                 sum += (long double)get(type, p.a.p, i * p.a.row + q * p.a.column) *
                        (long double)get(type, p.b.p, q * p.b.row + j * p.b.column);
             /* k products of at most 4 and as many additions */
             const long double bound =
                 (long double)epsilon(type) * 4 * (long double)((k + 2) * (k + 2));
-            EXPECT(fabsl((long double)at(&c, i * n + j) - sum) <= bound,
+            EXPECT(fabsl((long double)at(&c, place) - sum) <= bound,
                    "(%lld, %lld) times (%lld, %lld), %s", (long long)m, (long long)k, (long long)k,
                    (long long)n, level[type][l]->level);
         }
@@ -698,6 +701,7 @@ Test(kernels, products_are_near_the_exact_ones)
                         check_product((tg_type)type, l, m, n, k);
             check_product((tg_type)type, l, 3, 3, 299);
             check_product((tg_type)type, l, 17, 50, 18);
+            for (int i = 0; i < 8; i++) check_product((tg_type)type, l, 2, 100, 9);
         }
 }
 
