@@ -208,6 +208,31 @@ Test(fusion, an_index_outside_of_the_table_is_named)
     tg_tape_free(t);
 }
 
+/* ---- losses ------------------------------------------------------------------------------------ */
+
+/* The last element of x is the target of the others. */
+static Value fitted(Value x, Value w)
+{
+    const Value score = tg_linear(slice(x, .stop = WIDE), reshape(w, 1, WIDE), sum(w, .keep = true));
+    const Value target = slice(x, .start = WIDE);
+    return add(mse(score, target), add(huber(target, score, .reduction = TG_SUM),
+                                       bce_with_logits(score, mul(target, target))));
+}
+
+Test(fusion, losses_of_one_element_are_computed_for_all_instances)
+{
+    const model m = { fitted, WIDE + 1, 0, WIDE };
+    check_passes(&m);
+    static const char *const loss[] = { "mse", "huber", "bce_with_logits" };
+    for (int i = 0; i < 3; i++) {
+        char value[40], gradient[40];
+        snprintf(value, sizeof value, "%s whole", loss[i]);
+        snprintf(gradient, sizeof gradient, "%s' whole", loss[i]);
+        cr_assert(prints(&m, 0, value) && prints(&m, 0, gradient), "%s", loss[i]);
+        cr_assert(!prints(&m, TG_WHOLE_BLOCKS, value), "%s", loss[i]);
+    }
+}
+
 /* ---- the gradient beside the Hessian's product -------------------------------------------------- */
 
 Test(fusion, gradient_beside_the_product_with_the_hessian)

@@ -143,6 +143,17 @@ static bool row_and_label(const tg__planner *p, const uint32_t *x, uint32_t y, t
     return true;
 }
 
+/* A loss of one element and its target, both varying: a loss for each. */
+static bool element_and_target(const tg__planner *p, const uint32_t *x, uint32_t y, tg__form *f)
+{
+    const tg__shape *const a = tg__node_shape(p->g, x[0]), *const b = tg__node_shape(p->g, x[1]);
+    if (a->n != 1 || !tg__shape_same_dims(a, b)) return false;
+    for (int i = 0; i < 2; i++)
+        if (!varies(p, x[i]) || !take(p, f, i, i, x[i])) return false;
+    finish_result(p, f, y);
+    return true;
+}
+
 /* Elements of a shared table at indices that vary: as many more indices. */
 static bool table_and_index(const tg__planner *p, const uint32_t *x, uint32_t y, tg__form *f)
 {
@@ -211,6 +222,16 @@ static bool form_of(const tg__planner *p, int code, const uint32_t *x, int n, ui
     case TG__CODE_embedding:
     case TG__CODE_take: return table_and_index(p, x, y, f);
     case TG__CODE_gather: return gathered(p, x, y, f);
+    case TG__CODE_mse:
+    case TG__CODE_l1:
+    case TG__CODE_huber:
+    case TG__CODE_smooth_l1:
+    case TG__CODE_bce:
+    case TG__CODE_bce_with_logits:
+    case TG__CODE_kl_div:
+    case TG__CODE_hinge:
+        f->attributes.reduction = TG_NONE;
+        return element_and_target(p, x, y, f);
     case TG__CODE_nll: f->attributes.labels.reduction = TG_NONE; return row_and_label(p, x, y, f);
     case TG__CODE_cross_entropy:
         f->attributes.smoothed.reduction = TG_NONE;

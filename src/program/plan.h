@@ -77,6 +77,7 @@ typedef struct tg__form {
         tg_axis_attributes axis;
         tg_labels_attributes labels;
         tg_smoothed_attributes smoothed;
+        tg_reduction reduction; /* of losses: their attributes begin with it */
     } attributes;
 } tg__form;
 
