@@ -7,7 +7,6 @@
 #include <string.h>
 #include <tapegrad.h>
 #include <tapegrad/short.h>
-#include <time.h>
 
 #include "batch.h"
 #include "emitted.h"
@@ -206,13 +205,6 @@ static void free_task(task *k)
     emitted_free(k->c);
     free(k->x), free(k->y), free(k->xf), free(k->yf);
     free(k);
-}
-
-static double wall_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
 /* How much faster two threads are: the best of many runs each, by the clock. */

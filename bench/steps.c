@@ -1,6 +1,6 @@
 /* Training steps: value and gradients of whole models against the same derived by hand by an expert
    (steps_hand.c), f32, one thread. Eager: recorded anew and walked back in every step. Program: the
-   same recording, compiled once. */
+   same recording, compiled once. Layout batch: a program of one row, run for all, by one thread and by two. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +32,7 @@ struct work {
     double compile_ns;
     const void *from[MOST_PARAMETERS + 2];
     void *to[MOST_PARAMETERS + 2];
+    bool by_rows; /* there is a row of layout batch, too */
 };
 
 static void *need(void *p)
@@ -72,6 +73,12 @@ static tg_value sigmoid_net(const work *w) { return tg_mse(scores(w, as_sigmoid)
 static tg_value blocks(const work *w) { return tg_mean(tg_square(tg_nn_forward(w->net, w->x))); }
 
 /* ---- making them ----------------------------------------------------------------------------- */
+
+/* Elements of a leaf of either type. */
+static const void *elements(tg_value v)
+{
+    return tg_type_of(v) == TG_F32 ? (const void *)tg_data_f32(v) : (const void *)tg_data_i64(v);
+}
 
 static tg_value random_leaf(tg_tape *t, tg_leaf kind, double size, int rank, const int64_t *dim)
 {
@@ -165,9 +172,7 @@ static void make_program(work *w)
     w->compile_ns = now_ns() - start;
     if (!w->space) fprintf(stderr, "%s: no program: %s\n", w->name, status.message);
     tg_program_free(p);
-    for (int i = 0; i < n; i++)
-        w->from[i] = tg_type_of(input[i]) == TG_F32 ? (const void *)tg_data_f32(input[i])
-                                                    : (const void *)tg_data_i64(input[i]);
+    for (int i = 0; i < n; i++) w->from[i] = elements(input[i]);
     for (int i = 0; i <= by.n_wrt; i++) w->to[i] = floats(i ? tg_size(input[i - 1]) : 1);
     tg_release(w->mark);
 }
@@ -213,6 +218,83 @@ static void check(bench_row *r, work *w)
     tg_release(w->mark);
 }
 
+/* ---- by rows ---------------------------------------------------------------------------------- */
+
+/* The program of one row of x, with the mean of all rows' gradients. */
+static tg_program *program_of_row(const work *w, tg_status *status)
+{
+    work one = *w;
+    const int64_t in = w->h.layer[0];
+    one.x = tg_leaf_new(w->tape, TG_INPUT, TG_F32, NULL, 1, &in, NULL);
+    one.target = w->h.label ? tg_index(w->tape, w->h.label) /* one */
+                            : tg_input(w->tape, (float *)NULL, 1);
+    const tg_value loss = w->record(&one), varies[] = { one.x, one.target };
+    tg_program *const p = tg_compile(&loss, 1, varies, 2, w->p, w->n, NULL, status);
+    tg_program *const g =
+        p ? tg_gradient_program(p, &(tg_gradient_options){ .over = TG_BATCH_MEAN }, status) : NULL;
+    tg_program_free(p);
+    tg_release(w->mark);
+    return g;
+}
+
+/* Sides of a row of layout batch: the expert, and the program by one thread. */
+typedef struct rows_task {
+    work *w;
+    const tg_program *program;
+    tg_workspace *space;
+    const void *from[MOST_PARAMETERS + 2];
+} rows_task;
+
+static void run_rows(int way, void *user)
+{
+    rows_task *const t = user;
+    if (way == BY_HAND) t->w->by_hand(&t->w->h);
+    else if (!tg_run(t->program, t->space, t->w->h.batch, t->from, t->w->to, NULL)) exit(1);
+}
+
+/* How much faster two threads are: the best of many runs each, by the clock. */
+static double speed_of_two(rows_task *t)
+{
+    double best[2] = { INFINITY, INFINITY };
+    tg_workspace *const space[2] = { t->space, need(tg_workspace_new(t->program, 2, NULL)) };
+    for (int i = 0; i < 400; i++) {
+        t->space = space[i % 2];
+        const double start = wall_ns();
+        run_rows(PROGRAM, t);
+        best[i % 2] = fmin(best[i % 2], wall_ns() - start);
+    }
+    t->space = space[0];
+    tg_workspace_free(space[1]);
+    return best[0] / best[1];
+}
+
+static void measure_rows(work *w)
+{
+    tg_status status = { 0 };
+    tg_program *const p = program_of_row(w, &status);
+    rows_task task = { .w = w, .program = p, .space = p ? tg_workspace_new(p, 1, &status) : NULL };
+    if (!task.space) {
+        fprintf(stderr, "%s: no program: %s\n", w->name, status.message);
+        exit(1);
+    }
+    task.from[0] = elements(w->x), task.from[1] = elements(w->target);
+    for (int i = 0; i < w->n; i++) task.from[2 + i] = elements(w->p[i]);
+    bench_row r = { .name = w->name, .size = w->size, .type = "f32", .layout = "batch", .per = "step" };
+    run_rows(BY_HAND, &task);
+    run_rows(PROGRAM, &task);
+    for (int i = 0; i < w->n && !r.wrong; i++)
+        agree(&r, SIDE_PROGRAM, tg_size(w->p[i]), w->to[i + 1], w->h.g[i]);
+    timing t[2] = { { 0 } };
+    report_time(2, (const side[]){ SIDE_EXPERT, SIDE_PROGRAM }, run_rows, &task, REPEATS, t);
+    r.side[SIDE_EXPERT] = t[0], r.side[SIDE_PROGRAM] = t[1];
+    if (!report_quick()) r.more[0].key = "two_threads", r.more[0].value = speed_of_two(&task);
+    report_row(&r);
+    tg_workspace_free(task.space);
+    tg_program_free(p);
+}
+
+/* ---- rows ------------------------------------------------------------------------------------- */
+
 static void measure(work *w)
 {
     static const side sides[WAYS] = { SIDE_EXPERT, SIDE_EAGER, SIDE_PROGRAM };
@@ -229,13 +311,14 @@ static void measure(work *w)
     for (int i = 0; i < WAYS; i++) r.side[sides[i]] = t[i];
     r.memory = (double)tg_stats(w->tape).bytes_held;
     report_row(&r);
+    if (w->by_rows) measure_rows(w);
 }
 
 int main(int argc, char **argv)
 {
     static work works[] = {
         { .name = "a-logistic", .size = "1000x100", .record = logistic, .by_hand = hand_logistic,
-          .h = { .batch = 1000, .layer = { 100, 1 }, .layers = 2 } },
+          .by_rows = true, .h = { .batch = 1000, .layer = { 100, 1 }, .layers = 2 } },
         { .name = "b-softmax", .size = "784-10,64", .record = relu_net, .by_hand = hand_softmax,
           .h = { .batch = 64, .layer = { 784, 10 }, .layers = 2 } },
         { .name = "c-tanh-net", .size = "2-100-3,300", .record = tanh_net, .by_hand = hand_tanh_net,
@@ -243,7 +326,7 @@ int main(int argc, char **argv)
         { .name = "d-relu-net", .size = "784-256-128-10,64", .record = relu_net, .by_hand = hand_relu_net,
           .h = { .batch = 64, .layer = { 784, 256, 128, 10 }, .layers = 4 } },
         { .name = "d-relu-net", .size = "784-256-128-10,512", .record = relu_net, .by_hand = hand_relu_net,
-          .h = { .batch = 512, .layer = { 784, 256, 128, 10 }, .layers = 4 } },
+          .by_rows = true, .h = { .batch = 512, .layer = { 784, 256, 128, 10 }, .layers = 4 } },
         { .name = "e-sigmoid-net", .size = "1-50-1,200", .record = sigmoid_net,
           .by_hand = hand_sigmoid_net, .h = { .batch = 200, .layer = { 1, 50, 1 }, .layers = 3 } },
         { .name = "f-gpt-blocks", .size = "2,4x64x128", .record = blocks,

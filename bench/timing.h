@@ -23,6 +23,9 @@ typedef struct timing {
    count. */
 double now_ns(void);
 
+/* Nanoseconds on the clock, for what several threads do. */
+double wall_ns(void);
+
 /* How often this thread has allocated memory so far, whoever asked; NaN where that is not counted. */
 double allocations_so_far(void);
 
