@@ -49,9 +49,9 @@ enum { SATURATION_BLOCK = 32 };
 /* text is a constant in every call. */
 M_INLINE bool saturates(const char *text, int64_t n, const real *y)
 {
-    const bool tanh = strstr(text, "m_tanh_by_value(") != NULL;
+    const bool of_tanh = strstr(text, "m_tanh_by_value(") != NULL;
     m_bits any = 0;
-    for (int64_t i = 0; i < n; i++) any |= (m_bits)!(tanh ? m_tanh_near(y[i]) : m_sigmoid_near(y[i]));
+    for (int64_t i = 0; i < n; i++) any |= (m_bits)!(of_tanh ? m_tanh_near(y[i]) : m_sigmoid_near(y[i]));
     return any;
 }
 
