@@ -212,7 +212,7 @@ static const uint32_t *scalars_row(uint32_t n, const uint32_t *w, real *v)
     return w;
 }
 
-#include "each.inl"
+#include "kernels/each.inl"
 
 static void scalars(const uint32_t *w, void *numbers)
 {
