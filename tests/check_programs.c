@@ -233,7 +233,7 @@ static void check_vjp(const scene *s, const tg_program *p, const int *leaf, void
     for (int i = 0; i < s->leaves; i++)
         if (has_gradient(s, leaf[i])) wrt[n++] = i;
     if (!n || strstr(tg__ops[s->t->op]->name, "custom")) return;
-    tg_program *const v = tg_vjp_program(p, wrt, n, 0, &status);
+    tg_program *const v = tg_vjp_program(p, wrt, n, &status);
     tg_workspace *const w = v ? tg_workspace_new(v, 1, &status) : NULL;
     const void *in[TG__SAMPLES + 2];
     void *output[TG__SAMPLES];
@@ -346,7 +346,7 @@ static void check_directions(const trial *t)
     for (size_t i = 0; i < size; i++) direction[i] = sin(1.0 + (double)i);
     tg_status status = { 0 };
     tg_program *const p = tg_compile(&s.loss, 1, NULL, 0, s.leaf, s.leaves, NULL, &status);
-    tg_program *const j = tg_jvp_program(p, wrt, n, 0, &status);
+    tg_program *const j = tg_jvp_program(p, wrt, n, &status);
     tg_program *const h = tg_hvp_program(p, &(tg_gradient_options){ .wrt = wrt, .n_wrt = n }, &status);
     s.way.batch = 0;
     if (n && tg_jvp(s.loss, by, n, direction, 1, expected)) {

@@ -230,7 +230,7 @@ static void check_vjp(job *j)
     double *const v = numbers(rows * s->m, 0.3), *const want = calloc(rows * s->n + 1, sizeof *want);
     cr_assert(tg_vjp(s->y, s->wanted, s->by, v, rows, want));
     tg_status status = { 0 };
-    tg_program *const p = tg_vjp_program(j->p, s->wrt, s->by, SWEEPS, &status);
+    tg_program *const p = tg_vjps_program(j->p, s->wrt, s->by, SWEEPS, &status);
     void *out[TG__SAMPLES];
     for (int i = 0; i < s->by; i++) {
         out[i] = calloc(rows * s->n + 1, sizeof(double));
@@ -265,7 +265,7 @@ static void check_jvp(job *j)
     double *const got = calloc(rows * s->m + 1, sizeof *got);
     cr_assert(tg_jvp(s->y, s->wanted, s->by, u, rows, want));
     tg_status status = { 0 };
-    tg_program *const p = tg_jvp_program(j->p, s->wrt, s->by, SWEEPS, &status);
+    tg_program *const p = tg_jvps_program(j->p, s->wrt, s->by, SWEEPS, &status);
     for (int i = 0; i < s->by; i++)
         j->in[s->leaves + i] = part_of(u, s->wanted, s->by, i, rows);
     bool each = true;

@@ -360,9 +360,9 @@ Test(calls, what_does_not_fit_is_an_error)
     Value i = argmax(x[0], .axis = 0);
     tg_program *const integers = tg_compile(&i, 1, NULL, 0, x, 1, NULL, &status);
     expect_error(t, tg_call(integers, x, 1, y), TG_ERROR_ARGUMENT, "output 0 is one of integers");
-    cr_expect_null(tg_vjp_program(NULL, NULL, 0, 0, &status));
+    cr_expect_null(tg_vjp_program(NULL, NULL, 0, &status));
     cr_expect_str_eq(status.message, "vjp_program: the program is NULL");
-    cr_expect_null(tg_vjp_program(p, (const int[]){ 3 }, 1, 0, &status));
+    cr_expect_null(tg_vjp_program(p, (const int[]){ 3 }, 1, &status));
     cr_expect_str_eq(status.message, "vjp_program: there is no input 3");
     /* What a run refuses is the call's error. */
     Value rows = tg_index(t, three, 1);

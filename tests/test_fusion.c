@@ -165,7 +165,7 @@ Test(fusion, scalars_are_put_side_by_side)
 {
     const model m = { stacked, WIDE + 2, 0, WIDE }; /* two elements of x are not used */
     check_passes(&m);
-    cr_assert(prints(&m, 0, "rows") && !prints(&m, TG_TOGETHER, "rows"));
+    cr_assert(prints(&m, 0, "  rows ") && !prints(&m, TG_TOGETHER, "  rows "));
 }
 
 /* ---- tables ------------------------------------------------------------------------------------ */

@@ -409,6 +409,46 @@ Test(programs, print_shows_steps_and_choices)
     tg_tape_free(t);
 }
 
+static char *printed(void print(const tg_program *p, FILE *file), const tg_program *p)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *const file = open_memstream(&text, &size);
+    print(p, file);
+    fclose(file);
+    return text;
+}
+
+Test(programs, print_says_how_inputs_are_taken_and_what_there_was_before)
+{
+    tg_tape *const t = tg_tape_new(NULL);
+    Value s = tg_input(t, (double *)NULL), v = tg_input(t, (double *)NULL, 3), m = tg_input(t, (double *)NULL, 5, 4),
+          x = tg_input(t, (double *)NULL, 4), none = tg_input(t, (double *)NULL, 2), w = tg_param(t, (double *)NULL, 4, 2);
+    Value lanes = add(add(mul(at(v, 0), s), mul(at(v, 2), s)), at(v, 1));
+    Value y = add(mul(lanes, sum(matmul(x, w))), sum(cumsum(m, .axis = 0)));
+    tg_status status = { 0 };
+    tg_program *const p = tg_compile(&y, 1, TG_VALUES(s, v, m, x, none), TG_VALUES(w), NULL, &status);
+    cr_assert(p, "%s", status.message);
+    char *const text = printed(tg_program_print, p), *const graph = printed(tg_program_print_graph, p);
+    static const char *const lines[] = {
+        "input 0 (): varies, 1 of 1 elements as lanes side by side\n",
+        "input 1 (3): varies, 3 of 3 elements as lanes side by side\n",
+        "input 2 (5, 4): varies, rows, one instance after the other\n",
+        "input 3 (4): varies, rows, a block of instances at once\n",
+        "input 4 (2): varies, no step takes it\n",
+        "input 5 (4, 2): shared\n",
+    };
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+        cr_expect(strstr(text, lines[i]), "no \"%s\" in\n%s", lines[i], text);
+    cr_expect(strstr(text, "dot") && !strstr(text, "mul n"), "%s", text);
+    cr_expect(strstr(graph, " = mul n") && strstr(graph, "matmul") && strstr(graph, "; each\n"), "%s", graph);
+    cr_expect(strstr(graph, "input 5; once, before\n") && strstr(graph, "output 0: n"), "%s", graph);
+    free(text);
+    free(graph);
+    tg_program_free(p);
+    tg_tape_free(t);
+}
+
 /* ---- one instance -------------------------------------------------------------------------------- */
 
 /* Layers of sums of products, of differences, of functions, so many that they are computed in several

@@ -101,8 +101,8 @@ Test(sweeps, programs_of_gradients_are_differentiated)
     tg_status s = { 0 };
     tg_program *const p = tg_compile(&f, 1, NULL, 0, &x, 1, NULL, &s);
     tg_program *const g = tg_gradient_program(p, NULL, &s);
-    tg_program *const made[] = { tg_jacobian_program(g, NULL, 0, &s), tg_jvp_program(g, NULL, 0, 2, &s),
-                                 tg_vjp_program(g, NULL, 0, 2, &s),
+    tg_program *const made[] = { tg_jacobian_program(g, NULL, 0, &s), tg_jvps_program(g, NULL, 0, 2, &s),
+                                 tg_vjps_program(g, NULL, 0, 2, &s),
                                  tg_hvp_program(p, &(tg_gradient_options){ .count = 2 }, &s) };
     const double none[2] = { 0 };
     void *const out[][4] = {
@@ -224,11 +224,11 @@ Test(sweeps, mistakes_are_named)
         cr_expect_null(CALL);                                                           \
         cr_expect(s.code == CODE && strstr(s.message, TEXT), "\"%s\"", s.message);      \
     } while (0)
-    MISTAKE(tg_jvp_program(p, NULL, 0, -1, &s), TG_ERROR_ARGUMENT, "a negative count");
-    MISTAKE(tg_vjp_program(p, NULL, 0, -1, &s), TG_ERROR_ARGUMENT, "a negative count");
-    MISTAKE(tg_hvp_program(p, &(tg_gradient_options){ .count = -1 }, &s), TG_ERROR_ARGUMENT, "a negative count");
-    MISTAKE(tg_jvp_program(p, NULL, 0, 2, &s), TG_ERROR_SHAPE, "leaves no axis for 2 of it");
-    MISTAKE(tg_vjp_program(p, NULL, 0, 2, &s), TG_ERROR_SHAPE, "leaves no axis for 2 of it");
+    MISTAKE(tg_jvps_program(p, NULL, 0, 0, &s), TG_ERROR_ARGUMENT, "a count of 0");
+    MISTAKE(tg_vjps_program(p, NULL, 0, 0, &s), TG_ERROR_ARGUMENT, "a count of 0");
+    MISTAKE(tg_hvp_program(p, &(tg_gradient_options){ .count = -1 }, &s), TG_ERROR_ARGUMENT, "a count of -1");
+    MISTAKE(tg_jvps_program(p, NULL, 0, 2, &s), TG_ERROR_SHAPE, "leaves no axis for 2 of it");
+    MISTAKE(tg_vjps_program(p, NULL, 0, 2, &s), TG_ERROR_SHAPE, "leaves no axis for 2 of it");
     tg_program_free(p);
     tg_tape_free(t);
 }

@@ -9,7 +9,10 @@
    In the functions that give numbers, y is one value and the m values wrt are seen as one vector of
    N elements, the first value's first, each row-major; y has M elements. They leave nothing behind
    on the tape, but the gradients of an earlier tg_backward are gone. Every one returns false after
-   an error, which is on the tape, and then has written nothing that means anything.
+   an error, which is on the tape, and then has written nothing that means anything. Those of several
+   cotangents or directions walk the tape once for every 16 of them, and only what leads to y from
+   wrt: one call for all is faster than a call for each, and rounds like it but where a matrix product
+   takes all of them at once.
 
    In C, tg_grad_values and tg_jvp_values are macros (macros.h) that pass the position of the call. A
    tape is used by one thread at a time. */
@@ -39,7 +42,7 @@ TG_API bool tg_jvp_values_at(const tg_value *outputs, int n, const tg_value *wrt
                              const tg_value *tangents, int m, tg_value *directional,
                              const tg_site *site);
 
-/* out, k x N: the products of k cotangents (k x M) with the Jacobian of y, in one sweep for all. */
+/* out, k x N: the products of k cotangents (k x M) with the Jacobian of y. */
 TG_API bool tg_vjp(tg_value y, const tg_value *wrt, int m, const double *cotangents, size_t k,
                    double *out);
 

@@ -102,22 +102,24 @@ TG_API tg_program *tg_hvp_program(const tg_program *p, const tg_gradient_options
 
 /* The program whose outputs are p's, and then the derivative of each along a direction (forward mode).
    Its inputs are p's, then a direction for each input wrt (NULL: all shared ones that are no
-   integers), of its shape, one for every instance if the input is a batch input.
-
-   With a count above 0 each of these is so many directions along a first axis, and what they give has
-   that axis too: shape (count, ...), for every instance if so. p itself, and the derivatives of its
-   operations, are computed once for all of them. count 0: one direction, without that axis. */
-TG_API tg_program *tg_jvp_program(const tg_program *p, const int *wrt, int n_wrt, int count,
-                                  tg_status *status);
+   integers), of its shape, one for every instance if the input is a batch input. NULL after an error. */
+TG_API tg_program *tg_jvp_program(const tg_program *p, const int *wrt, int n_wrt, tg_status *status);
 
 /* The program whose outputs are the gradients, by the inputs wrt (NULL: all shared ones that are no
    integers), of the sum of cotangent * output over all outputs of p: by a shared input summed over the
    batch, by a batch input one for every instance. Its inputs are p's, then a cotangent for each output
-   that is no integer, of its shape, one for every instance if the output is. With a count above 0 each
-   of these is so many cotangents along a first axis, which the gradients have too; 0: one, without that
-   axis. It can be made from any program, one of these too. NULL after an error. */
-TG_API tg_program *tg_vjp_program(const tg_program *p, const int *wrt, int n_wrt, int count,
-                                  tg_status *status);
+   that is no integer, of its shape, one for every instance if the output is. It can be made from any
+   program, one of these too. NULL after an error. */
+TG_API tg_program *tg_vjp_program(const tg_program *p, const int *wrt, int n_wrt, tg_status *status);
+
+/* The same for count directions, or cotangents, in one run, count > 0: each of the further inputs has
+   so many of them along a first axis, shape (count, ...), and so has each derivative or gradient; what
+   there is for every instance has that axis in every instance. p itself, and the derivatives of its
+   operations, are computed once for all of them. */
+TG_API tg_program *tg_jvps_program(const tg_program *p, const int *wrt, int n_wrt, int count,
+                                   tg_status *status);
+TG_API tg_program *tg_vjps_program(const tg_program *p, const int *wrt, int n_wrt, int count,
+                                   tg_status *status);
 
 /* The program whose outputs are p's, and then of every output, by every input wrt (NULL: all shared ones
    that are no integers), the Jacobian, one for every instance: a matrix with a row for each element
@@ -199,8 +201,16 @@ TG_API bool tg_run_backward_with(const tg_program *g, tg_workspace *w, int64_t c
                                  const void *const *batch, double *total,
                                  const tg_run_options *options, tg_status *status);
 
-/* Writes the program's steps to file, one a line, and what the compiler chose. */
+/* Writes the program's steps to file, one a line, and what the compiler chose: how many instances go
+   at a time, and of every batch input whether steps take its instances as lanes (an element of one
+   beside that of the next) or as rows, a block of them at once or one after the other. */
 TG_API void tg_program_print(const tg_program *p, FILE *file);
+
+/* Writes the operations that the steps were made of, one a line: the program before the passes that look
+   for dot products, ranges, chains ... What was constant, simpler, or there already is not in it any
+   more; tg_print_tape shows the tape that it was recorded on. Operations that no output needs are still there,
+   and will not be computed. */
+TG_API void tg_program_print_graph(const tg_program *p, FILE *file);
 
 /* Writes the program as C17 that needs libm only: void NAME(int64_t count, inputs x0, x1 ..., outputs
    y0, y1 ...), every one a pointer, laid out as tg_run has them; no output may be NULL. What indices

@@ -335,9 +335,12 @@ static bool multiply_along(const derivation *d, int count, const table *t)
     return !tg__graph_failed(g);
 }
 
-static bool is_count(derivation *d, int count)
+static bool is_count(derivation *d, int count, int least)
 {
-    return count >= 0 || refuse(d, TG_ERROR_ARGUMENT, "a negative count");
+    char why[64];
+    if (count >= least) return true;
+    snprintf(why, sizeof why, "a count of %d", count);
+    return refuse(d, TG_ERROR_ARGUMENT, why);
 }
 
 tg_program *tg_hvp_program(const tg_program *p, const tg_gradient_options *options, tg_status *status)
@@ -345,7 +348,7 @@ tg_program *tg_hvp_program(const tg_program *p, const tg_gradient_options *optio
     const tg_gradient_options o = options ? *options : (tg_gradient_options){ 0 };
     derivation d;
     if (begin(&d, p, o.wrt, o.n_wrt, "hvp_program", status) && is_number(&d) &&
-        is_count(&d, o.count) && make(&d, d.n, 1 + d.n * (o.with_gradient ? 2 : 1))) {
+        is_count(&d, o.count, 0) && make(&d, d.n, 1 + d.n * (o.with_gradient ? 2 : 1))) {
         const unsigned each = o.over == TG_BATCH_EACH ? TG__EACH : 0;
         table t;
         add_directions(&d, o.count);
@@ -398,12 +401,12 @@ static tg_program *finish_forward(derivation *d)
     return NULL;
 }
 
-tg_program *tg_jvp_program(const tg_program *p, const int *wrt, int n_wrt, int count,
-                           tg_status *status)
+/* count 0: one direction. */
+static tg_program *jvp(const tg_program *p, const int *wrt, int n_wrt, int count, const char *what,
+                       tg_status *status)
 {
     derivation d;
-    if (begin(&d, p, wrt, n_wrt, "jvp_program", status) && is_count(&d, count) &&
-        make(&d, d.n, 2 * p->n_outputs)) {
+    if (begin(&d, p, wrt, n_wrt, what, status) && make(&d, d.n, 2 * p->n_outputs)) {
         table t;
         add_directions(&d, count);
         bool ok = table_begin(&d, &t, p->n_outputs, (size_t)sweeps(count)) && transpose(&d) &&
@@ -422,18 +425,44 @@ tg_program *tg_jvp_program(const tg_program *p, const int *wrt, int n_wrt, int c
     return finish_forward(&d);
 }
 
+tg_program *tg_jvp_program(const tg_program *p, const int *wrt, int n_wrt, tg_status *status)
+{
+    return jvp(p, wrt, n_wrt, 0, "jvp_program", status);
+}
+
+tg_program *tg_jvps_program(const tg_program *p, const int *wrt, int n_wrt, int count,
+                            tg_status *status)
+{
+    static const char *const what = "jvps_program";
+    derivation d = { .what = what, .status = status };
+    return is_count(&d, count, 1) ? jvp(p, wrt, n_wrt, count, what, status) : NULL;
+}
+
 /* ---- transposed ---------------------------------------------------------------------------------- */
 
-tg_program *tg_vjp_program(const tg_program *p, const int *wrt, int n_wrt, int count,
-                           tg_status *status)
+static tg_program *vjp(const tg_program *p, const int *wrt, int n_wrt, int count, const char *what,
+                       tg_status *status)
 {
     derivation d;
-    if (begin(&d, p, wrt, n_wrt, "vjp_program", status) && is_count(&d, count)) {
+    if (begin(&d, p, wrt, n_wrt, what, status)) {
         const tg__vjp how = { .outputs = p->n_outputs, .by_ops = true, .count = count };
         d.made = tg__vjp_make(p, &how, d.number, d.n, d.what, status);
     }
     if (d.number) tg__deallocate(&d.memory, d.number, d.bytes);
     return d.made;
+}
+
+tg_program *tg_vjp_program(const tg_program *p, const int *wrt, int n_wrt, tg_status *status)
+{
+    return vjp(p, wrt, n_wrt, 0, "vjp_program", status);
+}
+
+tg_program *tg_vjps_program(const tg_program *p, const int *wrt, int n_wrt, int count,
+                            tg_status *status)
+{
+    static const char *const what = "vjps_program";
+    derivation d = { .what = what, .status = status };
+    return is_count(&d, count, 1) ? vjp(p, wrt, n_wrt, count, what, status) : NULL;
 }
 
 /* ---- Jacobians ----------------------------------------------------------------------------------- */
