@@ -189,18 +189,6 @@ static void clear(tg_tape *t, bool keep_leaves)
         memset(t->adjoint + t->graded * t->element, 0, (t->head.n_values - t->graded) * t->element);
 }
 
-/* The same for planes, of what is not idle. */
-static void clear_planes(const tg_tape *t)
-{
-    const uint8_t *const flag = tg__plane_flags(t);
-    const size_t bytes = t->planes * t->element;
-    for (uint32_t i = 0, end; i < t->head.n_values; i = end) {
-        const bool idle = flag[i] & TG__UNWANTED;
-        for (end = i + 1; end < t->head.n_values && idle == (flag[end] & TG__UNWANTED) / TG__UNWANTED;) end++;
-        if (!idle) memset(t->adjoint + i * bytes, 0, (end - i) * bytes);
-    }
-}
-
 static void seed(const tg_tape *t, uint32_t root, const double *cotangent)
 {
     const tg__array d = tg__adjoint_array(t, root);
@@ -303,20 +291,12 @@ static bool out_of_date(tg_tape *t, uint32_t root)
 
 /* ---- the whole walk -------------------------------------------------------------------------- */
 
-/* Where what instruction i makes is in the value arena; n 0 for integers. */
-static uint32_t place_of(const tg_tape *t, uint32_t i, size_t *n)
-{
-    const uint32_t y = t->head.code[i].y;
-    const tg__shape *const s = tg__value_array(t, y).s;
-    *n = s->type == TG_I64 ? 0 : (size_t)s->n;
-    return offset_of(t, y);
-}
-
 /* Whether an instruction that flags are known before has an operand that is not idle. */
-static bool leads_on(const tg_tape *t, uint32_t i)
+static bool leads_on(const tg_tape *t, const tg__instruction *in)
 {
-    const tg__instruction *const in = &t->head.code[i];
+    const uint8_t *const flag = tg__plane_flags(t);
     if (in->op == TG__LEAF || in->flags & TG__INACTIVE) return false;
+    if (!in->flags) return !(flag[in->a] & flag[in->b] & TG__UNWANTED);
     uint32_t room[2];
     int n;
     const uint32_t *const id = tg__operand_ids(t, in, room, &n);
@@ -326,22 +306,29 @@ static bool leads_on(const tg_tape *t, uint32_t i)
     return false;
 }
 
-/* wrt NULL: everything is wanted. */
-static void find_flags(tg_tape *t, const tg_value *wrt, int m)
+/* Flags, and zeros for what is not idle. wrt NULL: for everything. */
+static void begin_planes(tg_tape *t, const tg_value *wrt, int m)
 {
     uint8_t *const flag = tg__plane_flags(t);
-    size_t n;
+    const size_t bytes = t->planes * t->element;
     memset(flag, wrt ? TG__UNWANTED : 0, t->head.n_values);
-    for (int i = 0; i < m; i++) {
-        const uint32_t at = place_of(t, tg__maker(t, wrt[i].id), &n);
-        memset(flag + at, 0, n);
-    }
+    for (int i = 0; i < m; i++) flag[offset_of(t, t->head.code[tg__maker(t, wrt[i].id)].y)] = 0;
+    uint32_t first = 0, end = 0; /* to be zero */
     for (uint32_t i = 0; i < t->head.n_code; i++) {
-        const uint32_t at = place_of(t, i, &n);
-        if (n == 0) continue;
-        const bool idle = flag[at] & TG__UNWANTED && !leads_on(t, i);
-        memset(flag + at, (n > 1 ? TG__PART : 0) | (idle ? TG__UNWANTED : 0), n);
+        const tg__instruction *const in = &t->head.code[i];
+        const tg__descriptor *const d = in->y & TG__DESCRIPTOR ? tg__descriptor_of(t, in->y) : NULL;
+        if (d && (d->s.type == TG_I64 || d->s.n == 0)) continue;
+        const uint32_t start = d ? d->offset : in->y, n = d ? (uint32_t)d->s.n : 1;
+        if (flag[start] & TG__UNWANTED && !leads_on(t, in)) continue;
+        if (n > 1) memset(flag + start, TG__PART, n);
+        else flag[start] = 0;
+        if (start != end) {
+            memset(t->adjoint + first * bytes, 0, (end - first) * bytes);
+            first = start;
+        }
+        end = start + n;
     }
+    memset(t->adjoint + first * bytes, 0, (end - first) * bytes);
 }
 
 /* Room for the adjoints of everything on the tape, once for each cotangent; flagged: and for flags. */
@@ -375,7 +362,7 @@ static void keep_one_plane(tg_tape *t)
     t->planes = 1;
 }
 
-/* wrt: only by these m values; NULL: by everything. */
+/* wrt: several cotangents only by these m values; NULL: by everything. */
 static bool backward(tg_value root, const tg_backward_options *o, const tg_value *wrt, int m)
 {
     tg_tape *t = tg__tape_of(root, "backward", NULL);
@@ -403,12 +390,12 @@ static bool backward(tg_value root, const tg_backward_options *o, const tg_value
         return false;
     }
     if (o->accumulate) keep_one_plane(t);
-    if (!make_planes(t, count, count > 1 || wrt)) {
+    if (!make_planes(t, count, count > 1)) {
         tg__error(t, TG_ERROR_MEMORY, "backward", &site,
                   "no memory for %zu x the gradients of %u values", count, t->head.n_values);
         return false;
     }
-    if (t->flagged) find_flags(t, wrt, m), clear_planes(t);
+    if (t->flagged) begin_planes(t, wrt, m);
     else clear(t, o->accumulate);
     t->graded = t->head.n_values;
     for (; t->plane < count && !is_idle(t, root.id); t->plane++)

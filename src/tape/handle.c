@@ -81,13 +81,17 @@ uint32_t tg__maker(const tg_tape *t, uint32_t id)
 
 tg__adjoints tg__adjoint_planes(const tg_tape *t, uint32_t id)
 {
-    const bool described = id & TG__DESCRIPTOR;
-    const tg__shape *const s = described ? &tg__descriptor_of(t, id)->s : &tg__scalar_shape[t->type];
-    const uint32_t offset = described ? tg__descriptor_of(t, id)->offset : id;
-    const uint32_t y = t->head.code[maker_of_offset(t, offset)].y;
-    const bool tensor = y & TG__DESCRIPTOR;
-    const uint32_t start = tensor ? tg__descriptor_of(t, y)->offset : y;
-    const size_t n = tensor ? (size_t)tg__descriptor_of(t, y)->s.n : 1;
+    const tg__descriptor *const d = id & TG__DESCRIPTOR ? tg__descriptor_of(t, id) : NULL;
+    const tg__shape *const s = d ? &d->s : &tg__scalar_shape[t->type];
+    const uint32_t offset = d ? d->offset : id;
+    uint32_t start = offset;
+    size_t n = (size_t)s->n;
+    if (d ? !(d->flags & TG__OWNER) : tg__plane_flags(t)[id] & TG__PART) {
+        const uint32_t y = t->head.code[maker_of_offset(t, offset)].y;
+        const tg__descriptor *const whole = y & TG__DESCRIPTOR ? tg__descriptor_of(t, y) : NULL;
+        start = whole ? whole->offset : y;
+        n = whole ? (size_t)whole->s.n : 1;
+    }
     return (tg__adjoints){ { s, t->adjoint + (start * t->planes + (offset - start)) * t->element }, n };
 }
 

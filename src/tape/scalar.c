@@ -97,6 +97,8 @@ uint32_t tg__scalar_backward(const tg_tape *t, uint32_t end)
 
 /* ---- several planes: of plain scalars they are adjacent, and a derivative is computed once ---- */
 
+enum { FEW = 4 }; /* planes for which no kernel is called */
+
 typedef struct planes {
     const tg_tape *t;
     const uint8_t *flag; /* by value */
@@ -124,9 +126,13 @@ static inline void add_TIMES(const planes *w, uint32_t id, uint32_t y, double by
 {
     const double *const g = w->d + y * w->n;
     if (w->flag[id] & TG__UNWANTED) return;
-    if (w->flag[id]) add_to_part(w, id, g, by);
-    else if (w->n == 1) w->d[id] += TIMES(*g, by);
-    else w->t->k->lanes.spread((int64_t)w->n, w->d + id * w->n, g, by);
+    if (w->flag[id]) {
+        add_to_part(w, id, g, by);
+    } else if (w->n >= FEW) {
+        w->t->k->lanes.spread((int64_t)w->n, w->d + id * w->n, g, by);
+    } else {
+        for (size_t i = 0; i < w->n; i++) w->d[id * w->n + i] += TIMES(g[i], by);
+    }
 }
 
 static inline void add_PICK(const planes *w, uint32_t id, uint32_t y, double by)

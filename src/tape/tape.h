@@ -277,9 +277,9 @@ const char *tg__name_at(const tg_tape *t, uint32_t instruction);
 bool tg__grad_values(bool linear, const tg_value *outputs, const tg_value *cotangents, int n,
                      const tg_value *wrt, int m, tg_value *gradients, const tg_site *site);
 
-/* The gradients of sum(cotangent * root), for count cotangents, but only by the m values wrt, and by what
-   leads to them; nothing else has one then. tg_choose_gradient. Each is to be taken with
-   tg__gradients_end, after which there are none. */
+/* The gradients of sum(cotangent * root) by the m values wrt, for count cotangents: tg_choose_gradient.
+   Several are walked only where they lead there, and what else has a gradient is nobody's: at the end
+   tg__gradients_end is to be called, after which there are none. */
 bool tg__backward_by(tg_value root, const double *cotangent, size_t count, const tg_value *wrt, int m);
 void tg__gradients_end(tg_tape *t);
 
