@@ -296,11 +296,11 @@ static bool leads_on(const tg_tape *t, const tg__instruction *in)
 {
     const uint8_t *const flag = tg__plane_flags(t);
     if (in->op == TG__LEAF || in->flags & TG__INACTIVE) return false;
-    if (!in->flags) return !(flag[in->a] & flag[in->b] & TG__UNWANTED);
+    const char *const letters = tg__op_table[in->op]->letters;
+    if (!in->flags) return !(flag[in->a] & flag[letters[1] ? in->b : in->a] & TG__UNWANTED);
     uint32_t room[2];
     int n;
     const uint32_t *const id = tg__operand_ids(t, in, room, &n);
-    const char *const letters = tg__op_table[in->op]->letters;
     for (int j = 0; j < n; j++)
         if (tg__letter(letters, j) != 'i' && tg__is_active(t, id[j]) && !is_idle(t, id[j])) return true;
     return false;
