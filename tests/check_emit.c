@@ -137,7 +137,7 @@ static void add_directions(const scene *s, const tg_program *p)
     if (!strpbrk(tg__ops[s->t->op]->letters, "lnc") || strstr(tg__ops[s->t->op]->name, "custom")) return;
     tg_program *const q = compiled(s, loss_of(apply1("square", s->y)));
     const tg_gradient_options o = { .wrt = s->wrt, .n_wrt = s->n_wrt };
-    add_program(s, tg_jvp_program(p, s->wrt, s->n_wrt, 0, &status), "JVP", s->w.type);
+    add_program(s, tg_jvp_program(p, s->wrt, s->n_wrt, &status), "JVP", s->w.type);
     cr_expect(status.code == TG_OK, "%s: %s", trial_text(s->t), status.message);
     add_program(s, tg_hvp_program(q, &o, &status), "HVP", s->w.type);
     cr_expect(status.code == TG_OK, "%s: %s", trial_text(s->t), status.message);
@@ -271,7 +271,7 @@ static void add_derivatives(int number, tg_value loss, const tg_value *v, double
                                     .over = number % 2 ? TG_BATCH_MEAN : TG_BATCH_SUM };
     const size_t size = (size_t)tg_size(v[0]);
     add_graph(number, "gradient", tg_gradient_program(p, &o, &s), size, bound);
-    add_graph(number, "JVP", tg_jvp_program(p, wrt, LEAVES, 0, &s), size, bound);
+    add_graph(number, "JVP", tg_jvp_program(p, wrt, LEAVES, &s), size, bound);
     add_graph(number, "HVP", tg_hvp_program(p, &o, &s), size, bound);
     tg_program_free(p);
 }

@@ -282,7 +282,7 @@ Test(calls, derivatives_along_a_direction_can_be_called)
     const Value y = stack(TG_VALUES(mul(at(x, 0), at(x, 1)), sin(at(x, 0))));
     tg_status status = { 0 };
     tg_program *const p = tg_compile(&y, 1, NULL, 0, &x, 1, NULL, &status);
-    tg_program *const along = tg_jvp_program(p, NULL, 0, 0, &status);
+    tg_program *const along = tg_jvp_program(p, NULL, 0, &status);
     cr_assert(along, "%s", status.message);
     cr_assert(tg_call(along, TG_VALUES(x, v), out));
     const double expected[] = { v0[0] * x0[1] + x0[0] * v0[1], cos(x0[0]) * v0[0] };

@@ -78,7 +78,7 @@ static void add_all(const inputs *in, tg_program *p, const char *what)
     for (int i = 0; i < in->n; i++) wrt[i] = i;
     const tg_gradient_options o = { .wrt = wrt, .n_wrt = in->n };
     tg_status along = { 0 };
-    tg_program *const made[] = { p, tg_gradient_program(p, &o, &s), tg_jvp_program(p, wrt, in->n, 0, &along),
+    tg_program *const made[] = { p, tg_gradient_program(p, &o, &s), tg_jvp_program(p, wrt, in->n, &along),
                                  tg_hvp_program(p, &o, &s) };
     for (int i = 3; i >= 0; i--) {
         snprintf(text, sizeof text, "%s: %s", what,
@@ -164,8 +164,8 @@ Test(emitted, several_directions_at_once)
     tg_status s = { 0 };
     tg_program *const p = tg_compile(&y, 1, x, 1, x + 1, 1, NULL, &s);
     const tg_gradient_options o = { .wrt = wrt, .n_wrt = 2, .count = COUNT, .with_gradient = true };
-    tg_program *const made[] = { tg_jvp_program(p, wrt, 2, COUNT, &s), tg_hvp_program(p, &o, &s),
-                                 tg_vjp_program(p, wrt, 2, COUNT, &s) };
+    tg_program *const made[] = { tg_jvps_program(p, wrt, 2, COUNT, &s), tg_hvp_program(p, &o, &s),
+                                 tg_vjps_program(p, wrt, 2, COUNT, &s) };
     for (int i = 0; i < 3; i++) {
         cr_assert(made[i], "%s", s.message);
         entry e = { .bound = 1e-13 };

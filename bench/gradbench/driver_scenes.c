@@ -311,7 +311,7 @@ static void ht_jacobian(work *k)
     const Value e = distances(k), shift = param(k->tape, (double *)NULL, 2), angles = param(k->tape, (double *)NULL, ANGLES);
     if (!is_fine(k, NULL)) return;
     tg_program *const p = tg_compile(&e, 1, NULL, 0, k->leaf, k->leaves, NULL, &status);
-    if (p) k->inner = tg_jvp_program(p, NULL, 0, 0, &status);
+    if (p) k->inner = tg_jvp_program(p, NULL, 0, &status);
     tg_program_free(p);
     if (!is_fine(k, &status)) return;
     Value in[] = { k->leaf[0], angles, angles, angles }, out[2];

@@ -124,7 +124,7 @@ static void compile_columns(state *s)
     const Value e = model(s);
     Value out[2];
     tg_program *const p = tg_compile(&e, 1, NULL, 0, s->leaf, 3, NULL, &status);
-    s->forward = tg_jvp_program(p, NULL, 0, 0, &status);
+    s->forward = tg_jvp_program(p, NULL, 0, &status);
     must(s->forward, status.message);
     tg_program_free(p);
     must(tg_call(s->forward, TG_VALUES(s->leaf[0], s->leaf[1], s->leaf[2], along[0], along[1], along[2]), out), "ht");

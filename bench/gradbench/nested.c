@@ -61,7 +61,7 @@ static tg_program *forward(const tg_program *p, const int *wrt, int n)
 {
     tg_status status = { 0 };
     const double start = now_ns();
-    tg_program *const d = tg_jvp_program(p, wrt, n, 0, &status);
+    tg_program *const d = tg_jvp_program(p, wrt, n, &status);
     compiling.ns += now_ns() - start;
     must(d, status.message);
     return d;
