@@ -6,7 +6,11 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { FIRST_BYTES = 1 << 16, ALIGNMENT = 64, PARTS = 16 };
+enum {
+    FIRST_BYTES = 1 << 16,
+    ALIGNMENT = 64,
+    PARTS = 16,
+};
 
 /* The header of an outgrown block, kept in its first bytes' place: a list of what settle gives
    back. */
@@ -113,6 +117,28 @@ static void reserve(tg__arena *a, size_t least)
     }
 }
 
+/* Reserved address space in place of the block there is. */
+static bool move_to_reserved(tg__arena *a, size_t capacity)
+{
+    tg__memory *const m = a->memory;
+    const tg__arena was = *a;
+    outgrown *old = NULL;
+    if (a->data && !(old = tg__allocate(m, sizeof *old))) return false;
+    if (charge(m, capacity)) {
+        reserve(a, capacity);
+        if (a->reserved) {
+            if (was.capacity) memcpy(a->data, was.data, was.capacity);
+            if (old) *old = block_of(&was), a->outgrown = old;
+            a->capacity = capacity;
+            madvise(a->data, a->reserved, MADV_HUGEPAGE); /* if it can be had */
+            return true;
+        }
+        m->bytes -= capacity;
+    }
+    tg__deallocate(m, old, sizeof *old);
+    return false;
+}
+
 /* A larger block in place of the one there is, which stays readable as an outgrown one. */
 static bool move(tg__arena *a, size_t capacity)
 {
@@ -140,9 +166,22 @@ static bool move(tg__arena *a, size_t capacity)
     return true;
 }
 
+/* The same where small arenas are blocks: reserved address space is for large ones. */
+static bool grow_late(tg__arena *a, size_t capacity)
+{
+    if (capacity < a->memory->reserve_from || capacity > a->memory->reserve) return move(a, capacity);
+    if (!a->reserved) return move_to_reserved(a, capacity) || move(a, capacity);
+    if (capacity > a->reserved) return move(a, capacity);
+    if (!charge(a->memory, capacity - a->capacity)) return false;
+    a->capacity = capacity;
+    return true;
+}
+
 static bool grow_to(tg__arena *a, size_t capacity)
 {
-    if (!a->data && a->memory->reserve) reserve(a, capacity);
+    const tg__memory *const m = a->memory;
+    if (m->reserve_from) return grow_late(a, capacity);
+    if (!a->data && m->reserve && !m->reserve_from) reserve(a, capacity);
     if (capacity > a->reserved) return move(a, capacity);
     if (!charge(a->memory, capacity - a->capacity)) return false;
     a->capacity = capacity;

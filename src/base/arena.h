@@ -11,6 +11,7 @@
 typedef struct tg__memory {
     tg_allocator allocator; /* allocate NULL: the system */
     size_t reserve;         /* address space for an arena; 0: always grow by doubling */
+    size_t reserve_from;    /* the size from which on an arena gets that; before it grows by doubling */
     size_t max_bytes;       /* 0: no limit */
     size_t first;           /* what an arena asks for first; 0: 64 KiB */
     size_t bytes;           /* obtained now */

@@ -12,10 +12,11 @@ enum { AGAIN = TG__BY_OPS | TG__EACH };
 
 /* ---- graphs to add to ---------------------------------------------------------------------------- */
 
+/* A copy with room for as much more. */
 static bool clone(tg__arena *to, const tg__arena *from, tg__memory *m)
 {
     tg__arena_init(to, m);
-    if (!tg__arena_grow(to, from->used + 1)) return false;
+    if (!tg__arena_grow(to, 2 * from->used + 1)) return false;
     if (from->used) memcpy(to->data, from->data, from->used);
     to->used = from->used;
     return true;
@@ -26,16 +27,15 @@ static bool clone_graph(tg__graph *to, const tg__graph *from, tg__memory *m)
     *to = *from;
     to->memory = m;
     tg__arena_init(&to->scratch, m);
-    tg__arena table = from->table;
-    table.used = from->buckets * sizeof(uint32_t);
-    tg__arena *const copy[] = { &to->nodes,     &to->pool,  &to->shapes, &to->attributes,
-                                &to->constants, &to->table, &to->sites };
-    const tg__arena *const own[] = { &from->nodes,     &from->pool, &from->shapes, &from->attributes,
-                                     &from->constants, &table,      &from->sites };
+    tg__arena_init(&to->table, m);
+    tg__arena *const copy[] = { &to->nodes,     &to->pool,     &to->shapes,
+                                &to->attributes, &to->constants, &to->sites };
+    const tg__arena *const own[] = { &from->nodes,      &from->pool,      &from->shapes,
+                                     &from->attributes, &from->constants, &from->sites };
     bool ok = true;
     for (size_t i = 0; i < sizeof copy / sizeof *copy; i++)
         if (!clone(copy[i], own[i], m)) ok = false; /* all of them are made the new graph's own */
-    return ok;
+    return ok && tg__graph_expect(to, 2 * to->n);
 }
 
 /* A program being derived from another one, p: by which inputs, in which words. The lists lie one behind

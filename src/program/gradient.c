@@ -125,8 +125,10 @@ static uint32_t over_the_batch(walk *w, uint32_t v)
 static void contribute(walk *w, uint32_t to, uint32_t v)
 {
     tg__graph *const g = w->g;
-    const tg__shape s = *tg__node_shape(g, to);
-    v = summed_to(w, v, &s);
+    if (tg__node_at(g, to)->shape || tg__node_at(g, v)->shape) {
+        const tg__shape s = *tg__node_shape(g, to);
+        v = summed_to(w, v, &s);
+    }
     const uint32_t owner = tg__node_owner(g, to);
     if (!(w->how & TG__EACH) && tg__node_at(g, owner)->stage != TG__BODY)
         v = over_the_batch(w, v);
@@ -332,12 +334,11 @@ static void step(walk *w, uint32_t i)
 
 static bool begin(walk *w, const uint32_t *wrt, const uint32_t *from, int m)
 {
-    const size_t bytes = w->n * sizeof(adjoint);
-    if (!tg__arena_push(&w->adjoints, bytes) || !tg__arena_push(&w->parts, sizeof(part))) {
+    /* New memory is zero. */
+    if (!tg__arena_push(&w->adjoints, w->n * sizeof(adjoint)) || !tg__arena_push(&w->parts, sizeof(part))) {
         out_of_memory(w);
         return false;
     }
-    memset(w->adjoints.data, 0, bytes);
     w->parts.used = sizeof(part); /* place 0 is none */
     uint32_t first = w->n;
     for (int i = 0; i < m; i++) {

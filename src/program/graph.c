@@ -39,12 +39,12 @@ bool tg__graph_init(tg__graph *g, tg__memory *m, tg_type type, const tg_compile_
     const tg__shape scalar = { .type = type, .n = 1 };
     const tg_site nowhere = { NULL, 0 };
     const uint64_t none = 0; /* attributes of nodes that have none: memory all the same */
-    g->buckets = 1024;
+    g->buckets = 256;
     if (put(g, &g->shapes, &scalar, sizeof scalar) == SIZE_MAX ||
         put(g, &g->attributes, &none, sizeof none) == SIZE_MAX ||
         put(g, &g->sites, &nowhere, sizeof nowhere) == SIZE_MAX ||
         put(g, &g->nodes, &(tg__node){ 0 }, sizeof(tg__node)) == SIZE_MAX ||
-        !tg__arena_grow(&g->table, g->buckets * sizeof(uint32_t)))
+        !tg__graph_expect(g, 1))
         return false;
     g->n = 1;
     return true;
@@ -92,11 +92,10 @@ static size_t data_size(const tg__node *node)
     return op ? op->attributes->size : 0;
 }
 
-static uint64_t hash_of(const tg__node *node, const uint32_t *x, const char *data)
+static uint64_t hash_of(const tg__node *node, const uint32_t *x, const char *data, size_t size)
 {
     uint64_t h = mix(node->op, node->n);
     for (uint32_t i = 0; i < node->n; i++) h = mix(h, x[i]);
-    const size_t size = data_size(node);
     for (size_t i = 0; i + 8 <= size; i += 8) {
         uint64_t word;
         memcpy(&word, data + i, 8);
@@ -114,31 +113,74 @@ static bool same_shape(const tg__shape *a, const tg__shape *b)
 }
 
 static bool same_node(const tg__graph *g, const tg__node *a, const tg__node *b, const uint32_t *x,
-                      const char *data, const tg__shape *s)
+                      const char *data, size_t size, const tg__shape *s)
 {
     if (a->op != b->op || a->n != b->n) return false;
     if (a->n && memcmp(tg__node_operands(g, a), x, a->n * sizeof *x) != 0) return false;
-    const size_t size = data_size(a);
     if (size && memcmp(g->attributes.data + a->data, data, size) != 0) return false;
     if (!s) return a->shape == 0;
     return same_shape((const tg__shape *)(void *)g->shapes.data + a->shape, s);
 }
 
-static bool rehash(tg__graph *g)
+/* The table has for each node its number and a part of its hash. Nodes made one after the other have
+   operands that were, or one that is the same: so a node is looked for first among the few entries of
+   a cache line that goes on with its newest and its oldest operand, of views with where they begin, and
+   if those are all taken, from where its hash says on. */
+typedef struct entry {
+    uint32_t node, hash; /* 0: none */
+} entry;
+
+enum { LINE = 64 / sizeof(entry) };
+
+static uint32_t line_of(const tg__graph *g, const tg__node *node, const uint32_t *x, const char *data)
 {
-    const uint32_t buckets = g->buckets * 4;
-    if (!tg__arena_grow(&g->table, buckets * sizeof(uint32_t))) return false;
-    uint32_t *const table = (uint32_t *)(void *)g->table.data;
-    memset(table, 0, buckets * sizeof *table);
+    uint32_t newest = 0, oldest = UINT32_MAX;
+    for (uint32_t i = 0; i < node->n; i++) {
+        if (x[i] > newest) newest = x[i];
+        if (x[i] < oldest) oldest = x[i];
+    }
+    uint32_t at = newest + oldest;
+    if (node->op == TG__NODE_VIEW) at = ~(2 * (uint32_t)((const tg__look *)(const void *)data)->offset + at);
+    return at & (g->buckets - LINE);
+}
+
+/* The next entry that is free. */
+static entry *free_entry(const tg__graph *g, uint32_t line, uint64_t h)
+{
+    entry *const table = (entry *)(void *)g->table.data;
+    for (uint32_t i = 0; i < LINE; i++)
+        if (!table[line + i].node) return &table[line + i];
+    uint32_t i = (uint32_t)h & (g->buckets - 1);
+    while (table[i].node) i = (i + 1) & (g->buckets - 1);
+    return &table[i];
+}
+
+static bool enlarge_table(tg__graph *g, uint32_t n)
+{
+    uint32_t buckets = g->buckets;
+    while (buckets / 2 < n && buckets <= UINT32_MAX / 2) buckets *= 2;
+    const size_t bytes = buckets * sizeof(entry);
+    if (buckets == g->buckets && g->table.data) return true;
+    if (!tg__arena_grow(&g->table, bytes)) return false;
+    memset(g->table.data, 0, g->table.used);
+    g->table.used = bytes;
     g->buckets = buckets;
     for (uint32_t id = 1; id < g->n; id++) {
         const tg__node *const node = tg__node_at(g, id);
         if (node->op == TG__NODE_CONSTANT) continue;
-        uint64_t h = hash_of(node, tg__node_operands(g, node), g->attributes.data + node->data);
-        while (table[h % buckets]) h++;
-        table[h % buckets] = id;
+        const uint32_t *const x = tg__node_operands(g, node);
+        const char *const data = g->attributes.data + node->data;
+        const uint64_t h = hash_of(node, x, data, data_size(node));
+        *free_entry(g, line_of(g, node, x, data), h) = (entry){ id, (uint32_t)(h >> 32) };
     }
     return true;
+}
+
+bool tg__graph_expect(tg__graph *g, uint32_t n)
+{
+    return tg__arena_grow(&g->nodes, n * sizeof(tg__node)) && tg__arena_grow(&g->pool, 2 * (size_t)n * sizeof(uint32_t)) &&
+           tg__arena_grow(&g->attributes, n * sizeof(tg__look)) &&
+           enlarge_table(g, n);
 }
 
 /* Whether the same operands give the same result, whenever it is computed. */
@@ -155,45 +197,43 @@ bool tg__node_acts(const tg__graph *g, uint32_t id)
     return node->op == TG__CODE_guard || !pure(node, tg__node_data(g, node->data));
 }
 
-/* The node like this one that there is already, or 0; *bucket where it would go. */
-static uint32_t look_up(const tg__graph *g, const tg__node *node, const uint32_t *x,
-                        const void *data, const tg__shape *s, uint64_t *bucket)
+/* The entry of the node like this one that there is already, or a free one. */
+static entry *look_up(const tg__graph *g, const tg__node *node, const uint32_t *x, const void *data,
+                      size_t size, const tg__shape *s, uint64_t h)
 {
-    const uint32_t *const table = (const uint32_t *)(void *)g->table.data;
-    uint64_t h = hash_of(node, x, data);
-    for (; table[h % g->buckets]; h++) {
-        const uint32_t id = table[h % g->buckets];
-        if (same_node(g, tg__node_at(g, id), node, x, data, s)) return id;
+    entry *const table = (entry *)(void *)g->table.data;
+    const uint32_t line = line_of(g, node, x, data), part = (uint32_t)(h >> 32);
+    uint32_t i = (uint32_t)h & (g->buckets - 1), k = 0;
+    for (;;) {
+        entry *const e = k < LINE ? &table[line + k++] : &table[i++ & (g->buckets - 1)];
+        if (!e->node) return e;
+        if (e->hash == part && same_node(g, tg__node_at(g, e->node), node, x, data, size, s)) return e;
     }
-    *bucket = h % g->buckets;
-    return 0;
 }
 
 /* Appends a node: data are its attributes, s its shape (NULL: a floating scalar). */
-static uint32_t append(tg__graph *g, tg__node node, const uint32_t *x, const void *data,
+static uint32_t append(tg__graph *g, const tg__node *like, const uint32_t *x, const void *data, size_t size,
                        const tg__shape *s)
 {
-    size_t place;
+    const uint32_t n = like->n;
+    size_t place = like->data, shape = 0;
     if (g->n == UINT32_MAX - 1) return tg__graph_fail(g, TG_ERROR_MEMORY, "more than 2^32 nodes");
-    if (!tg__arena_grow(&g->pool, g->pool.used + node.n * sizeof *x))
+    if (!tg__arena_grow(&g->pool, g->pool.used + n * sizeof *x) || !tg__arena_grow(&g->nodes, (g->n + 1) * sizeof *like))
         return tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
-    node.first = (uint32_t)(g->pool.used / sizeof *x);
-    if (x && node.n) memcpy(g->pool.data + g->pool.used, x, node.n * sizeof *x);
-    g->pool.used += node.n * sizeof *x;
-    const size_t size = data_size(&node);
-    if (size) {
-        if ((place = put(g, &g->attributes, data, size)) == SIZE_MAX) return 0;
-        node.data = (uint32_t)place;
-    }
-    if (s) {
-        if ((place = put(g, &g->shapes, s, sizeof *s)) == SIZE_MAX) return 0;
-        node.shape = (uint32_t)(place / sizeof *s);
-    }
-    node.site = g->site;
-    if (!tg__arena_grow(&g->nodes, (g->n + 1) * sizeof node))
-        return tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
-    memcpy(g->nodes.data + g->n * sizeof node, &node, sizeof node);
-    g->nodes.used = (g->n + 1) * sizeof node;
+    if (size && (place = put(g, &g->attributes, data, size)) == SIZE_MAX) return 0;
+    if (s && (shape = put(g, &g->shapes, s, sizeof *s)) == SIZE_MAX) return 0;
+    const size_t first = g->pool.used / sizeof *x;
+    uint32_t *const operand = (uint32_t *)(void *)g->pool.data + first;
+    for (uint32_t i = 0; i < n; i++) operand[i] = x[i];
+    g->pool.used += n * sizeof *x;
+    *tg__node_at(g, g->n) = (tg__node){ .op = like->op,
+                                        .stage = like->stage,
+                                        .n = n,
+                                        .first = (uint32_t)first,
+                                        .shape = (uint32_t)(shape / sizeof *s),
+                                        .data = (uint32_t)place,
+                                        .site = g->site };
+    g->nodes.used = (g->n + 1) * sizeof *like;
     return g->n++;
 }
 
@@ -201,15 +241,15 @@ static uint32_t append(tg__graph *g, tg__node node, const uint32_t *x, const voi
 static uint32_t node_of(tg__graph *g, const tg__node *node, const uint32_t *x, const void *data,
                         const tg__shape *s)
 {
+    const size_t size = data_size(node);
     if (g->without & TG_COMMON_SUBEXPRESSIONS || !pure(node, data))
-        return append(g, *node, x, data, s);
-    if (g->n >= g->buckets / 2 && !rehash(g)) return tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
-    uint64_t bucket;
-    const uint32_t found = look_up(g, node, x, data, s, &bucket);
-    if (found) return found;
-    const uint32_t made = append(g, *node, x, data, s);
-    ((uint32_t *)(void *)g->table.data)[bucket] = made;
-    return made;
+        return append(g, node, x, data, size, s);
+    if (g->n >= g->buckets / 2 && !enlarge_table(g, 2 * g->n))
+        return tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
+    const uint64_t h = hash_of(node, x, data, size);
+    entry *const e = look_up(g, node, x, data, size, s, h);
+    if (!e->node) *e = (entry){ append(g, node, x, data, size, s), (uint32_t)(h >> 32) };
+    return e->node;
 }
 
 static uint8_t stage_of(const tg__graph *g, const uint32_t *x, uint32_t n)
@@ -235,12 +275,12 @@ uint32_t tg__graph_input(tg__graph *g, uint32_t which, const tg__shape *s, bool 
                             .data = which };
     tg__shape own = *s;
     tg__shape_finish(&own);
-    return append(g, node, NULL, NULL, is_plain_scalar(g, s) ? NULL : &own);
+    return append(g, &node, NULL, NULL, 0, is_plain_scalar(g, s) ? NULL : &own);
 }
 
 uint32_t tg__graph_count(tg__graph *g)
 {
-    if (!g->count) g->count = append(g, (tg__node){ .op = TG__NODE_COUNT }, NULL, NULL, NULL);
+    if (!g->count) g->count = append(g, &(tg__node){ .op = TG__NODE_COUNT }, NULL, NULL, 0, NULL);
     return g->count;
 }
 
@@ -258,15 +298,14 @@ uint32_t tg__graph_constant(tg__graph *g, tg__array a)
     const tg__array copy = { &s, g->constants.data + place };
     tg__copy(g->k, copy, a);
     const tg__node node = { .op = TG__NODE_CONSTANT, .data = (uint32_t)(place / 8) };
-    return append(g, node, NULL, NULL, is_plain_scalar(g, &s) ? NULL : &s);
+    return append(g, &node, NULL, NULL, 0, is_plain_scalar(g, &s) ? NULL : &s);
 }
 
 static uint32_t number_of_bits(tg__graph *g, uint64_t bits)
 {
     const size_t place = put(g, &g->constants, &bits, sizeof bits);
     if (place == SIZE_MAX) return 0;
-    return append(g, (tg__node){ .op = TG__NODE_CONSTANT, .data = (uint32_t)(place / 8) }, NULL, NULL,
-                  NULL);
+    return append(g, &(tg__node){ .op = TG__NODE_CONSTANT, .data = (uint32_t)(place / 8) }, NULL, NULL, 0, NULL);
 }
 
 uint32_t tg__graph_number(tg__graph *g, double x)
@@ -279,7 +318,7 @@ uint32_t tg__graph_number(tg__graph *g, double x)
     /* The last nodes first: derivatives use few numbers, again and again. */
     for (int i = 0; i < FEW; i++) {
         const uint32_t id = g->numbers[i];
-        if (id && memcmp(tg__node_constant(g, id), &bits, tg__type_size(g->type)) == 0) return id;
+        if (id && *(const uint64_t *)tg__node_constant(g, id) == bits) return id;
     }
     const uint32_t id = number_of_bits(g, bits);
     g->numbers[g->next_number++ % FEW] = id;
@@ -486,8 +525,9 @@ uint32_t tg__graph_apply(tg__graph *g, int code, const uint32_t *x, int n, const
 {
     if (tg__graph_failed(g)) return 0;
     const tg__op *const op = tg__ops[code];
+    const bool scalar = op->kind == TG__MAP && all_scalars(g, x, n);
     uint32_t number[3];
-    if (op->kind == TG__MAP && !(g->without & TG_SIMPLIFY)) {
+    if (op->kind == TG__MAP && !scalar && !(g->without & TG_SIMPLIFY)) {
         as_numbers(g, x, n, number);
         x = number;
     }
@@ -502,7 +542,7 @@ uint32_t tg__graph_apply(tg__graph *g, int code, const uint32_t *x, int n, const
     }
     const uint32_t quick = quick_derivative(g, code, x);
     if (quick) return quick;
-    if (op->kind == TG__MAP && all_scalars(g, x, n)) return apply_scalar(g, code, x, n);
+    if (scalar || (op->kind == TG__MAP && all_scalars(g, x, n))) return apply_scalar(g, code, x, n);
     if (op->kind == TG__VIEW) return apply_view(g, code, x[0], attributes);
     application a;
     if (!set_up(g, code, x, n, attributes, &a)) return 0;

@@ -57,7 +57,7 @@ typedef struct tg__graph {
     tg__memory *memory;
     tg__arena nodes, pool, shapes, attributes, constants, table, scratch, sites;
     uint32_t n; /* nodes; number 0 is none */
-    uint32_t buckets;
+    uint32_t buckets; /* of the table: a power of two, at least twice the nodes */
     uint32_t site; /* of the nodes being made */
     uint32_t numbers[8], next_number; /* the numbers made last */
     uint32_t count;                   /* the node of it; 0: none */
@@ -68,6 +68,9 @@ typedef struct tg__graph {
 
 bool tg__graph_init(tg__graph *g, tg__memory *m, tg_type type, const tg_compile_options *options);
 void tg__graph_free(tg__graph *g);
+
+/* Makes room for n nodes, so that it need not grow. False: no memory. */
+bool tg__graph_expect(tg__graph *g, uint32_t n);
 
 /* Keeps the first error: code, the source position of the node being made, the text. Returns 0. */
 __attribute__((format(printf, 3, 4))) uint32_t tg__graph_fail(tg__graph *g, tg_code code,

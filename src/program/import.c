@@ -8,7 +8,7 @@ typedef struct import {
     tg__graph *g;
     const tg_tape *t;
     uint32_t *node;     /* by instruction; while marking: 1 if needed */
-    uint32_t *maker;    /* by place in the value arena: the instruction, for scalars; NULL: too many */
+    uint32_t *maker;    /* by place in the value arena: the instruction; NULL: too many */
     const uint32_t *leaf; /* the instructions of the inputs, by their place */
     int n_inputs, n_batch;
     uint32_t run; /* of the source positions */
@@ -17,9 +17,10 @@ typedef struct import {
 
 static uint32_t maker_of(const import *m, uint32_t id)
 {
-    if (m->maker && !(id & TG__DESCRIPTOR) && m->maker[id] != TG__NO_INSTRUCTION)
-        return m->maker[id];
-    return tg__maker(m->t, id);
+    if (!m->maker) return tg__maker(m->t, id);
+    if (!(id & TG__DESCRIPTOR)) return m->maker[id];
+    const tg__descriptor *const d = tg__descriptor_of(m->t, id);
+    return d->s.type == TG_I64 || d->offset >= m->t->head.n_values ? tg__maker(m->t, id) : m->maker[d->offset];
 }
 
 static void mark(const import *m, uint32_t last)
@@ -141,7 +142,7 @@ static bool set_site(import *m, uint32_t i)
     while (run < h->n_runs && h->runs[run].first <= i) run++;
     if (run == m->run) return true;
     m->run = run;
-    return put_site(m->g, tg__site_of(m->t, i));
+    return put_site(m->g, tg__site_of_run(m->t, run));
 }
 
 /* Statistics of one instance are none of a batch. */
@@ -181,16 +182,21 @@ static bool instruction(import *m, uint32_t i)
     return !tg__graph_failed(m->g);
 }
 
-/* Which instruction made each scalar, for tapes that are mostly scalars. */
-static void map_scalars(import *m, uint32_t last, tg__arena *room)
+/* Which instruction made each element, for tapes that are mostly scalars. */
+static void map_makers(import *m, uint32_t last, tg__arena *room)
 {
     const tg__head *const h = &m->t->head;
     if (h->n_values / 8 > last) return;
     m->maker = tg__arena_push(room, h->n_values * sizeof *m->maker);
     if (!m->maker) return;
-    memset(m->maker, 0xff, h->n_values * sizeof *m->maker);
-    for (uint32_t i = 0; i <= last; i++)
-        if (!(h->code[i].y & TG__DESCRIPTOR)) m->maker[h->code[i].y] = i;
+    uint32_t at = 0, maker = TG__NO_INSTRUCTION;
+    for (uint32_t i = 0; i <= last; i++) {
+        const uint32_t start = tg__start_of(m->t, i);
+        if (start == UINT32_MAX) continue;
+        while (at < start) m->maker[at++] = maker;
+        maker = i;
+    }
+    while (at < h->n_values) m->maker[at++] = maker;
 }
 
 /* ---- effects ----------------------------------------------------------------------------------- */
@@ -292,6 +298,9 @@ static bool import_all(import *m, const tg_value *value, int n, uint32_t last, u
     for (int i = 0; i < m->n_inputs; i++) m->node[m->leaf[i]] = 1;
     mark(m, last);
     if (!take_effects(m, last)) return false;
+    uint32_t needed = 0;
+    for (uint32_t i = 0; i <= last; i++) needed += m->node[i];
+    if (!tg__graph_expect(m->g, needed + needed / 2)) return tg__graph_fail(m->g, TG_ERROR_MEMORY, "no memory");
     for (uint32_t i = 0; i <= last; i++)
         if (m->node[i] && !instruction(m, i)) return false;
     for (int i = 0; i < n; i++) node[i] = node_of(m, value[i].id);
@@ -314,13 +323,12 @@ bool tg__graph_import(tg__graph *g, const tg_value *value, int n, const tg_value
     last = last_of_effects(t, last);
     uint32_t *const leaf = tg__arena_push(&leaves, ((size_t)n_inputs + 1) * sizeof *leaf);
     import m = { .g = g, .t = t, .leaf = leaf, .n_inputs = n_inputs, .n_batch = n_batch };
-    m.node = tg__arena_push(&nodes, ((size_t)last + 1) * sizeof *m.node);
+    m.node = tg__arena_push(&nodes, ((size_t)last + 1) * sizeof *m.node); /* zeros, as it is new */
     tg__arena_init(&m.inside, g->memory);
     bool ok = leaf && m.node;
     if (ok) {
         for (int i = 0; i < n_inputs; i++) leaf[i] = tg__maker(t, inputs[i].id);
-        memset(m.node, 0, ((size_t)last + 1) * sizeof *m.node);
-        map_scalars(&m, last, &makers);
+        map_makers(&m, last, &makers);
         ok = import_all(&m, value, n, last, node);
     } else {
         tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");

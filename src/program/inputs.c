@@ -148,7 +148,7 @@ bool tg__program_list_indices(tg_program *p)
     for (uint32_t id = 1; id < g->n; id++) {
         const tg__node *const node = tg__node_at(g, id);
         const tg__op *const op = tg__node_op(node);
-        if (!op || !strchr(op->letters, 'i')) continue;
+        if (!op || op->kind == TG__MAP || !strchr(op->letters, 'i')) continue;
         for (uint32_t j = 0; j < node->n; j++) {
             const uint32_t x = tg__node_operands(g, node)[j];
             if (tg__letter(op->letters, (int)j) != 'i') continue;

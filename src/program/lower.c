@@ -106,14 +106,13 @@ bool tg__graph_lower(tg__graph *to, const tg__graph *from, tg__pass pass, const 
     tg__arena map;
     tg__arena_init(&map, to->memory);
     tg__arena_init(&w.operands, to->memory);
-    w.map = tg__arena_push(&map, from->n * sizeof *w.map);
+    w.map = tg__arena_push(&map, from->n * sizeof *w.map); /* zeros, as it is new */
     const uint32_t sites = (uint32_t)(to->sites.used / sizeof(tg_site)), own = to->site;
     if (!w.map || !tg__arena_grow(&to->sites, to->sites.used + from->sites.used)) {
         tg__graph_fail(to, TG_ERROR_MEMORY, "no memory");
     } else {
         memcpy(to->sites.data + to->sites.used, from->sites.data, from->sites.used);
         to->sites.used += from->sites.used;
-        memset(w.map, 0, from->n * sizeof *w.map);
         mark(&w, node, n);
         for (uint32_t id = 1; id < from->n && !tg__graph_failed(to); id++) {
             to->site = sites + tg__node_at(from, id)->site;

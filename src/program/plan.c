@@ -107,11 +107,10 @@ static bool begin(tg__planning *w)
     p->n = p->g->n;
     const size_t n = p->n, lists = p->single ? 7 : 5;
     const size_t bytes = n * (lists * sizeof(uint32_t) + sizeof(uint8_t) + sizeof(bool));
-    char *const at = tg__arena_push(&p->by_node, bytes);
+    char *const at = tg__arena_push(&p->by_node, bytes); /* zeros, as it is new */
     tg__bundle *const tile = tg__more(&p->tiles, 1, sizeof *tile);
     tg__unit *const none = tg__more(&p->units, 1, sizeof *none);
     if (!at || !tile || !none) return tg__planning_failed(w);
-    memset(at, 0, bytes);
     *tile = (tg__bundle){ 0 };
     *none = (tg__unit){ 0 };
     p->uses = (uint32_t *)(void *)at;
@@ -201,7 +200,7 @@ const tg__plan *tg__program_plan(const tg_program *p, tg__plan_kind kind, const 
         tg__program_fail(status, TG_ERROR_MEMORY, what, "no memory");
         return NULL;
     }
-    *made = (tg__plan){ .memory = { .first = TG__PROGRAM_FIRST } };
+    *made = (tg__plan){ .memory = tg__program_memory() };
     if (!make(p, kind, made)) {
         tg__program_fail(status, made->status.code, what, made->status.message);
         tg__plan_free(made);

@@ -94,8 +94,15 @@ typedef struct tg__initial {
     uint32_t place;
 } tg__initial;
 
-/* Instances that are summed up before others are added; and what an arena of a program asks for first. */
-enum { TG__BATCH_CHUNK = 256, TG__PROGRAM_FIRST = 2048 };
+/* Instances that are summed up before others are added. */
+enum { TG__BATCH_CHUNK = 256 };
+
+/* The memory of programs: little for small ones; for large ones address space, of which only what is used
+   is ever touched. */
+static inline tg__memory tg__program_memory(void)
+{
+    return (tg__memory){ .first = 2048, .reserve = SIZE_MAX >> 30, .reserve_from = 1 << 21 };
+}
 
 typedef struct tg__output {
     tg__operand from;

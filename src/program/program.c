@@ -16,7 +16,7 @@ void tg__program_fail(tg_status *s, tg_code code, const char *what, const char *
 
 tg_program *tg__program_new(uint32_t n_inputs, uint32_t n_batch, uint32_t n_outputs)
 {
-    tg__memory own = { .first = TG__PROGRAM_FIRST };
+    tg__memory own = tg__program_memory();
     const size_t bytes = sizeof(tg_program) + sizeof(tg__store) + n_inputs * sizeof(tg_value) +
                          ((size_t)n_inputs + 3 * n_outputs) * sizeof(uint32_t) + n_outputs;
     tg_program *const p = tg__allocate(&own, bytes);

@@ -128,14 +128,14 @@ tg_workspace *tg_workspace_new(const tg_program *p, int threads, tg_status *stat
         return NULL;
     }
     const int members = threads < 2 || p->flags & TG__CALL_ONE_THREAD ? 1 : threads;
-    tg__memory own = { .first = TG__PROGRAM_FIRST };
+    tg__memory own = tg__program_memory();
     const size_t bytes = sizeof(tg_workspace) + (size_t)members * sizeof(tg__desk);
     tg_workspace *const w = tg__allocate(&own, bytes);
     if (w) {
         memset(w, 0, bytes);
         *w = (tg_workspace){ .program = p, .memory = own, .bytes = bytes, .members = members };
         for (int i = 0; i < members; i++) {
-            w->desk[i].memory.first = TG__PROGRAM_FIRST;
+            w->desk[i].memory = tg__program_memory();
             tg__arena_init(&w->desk[i].scratch, &w->desk[i].memory);
         }
         if (members > 1) w->team = tg__team_new(&w->memory, members);

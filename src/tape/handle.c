@@ -39,9 +39,7 @@ tg_tape *tg__tape_of(tg_value v, const char *what, const tg_site *site)
     return t;
 }
 
-/* Where the result of an instruction begins in the value arena; UINT32_MAX if it is a tensor of
-   integers. */
-static uint32_t start_of(const tg_tape *t, uint32_t instruction)
+uint32_t tg__start_of(const tg_tape *t, uint32_t instruction)
 {
     const uint32_t y = t->head.code[instruction].y;
     if (!(y & TG__DESCRIPTOR)) return y;
@@ -60,8 +58,8 @@ static uint32_t maker_of_offset(const tg_tape *t, uint32_t offset)
     while (low < high) {
         const uint32_t middle = low + (high - low) / 2;
         uint32_t i = middle;
-        while (i > low && start_of(t, i) == UINT32_MAX) i--;
-        const uint32_t start = start_of(t, i);
+        while (i > low && tg__start_of(t, i) == UINT32_MAX) i--;
+        const uint32_t start = tg__start_of(t, i);
         if (start != UINT32_MAX && start > offset) {
             high = i;
         } else {
@@ -136,8 +134,13 @@ tg_site tg__site_of(const tg_tape *t, uint32_t instruction)
         if (runs[middle].first <= instruction) low = middle + 1;
         else high = middle;
     }
-    if (low == 0) return (tg_site){ NULL, 0 };
-    const uint32_t place = runs[low - 1].place, file = place >> 20;
+    return tg__site_of_run(t, low);
+}
+
+tg_site tg__site_of_run(const tg_tape *t, uint32_t runs)
+{
+    if (runs == 0) return (tg_site){ NULL, 0 };
+    const uint32_t place = t->head.runs[runs - 1].place, file = place >> 20;
     return (tg_site){ file ? ((const char **)(void *)t->files.data)[file - 1] : NULL,
                       (int)(place & 0xfffff) };
 }

@@ -263,6 +263,10 @@ static inline bool tg__is_active(const tg_tape *t, uint32_t id)
 /* The instruction that made the value, or that a view's elements belong to. */
 uint32_t tg__maker(const tg_tape *t, uint32_t id);
 
+/* Where the result of an instruction begins in the value arena; UINT32_MAX if it is a tensor of
+   integers. */
+uint32_t tg__start_of(const tg_tape *t, uint32_t instruction);
+
 /* The generation of what the instruction made. */
 uint32_t tg__generation_of(const tg_tape *t, uint32_t instruction);
 
@@ -312,6 +316,9 @@ static inline const void *tg__attributes_of(const tg_tape *t, const tg__instruct
 
 /* Where an instruction was recorded; file NULL if unknown. */
 tg_site tg__site_of(const tg_tape *t, uint32_t instruction);
+
+/* The same by how many runs of source positions have begun there. */
+tg_site tg__site_of_run(const tg_tape *t, uint32_t runs);
 
 /* The leaf of this handle was written: what was recorded from it is out of date. */
 bool tg__leaf_written(tg_tape *t, uint32_t leaf);
