@@ -268,3 +268,36 @@ Test(fusion, gradient_beside_the_product_with_the_hessian)
     free(w0);
     free(u);
 }
+
+/* ---- equals ------------------------------------------------------------------------------------ */
+
+static tg_reduce_attributes along_rows(int between)
+{
+    const tg_reduce_attributes wanted = { TG_DEFAULTS_reduce, .axis = 1 };
+    tg_reduce_attributes a;
+    memset(&a, between, sizeof a);
+    a.axis = wanted.axis, a.axes = wanted.axes, a.keep = wanted.keep;
+    a.correction = wanted.correction, a.p = wanted.p;
+    return a;
+}
+
+Test(fusion, equal_attributes_are_so_whatever_lies_between_their_fields)
+{
+    const double data[4] = { 1, 2, 3, 4 };
+    char text[2][4096] = { "" };
+    for (int i = 0; i < 2; i++) {
+        tg_tape *const t = tg_tape_new(NULL);
+        Value x = param(t, data, 2, 2);
+        const tg_reduce_attributes one = along_rows(0x55), other = along_rows(i ? 0xaa : 0x55);
+        Value loss = dot((tg_sum)(x, &one), (tg_sum)(x, &other));
+        tg_program *const p = tg_compile(&loss, 1, NULL, 0, &x, 1, NULL, NULL);
+        FILE *const file = fmemopen(text[i], sizeof text[i], "w");
+        cr_assert(p && file);
+        tg_program_print(p, file);
+        fclose(file);
+        tg_program_free(p);
+        tg_tape_free(t);
+    }
+    cr_expect(strstr(text[0], "3 nodes") || strstr(text[0], "4 nodes"), "%s", text[0]);
+    cr_expect_str_eq(text[0], text[1]);
+}

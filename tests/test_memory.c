@@ -81,11 +81,12 @@ Test(memory, arenas_grow_and_keep_what_they_hold_wherever_their_memory_comes_fro
 {
     meter counted = { 0 };
     tg__memory reserving = { .reserve = 1 << 30 }, small = { .reserve = 100000 },
-               tiny = { .reserve = 1 }, plain = { 0 };
+               tiny = { .reserve = 1 }, late = { .reserve = 1 << 30, .reserve_from = 1 << 17 }, plain = { 0 };
     tg__memory own = { .allocator = { take, give_back, &counted } };
     expect_growth(&reserving);
     expect_growth(&small);
     expect_growth(&tiny);
+    expect_growth(&late);
     expect_growth(&plain);
     expect_growth(&own);
     cr_expect(counted.bytes == 0 && counted.calls > 5);
@@ -104,6 +105,27 @@ Test(memory, a_reserved_arena_does_not_move)
     cr_assert(tg__arena_grow(&a, (1 << 26) + 1));
     cr_expect(a.data != data && a.outgrown && data[(1 << 26) - 1] == 0,
               "beyond the reserve it does, and the old one stays");
+    tg__arena_free(&a);
+    cr_expect(m.bytes == 0);
+}
+
+Test(memory, an_arena_that_becomes_large_moves_to_reserved_space_once)
+{
+    tg__memory m = { .first = 1000, .reserve = 1 << 26, .reserve_from = 1 << 17 };
+    tg__arena a;
+    tg__arena_init(&a, &m);
+    cr_assert(tg__arena_grow(&a, 1000));
+    cr_expect(!a.reserved);
+    memset(a.data, 3, 1000);
+    const char *const small = a.data;
+    cr_assert(tg__arena_grow(&a, 1 << 18));
+    const char *const large = a.data;
+    cr_expect(a.reserved && a.outgrown && holds(small, 0, 1000, 3) && holds(large, 0, 1000, 3));
+    tg__arena_settle(&a);
+    cr_assert(tg__arena_grow(&a, 1 << 26));
+    cr_expect(a.data == large && !a.outgrown && m.bytes == a.capacity);
+    m.max_bytes = m.bytes + 1000;
+    cr_expect(!tg__arena_grow(&a, (1 << 26) + 1), "there is a limit");
     tg__arena_free(&a);
     cr_expect(m.bytes == 0);
 }

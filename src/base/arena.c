@@ -6,11 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum {
-    FIRST_BYTES = 1 << 16,
-    ALIGNMENT = 64,
-    PARTS = 16,
-};
+enum { FIRST_BYTES = 1 << 16, ALIGNMENT = 64, PARTS = 16 };
 
 /* The header of an outgrown block, kept in its first bytes' place: a list of what settle gives
    back. */
@@ -181,7 +177,7 @@ static bool grow_to(tg__arena *a, size_t capacity)
 {
     const tg__memory *const m = a->memory;
     if (m->reserve_from) return grow_late(a, capacity);
-    if (!a->data && m->reserve && !m->reserve_from) reserve(a, capacity);
+    if (!a->data && m->reserve) reserve(a, capacity);
     if (capacity > a->reserved) return move(a, capacity);
     if (!charge(a->memory, capacity - a->capacity)) return false;
     a->capacity = capacity;

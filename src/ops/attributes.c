@@ -500,3 +500,20 @@ void tg__attributes_print(const tg__attributes *kind, const void *attributes, ch
         put_value(&w, field->type, value);
     }
 }
+
+/* ---- as bytes -------------------------------------------------------------------------------- */
+
+void tg__attributes_copy(const tg__attributes *kind, const void *attributes, void *out)
+{
+    static const size_t size[] = {
+        [TG__INT] = sizeof(int),         [TG__INT64] = sizeof(int64_t),
+        [TG__BOOL] = sizeof(bool),       [TG__DOUBLE] = sizeof(double),
+        [TG__AXES] = sizeof(tg_axes),    [TG__LIST] = sizeof(tg_list_attributes),
+        [TG__REDUCTION] = sizeof(tg_reduction), [TG__EQUATION] = TG_EQUATION,
+    };
+    memset(out, 0, kind->size);
+    for (int i = 0; i < kind->fields; i++) {
+        const tg__field *const f = &kind->field[i];
+        memcpy((char *)out + f->offset, (const char *)attributes + f->offset, size[f->type]);
+    }
+}

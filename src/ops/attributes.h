@@ -22,4 +22,7 @@ tg_code tg__attributes_read(const tg__attributes *kind, const char *text, void *
 void tg__attributes_print(const tg__attributes *kind, const void *attributes, char *text,
                           size_t size);
 
+/* A copy of attributes that have fields: bytes between these are zero, so that equals are equal bytes. */
+void tg__attributes_copy(const tg__attributes *kind, const void *attributes, void *out);
+
 #endif

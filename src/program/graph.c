@@ -7,6 +7,7 @@
 
 #include "codes.h" /* generated */
 #include "kernels/kernels.h"
+#include "ops/attributes.h"
 #include "tape/scalar.h"
 
 enum { MESSAGE = 256, FOLDED_ELEMENTS = 1 << 16, FEW = 8 };
@@ -178,9 +179,9 @@ static bool enlarge_table(tg__graph *g, uint32_t n)
 
 bool tg__graph_expect(tg__graph *g, uint32_t n)
 {
-    return tg__arena_grow(&g->nodes, n * sizeof(tg__node)) && tg__arena_grow(&g->pool, 2 * (size_t)n * sizeof(uint32_t)) &&
-           tg__arena_grow(&g->attributes, n * sizeof(tg__look)) &&
-           enlarge_table(g, n);
+    return tg__arena_grow(&g->nodes, n * sizeof(tg__node)) &&
+           tg__arena_grow(&g->pool, 2 * (size_t)n * sizeof(uint32_t)) &&
+           tg__arena_grow(&g->attributes, n * sizeof(tg__look)) && enlarge_table(g, n);
 }
 
 /* Whether the same operands give the same result, whenever it is computed. */
@@ -533,6 +534,14 @@ uint32_t tg__graph_apply(tg__graph *g, int code, const uint32_t *x, int n, const
     }
     if (tg__graph_failed(g)) return 0;
     if (!attributes) attributes = op->attributes->defaults;
+    union {
+        max_align_t align;
+        char byte[TG__ATTRIBUTES_BYTES];
+    } clean;
+    if (op->attributes->fields) {
+        tg__attributes_copy(op->attributes, attributes, clean.byte);
+        attributes = clean.byte;
+    }
     tg_dropout_attributes drawn;
     if (code == TG__CODE_dropout && tg__node_at(g, x[0])->stage != TG__BODY) {
         /* Drawn once a run: its derivatives, which may be made for every instance, drop the same. */

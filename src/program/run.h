@@ -22,8 +22,8 @@ typedef struct tg__space {
 typedef struct tg__link {
     void *to;
     int64_t view;
+    size_t bytes; /* that are copied there; 0: the pointer is */
     uint32_t input;
-    uint32_t bytes; /* that are copied there; 0: the pointer is */
 } tg__link;
 
 /* One instance: what is written where no layout is given, `offset` bytes behind where an output goes. */

@@ -15,7 +15,7 @@ static void free_space(tg__space *w)
 static void add_link(tg__space *w, const tg__operand *o, void *to, size_t bytes)
 {
     tg__link *const l = (tg__link *)(void *)(w->links.data + w->links.used);
-    *l = (tg__link){ to, o->view, o->area - TG__AREA_INPUTS, (uint32_t)bytes };
+    *l = (tg__link){ to, o->view, bytes, o->area - TG__AREA_INPUTS };
     w->links.used += sizeof *l;
 }
 
