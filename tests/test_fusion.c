@@ -273,10 +273,10 @@ Test(fusion, gradient_beside_the_product_with_the_hessian)
 
 static tg_reduce_attributes along_rows(int between)
 {
-    const tg_reduce_attributes wanted = { TG_DEFAULTS_reduce, .axis = 1 };
+    const tg_reduce_attributes wanted = { TG_DEFAULTS_reduce };
     tg_reduce_attributes a;
     memset(&a, between, sizeof a);
-    a.axis = wanted.axis, a.axes = wanted.axes, a.keep = wanted.keep;
+    a.axis = 1, a.axes = wanted.axes, a.keep = wanted.keep;
     a.correction = wanted.correction, a.p = wanted.p;
     return a;
 }

@@ -111,16 +111,16 @@ Test(memory, a_reserved_arena_does_not_move)
 
 Test(memory, an_arena_that_becomes_large_moves_to_reserved_space_once)
 {
-    tg__memory m = { .first = 1000, .reserve = 1 << 26, .reserve_from = 1 << 17 };
+    tg__memory m = { .first = 1024, .reserve = 1 << 26, .reserve_from = 1 << 17 };
     tg__arena a;
     tg__arena_init(&a, &m);
-    cr_assert(tg__arena_grow(&a, 1000));
+    cr_assert(tg__arena_grow(&a, 1024));
     cr_expect(!a.reserved);
-    memset(a.data, 3, 1000);
+    memset(a.data, 3, 1024);
     const char *const small = a.data;
     cr_assert(tg__arena_grow(&a, 1 << 18));
     const char *const large = a.data;
-    cr_expect(a.reserved && a.outgrown && holds(small, 0, 1000, 3) && holds(large, 0, 1000, 3));
+    cr_expect(a.reserved && a.outgrown && holds(small, 0, 1024, 3) && holds(large, 0, 1024, 3));
     tg__arena_settle(&a);
     cr_assert(tg__arena_grow(&a, 1 << 26));
     cr_expect(a.data == large && !a.outgrown && m.bytes == a.capacity);
