@@ -156,3 +156,18 @@ bool tg__walk_next(tg__walk *w)
     }
     return false;
 }
+
+int64_t tg__walk_rows(tg__walk *w, const tg__array *a, ptrdiff_t *row)
+{
+    for (int k = 0; k < w->arrays; k++)
+        row[k] = w->rank ? w->step[0][k] / (ptrdiff_t)tg__type_size(a[k].s->type) : 0;
+    if (w->rank == 0) return 1;
+    const int64_t m = w->dim[0];
+    w->rank--;
+    for (int r = 0; r < w->rank; r++) {
+        w->dim[r] = w->dim[r + 1];
+        w->at[r] = 0;
+        for (int k = 0; k < w->arrays; k++) w->step[r][k] = w->step[r + 1][k];
+    }
+    return m;
+}

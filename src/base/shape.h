@@ -96,4 +96,8 @@ typedef struct tg__walk {
 void tg__walk_begin(tg__walk *w, int arrays, const tg__array *a);
 bool tg__walk_next(tg__walk *w);
 
+/* Right after the beginning: leaves the innermost axis but one to the caller, too. Returns its length; row[k] is a[k]'s
+   stride along it. */
+int64_t tg__walk_rows(tg__walk *w, const tg__array *a, ptrdiff_t *row);
+
 #endif

@@ -34,7 +34,9 @@ static real row_sum(int64_t n, const real *x, ptrdiff_t sx)
             for (int j = 0; j < 16; j++) part[j] += x[i + j];
     }
     real rest = 0;
-    for (; i < n; i++) rest += x[i * sx];
+    for (; i + 4 <= n; i += 4)
+        for (int j = 0; j < 4; j++) part[j] += x[(i + j) * sx];
+    _Pragma("GCC unroll 1") for (; i < n; i++) rest += x[i * sx];
     for (int width = 8; width; width /= 2)
         for (int j = 0; j < width; j++) part[j] += part[j + width];
     return part[0] + rest;
@@ -56,5 +58,7 @@ static void add(int64_t n, void *y_, ptrdiff_t sy, const void *x_, ptrdiff_t sx)
 static void fill(int64_t n, void *y_, ptrdiff_t sy, double value)
 {
     real *y = y_;
-    for (int64_t i = 0; i < n; i++) y[i * sy] = (real)value;
+    if (sy == 1 && value == 0 && !signbit(value)) memset(y, 0, (size_t)n * sizeof(real));
+    else
+        for (int64_t i = 0; i < n; i++) y[i * sy] = (real)value;
 }

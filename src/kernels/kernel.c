@@ -21,11 +21,16 @@ typedef double real;
 #define TABLE JOIN(tg__kernels_, f64, TG_LEVEL)
 #endif
 
+#include "kernels/wide.inl"
 #include "kernels/copy.inl"
+#include "kernels/arrays.inl"
 #include "kernels/index.inl"
 #include "kernels/matmul.inl"
 #include "kernels/lanes.inl"
 #include "kernels/window.inl"
+#include "kernels/pool.inl"
+#include "kernels/order.inl"
+#include "kernels/dense.inl"
 #include "kernels/scan.inl"
 #include "kernels/random.inl"
 #include "kernels/formula.h" /* gives names of libm another meaning: no header may follow */
@@ -52,8 +57,12 @@ const tg__kernels TABLE = {
     .reduce = REDUCE_KERNELS,
     .norm = NORM_KERNELS,
     .window = WINDOW_KERNELS,
+    .dense = DENSE_KERNELS,
     .scan = SCAN_KERNELS,
     .lanes = LANES_KERNELS,
     .scalars = scalars,
+    .rows = ROWS_KERNELS,
+    .order = ORDER_KERNELS,
+    .pool = POOL_KERNELS,
     .random = RANDOM_KERNELS,
 };

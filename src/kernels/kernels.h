@@ -7,12 +7,15 @@
 
 #include <tapegrad/value.h>
 
+#include "kernels/dense.h"
 #include "kernels/index.h"
 #include "kernels/lanes.h"
 #include "kernels/matmul.h"
 #include "kernels/norm.h"
+#include "kernels/order.h"
 #include "kernels/random.h"
 #include "kernels/reduce.h"
+#include "kernels/arrays.h"
 #include "kernels/scalars.h"
 #include "kernels/window.h"
 #include "kernels/scan.h"
@@ -37,11 +40,15 @@ typedef struct tg__kernels {
     void (*add)(int64_t n, void *y, ptrdiff_t sy, const void *x,
                 ptrdiff_t sx); /* y += x; sy = 0 sums */
     void (*fill)(int64_t n, void *y, ptrdiff_t sy, double value);
+    tg__rows_kernels rows;
     tg__index_kernels index;
     tg__matmul_kernels matmul;
     tg__reduce_kernels reduce;
     tg__norm_kernels norm;
     tg__window_kernels window;
+    tg__pool_kernels pool;
+    tg__order_kernels order;
+    tg__dense_kernels dense;
     tg__scan_kernels scan;
     tg__lanes_kernels lanes;
     tg__scalars_kernel *scalars;

@@ -1,4 +1,4 @@
-/* The matrix product c = d + a b, for any strides: one register tile, and four ways to feed it or
+/* The matrix product c = d + a b, for any strides (included by kernel.c after wide.inl): one register tile, and four ways to feed it or
    do without.
 
      dots    a's rows and b's columns are contiguous, or b is thin and copied so: dot products,
@@ -11,8 +11,6 @@
 
    The depth is cut into blocks whose sums are added in order, which bounds the error as well as the
    working set. */
-#include "kernels/wide.inl"
-
 #if WIDE_BYTES == 64
 #define PACKED_ROWS 12 /* of 32 registers: 24 sums, 2 of b, 1 of a */
 #define PACKED_VECTORS 2

@@ -164,3 +164,20 @@ WIDE_INLINE wide wide_smaller(wide m, wide v) { return wide_where((v < m) | (v !
 #endif
 WIDE_INLINE wide wide_added(wide m, wide v) { return m + v; }
 WIDE_INLINE wide wide_multiplied(wide m, wide v) { return m * v; }
+
+/* Lane by lane: what comparisons give, and the choice by it. */
+typedef wide_integer wide_lanes __attribute__((vector_size(WIDE_BYTES)));
+
+WIDE_INLINE wide wide_chosen(wide_lanes lanes, wide yes, wide no)
+{
+    return (wide)((lanes & (wide_lanes)yes) | (~lanes & (wide_lanes)no));
+}
+
+#if WIDE_BYTES == 64
+/* A bit for each lane. */
+#ifdef TG_REAL_F32
+#define WIDE_COMPARE(a, b, HOW) _mm512_cmp_ps_mask(a, b, HOW)
+#else
+#define WIDE_COMPARE(a, b, HOW) _mm512_cmp_pd_mask(a, b, HOW)
+#endif
+#endif

@@ -1,4 +1,4 @@
-/* Kernels of sliding windows, for convolution and pooling: see window.inl. */
+/* Kernels of sliding windows, for convolution and pooling: see window.inl, pool.inl. */
 #ifndef TG_KERNELS_WINDOW_H
 #define TG_KERNELS_WINDOW_H
 
@@ -33,21 +33,20 @@ typedef struct tg__window_kernels {
                    const void *x);
     void (*fold)(const tg__planes *p, tg__window_range r, const void *matrix, ptrdiff_t row,
                  void *x);
+} tg__window_kernels;
 
-    /* Pooling of one plane with adjacent elements, x, into y, which has an element for each window.
-       Padding is never chosen; a NaN is. */
+/* Pooling of planes with adjacent elements, one behind the other, and as many adjacent numbers for each as it has
+   windows. Padding is never the largest; a NaN is. Of equal ones it is the first. */
+typedef struct tg__pool_kernels {
     void (*max)(const tg__planes *p, void *y, const void *x);
-    /* The position in the plane of the first largest element (or first NaN) of each window; -1 of
-       windows that see padding only. */
-    void (*choose)(const tg__planes *p, int64_t *chosen, const void *x);
+    /* Where x is largest in each window: y += a there, and da += g there; nothing for windows that see padding
+       only. */
+    void (*max_pick)(const tg__planes *p, void *y, const void *x, const void *a);
+    void (*max_put)(const tg__planes *p, const void *g, const void *x, void *da);
     /* Means over the elements seen, or over all taps if padding counts; and the adjoint, which
        adds to x. */
     void (*mean)(const tg__planes *p, int counts_padding, void *y, const void *x);
     void (*spread_mean)(const tg__planes *p, int counts_padding, const void *y, void *x);
-
-    /* y[i] += x[chosen[i]] and x[chosen[i]] += y[i], nothing where that is -1. */
-    void (*pick)(int64_t n, void *y, const void *x, const int64_t *chosen);
-    void (*put)(int64_t n, const void *y, void *x, const int64_t *chosen);
-} tg__window_kernels;
+} tg__pool_kernels;
 
 #endif

@@ -104,7 +104,7 @@ static tg_code rows_of(const tg__call *c, rows *r)
     *r = (rows){ .count = label.s->n, .n = class_count(c), .label = label.p };
     if (c->n > 2 && !(r->weight = tg__adjacent(c, c->x[2]))) return TG_ERROR_MEMORY;
     if (ignore != TG_NO_INDEX || !tg__shape_contiguous(label.s) ||
-        !tg__within(r->count, r->label, 1, r->n)) {
+        !c->k->index.within(r->count, r->label, 1, r->n)) {
         int64_t *const copy = tg__scratch(c, (size_t)r->count * sizeof *copy);
         if (!copy) return TG_ERROR_MEMORY;
         const tg_code code = read_labels(c, label, r->n, ignore, copy);

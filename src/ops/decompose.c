@@ -95,31 +95,44 @@ static place packed_at(const batch *b, const void *p, int64_t from, int64_t m, i
     return (place){ type, row + (size_t)from * tg__type_size(type), m, n, n, 1 };
 }
 
+static tg__dense turned(tg__dense x)
+{
+    return tg__dense_turned(x);
+}
+
+static tg__matrix matrix_of(place x)
+{
+    return (tg__matrix){ x.p, x.row, x.column };
+}
+
 static tg__dense load(batch *b, place x)
 {
     const tg__dense y = tg__dense_new(&b->d, x.m, x.n);
-    if (b->d.failed) return y;
-    for (int64_t i = 0; i < x.m; i++)
-        for (int64_t j = 0; j < x.n; j++) {
-            const ptrdiff_t at = i * x.row + j * x.column;
-            *tg__dense_at(y, i, j) =
-                x.type == TG_F32 ? (double)((const float *)x.p)[at] : ((const double *)x.p)[at];
-        }
+    if (!b->d.failed) b->c->k->dense.load(x.m, x.n, y.p, matrix_of(x));
     return y;
 }
 
-/* y = x, or y += x. */
-static void put(const batch *b, place y, tg__dense x, bool add)
+/* x as seen by kernels, which take adjacent rows: itself, or its transpose, and y's then too. */
+static place facing(place y, tg__dense *x)
+{
+    if (x->column == 1) return y;
+    *x = turned(*x);
+    return (place){ y.type, y.p, y.n, y.m, y.column, y.row };
+}
+
+static void set(const batch *b, place y, tg__dense x)
 {
     if (b->d.failed) return;
-    for (int64_t i = 0; i < y.m; i++)
-        for (int64_t j = 0; j < y.n; j++) {
-            const ptrdiff_t at = i * y.row + j * y.column;
-            const double value = *tg__dense_at(x, i, j);
-            if (y.type == TG_F32)
-                ((float *)y.p)[at] = (float)(value + (add ? (double)((float *)y.p)[at] : 0));
-            else ((double *)y.p)[at] = value + (add ? ((double *)y.p)[at] : 0);
-        }
+    y = facing(y, &x);
+    b->c->k->dense.store(y.m, y.n, matrix_of(y), x.p, x.row);
+}
+
+/* y += scale x. */
+static void add(const batch *b, place y, tg__dense x, double scale)
+{
+    if (b->d.failed) return;
+    y = facing(y, &x);
+    b->c->k->dense.add(y.m, y.n, matrix_of(y), x.p, x.row, scale);
 }
 
 static tg__array incoming(const batch *b)
@@ -134,12 +147,12 @@ static tg__dense operand(batch *b, int i)
 
 static void set_result(const batch *b, tg__dense y)
 {
-    put(b, matrix_at(b, b->c->y), y, false);
+    set(b, matrix_at(b, b->c->y), y);
 }
 
-static void add_gradient(const batch *b, tg__dense dx)
+static void add_gradient(const batch *b, tg__dense dx, double scale)
 {
-    put(b, matrix_at(b, b->c->dx[0]), dx, true);
+    add(b, matrix_at(b, b->c->dx[0]), dx, scale);
 }
 
 /* A result, or a gradient of one, with one number for each matrix. */
@@ -157,7 +170,7 @@ static double number_of(const batch *b, const void *p)
 
 static void set_number(const batch *b, double y)
 {
-    put(b, number_at(b, b->c->y.p), (tg__dense){ 1, 1, &y, 1, 1 }, false);
+    set(b, number_at(b, b->c->y.p), (tg__dense){ 1, 1, &y, 1, 1 });
 }
 
 /* "the matrix", or "matrix (1, 0)" of a batch. */
@@ -197,11 +210,6 @@ static tg__dense copy_of(batch *b, tg__dense x)
     const tg__dense y = tg__dense_new(&b->d, x.m, x.n);
     tg__dense_copy(&b->d, y, x);
     return y;
-}
-
-static tg__dense turned(tg__dense x)
-{
-    return tg__dense_turned(x);
 }
 
 /* y = a y + b x. */
@@ -385,8 +393,7 @@ static tg_code inverse_gradient(batch *b)
 {
     const tg__dense y = load(b, matrix_at(b, b->c->y)), g = load(b, matrix_at(b, incoming(b)));
     const tg__dense dx = product(b, turned(y), product(b, g, turned(y)));
-    combine(b, -1, dx, 0, dx);
-    add_gradient(b, dx);
+    add_gradient(b, dx, -1);
     return TG_OK;
 }
 
@@ -438,24 +445,26 @@ CASES(inverse_or_nan, SQUARES(-1, 1, 3))
 
 /* ---- determinants ---------------------------------------------------------------------------- */
 
-/* Row-major cofactors of a, which is used up: the derivative of its determinant, det(a) a^-1' where there is an
-   inverse. (That this is accurate however close a is to singular, and what holds if it is: Stewart
+/* The cofactors of the present operand, but for a factor scale: the derivative of its determinant, det(a) a^-1' where
+   there is an inverse. (That this is accurate however close a is to singular, and what holds if it is: Stewart
    (1998), On the adjugate matrix.) With a = u s v, they are det(u) det(v) u c v, where c[i] is the
    product of all s but s[i]. */
-static tg__dense cofactors(batch *b, tg__dense a)
+static tg__dense cofactors(batch *b, double *scale)
 {
+    tg__dense a = operand(b, 0);
     const int64_t n = a.n;
-    const factors f = factorise(b, copy_of(b, a));
+    const factors f = factorise(b, a);
+    *scale = 1;
     if (b->d.failed) return a;
     if (n == 1) {
         tg__dense_identity(&b->d, a);
         return a;
     }
     if (f.zero < 0) {
-        const tg__dense y = copy_of(b, turned(inverse_of(b, &f)));
-        combine(b, determinant(&f), y, 0, y);
-        return y;
+        *scale = determinant(&f);
+        return turned(inverse_of(b, &f));
     }
+    a = operand(b, 0);
     const tg__dense u = tg__dense_new(&b->d, n, n), s = tg__dense_new(&b->d, n, 1),
                     v = tg__dense_new(&b->d, n, n);
     tg__dense_svd(&b->d, a, u, s.p, v);
@@ -496,9 +505,9 @@ static tg_code det_gradient(batch *b)
 {
     const double g = number_of(b, b->c->g);
     if (g == 0) return TG_OK;
-    const tg__dense y = cofactors(b, operand(b, 0));
-    combine(b, g, y, 0, y);
-    add_gradient(b, y);
+    double scale;
+    const tg__dense y = cofactors(b, &scale);
+    add_gradient(b, y, g * scale);
     return TG_OK;
 }
 
@@ -523,7 +532,10 @@ SHAPE(cofactor)
 
 static tg_code cofactor_item(batch *b)
 {
-    set_result(b, cofactors(b, operand(b, 0)));
+    double scale;
+    const tg__dense y = cofactors(b, &scale);
+    combine(b, scale, y, 0, y);
+    set_result(b, y);
     return TG_OK;
 }
 
@@ -544,7 +556,7 @@ static tg_code cofactor_gradient(batch *b)
     const double det = f.zero < 0 ? determinant(&f) : 0;
     combine(b, -1, dx, inner, y);
     combine(b, 1 / det, dx, 0, y);
-    add_gradient(b, dx);
+    add_gradient(b, dx, 1);
     return TG_OK;
 }
 
@@ -598,8 +610,7 @@ static tg_code logdet_gradient(batch *b)
     const factors f = factorise(b, operand(b, 0));
     const tg__dense y = inverse_of(b, &f);
     if (!isfinite(number_of(b, b->c->y.p))) tg__dense_fill(&b->d, y, NAN);
-    combine(b, g, y, 0, y);
-    add_gradient(b, turned(y));
+    add_gradient(b, turned(y), g);
     return TG_OK;
 }
 
@@ -637,8 +648,8 @@ static tg_code cholesky_item(batch *b)
         return tg__fail(b->c, TG_ERROR_ARGUMENT, "%s is not positive definite: pivot %lld is %g",
                         WHICH(b), (long long)bad, *tg__dense_at(a, bad, bad));
     for (int64_t i = 0; !b->d.failed && i < a.m; i++)
-        for (int64_t j = i + 1; j < a.n; j++) *tg__dense_at(a, i, j) = 0;
-    set_result(b, a);
+        for (int64_t j = 0; j < i; j++) *tg__dense_at(a, i, j) = 0;
+    set_result(b, turned(a));
     return TG_OK;
 }
 
@@ -662,7 +673,7 @@ static tg_code cholesky_gradient(batch *b)
     const tg__dense dx = copy_of(b, turned(p));
     tg__dense_triangle(&b->d, turned(l), false, false, dx);
     symmetrise(b, dx);
-    add_gradient(b, dx);
+    add_gradient(b, dx, 1);
     return TG_OK;
 }
 
@@ -755,7 +766,7 @@ static tg_code solve_item(batch *b)
     if (f.zero >= 0) return singular(b, f.zero);
     const tg__dense x = load(b, sides_at(b, b->c->x[1]));
     tg__dense_lu_solve(&b->d, f.lu, f.swap, x);
-    put(b, sides_at(b, b->c->y), x, false);
+    set(b, sides_at(b, b->c->y), x);
     return TG_OK;
 }
 
@@ -764,14 +775,12 @@ FORWARD(solve)
     return each(c, side_axes(c), solve_item);
 }
 
-/* With the gradient dw by the right sides: that by the matrices, -dw y', or its transpose where
+/* With the gradient dw by the right sides: minus that by the matrices, dw y', or its transpose where
    they were transposed. */
 static tg__dense matrix_gradient(batch *b, tg__dense dw, bool transpose)
 {
     const tg__dense y = load(b, sides_at(b, b->c->y));
-    const tg__dense dx = product(b, transpose ? y : dw, turned(transpose ? dw : y));
-    combine(b, -1, dx, 0, dx);
-    return dx;
+    return product(b, transpose ? y : dw, turned(transpose ? dw : y));
 }
 
 /* dB = A'^-1 g. */
@@ -780,8 +789,8 @@ static tg_code solve_gradient(batch *b)
     const factors f = system_of(b, true);
     const tg__dense dw = load(b, sides_at(b, incoming(b)));
     tg__dense_lu_solve(&b->d, f.lu, f.swap, dw);
-    if (b->c->dx[1].p) put(b, sides_at(b, b->c->dx[1]), dw, true);
-    if (b->c->dx[0].p) add_gradient(b, matrix_gradient(b, dw, false));
+    if (b->c->dx[1].p) add(b, sides_at(b, b->c->dx[1]), dw, 1);
+    if (b->c->dx[0].p) add_gradient(b, matrix_gradient(b, dw, false), -1);
     return TG_OK;
 }
 
@@ -844,7 +853,7 @@ static tg_code solve_triangular_item(batch *b)
     for (int64_t i = 0; !b->d.failed && !how->unit && i < a.n; i++)
         if (*tg__dense_at(a, i, i) == 0) return singular(b, i);
     solve_side(b, a, how->transpose, x);
-    put(b, sides_at(b, b->c->y), x, false);
+    set(b, sides_at(b, b->c->y), x);
     return TG_OK;
 }
 
@@ -858,13 +867,13 @@ static tg_code solve_triangular_gradient(batch *b)
     const tg_triangular_attributes *const how = b->c->attributes;
     const tg__dense a = operand(b, 0), dw = load(b, sides_at(b, incoming(b)));
     solve_side(b, a, !how->transpose, dw);
-    if (b->c->dx[1].p) put(b, sides_at(b, b->c->dx[1]), dw, true);
+    if (b->c->dx[1].p) add(b, sides_at(b, b->c->dx[1]), dw, 1);
     if (!b->c->dx[0].p) return TG_OK;
     const tg__dense dx = matrix_gradient(b, dw, how->transpose);
     for (int64_t i = 0; !b->d.failed && i < dx.m; i++)
         for (int64_t j = 0; j < dx.n; j++)
             if ((i == j && how->unit) || (how->upper ? j < i : j > i)) *tg__dense_at(dx, i, j) = 0;
-    add_gradient(b, dx);
+    add_gradient(b, dx, -1);
     return TG_OK;
 }
 
@@ -929,7 +938,7 @@ static tg__dense incoming_part(batch *b, int64_t from, int64_t m, int64_t n)
 
 static void set_part(const batch *b, int64_t from, tg__dense x)
 {
-    put(b, packed_at(b, b->c->y.p, from, x.m, x.n), x, false);
+    set(b, packed_at(b, b->c->y.p, from, x.m, x.n), x);
 }
 
 /* x_ij times s_j. */
@@ -1006,7 +1015,7 @@ static tg_code qr_gradient(batch *b)
     tg__dense_triangle(&b->d, u, false, false, turned(h));
     tg__dense_copy(&b->d, tg__dense_part(dx, 0, 0, s.m, s.k), h);
     if (wide) tg__dense_product(&b->d, tg__dense_part(dx, 0, s.k, s.m, wide), q, dv);
-    add_gradient(b, dx);
+    add_gradient(b, dx, 1);
     return TG_OK;
 }
 
@@ -1091,7 +1100,7 @@ static tg_code eigh_gradient(batch *b)
                 i == j ? dw.p[i] : *tg__dense_at(inner, i, j) * guarded(w.p[j] - w.p[i]);
     const tg__dense dx = product(b, product(b, v, inner), turned(v));
     symmetrise(b, dx);
-    add_gradient(b, dx);
+    add_gradient(b, dx, 1);
     return TG_OK;
 }
 
@@ -1185,7 +1194,7 @@ static tg_code svd_gradient(batch *b)
     const tg__dense dx = product(b, product(b, u, inner), v);
     if (z.m > z.k) add_outside(b, dx, u, du, s.p, v);
     if (z.n > z.k) add_outside(b, turned(dx), turned(v), turned(dv), s.p, turned(u));
-    add_gradient(b, dx);
+    add_gradient(b, dx, 1);
     return TG_OK;
 }
 

@@ -88,32 +88,6 @@ void tg__dense_subtract_product(tg__desk *d, tg__dense c, tg__dense a, tg__dense
 
 /* ---- rows ------------------------------------------------------------------------------------ */
 
-static double dot(int64_t n, const double *x, const double *y)
-{
-    double sum[4] = { 0 };
-    int64_t i = 0;
-    for (; i + 4 <= n; i += 4)
-        for (int j = 0; j < 4; j++) sum[j] += x[i + j] * y[i + j];
-    for (; i < n; i++) sum[0] += x[i] * y[i];
-    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
-}
-
-/* y += a x. */
-static void add_row(int64_t n, double *restrict y, const double *restrict x, double a)
-{
-    for (int64_t i = 0; i < n; i++) y[i] += a * x[i];
-}
-
-/* x, y = c x + s y, c y - s x. */
-static void rotate(int64_t n, double *restrict x, double *restrict y, double c, double s)
-{
-    for (int64_t i = 0; i < n; i++) {
-        const double a = x[i], b = y[i];
-        x[i] = c * a + s * b;
-        y[i] = c * b - s * a;
-    }
-}
-
 static void scale_by(int64_t n, double *x, ptrdiff_t step, double a)
 {
     for (int64_t i = 0; i < n; i++) x[i * step] *= a;
@@ -129,9 +103,12 @@ static double largest(int64_t n, const double *x, ptrdiff_t step)
 /* The norm, whatever the magnitude of the elements. */
 static double norm(int64_t n, const double *x, ptrdiff_t step)
 {
-    const double most = largest(n, x, step);
     double sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += x[i * step] * x[i * step];
+    if (sum > 1e-280 && sum < 1e300) return sqrt(sum); /* no square was lost that matters */
+    const double most = largest(n, x, step);
     if (most == 0) return 0;
+    sum = 0;
     for (int64_t i = 0; i < n; i++) sum += (x[i * step] / most) * (x[i * step] / most);
     return most * sqrt(sum);
 }
@@ -168,26 +145,8 @@ static double magnitude(tg__dense a)
 
 /* ---- triangles and Gauss --------------------------------------------------------------------- */
 
-/* b = t^-1 b, row by row (section 3.1). */
-static void substitute(tg__dense t, bool lower, bool unit, tg__dense b)
-{
-    for (int64_t step = 0; step < t.m; step++) {
-        const int64_t i = lower ? step : t.m - 1 - step;
-        double *const row = b.p + i * b.row;
-        for (int64_t known = 0; known < step; known++) {
-            const int64_t j = lower ? known : t.m - 1 - known;
-            const double a = *tg__dense_at(t, i, j);
-            const double *const x = b.p + j * b.row;
-            if (b.column == 1) add_row(b.n, row, x, -a);
-            else
-                for (int64_t k = 0; k < b.n; k++) row[k * b.column] -= a * x[k * b.column];
-        }
-        const double pivot = unit ? 1 : *tg__dense_at(t, i, i);
-        for (int64_t k = 0; k < b.n; k++) row[k * b.column] /= pivot;
-    }
-}
-
-void tg__dense_triangle(tg__desk *d, tg__dense t, bool lower, bool unit, tg__dense b)
+/* b row-major. */
+static void solve_in_blocks(tg__desk *d, tg__dense t, bool lower, bool unit, tg__dense b)
 {
     for (int64_t done = 0; done < t.m && !d->failed; done += BLOCK) {
         const int64_t size = least(BLOCK, t.m - done);
@@ -196,8 +155,24 @@ void tg__dense_triangle(tg__desk *d, tg__dense t, bool lower, bool unit, tg__den
         if (done)
             tg__dense_subtract_product(d, here, tg__dense_part(t, from, known, size, done),
                                        tg__dense_part(b, known, 0, done, b.n));
-        if (!d->failed) substitute(tg__dense_part(t, from, from, size, size), lower, unit, here);
+        if (!d->failed)
+            d->k->dense.substitute(size, b.n, plain(tg__dense_part(t, from, from, size, size)),
+                                   lower, unit, here.p, b.row);
     }
+}
+
+void tg__dense_triangle(tg__desk *d, tg__dense t, bool lower, bool unit, tg__dense b)
+{
+    if (b.column == 1) {
+        solve_in_blocks(d, t, lower, unit, b);
+        return;
+    }
+    const size_t used = d->memory->used;
+    const tg__dense rows = tg__dense_new(d, b.m, b.n);
+    tg__dense_copy(d, rows, b);
+    solve_in_blocks(d, t, lower, unit, rows);
+    tg__dense_copy(d, b, rows);
+    d->memory->used = used;
 }
 
 static void exchange_rows(tg__dense a, int64_t i, int64_t j)
@@ -210,36 +185,13 @@ static void exchange_rows(tg__dense a, int64_t i, int64_t j)
     }
 }
 
-/* Eliminates in columns from ... end - 1, with exchanges of whole rows. */
-static int64_t eliminate(tg__dense a, int64_t from, int64_t end, int64_t *swap)
-{
-    int64_t zero = -1;
-    for (int64_t j = from; j < end; j++) {
-        const double *const column = a.p + j;
-        int64_t best = j;
-        for (int64_t i = j + 1; i < a.m; i++)
-            if (fabs(column[i * a.row]) > fabs(column[best * a.row])) best = i;
-        swap[j] = best;
-        exchange_rows(a, j, best);
-        const double *const row = a.p + j * a.row;
-        if (row[j] == 0 && zero < 0) zero = j;
-        if (row[j] == 0) continue;
-        for (int64_t i = j + 1; i < a.m; i++) {
-            double *const below = a.p + i * a.row;
-            below[j] /= row[j];
-            add_row(end - j - 1, below + j + 1, row + j + 1, -below[j]);
-        }
-    }
-    return zero;
-}
-
 /* Section 3.4, in blocks of columns (3.2.11). */
 int64_t tg__dense_lu(tg__desk *d, tg__dense a, int64_t *swap)
 {
     int64_t zero = -1;
     for (int64_t j = 0; j < a.n && !d->failed; j += BLOCK) {
         const int64_t size = least(BLOCK, a.n - j), end = j + size, rest = a.n - end;
-        const int64_t here = eliminate(a, j, end, swap);
+        const int64_t here = d->k->dense.eliminate(a.m, a.n, a.p, a.row, j, end, swap);
         if (zero < 0) zero = here;
         if (rest == 0) break;
         const tg__dense right = tg__dense_part(a, j, end, size, rest);
@@ -260,33 +212,17 @@ void tg__dense_lu_solve(tg__desk *d, tg__dense lu, const int64_t *swap, tg__dens
 
 /* ---- Cholesky -------------------------------------------------------------------------------- */
 
-/* Columns from ... end - 1 of L, from what earlier blocks have left (section 4.2.5). */
-static int64_t cholesky_columns(tg__dense a, int64_t from, int64_t end)
-{
-    for (int64_t i = from; i < a.m; i++) {
-        double *const row = a.p + i * a.row;
-        for (int64_t j = from; j < least(i, end); j++) {
-            const double *const other = a.p + j * a.row;
-            row[j] = (row[j] - dot(j - from, row + from, other + from)) / other[j];
-        }
-        if (i >= end) continue;
-        row[i] -= dot(i - from, row + from, row + from);
-        if (!(row[i] > 0)) return i;
-        row[i] = sqrt(row[i]);
-    }
-    return -1;
-}
-
+/* Section 4.2.5, in blocks of rows. */
 int64_t tg__dense_cholesky(tg__desk *d, tg__dense a)
 {
     for (int64_t j = 0; j < a.n && !d->failed; j += BLOCK) {
         const int64_t size = least(BLOCK, a.n - j), end = j + size, rest = a.n - end;
-        const int64_t bad = cholesky_columns(a, j, end);
+        const int64_t bad = d->k->dense.cholesky(a.n, a.p, a.row, j, end);
         if (bad >= 0) return bad;
-        const tg__dense below = tg__dense_part(a, end, j, rest, size);
+        const tg__dense right = tg__dense_part(a, j, end, size, rest);
         if (rest)
-            tg__dense_subtract_product(d, tg__dense_part(a, end, end, rest, rest), below,
-                                       tg__dense_turned(below));
+            tg__dense_subtract_product(d, tg__dense_part(a, end, end, rest, rest),
+                                       tg__dense_turned(right), right);
     }
     return -1;
 }
@@ -305,32 +241,92 @@ static double reflection(int64_t n, double *x, ptrdiff_t step)
     return tau;
 }
 
-/* a = (I - tau v v') a; v[0], which is 1, is not looked at. w has room for a row. */
-static void reflect(tg__dense a, const double *v, ptrdiff_t step, double tau, double *w)
+/* a = (I - tau v v') a; v[0], which is 1, is not looked at. */
+static void reflect(const tg__desk *d, tg__dense a, const double *v, ptrdiff_t step, double tau)
 {
-    if (tau == 0) return;
-    for (int64_t j = 0; j < a.n; j++) w[j] = a.p[j];
-    for (int64_t i = 1; i < a.m; i++) add_row(a.n, w, a.p + i * a.row, v[i * step]);
-    add_row(a.n, a.p, w, -tau);
-    for (int64_t i = 1; i < a.m; i++) add_row(a.n, a.p + i * a.row, w, -tau * v[i * step]);
+    d->k->dense.reflect(a.m, a.n, a.p, a.row, v, step, tau);
 }
 
-/* Section 5.2. */
+/* Some reflections as one: I - v t v', t upper triangular (Schreiber and Van Loan; section 5.2.3). */
+typedef struct reflections {
+    tg__dense v, t;
+} reflections;
+
+/* Those that are kept in columns j ... j + size - 1 of a, below the diagonal. */
+static reflections together(tg__desk *d, tg__dense a, int64_t j, int64_t size, const double *tau)
+{
+    const reflections r = { tg__dense_new(d, a.m - j, size), tg__dense_new(d, size, size) };
+    const tg__dense inner = tg__dense_new(d, size, size);
+    for (int64_t i = 0; !d->failed && i < r.v.m; i++)
+        for (int64_t c = 0; c < size; c++)
+            *tg__dense_at(r.v, i, c) = i < c ? 0 : i == c ? 1 : *tg__dense_at(a, j + i, j + c);
+    tg__dense_product(d, inner, tg__dense_turned(r.v), r.v);
+    tg__dense_fill(d, r.t, 0);
+    for (int64_t c = 0; !d->failed && c < size; c++) {
+        *tg__dense_at(r.t, c, c) = tau[j + c];
+        for (int64_t i = 0; i < c; i++) {
+            double sum = 0;
+            for (int64_t p = i; p < c; p++)
+                sum += *tg__dense_at(r.t, i, p) * *tg__dense_at(inner, p, c);
+            *tg__dense_at(r.t, i, c) = -tau[j + c] * sum;
+        }
+    }
+    return r;
+}
+
+/* a = (I - v t v') a, or with the reflections in the other order. */
+static void reflect_together(tg__desk *d, reflections r, bool backwards, tg__dense a)
+{
+    const tg__dense w = tg__dense_new(d, r.v.n, a.n), x = tg__dense_new(d, r.v.n, a.n);
+    tg__dense_product(d, w, tg__dense_turned(r.v), a);
+    tg__dense_product(d, x, backwards ? tg__dense_turned(r.t) : r.t, w);
+    tg__dense_subtract_product(d, a, r.v, x);
+}
+
+/* Makes columns j ... end - 1 of a those of r, with the reflections below its diagonal. */
+static void reflect_columns(const tg__desk *d, tg__dense a, int64_t j, int64_t end, double *tau)
+{
+    for (int64_t c = j; c < end; c++) {
+        double *const v = tg__dense_at(a, c, c);
+        tau[c] = reflection(a.m - c, v, a.row);
+        reflect(d, tg__dense_part(a, c, c + 1, a.m - c, end - c - 1), v, a.row, tau[c]);
+    }
+}
+
+/* The same for q, which was I, and the reflections backwards. */
+static void unfold_columns(const tg__desk *d, tg__dense a, int64_t j, int64_t end,
+                           const double *tau, tg__dense q)
+{
+    for (int64_t c = end - 1; c >= j; c--)
+        reflect(d, tg__dense_part(q, c, c, q.m - c, q.n - c), tg__dense_at(a, c, c), a.row, tau[c]);
+}
+
+/* Section 5.2; in blocks of columns, but for the last one or a single one. */
 void tg__dense_qr(tg__desk *d, tg__dense a, tg__dense q)
 {
     const size_t used = d->memory->used;
     const int64_t k = least(a.m, a.n);
-    double *const tau = take(d, k, sizeof *tau), *const w = take(d, a.n, sizeof *w);
+    double *const tau = take(d, k, sizeof *tau);
+    const size_t kept = d->memory->used;
     tg__dense_identity(d, q);
-    if (d->failed) return;
-    for (int64_t j = 0; j < k; j++) {
-        double *const v = tg__dense_at(a, j, j);
-        tau[j] = reflection(a.m - j, v, a.row);
-        reflect(tg__dense_part(a, j, j + 1, a.m - j, a.n - j - 1), v, a.row, tau[j], w);
+    int64_t j = 0;
+    for (; !d->failed && j < k; j += BLOCK) {
+        const int64_t size = least(BLOCK, k - j), end = j + size, rest = a.n - end;
+        reflect_columns(d, a, j, end, tau);
+        if (rest)
+            reflect_together(d, together(d, a, j, size, tau), true,
+                             tg__dense_part(a, j, end, a.m - j, rest));
+        d->memory->used = kept;
     }
-    for (int64_t j = k - 1; j >= 0; j--)
-        reflect(tg__dense_part(q, j, j, q.m - j, k - j), tg__dense_at(a, j, j), a.row, tau[j], w);
-    for (int64_t j = 0; j < k; j++) {
+    for (j -= BLOCK; !d->failed && j >= 0; j -= BLOCK) {
+        const int64_t end = least(j + BLOCK, k);
+        if (end == k) unfold_columns(d, a, j, end, tau, q);
+        else
+            reflect_together(d, together(d, a, j, BLOCK, tau), false,
+                             tg__dense_part(q, j, j, q.m - j, k - j));
+        d->memory->used = kept;
+    }
+    for (j = 0; !d->failed && j < k; j++) {
         if (*tg__dense_at(a, j, j) < 0) {
             scale_by(a.n - j, tg__dense_at(a, j, j), 1, -1);
             scale_by(q.m, q.p + j, q.row, -1);
@@ -344,8 +340,10 @@ void tg__dense_qr(tg__desk *d, tg__dense a, tg__dense q)
 
 /* a = q t q' with t tridiagonal, its diagonal in w and the one beside it in e (section 8.3.1). The
    rows of z become q's columns. p has room for a row. */
-static void make_tridiagonal(tg__dense a, double *w, double *e, double *p, tg__dense z)
+static void make_tridiagonal(const tg__desk *d, tg__dense a, double *w, double *e, double *p,
+                             tg__dense z)
 {
+    const tg__dense_kernels *const f = &d->k->dense;
     const int64_t n = a.n;
     for (int64_t k = 0; k + 1 < n; k++) {
         double *const v = tg__dense_at(a, k, k + 1);
@@ -355,11 +353,11 @@ static void make_tridiagonal(tg__dense a, double *w, double *e, double *p, tg__d
         a.p[(k + 1) * a.row + k] = tau; /* the column is free: its row tells the same */
         v[0] = 1;
         const tg__dense below = tg__dense_part(a, k + 1, k + 1, rest, rest);
-        for (int64_t i = 0; i < rest; i++) p[i] = tau * dot(rest, below.p + i * below.row, v);
-        add_row(rest, p, v, -tau / 2 * dot(rest, p, v));
+        for (int64_t i = 0; i < rest; i++) p[i] = tau * f->dot(rest, below.p + i * below.row, v);
+        f->add_row(rest, p, v, -tau / 2 * f->dot(rest, p, v));
         for (int64_t i = 0; i < rest; i++) {
-            add_row(rest, below.p + i * below.row, p, -v[i]);
-            add_row(rest, below.p + i * below.row, v, -p[i]);
+            f->add_row(rest, below.p + i * below.row, p, -v[i]);
+            f->add_row(rest, below.p + i * below.row, v, -p[i]);
         }
     }
     for (int64_t k = 0; k < n; k++) w[k] = a.p[k * a.row + k];
@@ -368,7 +366,7 @@ static void make_tridiagonal(tg__dense a, double *w, double *e, double *p, tg__d
     for (int64_t k = n - 2; k >= 0; k--) {
         const double *const v = tg__dense_at(a, k, k + 1);
         const int64_t rest = n - k - 1;
-        reflect(tg__dense_part(z, k + 1, k + 1, rest, rest), v, 1, a.p[(k + 1) * a.row + k], p);
+        reflect(d, tg__dense_part(z, k + 1, k + 1, rest, rest), v, 1, a.p[(k + 1) * a.row + k]);
     }
     for (int64_t i = 0; i < n; i++)
         for (int64_t j = 0; j < i; j++) {
@@ -380,7 +378,7 @@ static void make_tridiagonal(tg__dense a, double *w, double *e, double *p, tg__d
 
 /* One step of the QR algorithm with Wilkinson's shift on rows lo ... hi of the tridiagonal matrix
    (section 8.3.5). */
-static void qr_step(double *w, double *e, int64_t lo, int64_t hi, tg__dense z)
+static void qr_step(const tg__desk *d, double *w, double *e, int64_t lo, int64_t hi, tg__dense z)
 {
     const double half = (w[hi - 1] - w[hi]) / 2, b = e[hi - 1];
     const double shift = w[hi] - b / (half + copysign(hypot(half, b), half)) * b;
@@ -392,7 +390,7 @@ static void qr_step(double *w, double *e, int64_t lo, int64_t hi, tg__dense z)
         w[k] = a + move;
         w[k + 1] = g - move;
         e[k] = c * s * (g - a) + (c - s) * (c + s) * f;
-        rotate(z.n, z.p + k * z.row, z.p + (k + 1) * z.row, c, s);
+        d->k->dense.rotate(z.n, z.p + k * z.row, z.p + (k + 1) * z.row, c, s);
         if (k + 1 == hi) break;
         x = e[k];
         y = s * e[k + 1];
@@ -401,7 +399,7 @@ static void qr_step(double *w, double *e, int64_t lo, int64_t hi, tg__dense z)
 }
 
 /* Diagonalises; false if that takes too long, which only numbers that are none can cause. */
-static bool diagonalise(double *w, double *e, tg__dense z)
+static bool diagonalise(const tg__desk *d, double *w, double *e, tg__dense z)
 {
     int64_t steps = 0;
     for (int64_t hi = z.n - 1; hi > 0;) {
@@ -409,7 +407,7 @@ static bool diagonalise(double *w, double *e, tg__dense z)
         while (lo > 0 && fabs(e[lo - 1]) > DBL_EPSILON / 2 * (fabs(w[lo - 1]) + fabs(w[lo]))) lo--;
         if (lo == hi) hi--;
         else if (steps++ == 50 * z.n) return false;
-        else qr_step(w, e, lo, hi, z);
+        else qr_step(d, w, e, lo, hi, z);
     }
     return true;
 }
@@ -424,8 +422,8 @@ void tg__dense_eigh(tg__desk *d, tg__dense a, double *w, tg__dense v)
     const bool finite = is_finite(a);
     const double unit = finite ? magnitude(a) : 1;
     for (int64_t i = 0; i < n; i++) scale_by(n, a.p + i * a.row, 1, 1 / unit);
-    if (finite) make_tridiagonal(a, w, e, p, z);
-    if (!finite || !diagonalise(w, e, z)) {
+    if (finite) make_tridiagonal(d, a, w, e, p, z);
+    if (!finite || !diagonalise(d, w, e, z)) {
         for (int64_t i = 0; i < n; i++) w[i] = NAN;
         tg__dense_fill(d, v, NAN);
         d->memory->used = used;
@@ -454,44 +452,46 @@ void tg__dense_eigh(tg__desk *d, tg__dense a, double *w, tg__dense v)
 
 /* Makes rows p and q of r orthogonal, and turns those of j along; square has the squares of the
    rows' norms (Jacobi's method, one-sided: section 8.6.3). False if they are orthogonal already. */
-static bool turn(tg__dense r, tg__dense j, double *square, int64_t p, int64_t q)
+static bool turn(const tg__dense_kernels *f, tg__dense r, tg__dense j, double *square, int64_t p,
+                 int64_t q)
 {
     double *const a = r.p + p * r.row, *const b = r.p + q * r.row;
-    const double both = dot(r.n, a, b), small = sqrt((double)r.n) * DBL_EPSILON;
+    const double both = f->dot(r.n, a, b), small = sqrt((double)r.n) * DBL_EPSILON;
     if (!(fabs(both) > small * sqrt(square[p]) * sqrt(square[q]))) return false;
     const double zeta = (square[q] - square[p]) / (2 * both);
-    const double t = -copysign(1 / (fabs(zeta) + hypot(1, zeta)), zeta), c = 1 / hypot(1, t);
-    rotate(r.n, a, b, c, c * t);
-    rotate(j.n, j.p + p * j.row, j.p + q * j.row, c, c * t);
+    const double root = fabs(zeta) < 1e150 ? sqrt(1 + zeta * zeta) : fabs(zeta);
+    const double t = -copysign(1 / (fabs(zeta) + root), zeta), c = 1 / sqrt(1 + t * t);
+    f->rotate(r.n, a, b, c, c * t);
+    f->rotate(j.n, j.p + p * j.row, j.p + q * j.row, c, c * t);
     square[p] += t * both;
     square[q] -= t * both;
     return true;
 }
 
 /* Makes all rows of r orthogonal to each other; their norms come into s. */
-static void orthogonalise(tg__dense r, tg__dense j, double *s)
+static void orthogonalise(const tg__dense_kernels *f, tg__dense r, tg__dense j, double *s)
 {
     enum { SWEEPS = 60 };
     bool turned = true;
     for (int sweep = 0; turned && sweep < SWEEPS; sweep++) {
         turned = false;
-        for (int64_t i = 0; i < r.m; i++) s[i] = dot(r.n, r.p + i * r.row, r.p + i * r.row);
+        for (int64_t i = 0; i < r.m; i++) s[i] = f->dot(r.n, r.p + i * r.row, r.p + i * r.row);
         for (int64_t p = 0; p < r.m; p++)
-            for (int64_t q = p + 1; q < r.m; q++) turned |= turn(r, j, s, p, q);
+            for (int64_t q = p + 1; q < r.m; q++) turned |= turn(f, r, j, s, p, q);
     }
     for (int64_t i = 0; i < r.m; i++) s[i] = norm(r.n, r.p + i * r.row, 1);
 }
 
 /* Makes row i of v, of those before it none is zero, a unit vector orthogonal to them: what is left
    of the first axis that has enough left. */
-static void complete(tg__dense v, int64_t i)
+static void complete(const tg__dense_kernels *f, tg__dense v, int64_t i)
 {
     double *const row = v.p + i * v.row;
     for (int64_t axis = 0; axis < v.n; axis++) {
         for (int64_t k = 0; k < v.n; k++) row[k] = k == axis;
         for (int twice = 0; twice < 2; twice++)
             for (int64_t j = 0; j < i; j++)
-                add_row(v.n, row, v.p + j * v.row, -dot(v.n, row, v.p + j * v.row));
+                f->add_row(v.n, row, v.p + j * v.row, -f->dot(v.n, row, v.p + j * v.row));
         const double left = norm(v.n, row, 1);
         scale_by(v.n, row, 1, 1 / left);
         if (left * left * (double)v.n > 0.5) return; /* some axis has at least 1 / n left */
@@ -512,7 +512,7 @@ static void tall_svd(tg__desk *d, tg__dense a, tg__dense u, double *s, tg__dense
     tg__dense_identity(d, j);
     if (d->failed) return;
     const tg__dense r = tg__dense_part(copy, 0, 0, n, n);
-    orthogonalise(r, j, s);
+    orthogonalise(&d->k->dense, r, j, s);
     for (int64_t i = 0; i < n; i++) {
         int64_t next = i;
         for (int64_t k = i + 1; k < n; k++)
@@ -526,7 +526,7 @@ static void tall_svd(tg__desk *d, tg__dense a, tg__dense u, double *s, tg__dense
             scale_by(n, r.p + i * r.row, 1, 1 / s[i]);
         } else {
             s[i] = 0;
-            complete(r, i);
+            complete(&d->k->dense, r, i);
         }
     }
     tg__dense_product(d, u, q, tg__dense_turned(j));

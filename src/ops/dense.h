@@ -61,7 +61,7 @@ int64_t tg__dense_lu(tg__desk *d, tg__dense a, int64_t *swap);
 /* b = a^-1 b, from a's factors. */
 void tg__dense_lu_solve(tg__desk *d, tg__dense lu, const int64_t *swap, tg__dense b);
 
-/* The lower triangle of the row-major symmetric a becomes L, with L L' = a. Above it is whatever.
+/* The upper triangle of the row-major symmetric a becomes U, with U' U = a. Below it is whatever.
    Returns the first pivot that is not positive, or -1. */
 int64_t tg__dense_cholesky(tg__desk *d, tg__dense a);
 

@@ -1,12 +1,11 @@
 /* Sums over named axes: einsum and trace. An einsum runs from left to right: two operands at a time
    become one, by stacks of matrix products, and what no later operand and not the result names is
    summed as soon as possible. Its gradients are sums of the same kind. */
+#include <math.h>
 #include <string.h>
 
 #include "kernels/blas.h"
 #include "ops/op.h"
-
-#include "codes.h" /* generated */
 
 /* ---- trace ----------------------------------------------------------------------------------- */
 
@@ -51,7 +50,8 @@ FORWARD(trace)
     if (code) return code;
     const tg__shape y = along(c->y.s, &s);
     c->k->fill(c->y.s->n, c->y.p, 1, 0);
-    tg__add(c->k, (tg__array){ &y, c->y.p }, x);
+    if (s.rank == 1) c->k->add(s.n, c->y.p, 0, x.p, s.stride[0]);
+    else tg__add(c->k, (tg__array){ &y, c->y.p }, x);
     return TG_OK;
 }
 
@@ -62,7 +62,8 @@ BACKWARD(trace)
     const tg_code code = diagonal_of(c, c->dx[0], &s, &dx);
     if (code) return code;
     const tg__shape g = along(c->y.s, &s);
-    tg__add(c->k, dx, (tg__array){ &g, (void *)(uintptr_t)c->g });
+    if (s.rank == 1) c->k->add(s.n, dx.p, s.stride[0], c->g, 0);
+    else tg__add(c->k, dx, (tg__array){ &g, (void *)(uintptr_t)c->g });
     return TG_OK;
 }
 
@@ -427,17 +428,40 @@ typedef struct target {
     bool add;
 } target;
 
-/* All axes stay, and both have all of them. */
-static void multiply_elements(const tg__call *c, const equation *e, const tensor *y,
+/* y = or += the products of elements, summed over the axes of all that y does not have. (Where y is not added to, it has
+   zeros if there are such.) The last axis should be the one along which elements lie closest. */
+static void multiply_elements(const tg__call *c, const equation *e, const target *to,
                               const tensor *a, const tensor *b, const group *all)
 {
-    const tg__shape sy = seen_by(e, y, all), sa = seen_by(e, a, all), sb = seen_by(e, b, all);
+    const tg__shape y = seen_by(e, &to->y, all), p = seen_by(e, a, all), q = seen_by(e, b, all);
+    const tg__array arrays[] = { { &y, to->y.p }, { &p, a->p }, { &q, b->p } };
+    ptrdiff_t row[3];
     tg__walk w;
-    tg__walk_begin(&w, 3, (const tg__array[]){ { &sy, y->p }, { &sa, a->p }, { &sb, b->p } });
-    do {
-        const void *const x[] = { w.p[1], w.p[2] };
-        c->k->map_forward[TG__CODE_mul](w.n, w.p[0], x, w.stride + 1);
-    } while (tg__walk_next(&w));
+    tg__walk_begin(&w, 3, arrays);
+    const int64_t m = tg__walk_rows(&w, arrays, row);
+    do
+        c->k->rows.multiply(m, w.n, (tg__rows){ w.p[0], row[0], w.stride[0] },
+                            (tg__rows){ w.p[1], row[1], w.stride[1] },
+                            (tg__rows){ w.p[2], row[2], w.stride[2] }, to->add);
+    while (tg__walk_next(&w));
+}
+
+/* So many rows may be added to each other one by one; more are summed by the kernels of matmul, more exactly. */
+enum { FEW_ROWS = 256 };
+
+/* The axes of two groups, those of the one last along which x's elements lie closest. */
+static group ordered(const tensor *x, const group *outer, const group *inner)
+{
+    const group *first = outer, *second = inner;
+    if (outer->n && inner->n) {
+        const int i = axis_of(x, outer->name[outer->n - 1]),
+                  j = axis_of(x, inner->name[inner->n - 1]);
+        if (i >= 0 && x->s.stride[i] == 1 && (j < 0 || x->s.stride[j] != 1))
+            first = inner, second = outer;
+    }
+    group all = *first;
+    for (int i = 0; i < second->n; i++) all.name[all.n++] = second->name[i];
+    return all;
 }
 
 static tg_code multiply(const tg__call *c, tg__product p, const tg__array *batch)
@@ -463,6 +487,36 @@ static tg_code multiply(const tg__call *c, tg__product p, const tg__array *batch
     return TG_OK;
 }
 
+static int64_t length_of(const equation *e, const group *g)
+{
+    int64_t n = 1;
+    for (int i = 0; i < g->n; i++) n *= e->dim[g->name[i]];
+    return n;
+}
+
+/* y = products of elements of a and b, with the axes outer, summed over inner. */
+static tg_code contract_elements(const tg__call *c, const equation *e, const tensor *a,
+                                 const tensor *b, const group *outer, const group *inner,
+                                 const target *to, tensor *y)
+{
+    target made;
+    if (!to) {
+        const tg_code code = make(c, e, a->s.type, (const group *const[]){ outer }, 1, y);
+        if (code) return code;
+        made = (target){ *y, false };
+        to = &made;
+    }
+    *y = to->y;
+    target there = *to;
+    if (inner->n && !to->add) {
+        c->k->fill(y->s.n, y->p, 1, 0); /* what is not added to is adjacent */
+        there.add = true;
+    }
+    const group all = ordered(a, outer, inner);
+    multiply_elements(c, e, &there, a, b, &all);
+    return TG_OK;
+}
+
 /* y = the product of a and b, summed over all names but those kept: a stack of products of matrices
    (rows, inner) and (inner, columns). It lies in `to`, if that has just its axes and they are
    matrices there. */
@@ -483,15 +537,23 @@ static tg_code contract(const tg__call *c, const equation *e, tensor a, tensor b
     }
     include(&inner, &a, ~keep);
     include(&inner, &b, ~keep);
+    const int64_t m = length_of(e, &rows), n = length_of(e, &columns), k = length_of(e, &inner);
     ptrdiff_t sa[2], sb[2], sy[2];
+    const bool sums =
+        m == 1 && n == 1 && joined(e, &a, &inner, &sa[0]) && joined(e, &b, &inner, &sb[0]);
+    const bool dots = sums && sa[0] == 1 && sb[0] == 1, columns_of = sums && k <= FEW_ROWS;
+    const bool fits = __builtin_popcountll(in_a | in_b) <= TG_MAX_RANK;
+    if (fits && ((k == 1 && (m == 1 || n == 1)) || dots || columns_of)) {
+        group outer = stack;
+        include(&outer, &a, in_a & ~in_b & keep);
+        include(&outer, &b, in_b & ~in_a & keep);
+        return contract_elements(c, e, &a, &b, &outer, &inner, last ? to : NULL, y);
+    }
     tg_code code = arrange(c, e, &a, (const group *const[]){ &stack, &rows, &inner }, sa);
     if (!code) code = arrange(c, e, &b, (const group *const[]){ &stack, &inner, &columns }, sb);
     if (code) return code;
-    const int64_t m = seen_by(e, &a, &rows).n, n = seen_by(e, &b, &columns).n;
-    const int64_t k = seen_by(e, &a, &inner).n;
-    const bool elements = m == 1 && n == 1 && k == 1;
-    const bool direct = last && joined(e, &to->y, &rows, &sy[0]) &&
-                        joined(e, &to->y, &columns, &sy[1]) && !elements;
+    const bool direct =
+        last && joined(e, &to->y, &rows, &sy[0]) && joined(e, &to->y, &columns, &sy[1]);
     if (direct) {
         *y = to->y;
     } else {
@@ -499,10 +561,6 @@ static tg_code contract(const tg__call *c, const equation *e, tensor a, tensor b
         if (code) return code;
         joined(e, y, &rows, &sy[0]);
         joined(e, y, &columns, &sy[1]);
-    }
-    if (elements) {
-        multiply_elements(c, e, y, &a, &b, &stack);
-        return TG_OK;
     }
     const tg__shape of_y = seen_by(e, y, &stack), of_a = seen_by(e, &a, &stack),
                     of_b = seen_by(e, &b, &stack);
@@ -528,23 +586,54 @@ static tg_code sum_out(const tg__call *c, const equation *e, tensor *x, names ke
     return code;
 }
 
-/* The product of n tensors, summed to the names that the target has, is put or added there. */
-static tg_code run(const tg__call *c, const equation *e, const tensor *x, int n, const target *to)
+/* The names that tensors but two, and the result, still need. */
+static names needed(const tensor *x, int n, int i, int j, names wanted)
 {
-    tensor y = x[0];
+    for (int k = 0; k < n; k++)
+        if (k != i && k != j) wanted |= names_of(&x[k]);
+    return wanted;
+}
+
+enum { LOOK_AHEAD = 8 }; /* tensors among which to choose */
+
+/* Which two of n tensors to multiply next: those with the smallest product. */
+static void choose_two(const equation *e, const tensor *x, int n, names wanted, int *first,
+                       int *second)
+{
+    const int few = n < LOOK_AHEAD ? n : LOOK_AHEAD;
+    double least = INFINITY;
+    for (int i = 0; i < few; i++)
+        for (int j = i + 1; j < few; j++) {
+            double size = 1;
+            const names kept = (names_of(&x[i]) | names_of(&x[j])) & needed(x, n, i, j, wanted);
+            for (int name = 0; name < NAMES; name++)
+                if (kept & name_bit(name)) size *= (double)e->dim[name];
+            if (size >= least || __builtin_popcountll(kept) > TG_MAX_RANK) continue;
+            least = size;
+            *first = i;
+            *second = j;
+        }
+}
+
+/* The product of n tensors, which are used up, summed to the names that the target has, is put or added there: two at a time,
+   from left to right, or in the order that is best. */
+static tg_code run(const tg__call *c, const equation *e, tensor *x, int n, bool in_order,
+                   const target *to)
+{
     const names wanted = names_of(&to->y);
-    for (int i = 1; i < n; i++) {
-        names later = wanted;
-        for (int j = i + 1; j < n; j++) later |= names_of(&x[j]);
-        tensor b = x[i], both;
-        tg_code code = sum_out(c, e, &y, later | names_of(&b), NULL);
-        if (!code) code = sum_out(c, e, &b, later | names_of(&y), NULL);
-        if (!code) code = contract(c, e, y, b, later, i + 1 == n ? to : NULL, &both);
+    for (; n > 1; n--) {
+        int i = 0, j = 1;
+        if (!in_order) choose_two(e, x, n, wanted, &i, &j);
+        const names later = needed(x, n, i, j, wanted);
+        tensor a = x[i], b = x[j];
+        tg_code code = sum_out(c, e, &a, later | names_of(&b), NULL);
+        if (!code) code = sum_out(c, e, &b, later | names_of(&a), NULL);
+        if (!code) code = contract(c, e, a, b, later, n == 2 ? to : NULL, &x[i]);
         if (code) return code;
-        y = both;
+        for (int k = j; k + 1 < n; k++) x[k] = x[k + 1];
     }
-    const tg_code code = sum_out(c, e, &y, wanted, to);
-    if (!code && y.p != to->y.p) move(c, e, &to->y, &y, to->add);
+    const tg_code code = sum_out(c, e, &x[0], wanted, to);
+    if (!code && x[0].p != to->y.p) move(c, e, &to->y, &x[0], to->add);
     return code;
 }
 
@@ -574,7 +663,7 @@ FORWARD(einsum)
     if (!x) return TG_ERROR_MEMORY;
     for (int i = 0; i < c->n; i++) x[i] = named(&e, &e.x[i], c->x[i]);
     const target to = { named(&e, &e.y, c->y), false };
-    return run(c, &e, x, c->n, &to);
+    return run(c, &e, x, c->n, true, &to);
 }
 
 /* The gradient by one operand is the product of g and of all others, summed to what it has. */
@@ -594,7 +683,7 @@ BACKWARD(einsum)
         for (int j = 0; j < c->n; j++)
             if (j != i) x[n++] = named(&e, &e.x[j], c->x[j]);
         const target to = { named(&e, &e.x[i], c->dx[i]), true };
-        code = run(c, &e, x, n, &to);
+        code = run(c, &e, x, n, false, &to);
         c->scratch->used = used;
     }
     return code;
@@ -749,6 +838,15 @@ CASES(einsum,
       { .n = 2,
         .x = { TENSOR(-2, 2, 2, 3), TENSOR(-2, 2, 3, 2) },
         .attributes = EQUATION("ij,ji->ij") },
+      { .n = 2,
+        .x = { TENSOR(-2, 2, 2, 3), TENSOR(-2, 2, 2, 3) },
+        .attributes = EQUATION("ij,ij->i") },
+      { .n = 2,
+        .x = { TENSOR(-2, 2, 2, 3), TENSOR(-2, 2, 2, 3) },
+        .attributes = EQUATION("ij,ij->j") },
+      { .n = 3,
+        .x = { TENSOR(-2, 2, 3, 2), TENSOR(-2, 2, 2, 2), TENSOR(-2, 2, 3, 2) },
+        .attributes = EQUATION("bi,ij,bj->b") },
       { .n = 4,
         .x = { TENSOR(-2, 2, 2, 3), TENSOR(-2, 2, 3, 2, 2), TENSOR(-2, 2, 2), TENSOR(-2, 2, 2, 3) },
         .attributes = EQUATION("ai,iab,b,bj->j") },

@@ -11,12 +11,13 @@ static int axis_of(const tg__call *c)
 
 /* ---- checking -------------------------------------------------------------------------------- */
 
-static bool all_within(tg__array index, int64_t length)
+static bool all_within(const tg__kernels *k, tg__array index, int64_t length)
 {
     tg__walk w;
     tg__walk_begin(&w, 1, &index);
     do
-        if (!tg__within(w.n, (const int64_t *)w.p[0], w.stride[0], length)) return false;
+        if (!k->index.within(w.n, (const int64_t *)(void *)w.p[0], w.stride[0], length))
+            return false;
     while (tg__walk_next(&w));
     return true;
 }
@@ -40,7 +41,7 @@ static int64_t first_outside(tg__array index, int64_t length, tg__shape *positio
 /* axis is for the message; negative: all of x seen as one. */
 static tg_code check_indices(const tg__call *c, tg__array index, int axis, int64_t length)
 {
-    if (index.s->n == 0 || all_within(index, length)) return TG_OK;
+    if (index.s->n == 0 || all_within(c->k, index, length)) return TG_OK;
     tg__shape position;
     const int64_t value = first_outside(index, length, &position);
     if (axis < 0)
@@ -64,12 +65,15 @@ typedef struct picks {
 static void each_pick(const picks *p, tg__pick_kernel *kernel, const tg__array a[3])
 {
     if (p->y.n == 0) return;
+    const tg__array all[] = { { &p->y, a[0].p }, { &p->x, a[1].p }, { &p->index, a[2].p } };
+    ptrdiff_t row[3];
     tg__walk w;
-    tg__walk_begin(
-        &w, 3, (const tg__array[]){ { &p->y, a[0].p }, { &p->x, a[1].p }, { &p->index, a[2].p } });
+    tg__walk_begin(&w, 3, all);
+    const int64_t m = tg__walk_rows(&w, all, row);
     do
-        kernel(w.n, w.p[0], w.stride[0], w.p[1], w.stride[1], p->step, (const int64_t *)w.p[2],
-               w.stride[2]);
+        kernel(m, w.n, (tg__rows){ w.p[0], row[0], w.stride[0] },
+               (tg__rows){ w.p[1], row[1], w.stride[1] },
+               (tg__index){ (const int64_t *)(void *)w.p[2], row[2], w.stride[2], p->step });
     while (tg__walk_next(&w));
 }
 
@@ -400,16 +404,12 @@ SHAPE(cast)
 
 FORWARD(cast)
 {
-    const bool single = c->y.s->type == TG_F32;
-    int64_t at = 0;
+    char *y = c->y.p;
     tg__walk w;
     tg__walk_begin(&w, 1, c->x);
     do {
-        const int64_t *x = (const int64_t *)(void *)w.p[0];
-        for (int64_t j = 0; j < w.n; j++, at++) {
-            if (single) ((float *)c->y.p)[at] = (float)x[j * w.stride[0]];
-            else ((double *)c->y.p)[at] = (double)x[j * w.stride[0]];
-        }
+        c->k->index.cast(w.n, y, (const int64_t *)(void *)w.p[0], w.stride[0]);
+        y += (size_t)w.n * tg__type_size(c->y.s->type);
     } while (tg__walk_next(&w));
     return TG_OK;
 }
@@ -467,20 +467,14 @@ SHAPE(one_hot)
 FORWARD(one_hot)
 {
     const int64_t classes = ((const tg_classes_attributes *)c->attributes)->classes;
-    const bool single = c->y.s->type == TG_F32;
     const tg_code code = check_indices(c, c->x[0], c->y.s->rank - 1, classes);
     if (code) return code;
-    c->k->fill(c->y.s->n, c->y.p, 1, 0.0);
-    int64_t row = 0;
+    char *y = c->y.p;
     tg__walk w;
     tg__walk_begin(&w, 1, c->x);
     do {
-        const int64_t *index = (const int64_t *)w.p[0];
-        for (int64_t j = 0; j < w.n; j++, row += classes) {
-            const int64_t at = row + index[j * w.stride[0]];
-            if (single) ((float *)c->y.p)[at] = 1;
-            else ((double *)c->y.p)[at] = 1;
-        }
+        c->k->index.one_hot(w.n, classes, y, (const int64_t *)(void *)w.p[0], w.stride[0]);
+        y += (size_t)(w.n * classes) * tg__type_size(c->y.s->type);
     } while (tg__walk_next(&w));
     return TG_OK;
 }

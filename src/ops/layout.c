@@ -636,14 +636,66 @@ static tg_code stack(const tg__call *c, flow (*side)(const tg__call *, int))
     return TG_OK;
 }
 
+/* Whether y's elements are those of one operand after the other. */
+static bool side_by_side(const tg__call *c, const tg__array *x)
+{
+    const int last = c->y.s->rank - 1;
+    const int axis = tg__axis(((const tg_axis_attributes *)c->attributes)->axis, c->y.s->rank);
+    bool adjacent = axis == last && c->y.s->type != TG_I64;
+    for (int i = 0; i < c->n; i++) adjacent = adjacent && tg__shape_contiguous(x[i].s);
+    return adjacent;
+}
+
+/* The operands' arrays, or NULL when there is no memory. */
+static void **arrays_of(const tg__call *c, const tg__array *x)
+{
+    void **const p = tg__scratch(c, (size_t)c->n * sizeof *p);
+    for (int i = 0; p && i < c->n; i++) p[i] = x[i].p;
+    return p;
+}
+
+/* Operands of one element each. */
+static void stack_numbers(const tg__call *c)
+{
+    for (int i = 0; i < c->n; i++) {
+        if (c->y.s->type == TG_F32) ((float *)c->y.p)[i] = *(const float *)c->x[i].p;
+        else ((double *)c->y.p)[i] = *(const double *)c->x[i].p;
+    }
+}
+
+static void add_stacked_numbers(const tg__call *c)
+{
+    for (int i = 0; i < c->n; i++) {
+        if (!c->dx[i].p) continue;
+        if (c->y.s->type == TG_F32) *(float *)c->dx[i].p += ((const float *)c->g)[i];
+        else *(double *)c->dx[i].p += ((const double *)c->g)[i];
+    }
+}
+
 FORWARD(stack)
 {
-    return stack(c, forward_of);
+    if (!side_by_side(c, c->x)) return stack(c, forward_of);
+    if (c->x[0].s->n == 1) {
+        stack_numbers(c);
+        return TG_OK;
+    }
+    void **const x = arrays_of(c, c->x);
+    if (!x) return TG_ERROR_MEMORY;
+    c->k->rows.interleave(c->n, c->x[0].s->n, c->y.p, (const void *const *)x);
+    return TG_OK;
 }
 
 BACKWARD(stack)
 {
-    return stack(c, backward_of);
+    if (!side_by_side(c, c->dx)) return stack(c, backward_of);
+    if (c->x[0].s->n == 1) {
+        add_stacked_numbers(c);
+        return TG_OK;
+    }
+    void **const dx = arrays_of(c, c->dx);
+    if (!dx) return TG_ERROR_MEMORY;
+    c->k->rows.add_interleaved(c->n, c->x[0].s->n, dx, c->g);
+    return TG_OK;
 }
 DERIVATIVE(stack)
 {
@@ -658,6 +710,9 @@ CASES(stack, { .n = 2, .x = { TENSOR(-2, 2, 2, 3), TENSOR(-2, 2, 2, 3) } },
       { .n = 2,
         .x = { TENSOR(-2, 2, 2, 3), TENSOR(-2, 2, 2, 3) },
         .attributes = ATTRIBUTES(axis, .axis = -1) },
+      { .n = 3,
+        .x = { TENSOR(-2, 2, 3), TENSOR(-2, 2, 3), TENSOR(-2, 2, 3) },
+        .attributes = ATTRIBUTES(axis, .axis = 1) },
       { .n = 2, .x = { TENSOR(-2, 2, 0), TENSOR(-2, 2, 0) } })
 
 TG_OP(roll, "l", roll,
@@ -841,10 +896,11 @@ SHAPE(pad)
 
 static void fill(const tg__kernels *k, tg__array y, double value)
 {
-    tg__walk w;
-    tg__walk_begin(&w, 1, &y);
-    do k->fill(w.n, w.p[0], w.stride[0], value);
-    while (tg__walk_next(&w));
+    const float single = (float)value;
+    tg__shape s = *y.s;
+    for (int i = 0; i < s.rank; i++) s.stride[i] = 0;
+    const void *const p = s.type == TG_F32 ? (const void *)&single : &value;
+    tg__copy(k, y, (tg__array){ &s, (void *)(uintptr_t)p });
 }
 
 FORWARD(pad)
@@ -895,18 +951,6 @@ static tg_code triangle_shape(const tg__call *c, tg__shape *y)
     return tg__fail(c, TG_ERROR_SHAPE, "shape %s has no two axes", TG__SHAPE_TEXT(y));
 }
 
-/* Moves a range of columns of one row of each matrix, for x and y adjacent: it begins at element first
-   of the first matrix. */
-static void move_rows(const flow *f, int64_t first, range columns, int64_t matrix)
-{
-    const size_t size = tg__type_size(f->x.s->type);
-    for (int64_t at = first + columns.from; at < f->x.s->n; at += matrix) {
-        char *const x = (char *)f->x.p + (size_t)at * size, *const y = (char *)f->y.p + (size_t)at * size;
-        if (f->backward) f->k->add(columns.length, x, 1, y, 1);
-        else f->k->copy(columns.length, y, 1, x, 1);
-    }
-}
-
 /* Moves, of each row i of the last two axes, the columns up to i + offset (lower) or from it on. */
 static tg_code triangle(const tg__call *c, flow f, bool lower)
 {
@@ -916,15 +960,16 @@ static tg_code triangle(const tg__call *c, flow f, bool lower)
     const int64_t away = offset < -m  ? -m
                          : offset > n ? n
                                       : offset; /* beyond, nothing changes any more */
+    if (tg__shape_contiguous(f.x.s)) {
+        const tg__triangles t = { f.x.s->n > 0 ? f.x.s->n / (m * n) : 0, m, n, away, lower };
+        if (f.backward) f.k->rows.add_triangles(&t, f.x.p, f.y.p);
+        else f.k->rows.copy_triangles(&t, f.y.p, f.x.p);
+        return TG_OK;
+    }
     if (!f.backward) fill(f.k, f.y, 0.0);
-    const bool adjacent = tg__shape_contiguous(f.x.s);
     for (int64_t i = 0; i < m; i++) {
         const int64_t edge = i + away + lower, inside = edge < 0 ? 0 : edge > n ? n : edge;
         const range columns = lower ? (range){ 0, inside } : (range){ inside, n - inside };
-        if (adjacent) {
-            move_rows(&f, i * n, columns, m * n);
-            continue;
-        }
         tg__shape s[4];
         move(&f, part(part(f.x, row, (range){ i, 1 }, &s[0]), column, columns, &s[1]),
              part(part(f.y, row, (range){ i, 1 }, &s[2]), column, columns, &s[3]));

@@ -59,9 +59,6 @@ tg_code tg__make_adjacent(const tg__call *c, tg__array *a, tg__shape *s);
 tg_code tg__target_begin(const tg__call *c, tg__array dx, tg__array *a, tg__shape *s);
 void tg__target_end(const tg__call *c, tg__array dx, tg__array a);
 
-/* Whether n integers, each a stride from the last, are positions of an axis of that length. */
-bool tg__within(int64_t n, const int64_t *i, ptrdiff_t stride, int64_t length);
-
 /* x with adjacent elements: its own, or a copy of them in scratch memory. NULL when there is none. */
 void *tg__adjacent(const tg__call *c, tg__array x);
 

@@ -1,10 +1,9 @@
-/* Sorting, and what rests on it: sort, topk, their indices, and the median.
+/* Sorting, and what rests on it: sort, topk and their indices.
 
    The order is stable: equal elements stay as they stand, and -0 equals 0. NaN counts as the
    largest of all, as in NumPy and PyTorch: ascending it comes last, descending first.
 
-   An op goes through the lines of x along one axis (the median: along several), brings each into
-   order as whole numbers with the positions they came from, and does with them what its rule says.
+   An op goes through the lines of x along one axis, brings each into order as whole numbers with the positions they came from, and does with them what its rule says.
    Gradients go to the positions; backward sorts again rather than keep them. */
 #include "ops/op.h"
 
@@ -39,11 +38,6 @@ static uint64_t key_of_f32(float x)
     return bits >> 31 ? ~bits : bits | UINT32_C(1) << 31;
 }
 
-static inline double number_at(tg_type type, const void *row, ptrdiff_t j)
-{
-    return type == TG_F32 ? (double)((const float *)row)[j] : ((const double *)row)[j];
-}
-
 /* Of element j of a row. */
 static inline uint64_t key_at(tg_type type, const void *row, ptrdiff_t j, bool descending)
 {
@@ -66,49 +60,14 @@ static void read_line(entry *e, tg__array line, bool descending)
 
 /* ---- sorting --------------------------------------------------------------------------------- */
 
-enum { FEW = 32, BYTES = 8, DIGITS = 256 };
+enum { BYTES = 8, DIGITS = 256 };
 
-/* Puts an element into its place among the first in order, of which there are found and at
-   most k. */
-static void insert(entry *e, int64_t k, int64_t found, entry x)
+/* The first k of a line in order: only their positions. */
+static void read_first(const tg__kernels *f, entry *e, tg__array line, bool descending, int64_t k)
 {
-    if (found == k && x.key >= e[k - 1].key) return;
-    int64_t j = found < k ? found : k - 1;
-    for (; j > 0 && e[j - 1].key > x.key; j--) e[j] = e[j - 1];
-    e[j] = x;
-}
-
-/* The next element of a row, from i on, that does not come behind the number last; n if all do. A NaN
-   never does. */
-static int64_t skip_behind(tg__array line, int64_t i, bool descending, double last)
-{
-    const int64_t n = line.s->n;
-    const ptrdiff_t stride = line.s->stride[0];
-    const double *const x = line.p;
-    const float *const single = line.p, last_single = (float)last;
-    if (line.s->type == TG_F32 && descending)
-        while (i < n && single[i * stride] <= last_single) i++;
-    else if (line.s->type == TG_F32)
-        while (i < n && single[i * stride] >= last_single) i++;
-    else if (descending)
-        while (i < n && x[i * stride] <= last) i++;
-    else
-        while (i < n && x[i * stride] >= last) i++;
-    return i;
-}
-
-/* The first k of a line of one axis in order, k at least 1. */
-static void read_first(entry *e, tg__array line, bool descending, int64_t k)
-{
-    const tg_type type = line.s->type;
-    const ptrdiff_t stride = line.s->stride[0];
-    double last = 0;
-    for (int64_t i = 0; i < line.s->n; i++) {
-        if (i >= k && (i = skip_behind(line, i, descending, last)) == line.s->n) return;
-        const entry next = { key_at(type, line.p, i * stride, descending), (uint32_t)i };
-        insert(e, k, i < k ? i : k, next);
-        if (i >= k - 1) last = number_at(type, line.p, e[k - 1].at * stride);
-    }
+    int64_t at[TG__FEW];
+    f->order.first(k, line.s->n, line.p, line.s->stride[0], descending, at);
+    for (int64_t i = 0; i < k; i++) e[i].at = (uint32_t)at[i];
 }
 
 /* By the bytes of the keys, the least significant first; where all have the same there is nothing
@@ -135,28 +94,6 @@ static entry *distribute(entry *e, entry *other, int64_t n)
     return e;
 }
 
-/* The entry of a rank, 0 ... n - 1, of entries that stand as their line does: byte by byte of the keys,
-   the most significant first, those are kept that may be it. some: room for n. */
-static entry of_rank(const entry *e, entry *some, int64_t n, int64_t rank)
-{
-    for (int b = BYTES - 1; b >= 0 && n > 1; b--) {
-        uint32_t count[DIGITS] = { 0 };
-        for (int64_t i = 0; i < n; i++) count[e[i].key >> 8 * b & 255]++;
-        uint32_t digit = 0;
-        while (rank >= count[digit]) rank -= count[digit++];
-        if (count[digit] == (uint64_t)n) continue;
-        int64_t kept = 0;
-        for (int64_t i = 0; i < n; i++) {
-            const entry x = e[i];
-            some[kept] = x;
-            kept += (x.key >> 8 * b & 255) == digit;
-        }
-        e = some;
-        n = kept;
-    }
-    return e[rank];
-}
-
 /* ---- line by line ---------------------------------------------------------------------------- */
 
 typedef struct lines lines;
@@ -169,7 +106,6 @@ struct lines {
     unsigned axes; /* along which lines go, as bits */
     int64_t k;     /* how many of each line are wanted in order */
     bool descending;
-    bool middle;   /* instead the two of middle rank are; of an odd number, or with a NaN, the same twice */
     tg__array a[3];    /* x, and two others with lines of their own, as y or dx */
     tg__shape along;   /* the rest is for rules: a line of x */
     int64_t n;         /* its length */
@@ -191,25 +127,13 @@ static void begin_lines(lines *l, tg__walk *w)
     l->n = l->along.n;
 }
 
-/* The entries of the middle ranks to e[0] and e[1], or the first NaN to both. */
-static void bring_middle(entry *e, entry *other, int64_t n, tg_type type)
-{
-    const uint64_t nan = type == TG_F32 ? UINT32_MAX : UINT64_MAX;
-    int64_t first = 0;
-    while (first < n && e[first].key != nan) first++;
-    const entry a = first < n ? e[first] : of_rank(e, other, n, (n - 1) / 2);
-    const entry b = first < n || n % 2 ? a : of_rank(e, other, n, n / 2);
-    e[0] = a;
-    e[1] = b;
-}
-
 static tg_code each_line(const tg__call *c, lines *l, line_rule *rule)
 {
     tg__walk w;
     if (l->a[0].s->n == 0 || l->k == 0) return TG_OK;
     begin_lines(l, &w);
-    const bool few = !l->middle && l->k <= FEW;
-    entry *const e = tg__scratch(c, (size_t)(few ? l->k : l->n + 1) * sizeof *e);
+    const bool few = l->k <= TG__FEW;
+    entry *const e = tg__scratch(c, (size_t)(few ? l->k : l->n) * sizeof *e);
     entry *const other = few ? e : tg__scratch(c, (size_t)l->n * sizeof *e);
     if (!e || !other) return TG_ERROR_MEMORY;
     do {
@@ -218,10 +142,9 @@ static tg_code each_line(const tg__call *c, lines *l, line_rule *rule)
             for (int i = 0; i < 3; i++)
                 p[i] = w.p[i] + j * w.stride[i] * (ptrdiff_t)tg__type_size(l->a[i].s->type);
             const tg__array line = { &l->along, p[0] };
-            if (few) read_first(e, line, l->descending, l->k);
+            if (few) read_first(c->k, e, line, l->descending, l->k);
             else read_line(e, line, l->descending);
-            if (l->middle) bring_middle(e, other, l->n, l->along.type);
-            rule(l, few || l->middle ? e : distribute(e, other, l->n), p);
+            rule(l, few ? e : distribute(e, other, l->n), p);
         }
     } while (tg__walk_next(&w));
     return TG_OK;
@@ -420,127 +343,3 @@ CASES(argtopk, { .n = 1, .x = { TENSOR(-2, 2, 3, 5) }, .attributes = ATTRIBUTES(
         .x = { TENSOR(-2, 2, 4, 2, 2) },
         .attributes = ATTRIBUTES(topk, .k = 3, .axis = 0, .largest = false) },
       { .n = 1, .x = { TENSOR(-2, 2, 0, 3) } })
-
-/* ---- median ---------------------------------------------------------------------------------- */
-
-/* The one or two elements whose mean is the median: as distances from the first of a line of an
-   array. */
-typedef struct middle {
-    int n;
-    ptrdiff_t at[2];
-} middle;
-
-static ptrdiff_t distance(const tg__shape *along, uint32_t at)
-{
-    ptrdiff_t d = 0;
-    for (int i = along->rank - 1; i >= 0; at /= (uint32_t)along->dim[i--])
-        d += (ptrdiff_t)(at % (uint32_t)along->dim[i]) * along->stride[i];
-    return d;
-}
-
-/* Of the lines of array number i. */
-static middle middle_of(const lines *l, const entry *e, int i)
-{
-    const tg__shape along = tg__shape_part(l->a[i].s, l->axes);
-    return (middle){ e[0].at == e[1].at ? 1 : 2,
-                     { distance(&along, e[0].at), distance(&along, e[1].at) } };
-}
-
-static void put_median(const lines *l, const entry *e, char *const p[3])
-{
-    const middle m = middle_of(l, e, 0);
-    if (l->a[0].s->type == TG_F32) {
-        const float *const x = (const float *)(void *)p[0];
-        const double sum = (double)x[m.at[0]] + (double)x[m.at[m.n - 1]];
-        *(float *)(void *)p[1] = m.n == 1 ? x[m.at[0]] : (float)(sum / 2);
-    } else {
-        const double *const x = (const double *)(void *)p[0];
-        const double a = x[m.at[0]], b = x[m.at[m.n - 1]];
-        const double half = a / 2 + b / 2, sum = a + b; /* which may overflow */
-        *(double *)(void *)p[1] = m.n == 1 ? a : isfinite(sum) ? sum / 2 : half;
-    }
-}
-
-static void add_to_median(const lines *l, const entry *e, char *const p[3])
-{
-    const middle m = middle_of(l, e, 2);
-    for (int i = 0; i < m.n; i++) {
-        if (l->a[0].s->type == TG_F32)
-            ((float *)(void *)p[2])[m.at[i]] += *(const float *)(void *)p[1] / (float)m.n;
-        else ((double *)(void *)p[2])[m.at[i]] += *(const double *)(void *)p[1] / m.n;
-    }
-}
-
-/* y has one element for each line, or a single one for all of them. */
-static tg_code each_median(const tg__call *c, void *y, bool single, tg__array dx, line_rule *rule)
-{
-    lines l = { .middle = true, .a = { c->x[0], { NULL, y }, dx } };
-    tg__shape kept = *c->x[0].s;
-    (void)tg__reduced_axes(c, &l.axes); /* the shape rule has seen them */
-    for (int i = 0; i < kept.rank; i++)
-        if (l.axes & 1u << i) kept.dim[i] = 1;
-    tg__shape_finish(&kept);
-    for (int i = 0; single && i < kept.rank; i++) kept.stride[i] = 0;
-    l.a[1].s = &kept;
-    l.k = tg__shape_part(c->x[0].s, l.axes).n;
-    return each_line(c, &l, rule);
-}
-
-/* Corner: with a NaN it is NaN, and the first one gets the gradient; of nothing it is NaN. */
-TG_OP(median, "n", reduce, "middle element over axes; of an even number the mean of the middle two")
-
-SHAPE(median)
-{
-    return tg__reduced_shape(c, y);
-}
-
-FORWARD(median)
-{
-    if (c->x[0].s->n == 0) c->k->fill(c->y.s->n, c->y.p, 1, (double)NAN);
-    return each_median(c, c->y.p, false, c->x[0], put_median);
-}
-
-BACKWARD(median)
-{
-    return each_median(c, (void *)(uintptr_t)c->g, false, c->dx[0], add_to_median);
-}
-
-DERIVATIVE(median)
-{
-    d->dx[0] = d_times(d, tg__kept(d, d->g), d_median_weights(d, d->x[0], d->attributes));
-}
-
-#define MEDIAN_CASES                                                                               \
-    { .n = 1, .x = { TENSOR(-2, 2, 3, 3) } }, { .n = 1, .x = { SCALAR(-2, 2) } },                  \
-        { .n = 1, .x = { TENSOR(-2, 2, 40) } },                                                    \
-        { .n = 1, .x = { TENSOR(-2, 2, 4, 3) }, .attributes = ATTRIBUTES(reduce, .axis = 0) },     \
-        { .n = 1,                                                                                  \
-          .x = { TENSOR(-2, 2, 4, 3) },                                                            \
-          .attributes = ATTRIBUTES(reduce, .axis = -1, .keep = true) },                            \
-        { .n = 1,                                                                                  \
-          .x = { TENSOR(-2, 2, 2, 3, 2, 2) },                                                      \
-          .attributes = ATTRIBUTES(reduce, .axes = { 2, { 0, 2 } }) },                             \
-    {                                                                                              \
-        .n = 1, .x = { TENSOR(-2, 2, 3, 0) }, .attributes = ATTRIBUTES(reduce, .axis = 0)          \
-    }
-CASES(median, MEDIAN_CASES)
-
-/* What each element contributes to the median of its line. */
-TG_PART_ZERO(median_weights, "0", reduce,
-             "1 where the median is, a half at each of two, 0 elsewhere")
-
-SHAPE(median_weights)
-{
-    unsigned axes;
-    *y = *c->x[0].s;
-    return tg__reduced_axes(c, &axes);
-}
-
-FORWARD(median_weights)
-{
-    double one;
-    c->k->fill(1, &one, 1, 1.0);
-    c->k->fill(c->y.s->n, c->y.p, 1, 0.0);
-    return each_median(c, &one, true, c->y, add_to_median);
-}
-CASES(median_weights, MEDIAN_CASES)

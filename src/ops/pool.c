@@ -3,13 +3,6 @@
 #include "ops/op.h"
 #include "ops/window.h"
 
-/* Planes (h, w) with adjacent elements, as many as the leading axes have positions. */
-typedef struct pool {
-    tg__planes planes;
-    int64_t count, inner, outer; /* planes; elements and windows of each */
-    bool counts_padding;
-} pool;
-
 /* What the two kinds of pooling share, from which the windows come. */
 typedef struct pool_numbers {
     tg__numbers kernel_size, stride, padding, dilation;
@@ -69,9 +62,9 @@ static tg_code pool_shape(const tg__call *c, const pool_numbers *a, tg__shape *y
     return code;
 }
 
-/* x and y: shapes of planes and of windows. */
+/* x and y: shapes of planes, which are adjacent, and of windows. */
 static tg_code pool_begin(const tg__call *c, const pool_numbers *a, const tg__shape *x,
-                          const tg__shape *y, pool *p)
+                          const tg__shape *y, tg__planes *p)
 {
     tg__windows w[AXES];
     const tg_code code = pool_windows(c, a, w);
@@ -81,10 +74,7 @@ static tg_code pool_begin(const tg__call *c, const pool_numbers *a, const tg__sh
         w[i].n = x->dim[x->rank - AXES + i];
         w[i].out = y->dim[y->rank - AXES + i];
     }
-    *p = (pool){ .planes = { w[0], w[1], 1, h * l, l, 1 },
-                 .count = x->n / (h * l),
-                 .inner = h * l,
-                 .outer = w[0].out * w[1].out };
+    *p = (tg__planes){ w[0], w[1], x->n / (h * l), h * l, l, 1 };
     return TG_OK;
 }
 
@@ -104,15 +94,11 @@ FORWARD(max_pool2d)
     const pool_numbers a = max_pool_numbers(c);
     tg__array x = c->x[0];
     tg__shape s;
-    pool p;
+    tg__planes p;
     tg_code code = pool_begin(c, &a, x.s, c->y.s, &p);
     if (code == TG_OK) code = tg__make_adjacent(c, &x, &s);
-    if (code != TG_OK) return code;
-    const ptrdiff_t size = (ptrdiff_t)tg__type_size(s.type = x.s->type);
-    for (int64_t i = 0; i < p.count; i++)
-        c->k->window.max(&p.planes, (char *)c->y.p + i * p.outer * size,
-                         (const char *)x.p + i * p.inner * size);
-    return TG_OK;
+    if (code == TG_OK) c->k->pool.max(&p, c->y.p, x.p);
+    return code;
 }
 
 /* picks: windows += the elements of planes that are chosen in x; else the other way round. x has
@@ -122,19 +108,12 @@ static tg_code each_choice(const tg__call *c, tg__array x, char *planes, tg__arr
 {
     const pool_numbers a = max_pool_numbers(c);
     tg__shape s;
-    pool p;
+    tg__planes p;
     tg_code code = pool_begin(c, &a, x.s, windows.s, &p);
     if (code == TG_OK) code = tg__make_adjacent(c, &x, &s);
     if (code != TG_OK) return code;
-    int64_t *const chosen = tg__scratch(c, (size_t)p.outer * sizeof *chosen);
-    if (!chosen) return TG_ERROR_MEMORY;
-    const ptrdiff_t size = (ptrdiff_t)tg__type_size(x.s->type);
-    char *window = windows.p;
-    for (int64_t i = 0; i < p.count; i++, planes += p.inner * size, window += p.outer * size) {
-        c->k->window.choose(&p.planes, chosen, (const char *)x.p + i * p.inner * size);
-        if (picks) c->k->window.pick(p.outer, window, planes, chosen);
-        else c->k->window.put(p.outer, window, planes, chosen);
-    }
+    if (picks) c->k->pool.max_pick(&p, windows.p, x.p, planes);
+    else c->k->pool.max_put(&p, windows.p, x.p, planes);
     return TG_OK;
 }
 
@@ -249,17 +228,12 @@ static tg_code each_mean(const tg__call *c, const tg_avg_pool_attributes *a, tg_
                          tg__array windows, bool means)
 {
     const pool_numbers n = avg_pool_numbers(a);
-    pool p;
+    tg__planes p;
     const tg_code code = pool_begin(c, &n, planes.s, windows.s, &p);
     if (code != TG_OK) return code;
-    const ptrdiff_t size = (ptrdiff_t)tg__type_size(planes.s->type);
-    const bool all = a->count_include_pad || (!p.planes.h.padding && !p.planes.w.padding);
-    for (int64_t i = 0; i < p.count; i++) {
-        char *const plane = (char *)planes.p + i * p.inner * size;
-        char *const window = (char *)windows.p + i * p.outer * size;
-        if (means) c->k->window.mean(&p.planes, all, window, plane);
-        else c->k->window.spread_mean(&p.planes, all, window, plane);
-    }
+    const bool all = a->count_include_pad || (!p.h.padding && !p.w.padding);
+    if (means) c->k->pool.mean(&p, all, windows.p, planes.p);
+    else c->k->pool.spread_mean(&p, all, windows.p, planes.p);
     return TG_OK;
 }
 

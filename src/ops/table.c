@@ -82,40 +82,41 @@ void tg__gradient_end(const tg__call *c, int i, void *p)
     tg__target_end(c, c->dx[i], (tg__array){ &s, p });
 }
 
-/* The sign bit is set in an index below 0, and in what an index beyond the last one leaves of it. */
-bool tg__within(int64_t n, const int64_t *i, ptrdiff_t stride, int64_t length)
+static void copy_integers(tg__array y, tg__array x)
 {
-    const uint64_t last = (uint64_t)length - 1;
-    uint64_t outside = 0;
-    if (stride == 1)
-        for (int64_t j = 0; j < n; j++) outside |= (uint64_t)i[j] | (last - (uint64_t)i[j]);
-    else
-        for (int64_t j = 0; j < n; j++)
-            outside |= (uint64_t)i[j * stride] | (last - (uint64_t)i[j * stride]);
-    return outside >> 63 == 0;
+    tg__walk w;
+    tg__walk_begin(&w, 2, (const tg__array[]){ y, x });
+    do {
+        int64_t *const to = (int64_t *)(void *)w.p[0];
+        const int64_t *const from = (const int64_t *)(void *)w.p[1];
+        for (int64_t i = 0; i < w.n; i++) to[i * w.stride[0]] = from[i * w.stride[1]];
+    } while (tg__walk_next(&w));
 }
 
-static void copy_integers(int64_t n, void *y, ptrdiff_t sy, const void *x, ptrdiff_t sx)
+/* The kernel for all rows of y and x. */
+static void each_rows(void (*kernel)(int64_t, int64_t, tg__rows, tg__rows), tg__array y,
+                      tg__array x)
 {
-    for (int64_t i = 0; i < n; i++) ((int64_t *)y)[i * sy] = ((const int64_t *)x)[i * sx];
+    const tg__array both[] = { y, x };
+    ptrdiff_t row[2];
+    tg__walk w;
+    tg__walk_begin(&w, 2, both);
+    const int64_t m = tg__walk_rows(&w, both, row);
+    do
+        kernel(m, w.n, (tg__rows){ w.p[0], row[0], w.stride[0] },
+               (tg__rows){ w.p[1], row[1], w.stride[1] });
+    while (tg__walk_next(&w));
 }
 
 void tg__copy(const tg__kernels *k, tg__array y, tg__array x)
 {
-    tg__walk w;
-    tg__walk_begin(&w, 2, (const tg__array[]){ y, x });
-    do
-        (y.s->type == TG_I64 ? copy_integers : k->copy)(w.n, w.p[0], w.stride[0], w.p[1],
-                                                        w.stride[1]);
-    while (tg__walk_next(&w));
+    if (y.s->type == TG_I64) copy_integers(y, x);
+    else each_rows(k->rows.copy, y, x);
 }
 
 void tg__add(const tg__kernels *k, tg__array y, tg__array x)
 {
-    tg__walk w;
-    tg__walk_begin(&w, 2, (const tg__array[]){ y, x });
-    do k->add(w.n, w.p[0], w.stride[0], w.p[1], w.stride[1]);
-    while (tg__walk_next(&w));
+    each_rows(k->rows.add, y, x);
 }
 
 const char *tg__op_name(const tg__op *op, const void *attributes)

@@ -1,0 +1,247 @@
+/* Elements by their rank, without sorting. Included by kernel.c after wide.inl. */
+
+/* ---- counting -------------------------------------------------------------------------------- */
+
+static tg__standing standing(int64_t n, const void *x_, double value)
+{
+    const real *const x = x_, v = (real)value;
+    tg__standing s = { 0, 0, -(double)INFINITY, (double)INFINITY };
+    wide_lanes below = { 0 }, equal = { 0 };
+    wide before = wide_splat(-(real)INFINITY), behind = wide_splat((real)INFINITY);
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        const wide here = wide_load(x + i);
+        const wide_lanes lower = here<v, higher = here> v;
+        below -= lower;
+        equal -= here == v;
+        before = wide_chosen(lower & (here > before), here, before);
+        behind = wide_chosen(higher & (here < behind), here, behind);
+    }
+    for (int l = 0; l < LANES; l++) {
+        s.below += below[l];
+        s.equal += equal[l];
+        s.before = (double)before[l] > s.before ? (double)before[l] : s.before;
+        s.behind = (double)behind[l] < s.behind ? (double)behind[l] : s.behind;
+    }
+    for (; i < n; i++) {
+        s.below += x[i] < v;
+        s.equal += x[i] == v;
+        if (x[i] < v && (double)x[i] > s.before) s.before = (double)x[i];
+        if (x[i] > v && (double)x[i] < s.behind) s.behind = (double)x[i];
+    }
+    return s;
+}
+
+/* Bits of the first n lanes that are equal to v, or NaN if that is one. */
+WIDE_INLINE unsigned equals(wide x, real v, int64_t n)
+{
+    unsigned bits = 0;
+#if WIDE_BYTES == 64
+    bits = v != v ? WIDE_COMPARE(x, x, _CMP_UNORD_Q) : WIDE_COMPARE(x, wide_splat(v), _CMP_EQ_OQ);
+#else
+    for (int l = 0; l < LANES; l++) bits |= (unsigned)(v != v ? x[l] != x[l] : x[l] == v) << l;
+#endif
+    return n < LANES ? bits & ((1u << n) - 1u) : bits;
+}
+
+/* Whether any of four vectors has such a lane. */
+WIDE_INLINE bool any_equals(const real *x, real v)
+{
+#if WIDE_BYTES == 64
+    unsigned bits = 0;
+    _Pragma("GCC unroll 4") for (int q = 0; q < 4; q++) bits |=
+        equals(wide_load(x + q * LANES), v, LANES);
+    return bits;
+#else
+    wide_lanes found = { 0 };
+    _Pragma("GCC unroll 4") for (int q = 0; q < 4; q++)
+    {
+        const wide here = wide_load(x + q * LANES);
+        found |= v != v ? here != here : here == v;
+    }
+    wide_integer any = 0;
+    for (int l = 0; l < LANES; l++) any |= found[l];
+    return any;
+#endif
+}
+
+static int64_t find_equal(int64_t i, int64_t n, const void *x_, double value)
+{
+    const real *const x = x_, v = (real)value;
+    while (i + 4 * LANES <= n && !any_equals(x + i, v)) i += 4 * LANES;
+    _Pragma("GCC unroll 1") for (; i < n; i += LANES)
+    {
+        const int64_t left = n - i;
+        const unsigned bits = equals(wide_load_first(x + i, wide_first(left)), v, left);
+        if (bits) return i + __builtin_ctz(bits);
+    }
+    return n;
+}
+
+/* Bits of the first n lanes that are not at most `last`, or not at least: NaN is neither. */
+WIDE_INLINE unsigned beyond(wide x, real last, bool falls, int64_t n)
+{
+    unsigned bits = 0;
+#if WIDE_BYTES == 64
+    const wide v = wide_splat(last);
+    bits = falls ? WIDE_COMPARE(x, v, _CMP_NLE_UQ) : WIDE_COMPARE(x, v, _CMP_NGE_UQ);
+#else
+    for (int l = 0; l < LANES; l++)
+        bits |= (unsigned)(falls ? !(x[l] <= last) : !(x[l] >= last)) << l;
+#endif
+    return n < LANES ? bits & ((1u << n) - 1u) : bits;
+}
+
+/* Whether x comes before y, for falling order and NaN first, or for rising and NaN last. */
+WIDE_INLINE bool comes_before(real x, real y, const bool falls)
+{
+    return falls ? (x > y) | ((x != x) & (y == y)) : (x < y) | ((x == x) & (y != y));
+}
+
+/* Puts x, from position i, among the first k, of which there are found; of equal ones it is the last. */
+WIDE_INLINE void insert_first(int64_t k, int64_t found, real *best, int64_t *at, real x, int64_t i,
+                              const bool falls)
+{
+    int64_t j = found < k ? found : k - 1;
+    for (; j > 0 && comes_before(x, best[j - 1], falls); j--)
+        best[j] = best[j - 1], at[j] = at[j - 1];
+    best[j] = x;
+    at[j] = i;
+}
+
+WIDE_INLINE void first_of_line(int64_t k, int64_t n, const real *x, ptrdiff_t sx, real *best,
+                               int64_t *at, const bool falls)
+{
+    for (int64_t i = 0; i < k; i++) insert_first(k, i, best, at, x[i * sx], i, falls);
+    for (int64_t i = k; i < n && sx != 1; i++)
+        if (comes_before(x[i * sx], best[k - 1], falls))
+            insert_first(k, k, best, at, x[i * sx], i, falls);
+    _Pragma("GCC unroll 1") for (int64_t i = k; i < n && sx == 1; i += LANES)
+    {
+        const int64_t left = n - i;
+        unsigned bits = beyond(wide_load_first(x + i, wide_first(left)), best[k - 1], falls, left);
+        for (; bits; bits &= bits - 1) {
+            const int64_t here = i + __builtin_ctz(bits);
+            if (comes_before(x[here], best[k - 1], falls))
+                insert_first(k, k, best, at, x[here], here, falls);
+        }
+    }
+}
+
+static void first_k(int64_t k, int64_t n, const void *x, ptrdiff_t sx, bool falls, int64_t *at)
+{
+    real best[TG__FEW];
+    if (falls) first_of_line(k, n, x, sx, best, at, true);
+    else first_of_line(k, n, x, sx, best, at, false);
+}
+
+/* ---- selecting ------------------------------------------------------------------------------- */
+
+/* What is below a number goes to low, what is above it to high; both have room for a vector more, and either may be
+   where x is. */
+static void part_by(int64_t n, const real *x, real pivot, real *low, int64_t *lows, real *high,
+                    int64_t *highs)
+{
+    int64_t a = 0, b = 0, i = 0;
+#if WIDE_BYTES == 64
+    const wide p = wide_splat(pivot);
+    _Pragma("GCC unroll 1") for (; i < n; i += LANES)
+    {
+        const wide_mask there = wide_first(n - i);
+        const wide here = wide_load_first(x + i, there);
+        const wide_mask below = there & WIDE_COMPARE(here, p, _CMP_LT_OQ);
+        const wide_mask above = there & WIDE_COMPARE(here, p, _CMP_GT_OQ);
+        wide_store(low + a, WIDE_NAME(512, maskz_compress)(below, here));
+        wide_store(high + b, WIDE_NAME(512, maskz_compress)(above, here));
+        a += __builtin_popcount(below);
+        b += __builtin_popcount(above);
+    }
+#else
+    for (; i < n; i++) {
+        const real here = x[i];
+        low[a] = here;
+        high[b] = here;
+        a += here < pivot;
+        b += here > pivot;
+    }
+#endif
+    *lows = a;
+    *highs = b;
+}
+
+static real middle_of(real a, real b, real c)
+{
+    return a < b ? (b < c ? b : a < c ? c : a) : (a < c ? a : b < c ? c : b);
+}
+
+/* The element of a rank among a few. */
+#if WIDE_BYTES == 64
+enum { SELECT_FEW = 4 * LANES };
+static double select_few(int64_t n, const real *x, int64_t rank)
+{
+    wide v[4];
+    wide_mask there[4];
+    for (int q = 0; q < 4; q++) {
+        there[q] = q * LANES < n ? wide_first(n - q * LANES) : 0;
+        v[q] = wide_load_first(x + q * LANES, there[q]);
+    }
+    _Pragma("GCC unroll 1") for (int64_t i = 0; i < n; i++)
+    {
+        const wide here = wide_splat(x[i]);
+        int below = 0, upto = 0;
+        _Pragma("GCC unroll 4") for (int q = 0; q < 4; q++)
+        {
+            below +=
+                __builtin_popcount((unsigned)(there[q] & WIDE_COMPARE(v[q], here, _CMP_LT_OQ)));
+            upto += __builtin_popcount((unsigned)(there[q] & WIDE_COMPARE(v[q], here, _CMP_LE_OQ)));
+        }
+        if (below <= rank && rank < upto) return (double)x[i];
+    }
+    return (double)NAN;
+}
+#else
+enum { SELECT_FEW = 8 };
+static double select_few(int64_t n, const real *x, int64_t rank)
+{
+    for (int64_t i = 0; i < n; i++) {
+        int below = 0, upto = 0;
+        for (int64_t j = 0; j < n; j++) below += x[j] < x[i], upto += x[j] <= x[i];
+        if (below <= rank && rank < upto) return (double)x[i];
+    }
+    return (double)NAN;
+}
+#endif
+
+/* Hoare's selection with pivots drawn at random (always the same ones): no order of the elements is a bad one. */
+static double select_rank(int64_t n, const void *x_, int64_t rank, void *work)
+{
+    const real *x = x_;
+    real *const low = work, *const high = low + n + 64;
+    uint64_t state = 1;
+    while (n > SELECT_FEW) {
+        real sample[9], three[3];
+        const int some = n < 256 ? 3 : 9;
+        for (int i = 0; i < some; i++) {
+            state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+            sample[i] = x[(int64_t)((state >> 33) * (uint64_t)n >> 31)];
+        }
+        for (int i = 0; i < some / 3; i++)
+            three[i] = middle_of(sample[3 * i], sample[3 * i + 1], sample[3 * i + 2]);
+        const real pivot = some == 3 ? three[0] : middle_of(three[0], three[1], three[2]);
+        int64_t lows, highs;
+        part_by(n, x, pivot, low, &lows, high, &highs);
+        if (rank < lows) {
+            x = low, n = lows;
+        } else if (rank >= n - highs) {
+            x = high, rank -= n - highs, n = highs;
+        } else {
+            return (double)pivot;
+        }
+    }
+    return select_few(n, x, rank);
+}
+
+#define ORDER_KERNELS                                                                              \
+    {                                                                                              \
+        .select = select_rank, .standing = standing, .find = find_equal, .first = first_k          \
+    }
