@@ -721,3 +721,24 @@ Test(kernels, dot_is_near_the_exact_one)
 {
     each_pair(dots);
 }
+
+/* Every place of rows of all lengths, for what is and what is not. */
+Test(kernels, one_number_that_is_not_finite_is_found)
+{
+    for (int type = TG_F64; type <= TG_F32; type++)
+        for (int l = 0; l < levels; l++)
+            for (int64_t n = 0; n < 100; n++) {
+                line x;
+                lay(&x, (tg_type)type, n, 1);
+                draw_ordinary(&x);
+                const tg__kernels *const k = level[type][l];
+                EXPECT(k->lanes.finite(n, first(&x)), "%lld numbers, %s", (long long)n, k->level);
+                for (int64_t i = 0; i < n; i++) {
+                    const double was = at(&x, i);
+                    put(&x, i, i % 2 ? (double)INFINITY : (double)NAN);
+                    EXPECT(!k->lanes.finite(n, first(&x)), "number %lld of %lld, %s", (long long)i, (long long)n,
+                           k->level);
+                    put(&x, i, was);
+                }
+            }
+}

@@ -43,7 +43,8 @@ enum {
     TG_TOGETHER = 128, /* gradients by several operands are computed together, scalars put
                                      side by side by one step */
     TG_CHAINS = 256,   /* elementwise operations on tensors that follow each other are done
-                                     strip by strip: what is between them stays in the first cache */
+                                     strip by strip: what is between them stays in the first cache;
+                                     those of one instance on short tensors are like those on scalars */
 };
 
 typedef struct tg_compile_options {

@@ -2,6 +2,7 @@
 #ifndef TG_KERNELS_LANES_H
 #define TG_KERNELS_LANES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,6 +26,8 @@ typedef struct tg__lanes_kernels {
                  const void *const *x, const ptrdiff_t *stride);
     /* d[l] += g[l] * by, or nothing where g[l] is 0: a derivative for several cotangents. */
     void (*spread)(int64_t n, void *d, const void *g, double by);
+    /* Whether there is no infinity and no NaN among n numbers. */
+    bool (*finite)(int64_t n, const void *x);
 } tg__lanes_kernels;
 
 #endif

@@ -193,5 +193,18 @@ static void lanes_spread(int64_t n, void *d_, const void *g_, double by_)
     for (; l < n; l++) d[l] += g[l] != 0 ? g[l] * by : 0;
 }
 
-#define LANES_KERNELS \
-    { .rows = lanes_rows, .dot = lanes_dot, .dots = lanes_dots, .outer = lanes_outer, .spread = lanes_spread }
+/* A sum of zeros is NaN once there is one that was an infinity or NaN. */
+static bool lanes_finite(int64_t n, const void *x_)
+{
+    const real *const x = x_;
+    wide sum[LANES_VECTORS] = { { 0 } };
+    int64_t i = 0;
+    for (; i + LANES_STEP <= n; i += LANES_STEP)
+        for (int v = 0; v < LANES_VECTORS; v++) sum[v] += wide_load(x + i + v * LANES) * 0;
+    for (; i < n; i += LANES) sum[0] += wide_load_first(x + i, wide_first(n - i)) * 0;
+    return wide_sum((sum[0] + sum[1]) + (sum[2] + sum[3])) == 0;
+}
+
+#define LANES_KERNELS                                                                                       \
+    { .finite = lanes_finite, .rows = lanes_rows, .dot = lanes_dot, .dots = lanes_dots, .outer = lanes_outer, \
+      .spread = lanes_spread }

@@ -9,6 +9,7 @@
           products' factors, s products' that are subtracted
    DOTS:  p, q, r, s, then the same places once, each followed by how far the next one is
    ROW:   p, r, then n times y, the places of p numbers and of the first a and b, of which r are adjacent
+   TOTAL: r, then n times y and the place of the first of r adjacent numbers, which are added up
    EACH:  n times a code, y, a, b (a again where the operation has one operand); of code 0, which is a sum
           of c and a b, also c. Codes are add, sub, mul, div, times, neg, reciprocal, square
    END:   without n */
@@ -17,7 +18,10 @@
 
 #include <stdint.h>
 
-enum { TG__SCALARS_MAP, TG__SCALARS_RANGE, TG__SCALARS_DOT, TG__SCALARS_DOTS, TG__SCALARS_ROW, TG__SCALARS_EACH, TG__SCALARS_END };
+enum {
+    TG__SCALARS_MAP, TG__SCALARS_RANGE, TG__SCALARS_DOT, TG__SCALARS_DOTS, TG__SCALARS_ROW, TG__SCALARS_TOTAL,
+    TG__SCALARS_EACH, TG__SCALARS_END
+};
 
 typedef void tg__scalars_kernel(const uint32_t *words, void *numbers);
 

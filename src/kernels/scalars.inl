@@ -115,11 +115,67 @@ WIDE_INLINE const uint32_t *scalars_map(uint32_t code, uint32_t n, const uint32_
 #undef EACH2
 }
 
+/* ---- many at once ------------------------------------------------------------------------------ */
+
+typedef wide_integer wide_bits __attribute__((vector_size(WIDE_BYTES)));
+
+WIDE_INLINE wide wide_times(wide g, wide d)
+{
+    return (wide)((wide_bits)(g * d) & (wide_bits)(g != 0));
+}
+
+/* Operands whose elements are adjacent, or the same number again and again: the vector from element i on. */
+WIDE_INLINE wide range_load(const real *x, bool adjacent, uint32_t i, bool short_, wide_mask first)
+{
+    return adjacent ? lanes_load(x + i, short_, first) : wide_splat(*x);
+}
+
+#define RANGE_PART(ADJACENT_A, ADJACENT_B, VALUE, SHORT)                                            \
+    do {                                                                                            \
+        const wide a = range_load(x[0], ADJACENT_A, i, SHORT, first),                               \
+                   b = range_load(x[1], ADJACENT_B, i, SHORT, first);                               \
+        lanes_store(y + i, SHORT, first, VALUE);                                                    \
+    } while (0)
+#define RANGE_LOOP(ADJACENT_A, ADJACENT_B, VALUE)                                                   \
+    do {                                                                                            \
+        for (; i + LANES <= n; i += LANES) RANGE_PART(ADJACENT_A, ADJACENT_B, VALUE, false);        \
+        if (i < n) RANGE_PART(ADJACENT_A, ADJACENT_B, VALUE, true);                                 \
+    } while (0)
+#define RANGE_CASE(NAME, VALUE)                                                                     \
+    case SCALAR_##NAME:                                                                             \
+        if (sa && sb) RANGE_LOOP(true, true, VALUE);                                                \
+        else if (sa) RANGE_LOOP(true, false, VALUE);                                                \
+        else if (sb) RANGE_LOOP(false, true, VALUE);                                                \
+        else RANGE_LOOP(false, false, VALUE);                                                       \
+        return;
+
+/* The cheapest operations, for which a call would take longer than what it does. */
+static void range_of_two(uint32_t code, uint32_t n, real *y, const real *const *x, bool sa, bool sb)
+{
+    uint32_t i = 0;
+    const wide_mask first = wide_first(n % LANES);
+    switch (code) {
+    RANGE_CASE(add, a + b)
+    RANGE_CASE(sub, a - b)
+    RANGE_CASE(mul, a * b)
+    RANGE_CASE(times, wide_times(a, b))
+    default: break;
+    }
+}
+#undef RANGE_PART
+#undef RANGE_LOOP
+#undef RANGE_CASE
+
 static const uint32_t *scalars_range(uint32_t code, uint32_t n, const uint32_t *w, real *v)
 {
-    const void *const x[] = { v + w[1], v + w[2], v + w[3] };
-    const ptrdiff_t stride[] = { (int32_t)w[4], (int32_t)w[5], (int32_t)w[6] };
-    map_forward[code](n, v + w[0], x, stride);
+    const real *const x[] = { v + w[1], v + w[2], v + w[3] };
+    const bool adjacent = w[4] < 2 && w[5] < 2;
+    if (adjacent && (code == SCALAR_add || code == SCALAR_sub || code == SCALAR_mul || code == SCALAR_times)) {
+        range_of_two(code, n, v + w[0], x, w[4], w[5]);
+    } else {
+        const ptrdiff_t stride[] = { (int32_t)w[4], (int32_t)w[5], (int32_t)w[6] };
+        map_forward[code](n, v + w[0], (const void *const *)x, stride);
+    }
     return w + 7;
 }
 
@@ -145,50 +201,80 @@ static const uint32_t *scalars_dot(uint32_t n, const uint32_t *w, real *v)
     return w;
 }
 
-/* The numbers for LANES results from number i on. */
-WIDE_INLINE wide scalars_column(const uint32_t *w, uint32_t i, const real *v)
+/* The vector of an operand's numbers from number i on, at any distance from each other. */
+WIDE_INLINE wide column_load(const uint32_t *x, uint32_t i, bool short_, wide_mask first, const real *v)
 {
-    const int32_t step = (int32_t)w[1];
-    const real *const at = v + w[0] + (ptrdiff_t)i * step;
-    if (step == 0) return wide_splat(*at);
-    if (step == 1) return wide_load(at);
-    wide x;
-    for (int l = 0; l < LANES; l++) x[l] = at[(ptrdiff_t)l * step];
-    return x;
+    const int32_t step = (int32_t)x[1];
+    const real *const at = v + x[0] + (ptrdiff_t)i * step;
+    if (step == 0 || step == 1) return range_load(at, step, 0, short_, first);
+    wide y = { 0 };
+    for (int l = 0; l < LANES; l++) y[l] = at[(ptrdiff_t)l * step];
+    return y;
 }
 
-static const uint32_t *scalars_dots(uint32_t n, const uint32_t *w, real *v)
+/* Sums of numbers and products, as many as four vectors at a time; adjacent: all steps are 0 or 1. */
+WIDE_INLINE void sums_part(uint32_t i, const int vectors, bool short_, wide_mask first, const bool adjacent,
+                           const uint32_t *w, real *v)
+{
+    const uint32_t p = w[0], q = w[1], r = w[2], s = w[3], *x = w + 6;
+    wide sum[LANES_VECTORS];
+#define EACH_VECTOR _Pragma("GCC unroll 4") for (int u = 0; u < vectors; u++)
+#define ELEMENT (i + (uint32_t)(u * LANES))
+#define LOADED(X)                                                                                   \
+    (adjacent ? range_load(v + (X)[0], (X)[1], ELEMENT, short_, first)                              \
+              : column_load(X, ELEMENT, short_, first, v))
+    EACH_VECTOR sum[u] = p ? LOADED(x) : (wide){ 0 };
+    for (uint32_t t = 0; t < p; t++, x += 2)
+        if (t) EACH_VECTOR sum[u] += LOADED(x);
+    for (uint32_t t = 0; t < q; t++, x += 2) EACH_VECTOR sum[u] -= LOADED(x);
+    for (uint32_t t = 0; t < r; t++, x += 4) EACH_VECTOR sum[u] = wide_fma(LOADED(x), LOADED(x + 2), sum[u]);
+    for (uint32_t t = 0; t < s; t++, x += 4) EACH_VECTOR sum[u] = wide_fma(-LOADED(x), LOADED(x + 2), sum[u]);
+    if (adjacent || w[5] == 1) {
+        EACH_VECTOR lanes_store(v + w[4] + ELEMENT, short_, first, sum[u]);
+    } else {
+        for (int l = 0; l < LANES; l++) v[w[4] + (ptrdiff_t)((int64_t)(i + (uint32_t)l) * (int32_t)w[5])] = sum[0][l];
+    }
+#undef EACH_VECTOR
+#undef ELEMENT
+#undef LOADED
+}
+
+static void sums_of_adjacent(uint32_t n, const uint32_t *w, real *v)
+{
+    const wide_mask all = wide_first(LANES);
+    uint32_t i = 0;
+    for (; i + LANES_STEP <= n; i += LANES_STEP) sums_part(i, LANES_VECTORS, false, all, true, w, v);
+    for (; i + 2 * LANES <= n; i += 2 * LANES) sums_part(i, 2, false, all, true, w, v);
+    if (i + LANES <= n) sums_part(i, 1, false, all, true, w, v), i += LANES;
+    if (i < n) sums_part(i, 1, true, wide_first(n - i), true, w, v);
+}
+
+static void sums_of_any(uint32_t n, const uint32_t *w, real *v)
 {
     const uint32_t p = w[0], q = w[1], r = w[2], s = w[3];
-    const uint32_t *const y = w + 4, *x = NULL;
-    const int32_t step = (int32_t)y[1];
     uint32_t i = 0;
-    for (; i + LANES <= n; i += LANES) {
-        x = y + 2;
-        wide sum = { 0 };
-        for (uint32_t t = 0; t < p; t++, x += 2)
-            sum = t ? sum + scalars_column(x, i, v) : scalars_column(x, i, v);
-        for (uint32_t t = 0; t < q; t++, x += 2) sum -= scalars_column(x, i, v);
-        for (uint32_t t = 0; t < r; t++, x += 4)
-            sum = wide_fma(scalars_column(x, i, v), scalars_column(x + 2, i, v), sum);
-        for (uint32_t t = 0; t < s; t++, x += 4)
-            sum = wide_fma(-scalars_column(x, i, v), scalars_column(x + 2, i, v), sum);
-        real *const to = v + y[0] + (ptrdiff_t)i * step;
-        if (step == 1) wide_store(to, sum);
-        else for (int l = 0; l < LANES; l++) to[(ptrdiff_t)l * step] = sum[l];
-    }
+    for (; i + LANES <= n; i += LANES) sums_part(i, 1, false, wide_first(LANES), false, w, v);
 #define NUMBER(PLACE) v[(ptrdiff_t)(PLACE)[0] + (ptrdiff_t)i * (int32_t)(PLACE)[1]]
     for (; i < n; i++) {
-        x = y + 2;
+        const uint32_t *x = w + 6;
         real sum = 0;
         for (uint32_t t = 0; t < p; t++, x += 2) sum = t ? sum + NUMBER(x) : NUMBER(x);
         for (uint32_t t = 0; t < q; t++, x += 2) sum -= NUMBER(x);
         for (uint32_t t = 0; t < r; t++, x += 4) sum = scalar_fma(NUMBER(x), NUMBER(x + 2), sum);
         for (uint32_t t = 0; t < s; t++, x += 4) sum = scalar_fma(-NUMBER(x), NUMBER(x + 2), sum);
-        NUMBER(y) = sum;
+        NUMBER(w + 4) = sum;
     }
 #undef NUMBER
-    return x;
+}
+
+static const uint32_t *scalars_dots(uint32_t n, const uint32_t *w, real *v)
+{
+    const uint32_t *const first = w + 6, *const end = first + 2 * (w[0] + w[1] + 2 * (w[2] + w[3]));
+    bool adjacent = w[5] == 1;
+    for (const uint32_t *x = first; x < end; x += 2) adjacent &= x[1] < 2;
+    if (adjacent) sums_of_adjacent(n, w, v);
+    else sums_of_any(n, w, v);
+    return end;
 }
 
 static const uint32_t *scalars_row(uint32_t n, const uint32_t *w, real *v)
@@ -212,6 +298,20 @@ static const uint32_t *scalars_row(uint32_t n, const uint32_t *w, real *v)
     return w;
 }
 
+static const uint32_t *scalars_total(uint32_t n, const uint32_t *w, real *v)
+{
+    const uint32_t r = *w++;
+    for (; n; n--, w += 2) {
+        const real *const a = v + w[1];
+        wide sum = { 0 };
+        uint32_t t = 0;
+        for (; t + LANES <= r; t += LANES) sum += wide_load(a + t);
+        if (t < r) sum += wide_load_first(a + t, wide_first(r - t));
+        v[w[0]] = wide_sum(sum);
+    }
+    return w;
+}
+
 #include "kernels/each.inl"
 
 static void scalars(const uint32_t *w, void *numbers)
@@ -225,6 +325,7 @@ static void scalars(const uint32_t *w, void *numbers)
         case TG__SCALARS_DOT: w = scalars_dot(w[1], w + 2, v); break;
         case TG__SCALARS_DOTS: w = scalars_dots(w[1], w + 2, v); break;
         case TG__SCALARS_ROW: w = scalars_row(w[1], w + 2, v); break;
+        case TG__SCALARS_TOTAL: w = scalars_total(w[1], w + 2, v); break;
         case TG__SCALARS_EACH: w = scalars_each(w[1], w + 2, v); break;
         default: return;
         }

@@ -184,36 +184,10 @@ void tg__run_write_single(const tg__replay *r)
     }
 }
 
-enum { PARTS = 16 };
-
-/* Whether n numbers have no infinity or NaN among them: a sum of zeros is NaN once there is one. */
-static bool finite_f64(const double *x, int64_t n)
+/* Whether n numbers, `step` apart, have no infinity or NaN among them. */
+static bool are_finite(const tg__kernels *k, const char *p, tg_type type, int64_t n, int64_t step)
 {
-    double sum[PARTS] = { 0 };
-    int64_t i = 0;
-    for (; i + PARTS <= n; i += PARTS)
-        for (int j = 0; j < PARTS; j++) sum[j] += x[i + j] * 0;
-    for (; i < n; i++) sum[0] += x[i] * 0;
-    for (int j = 1; j < PARTS; j++) sum[0] += sum[j];
-    return sum[0] == 0;
-}
-
-static bool finite_f32(const float *x, int64_t n)
-{
-    float sum[PARTS] = { 0 };
-    int64_t i = 0;
-    for (; i + PARTS <= n; i += PARTS)
-        for (int j = 0; j < PARTS; j++) sum[j] += x[i + j] * 0;
-    for (; i < n; i++) sum[0] += x[i] * 0;
-    for (int j = 1; j < PARTS; j++) sum[0] += sum[j];
-    return sum[0] == 0;
-}
-
-/* The same for elements of a type, with a step. */
-static bool are_finite(const char *p, tg_type type, int64_t n, int64_t step)
-{
-    if (step == 1)
-        return type == TG_F64 ? finite_f64((const void *)p, n) : finite_f32((const void *)p, n);
+    if (step == 1) return k->lanes.finite(n, p);
     double sum = 0;
     if (type == TG_F64)
         for (int64_t j = 0; j < n; j++) sum += ((const double *)(const void *)p)[j * step] * 0;
@@ -234,12 +208,12 @@ bool tg__run_all_finite(const tg__replay *r)
         const int64_t count = r->program->each[i] ? r->count : 1, rows = r->program->rows[i] ? r->program->rows[i] : 1;
         const char *const p = r->outputs[i];
         if (dense) {
-            if (!are_finite(p, s->type, count * s->n, 1)) return false;
+            if (!are_finite(r->g->k, p, s->type, count * s->n, 1)) return false;
             continue;
         }
         for (int64_t l = 0; l < count; l++)
             for (int64_t k = 0; k < rows; k++)
-                if (!are_finite(p + (l * o.instance + k * o.row) * size, s->type, s->n / rows, o.column))
+                if (!are_finite(r->g->k, p + (l * o.instance + k * o.row) * size, s->type, s->n / rows, o.column))
                     return false;
     }
     return true;

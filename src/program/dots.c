@@ -174,6 +174,24 @@ static uint32_t hash_of(const tg__planner *p, const tg__dot *d)
     return (uint32_t)(h >> 20);
 }
 
+/* Whether a dot's weights lie before another's. */
+static bool lies_before(const tg__planner *p, const tg__dot *a, const tg__dot *b)
+{
+    const uint32_t x = terms_of(p, a)->a, y = terms_of(p, b)->a;
+    const uint32_t of_x = tg__node_owner(p->g, x), of_y = tg__node_owner(p->g, y);
+    return of_x != of_y ? of_x < of_y : tg__node_offset(p->g, x) < tg__node_offset(p->g, y);
+}
+
+/* A tile's dots are in the order of their weights: so the rows of a matrix and, going back, those of its
+   transpose come in the same order, and what is done to them is done to ranges. */
+static void put_into_tile(tg__planner *p, tg__bundle *tile, uint32_t i)
+{
+    uint32_t *at = &tile->first;
+    while (*at && !lies_before(p, dot_at(p, i), dot_at(p, *at))) at = &dot_at(p, *at)->next;
+    dot_at(p, i)->next = *at;
+    *at = i;
+}
+
 /* Dots were found from the last root to the first; tiles take them from the first on, a tile being
    open until it is full. */
 static bool make_tiles(tg__planner *p)
@@ -197,13 +215,10 @@ static bool make_tiles(tg__planner *p)
         }
         if (!tile || tile->n == TILE) {
             if (!(ok = (tile = tg__more(&p->tiles, 1, sizeof *tile)))) break;
-            *tile = (tg__bundle){ .first = i, .columns = d->n };
+            *tile = (tg__bundle){ .columns = d->n };
             open[h % buckets] = (uint32_t)(tile - (tg__bundle *)(void *)p->tiles.data);
-        } else {
-            uint32_t last = tile->first;
-            while (dot_at(p, last)->next) last = dot_at(p, last)->next;
-            dot_at(p, last)->next = i;
         }
+        put_into_tile(p, tile, i);
         tile->n++;
         p->tile[d->root] = (uint32_t)(tile - (tg__bundle *)(void *)p->tiles.data);
     }

@@ -233,7 +233,7 @@ static void step_by_rule(walk *w, uint32_t i, uint32_t gradient)
 static bool is_copying(const tg__graph *g, int code)
 {
     return !g->strict && (code == TG__CODE_sum || code == TG__CODE_mean ||
-                          code == TG__CODE_contiguous || code == TG__CODE_scatter_add);
+                          code == TG__CODE_contiguous || code == TG__CODE_cat || code == TG__CODE_scatter_add);
 }
 
 /* By the op's recorded derivative. */

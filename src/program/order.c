@@ -244,8 +244,9 @@ static bool emit_one(tg__planning *w, uint32_t id);
 
 static bool make_room(tg__planning *w, uint32_t id)
 {
-    const bool scalar = w->p.single && !tg__node_at(w->p.g, id)->shape;
-    return scalar ? tg__scalars_place(&w->scalars, id) : new_unit(w, &id, 1);
+    bool done = false;
+    if (w->p.single && !tg__scalars_place(&w->scalars, id, &done)) return tg__planning_failed(w);
+    return done || new_unit(w, &id, 1);
 }
 
 /* Elements that are used as scalars, where those have an array of their own. */
@@ -362,14 +363,15 @@ static bool emit_single(tg__planning *w, uint32_t id)
 {
     tg__planner *const p = &w->p;
     const tg__node *const node = tg__node_at(p->g, id);
-    if (p->role[id] != TG__NEEDED && p->role[id] != TG__TILED) return true;
+    const bool early = p->role[id] == TG__DONE; /* with a sibling */
+    if (p->role[id] != TG__NEEDED && p->role[id] != TG__TILED && !early) return true;
     if (node->op == TG__NODE_CONSTANT || node->op == TG__NODE_VIEW || node->op == TG__NODE_INPUT)
         return true;
-    const tg__op *const op = tg__node_op(node);
-    if (op && op->kind == TG__MAP && !node->shape) return tg__scalars_add(&w->scalars, id);
-    if (node->op == TG__CODE_guard) return tg__scalars_end(&w->scalars) && emit_guard(w, id);
-    if (p->slot[id] && node->shape) return tg__scalars_assemble(&w->scalars, id);
-    return tg__scalars_end(&w->scalars) && emit_one(w, id) && bring(w, id);
+    if (!early && tg__scalars_has(&w->scalars, id)) return tg__scalars_add(&w->scalars, id);
+    bool ok = early || tg__scalars_end(&w->scalars);
+    if (ok && !early) ok = node->op == TG__CODE_guard ? emit_guard(w, id) : emit_one(w, id) && bring(w, id);
+    tg__vectors_read_by(&w->scalars, id);
+    return ok;
 }
 
 /* All in one stage. */

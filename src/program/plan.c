@@ -152,6 +152,8 @@ static bool make(const tg_program *program, tg__plan_kind kind, tg__plan *plan)
                               .plan = plan,
                               .memory = &plan->memory,
                               .one = program->one,
+                              .output = written->node,
+                              .n_outputs = written->n,
                               .single = kind == TG__PLAN_SINGLE,
                               .careful =
                                   kind == TG__PLAN_CAREFUL || program->flags & TG__CALL_IMPURE } };

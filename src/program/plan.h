@@ -88,10 +88,10 @@ typedef struct tg__total {
     bool lanes;              /* TG__LANE_BYTES of partial sums of one element */
 } tg__total;
 
-/* Of one instance's scalars the number `place` before the first step: bytes in the constants. */
+/* Of one instance's scalars n from number `place` on, before the first step: bytes in the constants. */
 typedef struct tg__initial {
     uint64_t constant;
-    uint32_t place;
+    uint32_t place, n;
 } tg__initial;
 
 /* Instances that are summed up before others are added. */

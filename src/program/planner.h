@@ -57,6 +57,8 @@ typedef struct tg__planner {
     bool single;    /* for one instance: then */
     uint32_t *same; /* by node: the node that it is for one instance */
     uint32_t *slot; /* by node: its place among the scalars, of a tensor its first element's; 0: none */
+    const uint32_t *output; /* nodes, so many */
+    uint32_t n_outputs;
     tg__arena marks; /* by element of a tensor */
     tg__arena by_node, terms, dots, tiles, rows, columns, sums, units, users, user_list;
     uint32_t *users_begin, *user;
@@ -105,7 +107,7 @@ static inline uint32_t tg__owner(const tg__planner *p, uint32_t id)
     return tg__same(p, tg__node_owner(p->g, tg__same(p, id)));
 }
 
-/* Steps for scalars.c: n elements from where node is into the array, at its place; a stretch of words. */
+/* Steps for scalars.c and the like: n elements from where node is into the array, at its place; a stretch of words. */
 bool tg__emit_load(tg__planner *p, uint32_t node, uint32_t n);
 bool tg__emit_scalars(tg__planner *p, uint32_t first);
 

@@ -1,7 +1,7 @@
-/* The plan for one instance: its scalars are numbers of one array, what is done to them words for the
-   kernel of kernels/scalars.h. A stretch of scalar operations between two of tensors is one step. In
-   it those that wait for nothing but what is before them stand together, the same kind side by side:
-   they are one instruction. A tensor that is put together from scalars is a part of the array. */
+/* The plan for one instance: what is in a stretch (see scalars.h). A stretch is all between two steps of
+   another kind, and is one step. In it those that wait for nothing but what is before them stand
+   together, the same kind side by side: they are one instruction. A tensor that is put together from
+   scalars is a part of the array. */
 #include "program/scalars.h"
 
 #include <stdlib.h>
@@ -10,21 +10,14 @@
 #include "codes.h" /* generated */
 
 enum {
-    LONGEST_STRETCH = 8192, /* so that what is used soon is still in the cache */
-    FEWEST_IN_RANGE = 8,
-    FEWEST_IN_ROW = 8,
-    SHAPES_LOOKED_AT = 16,
+    LONGEST_STRETCH = 8192, /* operations, */
+    MOST_NUMBERS = 32768,   /* or numbers: so that what is used soon is still in the cache */
+    LONGEST_SUM = 24,       /* of vectors: what it is made from is kept until then */
+    KINDS_LOOKED_AT = 16,
     SPARSE = 8, /* a tensor with more elements for each one given is not put together here */
 };
 
-/* One operation of the stretch. */
-typedef struct item {
-    uint32_t node; /* 0: y becomes a copy of x */
-    uint32_t y, x; /* place; node */
-    uint32_t level, key;
-} item;
-
-/* A scalar that is a sum: p numbers minus q numbers plus r products minus s products. */
+/* A scalar or vector that is a sum: p numbers minus q numbers plus r products minus s products. */
 typedef struct sum {
     uint32_t first, count[4]; /* nodes in the list of terms */
 } sum;
@@ -47,15 +40,16 @@ static bool is_scalar(const tg__scalars *w, uint32_t id)
     return node_at(w, id)->shape == 0;
 }
 
-static uint32_t operand(const tg__scalars *w, const tg__node *node, uint32_t j)
+static int64_t elements_of(const tg__scalars *w, uint32_t id)
 {
-    return tg__same(w->p, tg__node_operands(w->p->g, node)[j]);
+    return tg__node_shape(w->p->g, id)->n;
 }
 
+/* An elementwise op of a stretch. */
 static bool is_map(const tg__scalars *w, uint32_t id)
 {
     const tg__op *const op = tg__node_op(node_at(w, id));
-    return op && op->kind == TG__MAP && is_scalar(w, id);
+    return w->vector[id] == TG__VECTOR_MAP || (op && op->kind == TG__MAP && is_scalar(w, id));
 }
 
 /* ---- what is the same for one instance --------------------------------------------------------- */
@@ -80,9 +74,10 @@ void tg__find_same(tg__planner *p)
 
 /* ---- sums --------------------------------------------------------------------------------------- */
 
-static bool inside(const tg__scalars *w, uint32_t id)
+/* Whether a node can vanish in the sum of n elements that uses it. */
+static bool inside(const tg__scalars *w, uint32_t id, int64_t n)
 {
-    return w->p->uses[id] == 1 && w->p->role[id] == TG__NEEDED && is_map(w, id);
+    return w->p->uses[id] == 1 && w->p->role[id] == TG__NEEDED && is_map(w, id) && elements_of(w, id) == n;
 }
 
 static bool is_sum(const tg__node *node)
@@ -120,11 +115,13 @@ static bool take_apart(tg__scalars *w, summand s, uint32_t root)
 {
     tg__planner *const p = w->p;
     const tg__node *const node = node_at(w, s.node);
-    const bool open = s.node == root || inside(w, s.node);
+    const int64_t elements = elements_of(w, root);
+    const bool full = elements > 1 && w->parts[4].used / sizeof(uint32_t) >= LONGEST_SUM && is_sum(node);
+    const bool open = s.node == root || (!full && inside(w, s.node, elements));
     if (open && s.node != root && !term(w, 4, s.node)) return false;
     const uint32_t n = open ? node->n : 0;
     uint32_t x[3] = { 0 };
-    for (uint32_t j = 0; j < n && j < 3; j++) x[j] = operand(w, node, j);
+    for (uint32_t j = 0; j < n && j < 3; j++) x[j] = tg__operand_of(w, node, j);
     switch (open ? node->op : TG__NODE_CONSTANT) {
     case TG__CODE_add: return push(&w->stack, x[1], s.minus) && push(&w->stack, x[0], s.minus);
     case TG__CODE_sub: return push(&w->stack, x[1], !s.minus) && push(&w->stack, x[0], s.minus);
@@ -178,9 +175,9 @@ static bool find_sums(tg__scalars *w)
 {
     tg__planner *const p = w->p;
     if (p->g->strict || p->g->without & TG_DOTS) return true;
+    if (!tg__more(&w->sums, 1, sizeof(sum))) return false; /* none is number 0 */
     for (uint32_t id = p->n; id-- > 1;)
-        if (p->role[id] == TG__NEEDED && is_scalar(w, id) && is_sum(node_at(w, id)) && !make_sum(w, id))
-            return false;
+        if (p->role[id] == TG__NEEDED && is_map(w, id) && is_sum(node_at(w, id)) && !make_sum(w, id)) return false;
     return true;
 }
 
@@ -233,7 +230,7 @@ static bool place_tensor(tg__scalars *w, uint32_t id)
     w->places = (w->places + 7) / 8 * 8;
     w->p->slot[id] = w->places;
     for (uint32_t i = 0; i < n; i++) {
-        const uint32_t x = operand(w, node, i);
+        const uint32_t x = tg__operand_of(w, node, i);
         if (!w->p->slot[x] && is_map(w, x)) w->p->slot[x] = w->places + (uint32_t)element(w->p, node, i);
     }
     w->places += (uint32_t)size;
@@ -299,6 +296,7 @@ static bool place_looks(tg__scalars *w)
         const bool first = i == 0 || l[i - 1].owner != l[i].owner;
         const uint16_t op = node_at(w, l[i].owner)->op;
         if (op == TG__NODE_CONSTANT) continue;
+        if (l[i].owner != l[i].node && w->vector[l[i].owner] && !p->slot[l[i].owner]) continue;
         if (l[i].owner != l[i].node && p->slot[l[i].owner]) {
             p->slot[l[i].node] = p->slot[l[i].owner] + (uint32_t)l[i].offset;
             continue;
@@ -308,7 +306,8 @@ static bool place_looks(tg__scalars *w)
         if (first) p->waiting[l[i].owner] = (uint32_t)i + 1;
     }
     for (size_t i = 0; i < n; i++)
-        if (node_at(w, l[i].owner)->op == TG__NODE_INPUT && p->waiting[l[i].owner] == i + 1 && !bring(w, i)) return false;
+        if (node_at(w, l[i].owner)->op == TG__NODE_INPUT && p->waiting[l[i].owner] == i + 1 && !bring(w, i))
+            return false;
     return true;
 }
 
@@ -321,301 +320,136 @@ static uint32_t level_after(const tg__scalars *w, uint32_t level, uint32_t x)
     return at >= level ? at + 1 : level;
 }
 
-/* A number for sums with so many terms. */
-static uint32_t key_of(tg__scalars *w, const uint32_t *count)
+/* The number of a kind. */
+static uint32_t key_of(tg__scalars *w, const tg__item_kind *kind)
 {
-    const size_t n = w->shapes.used / (4 * sizeof *count);
-    const uint32_t *const shape = (const uint32_t *)(void *)w->shapes.data;
-    for (size_t i = n; i > 0 && n - i < SHAPES_LOOKED_AT; i--)
-        if (memcmp(shape + 4 * (i - 1), count, 4 * sizeof *count) == 0) return TG__MAPS + (uint32_t)i - 1;
-    uint32_t *const made = tg__more(&w->shapes, 4, sizeof *made);
+    const size_t n = w->kinds.used / sizeof *kind;
+    for (size_t i = n; i > 0 && n - i < KINDS_LOOKED_AT; i--)
+        if (memcmp(tg__kind_at(w, TG__MAPS + (uint32_t)i - 1), kind, sizeof *kind) == 0)
+            return TG__MAPS + (uint32_t)i - 1;
+    tg__item_kind *const made = tg__more(&w->kinds, 1, sizeof *made);
     if (!made) return 0;
-    memcpy(made, count, 4 * sizeof *count);
+    *made = *kind;
     return TG__MAPS + (uint32_t)n;
 }
 
-static const uint32_t one_number[4] = { 1 };
-
-static bool add_item(tg__scalars *w, item made)
+static bool add_item(tg__scalars *w, tg__item made, uint32_t n)
 {
     if (!made.key) return false;
-    item *const i = tg__more(&w->items, 1, sizeof *i);
+    tg__item *const i = tg__more(&w->items, 1, sizeof *i);
     if (!i) return false;
     *i = made;
+    w->numbers += n;
     if (made.level > w->levels) w->levels = made.level;
     if (made.node) w->level[made.node] = made.level;
-    return w->items.used / sizeof *i < LONGEST_STRETCH || tg__scalars_end(w);
+    return true;
 }
 
-static const uint32_t *terms_of(const tg__scalars *w, uint32_t id, uint32_t *n)
+const uint32_t *tg__scalars_operands(const tg__scalars *w, uint32_t id, uint32_t few[3], uint32_t *n)
 {
-    const sum *const s = (const sum *)(void *)w->sums.data + w->p->tile[id];
-    *n = s->count[0] + s->count[1] + 2 * (s->count[2] + s->count[3]);
-    return (const uint32_t *)(void *)w->terms.data + s->first;
+    const tg__node *const node = node_at(w, id);
+    if (w->p->tile[id]) {
+        const sum *const s = (const sum *)(void *)w->sums.data + w->p->tile[id];
+        *n = s->count[0] + s->count[1] + 2 * (s->count[2] + s->count[3]);
+        return (const uint32_t *)(void *)w->terms.data + s->first;
+    }
+    if (w->vector[id] == TG__VECTOR_SCALED) {
+        const tg__back *const b = tg__node_data(w->p->g, node->data);
+        few[0] = tg__operand_of(w, node, 3);
+        few[1] = tg__operand_of(w, node, 1 - (uint32_t)b->by);
+        *n = 2;
+        return few;
+    }
+    for (*n = 0; *n < node->n; ++*n) few[*n] = tg__operand_of(w, node, *n);
+    return few;
+}
+
+static bool add_operation(tg__scalars *w, uint32_t id)
+{
+    uint32_t few[3], n;
+    const uint32_t *const x = tg__scalars_operands(w, id, few, &n);
+    tg__item made = { .node = id, .level = 1 };
+    for (uint32_t i = 0; i < n; i++) made.level = level_after(w, made.level, x[i]);
+    const bool total = w->vector[id] == TG__VECTOR_SUM || w->vector[id] == TG__VECTOR_DOT;
+    tg__item_kind kind = { .op = node_at(w, id)->op, .n = (uint32_t)elements_of(w, total ? x[0] : id) };
+    if (w->vector[id] == TG__VECTOR_SCALED) kind.op = TG__CODE_mul;
+    if (w->p->role[id] == TG__TILED) {
+        kind.op = 0;
+        memcpy(kind.count, ((const sum *)(void *)w->sums.data + w->p->tile[id])->count, sizeof kind.count);
+    }
+    made.key = kind.op && kind.n == 1 ? kind.op : key_of(w, &kind);
+    w->p->role[id] = TG__DONE;
+    return add_item(w, made, total ? 1 : kind.n);
+}
+
+/* Numbers or vectors that become elements of another one, as a sum of one or two. */
+static bool add_piece(tg__scalars *w, uint32_t i)
+{
+    const tg__piece *const piece = tg__piece_at(w, i);
+    const tg__item_kind kind = { .n = piece->n, .count = { piece->x[0] && piece->x[1] ? 2 : 1 } };
+    tg__item made = { .piece = i, .level = 1, .key = key_of(w, &kind) };
+    for (int k = 0; k < 2; k++)
+        if (piece->x[k]) made.level = level_after(w, made.level, piece->x[k]);
+    if (made.level > w->level[piece->of]) w->level[piece->of] = made.level;
+    return add_item(w, made, piece->n);
+}
+
+static bool note_tensor(tg__scalars *w, uint32_t id)
+{
+    uint32_t *const tensor = tg__more(&w->tensors, 1, sizeof *tensor);
+    if (tensor) *tensor = id;
+    w->p->role[id] = TG__DONE;
+    return tensor;
+}
+
+static bool add_pieces(tg__scalars *w, uint32_t id)
+{
+    if (!note_tensor(w, id)) return false;
+    for (uint32_t i = w->pieces[id]; i < w->parts_of.used / sizeof(tg__piece); i++) {
+        if (tg__piece_at(w, i)->of != id) break;
+        if (!add_piece(w, i)) return false;
+    }
+    return true;
+}
+
+/* A tensor that has its place: the scalars that are elsewhere are copied. */
+static bool assemble(tg__scalars *w, uint32_t id)
+{
+    const tg__node *const node = node_at(w, id);
+    const uint32_t n = parts_of(w->p, node);
+    if (!note_tensor(w, id)) return false;
+    for (uint32_t i = 0; i < n; i++) {
+        const uint32_t x = tg__operand_of(w, node, i), at = (uint32_t)element(w->p, node, i);
+        if (w->p->slot[x] == w->p->slot[id] + at) {
+            const uint32_t level = level_after(w, 1, x) - 1;
+            if (level > w->level[id]) w->level[id] = level;
+            continue;
+        }
+        tg__piece *const piece = tg__more(&w->parts_of, 1, sizeof *piece);
+        if (!piece) return false;
+        *piece = (tg__piece){ .of = id, .offset = at, .n = 1, .x = { x } };
+        if (!add_piece(w, (uint32_t)(w->parts_of.used / sizeof *piece) - 1)) return false;
+    }
+    return true;
+}
+
+static bool is_mosaic_placed(const tg__scalars *w, uint32_t id)
+{
+    return !is_scalar(w, id) && w->p->slot[id] && !w->vector[id];
+}
+
+bool tg__scalars_has(const tg__scalars *w, uint32_t id)
+{
+    return is_map(w, id) || w->vector[id] > TG__VECTOR_GIVEN || is_mosaic_placed(w, id);
 }
 
 bool tg__scalars_add(tg__scalars *w, uint32_t id)
 {
-    const tg__node *const node = node_at(w, id);
-    item made = { .node = id, .key = node->op, .level = 1 };
-    if (w->p->role[id] == TG__TILED) {
-        uint32_t n;
-        const uint32_t *const x = terms_of(w, id, &n);
-        for (uint32_t i = 0; i < n; i++) made.level = level_after(w, made.level, x[i]);
-        made.key = key_of(w, ((const sum *)(void *)w->sums.data + w->p->tile[id])->count);
-    } else {
-        for (uint32_t j = 0; j < node->n; j++) made.level = level_after(w, made.level, operand(w, node, j));
-    }
-    w->p->role[id] = TG__DONE;
-    return add_item(w, made);
-}
-
-bool tg__scalars_assemble(tg__scalars *w, uint32_t id)
-{
-    const tg__node *const node = node_at(w, id);
-    const uint32_t n = parts_of(w->p, node);
-    uint32_t *const tensor = tg__more(&w->tensors, 1, sizeof *tensor);
-    if (!tensor) return false;
-    *tensor = id;
-    w->p->role[id] = TG__DONE;
-    for (uint32_t i = 0; i < n; i++) {
-        const uint32_t x = operand(w, node, i), y = w->p->slot[id] + (uint32_t)element(w->p, node, i);
-        const bool there = w->p->slot[x] == y;
-        const uint32_t level = level_after(w, 1, x) - there;
-        if (level > w->level[id]) w->level[id] = level;
-        if (there) continue;
-        const item copy = { .x = x, .y = y, .level = level_after(w, 1, x), .key = key_of(w, one_number) };
-        if (!add_item(w, copy)) return false;
-    }
-    return true;
-}
-
-/* ---- words ----------------------------------------------------------------------------------------- */
-
-static bool word(tg__scalars *w, uint32_t x)
-{
-    uint32_t *const to = tg__more(&w->p->plan->words, 1, sizeof *to);
-    if (to) *to = x;
-    return to;
-}
-
-static bool words(tg__scalars *w, const uint32_t *x, size_t n)
-{
-    uint32_t *const to = tg__more(&w->p->plan->words, n, sizeof *to);
-    if (to) memcpy(to, x, n * sizeof *to);
-    return to;
-}
-
-/* Where a scalar is; constants get their place when they are first used. 0: no memory. */
-static uint32_t place_of(tg__scalars *w, uint32_t x)
-{
-    uint32_t *const slot = &w->p->slot[x];
-    if (*slot) return *slot;
-    const tg__graph *const g = w->p->g;
-    const uint32_t owner = tg__node_owner(g, x);
-    tg__initial *const i = tg__more(&w->p->plan->initials, 1, sizeof *i);
-    if (!i) return 0;
-    const uint64_t from = (uint64_t)node_at(w, owner)->data * 8 +
-                          (uint64_t)tg__node_offset(g, x) * tg__type_size(g->type);
-    *i = (tg__initial){ .place = w->places, .constant = from };
-    return *slot = w->places++;
-}
-
-/* The places of an item: its result, then its operands. Their number, 0: no memory. */
-static uint32_t list_places(tg__scalars *w, const item *i)
-{
-    uint32_t few[3], n = 0;
-    const uint32_t *x = few;
-    if (!i->node) {
-        few[n++] = i->x;
-    } else if (i->key >= TG__MAPS) {
-        x = terms_of(w, i->node, &n);
-    } else {
-        const tg__node *const node = node_at(w, i->node);
-        for (; n < node->n; n++) few[n] = operand(w, node, n);
-    }
-    uint32_t *const to = tg__more(&w->tuples, n + 1, sizeof *to);
-    if (!to) return 0;
-    for (uint32_t j = 0; j < n; j++)
-        if (!(to[1 + j] = place_of(w, x[j]))) return 0;
-    uint32_t y = i->y;
-    if (i->node) {
-        if (!w->p->slot[i->node]) w->p->slot[i->node] = w->places++;
-        y = w->p->slot[i->node];
-    }
-    to[0] = y;
-    return n + 1;
-}
-
-/* How many tuples from the first on advance by the same steps. */
-static uint32_t run_length(const uint32_t *tuple, uint32_t n, uint32_t width)
-{
-    if (n < 2) return n;
-    uint32_t i = 2;
-    for (; i < n; i++, tuple += width)
-        for (uint32_t k = 0; k < width; k++)
-            if (tuple[2 * width + k] - tuple[width + k] != tuple[width + k] - tuple[k]) return i;
-    return n;
-}
-
-static bool is_cheap(uint32_t op)
-{
-    switch (op) {
-    case TG__CODE_add:
-    case TG__CODE_sub:
-    case TG__CODE_mul:
-    case TG__CODE_div:
-    case TG__CODE_times:
-    case TG__CODE_neg:
-    case TG__CODE_reciprocal:
-    case TG__CODE_square:
-    case TG__CODE_fma: return true;
-    default: return false;
-    }
-}
-
-/* Whether n tuples of a group, which advance by the same steps, are better one instruction. */
-static bool is_strided(const tg__scalars *w, const uint32_t *tuple, uint32_t n, uint32_t width, uint32_t key)
-{
-    const int32_t step = n > 1 ? (int32_t)(tuple[width] - tuple[0]) : 0;
-    const bool map = key < TG__MAPS;
-    return n >= (map && !is_cheap(key) ? 2 : FEWEST_IN_RANGE) && (!map || step == 1 || step == -1) &&
-           !(w->p->g->without & TG_RANGES);
-}
-
-static bool strided(tg__scalars *w, const uint32_t *tuple, uint32_t n, uint32_t width, uint32_t key)
-{
-    const int32_t step = (int32_t)(tuple[width] - tuple[0]);
-    if (key >= TG__MAPS) {
-        const uint32_t *const shape = (const uint32_t *)(void *)w->shapes.data + 4 * (key - TG__MAPS);
-        bool ok = word(w, TG__SCALARS_DOTS) && word(w, n) && words(w, shape, 4);
-        for (uint32_t k = 0; ok && k < width; k++) ok = word(w, tuple[k]) && word(w, tuple[width + k] - tuple[k]);
-        return ok;
-    }
-    const uint32_t *const first = step > 0 ? tuple : tuple + (n - 1) * width;
-    bool ok = word(w, TG__SCALARS_RANGE | key << 8) && word(w, n);
-    for (uint32_t k = 0; ok && k < 4; k++) ok = word(w, k < width ? first[k] : 0);
-    for (uint32_t k = 1; ok && k < 4; k++)
-        ok = word(w, k < width ? (tuple[width + k] - tuple[k]) * (uint32_t)step : 0);
-    return ok;
-}
-
-/* Whether a sum is one of numbers and products of adjacent ones. */
-static bool is_row(const uint32_t *count, const uint32_t *tuple)
-{
-    if (count[1] || count[3] || count[2] < FEWEST_IN_ROW) return false;
-    const uint32_t *const x = tuple + 1 + count[0];
-    for (uint32_t t = 1; t < count[2]; t++)
-        if (x[2 * t] != x[0] + t || x[2 * t + 1] != x[1] + t) return false;
-    return true;
-}
-
-/* A few of a kind, behind few of other kinds if these are the last words. */
-static bool each(tg__scalars *w, const uint32_t *tuple, uint32_t n, uint32_t width, uint32_t code)
-{
-    tg__arena *const all = &w->p->plan->words;
-    if (w->each == w->each_end || w->each_end != all->used) {
-        w->each = all->used;
-        if (!word(w, TG__SCALARS_EACH) || !word(w, 0)) return false;
-    }
-    for (uint32_t i = 0; i < n; i++, tuple += width) {
-        /* y, c, a, b of a sum */
-        const uint32_t *const x = tuple + (code ? 1 : 2);
-        const uint32_t op[] = { code, tuple[0], x[0], width > 2 ? x[1] : x[0], tuple[1] };
-        if (!words(w, op, code ? 4 : 5)) return false;
-    }
-    ((uint32_t *)(void *)(all->data + w->each))[1] += n;
-    w->each_end = all->used;
-    return true;
-}
-
-/* Whether they are additions of one product. */
-static bool is_one_product(const uint32_t *shape)
-{
-    return shape[0] == 1 && shape[1] == 0 && shape[2] == 1 && shape[3] == 0;
-}
-
-static bool one_by_one(tg__scalars *w, const uint32_t *tuple, uint32_t n, uint32_t width, uint32_t key)
-{
-    if (n == 0) return true;
-    if (n < FEWEST_IN_RANGE && key < TG__MAPS && is_cheap(key) && key != TG__CODE_fma)
-        return each(w, tuple, n, width, key);
-    if (key < TG__MAPS) return word(w, TG__SCALARS_MAP | key << 8) && word(w, n) && words(w, tuple, (size_t)n * width);
-    const uint32_t *const shape = (const uint32_t *)(void *)w->shapes.data + 4 * (key - TG__MAPS);
-    if (n < FEWEST_IN_RANGE && is_one_product(shape)) return each(w, tuple, n, width, 0);
-    for (uint32_t i = 0, m; i < n; i += m, tuple += m * width) {
-        const bool row = is_row(shape, tuple);
-        for (m = 1; i + m < n && is_row(shape, tuple + m * width) == row;) m++;
-        bool ok;
-        if (row) {
-            ok = word(w, TG__SCALARS_ROW) && word(w, m) && word(w, shape[0]) && word(w, shape[2]);
-            for (uint32_t k = 0; ok && k < m; k++) ok = words(w, tuple + k * width, 3 + shape[0]);
-        } else {
-            ok = word(w, TG__SCALARS_DOT) && word(w, m) && words(w, shape, 4) && words(w, tuple, (size_t)m * width);
-        }
-        if (!ok) return false;
-    }
-    return true;
-}
-
-/* Items of one level and key. */
-static bool encode_group(tg__scalars *w, const item *items, uint32_t n)
-{
-    uint32_t width = 0;
-    w->tuples.used = 0;
-    for (uint32_t i = 0; i < n; i++)
-        if (!(width = list_places(w, &items[i]))) return false;
-    const uint32_t *const tuple = (const uint32_t *)(void *)w->tuples.data, key = items[0].key;
-    uint32_t from = 0;
-    for (uint32_t i = 0, m; i < n;) {
-        m = run_length(tuple + i * width, n - i, width);
-        if (!is_strided(w, tuple + i * width, m, width, key)) {
-            i += m > 1 && i + m < n ? m - 1 : m;
-            continue;
-        }
-        if (!one_by_one(w, tuple + from * width, i - from, width, key) ||
-            !strided(w, tuple + i * width, m, width, key))
-            return false;
-        from = i += m;
-    }
-    return one_by_one(w, tuple + from * width, n - from, width, key);
-}
-
-/* By one of two numbers of an item, stably. */
-static bool sort_by(tg__scalars *w, tg__arena *from, tg__arena *to, bool level, uint32_t most)
-{
-    const item *const x = (const item *)(void *)from->data;
-    const size_t n = from->used / sizeof *x;
-    to->used = w->tuples.used = 0;
-    item *const y = tg__more(to, n, sizeof *y);
-    uint32_t *const at = tg__more(&w->tuples, most + 2, sizeof *at);
-    if (!y || !at) return false;
-    memset(at, 0, (most + 2) * sizeof *at);
-    for (size_t i = 0; i < n; i++) at[1 + (level ? x[i].level : x[i].key)]++;
-    for (uint32_t k = 0; k <= most; k++) at[k + 1] += at[k];
-    for (size_t i = 0; i < n; i++) y[at[level ? x[i].level : x[i].key]++] = x[i];
-    return true;
-}
-
-bool tg__scalars_end(tg__scalars *w)
-{
-    const size_t n = w->items.used / sizeof(item);
-    if (n == 0) return true;
-    const uint32_t first = (uint32_t)(w->p->plan->words.used / sizeof(uint32_t));
-    const uint32_t keys = TG__MAPS + (uint32_t)(w->shapes.used / (4 * sizeof(uint32_t)));
-    if (!sort_by(w, &w->items, &w->sorted, false, keys) || !sort_by(w, &w->sorted, &w->items, true, w->levels))
-        return false;
-    const item *const x = (const item *)(void *)w->items.data;
-    for (size_t i = 0, m; i < n; i += m) {
-        for (m = 1; i + m < n && x[i + m].key == x[i].key && x[i + m].level == x[i].level;) m++;
-        if (!encode_group(w, x + i, (uint32_t)m)) return false;
-    }
-    for (size_t i = 0; i < n; i++) w->level[x[i].node] = 0;
-    const uint32_t *const tensor = (const uint32_t *)(void *)w->tensors.data;
-    for (size_t i = 0; i < w->tensors.used / sizeof *tensor; i++) w->level[tensor[i]] = 0;
-    w->items.used = w->shapes.used = w->tensors.used = 0;
-    w->levels = 0;
-    return word(w, TG__SCALARS_END) && tg__emit_scalars(w->p, first);
+    const bool ok = is_mosaic_placed(w, id)                 ? assemble(w, id)
+                    : w->vector[id] == TG__VECTOR_PIECES ? add_pieces(w, id)
+                                                            : add_operation(w, id);
+    const bool full = w->items.used / sizeof(tg__item) >= LONGEST_STRETCH || w->numbers >= MOST_NUMBERS;
+    return ok && (!full || tg__scalars_end(w));
 }
 
 /* ---- the whole ------------------------------------------------------------------------------------- */
@@ -625,10 +459,17 @@ bool tg__scalars_begin(tg__scalars *w, tg__planner *p)
     *w = (tg__scalars){ .p = p, .places = 8 };
     tg__arena *const arena[] = TG__SCALARS_ARENAS(w);
     for (size_t i = 0; i < sizeof arena / sizeof *arena; i++) tg__arena_init(arena[i], p->memory);
-    w->level = tg__arena_push(&w->levels_by_node, p->n * sizeof *w->level);
+    const size_t bytes = p->n * (4 * sizeof *w->level + sizeof *w->vector);
+    w->level = tg__arena_push(&w->by_node, bytes);
     if (!w->level) return false;
-    memset(w->level, 0, p->n * sizeof *w->level);
-    return find_sums(w) && place_tensors(w) && place_looks(w);
+    memset(w->level, 0, bytes);
+    w->reads = w->level + p->n;
+    w->chunk = w->reads + p->n;
+    w->pieces = w->chunk + p->n;
+    w->vector = (uint8_t *)(w->pieces + p->n);
+    if (!place_tensors(w) || !tg__vectors_find(w) || !find_sums(w) || !place_looks(w)) return false;
+    tg__vectors_count(w);
+    return true;
 }
 
 bool tg__scalars_bring(tg__scalars *w, uint32_t id)
@@ -637,11 +478,14 @@ bool tg__scalars_bring(tg__scalars *w, uint32_t id)
     return first == 0 || bring(w, first - 1);
 }
 
-uint32_t tg__scalars_place(tg__scalars *w, uint32_t id)
+bool tg__scalars_place(tg__scalars *w, uint32_t id, bool *done)
 {
     uint32_t *const slot = &w->p->slot[id];
-    if (!*slot) *slot = w->places++;
-    return *slot;
+    *done = is_scalar(w, id) || w->vector[id];
+    if (!*done || *slot) return true;
+    if (w->vector[id] && !is_scalar(w, id)) return tg__vectors_place(w, &id, 1);
+    *slot = w->places++;
+    return true;
 }
 
 void tg__scalars_free(tg__scalars *w)

@@ -88,7 +88,8 @@ static bool make_space(tg__space *w, const tg_program *p, const tg__plan *plan, 
     const size_t size = tg__type_size(p->type), initials = plan->initials.used / sizeof(tg__initial);
     const tg__initial *const initial = (const tg__initial *)(void *)plan->initials.data;
     for (size_t i = 0; i < initials; i++)
-        memcpy(w->body.data + initial[i].place * size, p->graph.constants.data + initial[i].constant, size);
+        memcpy(w->body.data + initial[i].place * size, p->graph.constants.data + initial[i].constant,
+               initial[i].n * size);
     const tg__operand *const o = tg__plan_operands(plan);
     if (single && !link_single(w, p)) {
         free_space(w);
