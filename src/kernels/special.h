@@ -506,11 +506,12 @@ static inline real m_mish_x(real x)
     const real d = (in + 0x1.31432c0d12d84p+0) + 0x1.bf319154da210p-55;
 #endif
     const real w = in < 0 ? e * (e + 2) : 1 + 2 * e;
-    const real whole = in < 0 ? w + 2 : w + 2 * e * e, r = 1 / (d < 0 ? 4 + w * (4 + w) : whole);
+    const real whole = in < 0 ? w + 2 : w + 2 * e * e;
+    const real low = e * (4 * (1 + in) + e * ((6 + 4 * in) + e * (4 + e)));
+    const real r = (d < 0 ? low : 1) / (d < 0 ? 4 + w * (4 + w) : whole);
     const real high = (w + 4 * in * (in < 0 ? e * (1 + e) : e * e * (1 + e)) * r) * r;
-    const real low = e * (4 * (1 + in) + e * ((6 + 4 * in) + e * (4 + e))) * r;
     const real near = d * m_mish_factor(d);
-    return M(fabs)(d) < R(0.66) ? near : d < 0 ? low : high;
+    return M(fabs)(d) < R(0.66) ? near : d < 0 ? r : high;
 }
 
 /* ---- gelu's approximation by tanh ------------------------------------------------------------ */

@@ -422,6 +422,7 @@ static void spread_product(fold *f, double *y, const double *g)
     const ptrdiff_t size = (ptrdiff_t)tg__type_size(f->c->x[0].s->type);
     const int64_t w = f->w;
     double a[TG__TILE];
+    a[0] = 0; /* of no columns */
     bool all = true;
     for (int64_t j = 0; j < w; j++) {
         const bool within = fabs(y[j]) > least && fabs(y[j]) < most;
