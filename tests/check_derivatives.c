@@ -1,6 +1,5 @@
 /* Recorded derivatives (tg_grad_values), generated from the op table: every op, in every sample and
    layout, against the numeric sweep and, one order higher, against differences of itself. */
-#include "finish.h"
 #include "sample.h"
 
 #include <tapegrad/derivatives.h>
@@ -15,21 +14,8 @@
 #include <string.h>
 
 #define SEED 20261121u
+#include "counted.h"
 #define MOST_ELEMENTS 65536 /* of any operand or result here */
-
-static size_t checks;
-
-static void quiet(void)
-{
-    tg_set_error_handler(tg_ignore_error, NULL);
-    checks = 0;
-}
-
-static void count(void)
-{
-    fprintf(stderr, "# %s: %zu checks, seed %u\n", criterion_current_test->name, checks, SEED);
-    EXPECT_AT_THE_END(checks > 0, "nothing was checked");
-}
 
 TestSuite(derivatives, .init = quiet, .fini = count);
 

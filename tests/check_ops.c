@@ -1,7 +1,6 @@
 /* Tests generated from the op table: every op, with every one of its samples and layouts.
    Nothing here names an op: a new row is tested as soon as it stands in the table. Each test
    prints how many checks it made. */
-#include "finish.h"
 #include "sample.h"
 
 #include "tape/record.h"
@@ -14,21 +13,8 @@
 #include <string.h>
 
 #define SEED 20240917u
+#include "counted.h"
 #define MOST_ELEMENTS 65536 /* of any operand or result here */
-
-static size_t checks;
-
-static void quiet(void)
-{
-    tg_set_error_handler(tg_ignore_error, NULL);
-    checks = 0;
-}
-
-static void count(void)
-{
-    fprintf(stderr, "# %s: %zu checks, seed %u\n", criterion_current_test->name, checks, SEED);
-    EXPECT_AT_THE_END(checks > 0, "nothing was checked");
-}
 
 TestSuite(ops, .init = quiet, .fini = count);
 

@@ -1,6 +1,5 @@
 /* Programs, generated from the op table: every op, in every sample and layout, compiled and run on a
    batch, against the tape on one instance after the other. */
-#include "finish.h"
 #include "sample.h"
 
 #include <tapegrad/derivatives.h>
@@ -16,21 +15,8 @@
 #include "tape/record.h"
 
 #define SEED 20261121u
+#include "counted.h"
 enum { INSTANCES = 5, MOST = 4096 }; /* elements of an operand, or a result, of all instances */
-
-static size_t checks;
-
-static void quiet(void)
-{
-    tg_set_error_handler(tg_ignore_error, NULL);
-    checks = 0;
-}
-
-static void count(void)
-{
-    fprintf(stderr, "# %s: %zu checks, seed %u\n", criterion_current_test->name, checks, SEED);
-    EXPECT_AT_THE_END(checks > 0, "nothing was checked");
-}
 
 TestSuite(programs, .init = quiet, .fini = count);
 

@@ -1,6 +1,5 @@
 /* Several directions or cotangents in one sweep, generated from the op table: on a tape and in
    programs the same as one after the other, and <v, J u> = <J' v, u>. */
-#include "finish.h"
 #include "sample.h"
 
 #include <tapegrad/derivatives.h>
@@ -13,21 +12,8 @@
 #include <string.h>
 
 #define SEED 20261122u
+#include "counted.h"
 enum { SWEEPS = 3, MANY = 37, INSTANCES = 2, MOST = 512 }; /* MANY: more than go at a time */
-
-static size_t checks;
-
-static void quiet(void)
-{
-    tg_set_error_handler(tg_ignore_error, NULL);
-    checks = 0;
-}
-
-static void count(void)
-{
-    fprintf(stderr, "# %s: %zu checks, seed %u\n", criterion_current_test->name, checks, SEED);
-    EXPECT_AT_THE_END(checks > 0, "nothing was checked");
-}
 
 TestSuite(sweeps, .init = quiet, .fini = count);
 

@@ -10,25 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "draw.h"
+
 static void quiet(void)
 {
     tg_set_error_handler(tg_ignore_error, NULL);
 }
 
 TestSuite(programs, .init = quiet);
-
-static uint32_t state = 20261121u;
-
-static uint32_t draw(uint32_t below)
-{
-    state = state * 1664525u + 1013904223u;
-    return (state >> 8) % below;
-}
-
-static double draw_real(void)
-{
-    return (double)draw(1 << 16) / (1 << 15) - 1;
-}
 
 /* ---- random graphs of scalars ------------------------------------------------------------------ */
 

@@ -424,6 +424,17 @@ static Value dropping(tg_tape *t, const Value *x, void *user)
     return drop_and_add(user, x, 3, NULL);
 }
 
+/* A step that drops some of what it adds, of x[1], and puts out what it kept. */
+static tg_program *dropping_body(const Value *x)
+{
+    Value kept = dropout(x[1], .p = 0.5, .seed = 7);
+    tg_status status = { 0 };
+    tg_program *const body =
+        tg_compile(TG_VALUES(sin(add(x[0], mul(x[0], kept))), kept), NULL, 0, x, 2, NULL, &status);
+    cr_assert(body, "%s", status.message);
+    return body;
+}
+
 Test(scan, every_step_draws_for_itself_and_the_same_when_it_is_done_again)
 {
     enum { N = 8 };
@@ -431,11 +442,7 @@ Test(scan, every_step_draws_for_itself_and_the_same_when_it_is_done_again)
     double d[N];
     for (int i = 0; i < N; i++) d[i] = 0.1 * i + 0.2;
     Value x[] = { param(t, d, N), param(t, d, N) }, rows;
-    Value kept = dropout(x[1], .p = 0.5, .seed = 7);
-    tg_status status = { 0 };
-    tg_program *const body =
-        tg_compile(TG_VALUES(sin(add(x[0], mul(x[0], kept))), kept), NULL, 0, x, 2, NULL, &status);
-    cr_assert(body, "%s", status.message);
+    tg_program *const body = dropping_body(x);
     Value l = drop_and_add(body, x, 0, &rows);
     const double *const r = tg_data(rows);
     int same = 0;
@@ -465,12 +472,9 @@ Test(scan, in_a_program_every_run_draws_for_itself)
     double d[N], got[3][12 * N];
     for (int i = 0; i < N; i++) d[i] = 0.1 * i + 0.2;
     Value x[] = { param(t, d, N), param(t, d, N) }, rows;
-    Value kept = dropout(x[1], .p = 0.5, .seed = 7);
-    tg_status status = { 0 };
-    tg_program *const body =
-        tg_compile(TG_VALUES(sin(add(x[0], mul(x[0], kept))), kept), NULL, 0, x, 2, NULL, &status);
-    cr_assert(body, "%s", status.message);
+    tg_program *const body = dropping_body(x);
     drop_and_add(body, x, 0, &rows);
+    tg_status status = { 0 };
     tg_program *const p = tg_compile(&rows, 1, NULL, 0, x, 2, NULL, &status);
     tg_workspace *const w = tg_workspace_new(p, 1, &status);
     cr_assert(w, "%s", status.message);

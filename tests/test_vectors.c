@@ -6,6 +6,7 @@
 #include <criterion/criterion.h>
 #include <math.h>
 
+#include "draw.h"
 #include "program/plan.h"
 
 enum { LEAVES = 4, NODES = 40, ROWS = 3, MOST = 300 };
@@ -16,19 +17,6 @@ static void quiet(void)
 }
 
 TestSuite(vectors, .init = quiet);
-
-static uint32_t state = 20261121u;
-
-static uint32_t draw(uint32_t below)
-{
-    state = state * 1664525u + 1013904223u;
-    return (state >> 8) % below;
-}
-
-static double draw_real(void)
-{
-    return (double)draw(1 << 16) / (1 << 15) - 1;
-}
 
 /* Vectors of n elements, and scalars, some of them elements and sums of the vectors. */
 typedef struct graph {

@@ -42,27 +42,28 @@ double tg__scalar_value(int code, double a, double b, double c)
     }
 }
 
+/* UNLESS_IDLE: leaves an instruction whose gradient is 0. */
 #define MAP1(NAME, VALUE)                                            \
     case TG__CODE_##NAME: {                                          \
-        const double g = d[in.y];                                    \
-        if (g == 0) break;                                           \
+        UNLESS_IDLE                                                  \
         const double x = v[in.a], y = v[in.y];                       \
         (void)x, (void)y;
 #define MAP2(NAME, VALUE)                                            \
     case TG__CODE_##NAME: {                                          \
-        const double g = d[in.y];                                    \
-        if (g == 0) break;                                           \
+        UNLESS_IDLE                                                  \
         const double a = v[in.a], b = v[in.b], y = v[in.y];          \
         (void)a, (void)b, (void)y;
 #define MAP3(NAME, VALUE)                                            \
     case TG__CODE_##NAME | TG__POOL << 16: {                         \
-        const double g = d[in.y];                                    \
-        if (g == 0) break;                                           \
+        UNLESS_IDLE                                                  \
         const uint32_t *id = pool + in.a;                            \
         const double a = v[id[0]], b = v[id[1]], c = v[id[2]], y = v[in.y]; \
         (void)a, (void)b, (void)c, (void)y;
 #define OPERAND_0 in.a
 #define OPERAND_1 in.b
+#define UNLESS_IDLE           \
+    const double g = d[in.y]; \
+    if (g == 0) break;
 #define TERM1(NAME, KIND, OPERAND, DERIVATIVE) d[in.a] += KIND(g, DERIVATIVE);
 #define TERM2(NAME, KIND, OPERAND, DERIVATIVE) d[OPERAND_##OPERAND] += KIND(g, DERIVATIVE);
 #define TERM3(NAME, KIND, OPERAND, DERIVATIVE) d[id[OPERAND]] += KIND(g, DERIVATIVE);
@@ -88,9 +89,7 @@ uint32_t tg__scalar_backward(const tg_tape *t, uint32_t end)
     }
     return 0;
 }
-#undef MAP1
-#undef MAP2
-#undef MAP3
+#undef UNLESS_IDLE
 #undef TERM1
 #undef TERM2
 #undef TERM3
@@ -140,22 +139,7 @@ static inline void add_PICK(const planes *w, uint32_t id, uint32_t y, double by)
     if (by != 0) add_TIMES(w, id, y, by);
 }
 
-#define MAP1(NAME, VALUE)                                            \
-    case TG__CODE_##NAME: {                                          \
-        if (is_idle(&w, in.y)) break;                                \
-        const double x = v[in.a], y = v[in.y];                       \
-        (void)x, (void)y;
-#define MAP2(NAME, VALUE)                                            \
-    case TG__CODE_##NAME: {                                          \
-        if (is_idle(&w, in.y)) break;                                \
-        const double a = v[in.a], b = v[in.b], y = v[in.y];          \
-        (void)a, (void)b, (void)y;
-#define MAP3(NAME, VALUE)                                            \
-    case TG__CODE_##NAME | TG__POOL << 16: {                         \
-        if (is_idle(&w, in.y)) break;                                \
-        const uint32_t *id = pool + in.a;                            \
-        const double a = v[id[0]], b = v[id[1]], c = v[id[2]], y = v[in.y]; \
-        (void)a, (void)b, (void)c, (void)y;
+#define UNLESS_IDLE if (is_idle(&w, in.y)) break;
 #define TERM1(NAME, KIND, OPERAND, DERIVATIVE) add_##KIND(&w, in.a, in.y, DERIVATIVE);
 #define TERM2(NAME, KIND, OPERAND, DERIVATIVE) add_##KIND(&w, OPERAND_##OPERAND, in.y, DERIVATIVE);
 #define TERM3(NAME, KIND, OPERAND, DERIVATIVE) add_##KIND(&w, id[OPERAND], in.y, DERIVATIVE);
