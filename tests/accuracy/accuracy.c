@@ -68,8 +68,8 @@ static void find_levels(void)
 }
 
 /* The value (quantity -1) or the derivative by an operand, of n <= BLOCK elements. */
-static void run_kernel(const tg__kernels *k, tg_type type, int op, int quantity, int operands, int n,
-                       double (*x)[BLOCK], double *out)
+static void run_kernel(const tg__kernels *k, tg_type type, int op, int quantity, int operands,
+                       int n, double (*x)[BLOCK], double *out)
 {
     static const ptrdiff_t adjacent[3] = { 1, 1, 1 };
     static _Thread_local float operand[3][BLOCK], value[BLOCK], one[BLOCK], partial[BLOCK];
