@@ -194,9 +194,11 @@ typedef struct tg__callee {
 typedef struct tg_call_attributes {
     const tg__callee *callee;
     const void *what; /* a program, which outlives the tape; of a function the tape */
+    const void *transposed; /* the program of which that is the transposed derivative, by what is wanted */
     void *user;
     void (*function)(void);
     int64_t steps, slots;
+    uint64_t wanted; /* of a gradient: by which inputs, as bits */
     uint32_t states, each, summed, flags;
 } tg_call_attributes;
 #define TG_DEFAULTS_call .callee = NULL

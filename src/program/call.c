@@ -269,41 +269,92 @@ static tg_code call_backward(const tg__call *c)
     return TG_OK;
 }
 
+static bool derivative_failed(const tg__derivation *d, const char *why)
+{
+    d->to->fail(d->to, why);
+    return false;
+}
+
+/* The gradients by the operands, as a call of the transposed derivative. */
+static bool derive_back(tg__derivation *d, const call *k)
+{
+    const uint64_t wanted = tg__wanted_operands(d);
+    tg_status status = { 0 };
+    const tg__vjp how = derivative_of(k, wanted, true);
+    const tg_program *const v = tg__program_vjp(k->p, &how, &status);
+    if (!v) return derivative_failed(d, status.message);
+    tg__memory memory = { 0 };
+    const size_t bytes = v->n_inputs * sizeof(tg_value);
+    tg_value *const x = tg__allocate(&memory, bytes);
+    if (!x) return derivative_failed(d, "no memory");
+    memcpy(x, d->x, (size_t)d->n * sizeof *x);
+    int64_t offset = 0;
+    for (uint32_t i = 0; i < k->p->n_outputs; i++)
+        x[d->n + (int)i] =
+            tg__derived_part(d, d->g, &offset, tg__output_shape(k->p, i), output_count(k, i));
+    tg_call_attributes of = *(const tg_call_attributes *)d->attributes;
+    of.what = v;
+    of.transposed = k->p;
+    of.wanted = wanted;
+    const tg_value all = d_call(d, x, (int)v->n_inputs, &of);
+    tg__deallocate(&memory, x, bytes);
+    offset = 0;
+    for (uint32_t i = 0; i < k->p->n_inputs; i++) {
+        if (!has_gradient(k, i, wanted)) continue;
+        const tg_value dx =
+            tg__derived_part(d, all, &offset, tg__input_shape(k->p, i), input_count(k, i));
+        if (d->wanted[i]) d->dx[i] = dx;
+    }
+    return true;
+}
+
+/* The gradients by the cotangents of a call that is the transposed derivative of p: in these it is linear,
+   so that they are p's derivative along what comes in, and the cotangents themselves are in it nowhere. */
+static bool derive_forward(tg__derivation *d, const call *back, const tg_program *p)
+{
+    const tg_call_attributes *const a = d->attributes;
+    const call k = { .p = p, .batch = back->batch, .count = back->count };
+    tg_status status = { 0 };
+    const tg__vjp how = { .wanted = a->wanted,
+                          .outputs = p->n_outputs,
+                          .one = !k.batch,
+                          .forward = true };
+    const tg_program *const v = tg__program_vjp(p, &how, &status);
+    if (!v) return derivative_failed(d, status.message);
+    tg__memory memory = { 0 };
+    const size_t bytes = v->n_inputs * sizeof(tg_value);
+    tg_value *const x = tg__allocate(&memory, bytes);
+    if (!x) return derivative_failed(d, "no memory");
+    memcpy(x, d->x, p->n_inputs * sizeof *x);
+    uint32_t n = p->n_inputs;
+    int64_t offset = 0;
+    for (uint32_t i = 0; i < p->n_inputs; i++)
+        if (has_gradient(&k, i, a->wanted))
+            x[n++] = tg__derived_part(d, d->g, &offset, tg__input_shape(p, i), input_count(&k, i));
+    tg_call_attributes of = *a;
+    of.what = v;
+    of.transposed = NULL;
+    of.wanted = 0;
+    const tg_value all = d_call(d, x, (int)n, &of);
+    tg__deallocate(&memory, x, bytes);
+    offset = 0;
+    for (uint32_t i = 0; i < p->n_outputs; i++)
+        offset += elements(tg__output_shape(p, i), output_count(&k, i));
+    for (uint32_t i = 0; i < p->n_outputs; i++)
+        d->dx[p->n_inputs + i] =
+            tg__derived_part(d, all, &offset, tg__output_shape(p, i), output_count(&k, i));
+    return true;
+}
+
 static void call_derive(tg__derivation *d)
 {
     const tg_call_attributes *const a = d->attributes;
     const call k = open_call(a, d->n, shape_in_derivation, d);
-    const uint64_t wanted = tg__wanted_operands(d);
-    tg_status status = { 0 };
-    const tg__vjp how = derivative_of(&k, wanted, true);
-    const tg_program *const v = tg__program_vjp(k.p, &how, &status);
-    if (!v) {
-        d->to->fail(d->to, status.message);
-        return;
-    }
-    tg__memory memory = { 0 };
-    const size_t bytes = v->n_inputs * sizeof(tg_value);
-    tg_value *const x = tg__allocate(&memory, bytes);
-    if (!x) {
-        d->to->fail(d->to, "no memory");
-        return;
-    }
-    memcpy(x, d->x, (size_t)d->n * sizeof *x);
-    int64_t offset = 0;
-    for (uint32_t i = 0; i < k.p->n_outputs; i++)
-        x[d->n + (int)i] =
-            tg__derived_part(d, d->g, &offset, tg__output_shape(k.p, i), output_count(&k, i));
-    tg_call_attributes of = *a;
-    of.what = v;
-    const tg_value all = d_call(d, x, (int)v->n_inputs, &of);
-    tg__deallocate(&memory, x, bytes);
-    offset = 0;
-    for (uint32_t i = 0; i < k.p->n_inputs; i++) {
-        if (!has_gradient(&k, i, wanted)) continue;
-        const tg_value dx =
-            tg__derived_part(d, all, &offset, tg__input_shape(k.p, i), input_count(&k, i));
-        if (d->wanted[i]) d->dx[i] = dx;
-    }
+    const tg_program *const p = a->transposed;
+    bool linear = p;
+    for (uint32_t i = 0; linear && i < p->n_inputs; i++) linear = !d->wanted[i];
+    if (linear) derive_forward(d, &k, p);
+    else derive_back(d, &k);
 }
 
 const tg__callee tg__called = { "call", call_shape, call_forward, call_backward, call_derive };

@@ -1,7 +1,7 @@
 /* Writing programs as C: what emit.c (the file), emit_function.c (a function), emit_ops.c and the
-   families of operations behind it, emit_calls.c (functions that a function calls), emit_loops.c (loops
-   over elements), emit_math.c (formulas), emit_parts.c (functions that are there as text) and
-   emit_text.c share. */
+   families of operations behind it, emit_calls.c (functions that a function calls), emit_scans.c (loops of
+   such), emit_loops.c (loops over elements), emit_math.c (formulas), emit_parts.c (functions that are there
+   as text) and emit_text.c share. */
 #ifndef TG_PROGRAM_EMIT_H
 #define TG_PROGRAM_EMIT_H
 
@@ -192,5 +192,39 @@ bool tg__emit_program(tg__emission *all, tg__emitted *made, tg_status *status);
 
 /* "fit", "fit_call1" */
 void tg__write_name(tg__emitter *e, const tg__emitted *f);
+
+/* ---- emit_calls.c ------------------------------------------------------------------------------ */
+
+/* The function of p (one: for one instance), which is written if it has not been; the function that calls it
+   has what it has. False with the graph's error. */
+bool tg__emit_called(tg__emitter *e, const tg_program *p, bool one, tg__emitted *f);
+
+/* How many operands of a node, the last ones, are not read: a gradient of a loop needs its result for
+   checkpoints only, of which C has its own. */
+uint32_t tg__emit_unused(const tg__emitter *e, uint32_t id);
+
+/* "fit_step1(", or of one that may fail "if (!fit_step1("; ", ", but before the first; and the end. */
+void tg__open_call(tg__emitter *e, const tg__emitted *f);
+void tg__separate(tg__emitter *e, bool *first);
+void tg__close_call(tg__emitter *e, const tg__emitted *f);
+
+/* Makes of operands that no pointer could find adjacent copies, which the next two take. */
+void tg__copy_operands(const tg__writing *w);
+
+/* A pointer to operand number which, and `more` elements on, if that is not NULL; the element there. */
+void tg__write_pointer(const tg__writing *w, uint32_t which, const char *more);
+void tg__write_element(const tg__writing *w, uint32_t which, const char *index);
+
+/* name[offset + j] = the elements of x, row-major. */
+void tg__copy_elements(tg__emitter *e, const char *name, int64_t offset, uint32_t x);
+
+/* "v5 + 12", name being v; "3 * place". */
+void tg__write_place(tg__emitter *e, const char *name, uint32_t id, int64_t offset);
+void tg__name_place(int64_t n, char text[40]);
+
+/* ---- emit_scans.c ------------------------------------------------------------------------------ */
+
+void tg__emit_scan(const tg__writing *w);
+void tg__emit_scan_gradient(const tg__writing *w);
 
 #endif

@@ -15,7 +15,7 @@
 static const uint32_t *operands_of(const tg__emitter *e, uint32_t id, uint32_t *n)
 {
     const tg__node *const node = tg__node_at(e->g, id);
-    *n = node->op == TG__NODE_ASSEMBLE ? node->n / 2 : node->n;
+    *n = node->op == TG__NODE_ASSEMBLE ? node->n / 2 : node->n - tg__emit_unused(e, id);
     return tg__node_operands(e->g, node);
 }
 

@@ -1,5 +1,4 @@
-/* Loops as operations: what a scan's result is made of, its recorded derivative, which is a scan the
-   other way, and recording it. */
+/* Loops as operations: what a scan's result is made of, and recording it. */
 #include "program/scan.h"
 
 #include <string.h>
@@ -51,126 +50,8 @@ static tg_code scan_shape(const tg__call *c, tg__shape *y)
     return TG_OK;
 }
 
-/* ---- the recorded derivative --------------------------------------------------------------------- */
-
-/* One being recorded. */
-typedef struct derivation {
-    tg__derivation *d;
-    tg__loop k;
-    const tg_program *vjp;
-    bool all;      /* the result has every state, and gradients by them */
-    tg_value kept; /* a result that has */
-    tg_value *x;   /* operands of the scan backwards */
-    uint32_t n;
-} derivation;
-
-/* The states before every step, or the gradients by them. */
-static void add_states(derivation *v, tg_value from, bool of_result)
-{
-    tg_call_attributes full = *v->k.a;
-    full.slots = full.steps;
-    int64_t offset = of_result ? v->k.kept : tg__loop_of(&full).kept;
-    for (uint32_t i = 0; i < v->k.states; i++)
-        v->x[v->n++] =
-            tg__derived_part(v->d, from, &offset, tg__input_shape(v->k.body, i), v->k.a->steps);
-}
-
-static void add_cotangents(derivation *v, uint32_t from, uint32_t to, int64_t offset, int64_t count)
-{
-    for (uint32_t i = from; i < to; i++)
-        v->x[v->n++] =
-            tg__derived_part(v->d, v->d->g, &offset, tg__output_shape(v->k.body, i), count);
-}
-
-static void add_inputs(derivation *v, uint32_t from, uint32_t to)
-{
-    for (uint32_t i = from; i < to; i++) v->x[v->n++] = v->d->x[i];
-}
-
-/* As the inputs of the derivative of a step backwards are. */
-static void list_operands(derivation *v)
-{
-    const tg__loop *const k = &v->k;
-    const tg_call_attributes *const a = k->a;
-    const uint32_t stacked = k->states + k->stacked, all = k->body->n_inputs;
-    add_cotangents(v, 0, k->states, 0, -1);
-    add_states(v, v->kept, v->all);
-    add_inputs(v, k->states, k->states + k->each);
-    add_cotangents(v, k->states, stacked, k->state_size, a->steps);
-    if (v->all) add_states(v, v->d->g, true);
-    add_inputs(v, k->states + k->each, all);
-    add_cotangents(v, stacked, stacked + k->summed, k->sums, -1);
-    if (a->flags & TG__CALL_COUNTED) v->x[v->n++] = v->d->x[v->d->n - 1];
-    int64_t taken = k->taken;
-    const tg__shape one = { .type = k->body->type, .n = 1 };
-    if (a->flags & TG__CALL_STOP) v->x[v->n++] = tg__derived_part(v->d, v->d->y, &taken, &one, -1);
-}
-
-/* The scan from the last step to the first, and what it gives. */
-static void record_backwards(derivation *v, uint64_t wanted)
-{
-    tg__derivation *const d = v->d;
-    const tg__loop *const k = &v->k;
-    const tg_call_attributes *const a = k->a;
-    uint32_t shared = 0;
-    for (uint32_t i = k->states + k->each; i < k->body->n_inputs; i++)
-        shared += wanted & tg__wanted_bit(i) && tg__input_shape(k->body, i)->type != TG_I64;
-    tg_call_attributes back = *a;
-    back.what = v->vjp;
-    back.each = k->states * (v->all ? 2 : 1) + k->each + k->stacked;
-    back.summed = shared;
-    back.slots = tg__checkpoints_for(a->steps);
-    back.flags &= ~(uint32_t)TG__CALL_STOP;
-    back.flags ^= TG__CALL_REVERSE;
-    if (a->flags & TG__CALL_STOP) back.flags |= TG__CALL_COUNTED;
-    const tg_value all = d_call(d, v->x, (int)v->n, &back);
-    int64_t offset = 0;
-    for (uint32_t i = 0; i < k->body->n_inputs; i++) {
-        const tg__shape *const s = tg__input_shape(k->body, i);
-        if (!(wanted & tg__wanted_bit(i)) || s->type == TG_I64) continue;
-        const bool each = i >= k->states && i < k->states + k->each;
-        const tg_value dx = tg__derived_part(d, all, &offset, s, each ? a->steps : -1);
-        if (d->wanted[i]) d->dx[i] = dx;
-    }
-}
-
-static void scan_derive(tg__derivation *d)
-{
-    const tg_call_attributes *const a = d->attributes;
-    derivation v = { .d = d, .k = tg__loop_of(a), .all = tg__keeps_all(a), .kept = d->y };
-    const tg__loop *const k = &v.k;
-    uint64_t wanted = tg__wanted_operands(d);
-    for (uint32_t i = 0; i < k->states; i++) wanted |= tg__wanted_bit(i);
-    const tg__vjp how = { .wanted = wanted,
-                          .outputs = k->states + k->stacked + k->summed,
-                          .end = v.all ? k->states : 0,
-                          .states = k->states,
-                          .each = k->each,
-                          .stacked = k->stacked,
-                          .backwards = true,
-                          .one = true,
-                          .by_ops = true };
-    tg_status status = { 0 };
-    v.vjp = tg__program_vjp(k->body, &how, &status);
-    tg__memory memory = { 0 };
-    const size_t bytes = v.vjp ? (v.vjp->n_inputs + (size_t)1) * sizeof *v.x : 0;
-    if (v.vjp) v.x = tg__allocate(&memory, bytes);
-    if (!v.x) {
-        d->to->fail(d->to, v.vjp ? "no memory" : status.message);
-        return;
-    }
-    if (!v.all) { /* the derivative goes through the states: they are computed again, all kept */
-        tg_call_attributes full = *a;
-        full.slots = full.steps;
-        v.kept = d_call(d, d->x, d->n, &full);
-    }
-    list_operands(&v);
-    record_backwards(&v, wanted);
-    tg__deallocate(&memory, v.x, bytes);
-}
-
 const tg__callee tg__scanned = { "scan", scan_shape, tg__scan_forward, tg__scan_backward,
-                                 scan_derive };
+                                 tg__scan_derive };
 
 /* ---- recording ----------------------------------------------------------------------------------- */
 

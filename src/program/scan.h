@@ -1,13 +1,19 @@
 /* Loops as operations. The result of a scan is a vector: the last states, what is stacked, what is
    summed up, the number of steps taken if that is not known before; and behind these, seen by no
-   user, the checkpoints: states from which backward computes the steps again. They have gradients
-   as all the rest, so that a scan that keeps every state is one with its states as an output. */
+   user, the checkpoints: states from which backward computes the steps again.
+
+   Derivatives are made of two operations. The gradient of a scan, J'u, is what its backward rule gives,
+   as an operation: its operands are those of the scan, u, and the scan's result, of which it needs the
+   checkpoints and the number of steps taken, but which is no variable of it. Its own
+   derivative, for a cotangent w, is by u the loop of directions, J w: a scan whose states are the
+   states and their derivatives along w. And by x it is that of <J'u, w> = <u, J w>: the gradient of the
+   loop of directions. So no order needs more of the states than the checkpoints. */
 #ifndef TG_PROGRAM_SCAN_H
 #define TG_PROGRAM_SCAN_H
 
 #include "program/call.h"
 
-extern const tg__callee tg__scanned;
+extern const tg__callee tg__scanned, tg__scan_gradient;
 
 /* What a scan's attributes say of its body. Offsets are in elements of the result. */
 typedef struct tg__loop {
@@ -16,7 +22,8 @@ typedef struct tg__loop {
     uint32_t states, each, shared;    /* inputs */
     uint32_t stacked, summed;         /* outputs behind the states */
     int64_t state_size;               /* elements of all states */
-    int64_t sums, taken, kept, total; /* offsets; what is stacked lies behind the states */
+    int64_t sums, taken, kept, total; /* offsets; what is stacked lies behind the states; what is before
+                                         taken has a gradient */
 } tg__loop;
 
 tg__loop tg__loop_of(const tg_call_attributes *a);
@@ -35,8 +42,19 @@ int64_t tg__next_checkpoint(int64_t length, int64_t slots);
 /* So many that no step is done more than twice forward. */
 int64_t tg__checkpoints_for(int64_t steps);
 
-/* The rules (scan_run.c). */
+/* The rules (scan_run.c, scan_derive.c). */
 tg_code tg__scan_forward(const tg__call *c);
 tg_code tg__scan_backward(const tg__call *c);
+void tg__scan_derive(tg__derivation *d);
+
+/* ---- gradients (scan_derive.c) ------------------------------------------------------------------- */
+
+/* Whether a gradient by these inputs, as bits, has one by input i: then that is a part of it, `count`
+   times as large as one step's (-1: there is one for all steps). */
+bool tg__loop_wants(const tg__loop *k, uint64_t wanted, uint32_t i);
+int64_t tg__loop_count(const tg__loop *k, uint32_t i);
+
+/* Of one step: by the states and the inputs wanted, those shared beginning with what there is. */
+tg__vjp tg__loop_vjp(const tg__loop *k, uint64_t wanted);
 
 #endif

@@ -61,9 +61,7 @@ static char *state_at(const run *r, home h, uint32_t k)
 /* Checkpoint i, in the result or a vector like that part of it. */
 static home checkpoint(const run *r, char *kept, int64_t i)
 {
-    const tg_call_attributes *const a = r->k.a;
-    if (tg__keeps_all(a) && a->flags & TG__CALL_REVERSE) i = r->limit - 1 - i;
-    return (home){ kept, a->slots, i };
+    return (home){ kept, r->k.a->slots, i };
 }
 
 static home room_for_states(const run *r)
@@ -271,7 +269,6 @@ typedef struct stack {
 
 typedef struct backward {
     stack s;
-    uint64_t wanted;
     bool *wants; /* by input: the gradients there are */
     const char *g;
     home adjoint, spare; /* the gradient by the states */
@@ -371,12 +368,6 @@ static void add_row(const run *r, const backward *b, int64_t j)
     }
 }
 
-static void add_states(const run *r, home to, home from)
-{
-    for (uint32_t k = 0; k < r->k.states; k++)
-        r->c->k->add((int64_t)(r->in_bytes[k] / r->size), state_at(r, to, k), 1, state_at(r, from, k), 1);
-}
-
 static bool step_back(run *r, backward *b, int64_t j)
 {
     if (!go_to(r, &b->s, j)) return false;
@@ -390,11 +381,6 @@ static bool step_back(run *r, backward *b, int64_t j)
     b->sum = b->next;
     b->next = sum;
     add_row(r, b, j);
-    /* What was kept is a part of the result, and has a gradient. */
-    const stack *const s = &b->s;
-    if (s->at[s->top] == j && !s->own[s->top])
-        add_states(r, b->adjoint,
-                   checkpoint(r, (char *)(uintptr_t)b->g + (size_t)r->k.kept * r->size, s->top));
     return true;
 }
 
@@ -403,17 +389,13 @@ static tg_code prepare(run *r, backward *b)
 {
     const tg__loop *const k = &r->k;
     const uint32_t n = k->body->n_inputs;
+    uint64_t wanted = 0;
     for (uint32_t i = 0; i < n; i++)
-        if (i < k->states || r->c->dx[i].p) b->wanted |= tg__wanted_bit(i);
+        if (r->c->dx[i].p) wanted |= tg__wanted_bit(i);
+    const tg__vjp how = tg__loop_vjp(k, wanted);
     b->wants = tg__scratch(r->c, n + (size_t)1);
     if (!b->wants) return TG_ERROR_MEMORY;
-    for (uint32_t i = 0; i < n; i++)
-        b->wants[i] = b->wanted & tg__wanted_bit(i) && tg__input_shape(k->body, i)->type != TG_I64;
-    const tg__vjp how = { .wanted = b->wanted,
-                          .one = true,
-                          .begin = k->states + k->each,
-                          .end = n,
-                          .outputs = k->states + k->stacked + k->summed };
+    for (uint32_t i = 0; i < n; i++) b->wants[i] = tg__loop_wants(k, how.wanted, i);
     r->vjp = tg__program_vjp(k->body, &how, &r->status);
     if (r->vjp) r->backward = tg__workspace_take(r->vjp, &r->status);
     const bool ready = r->backward && tg__repeat_begin(&r->back, r->vjp, r->backward, r->in, r->out, &r->status);

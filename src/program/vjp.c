@@ -42,42 +42,15 @@ static bool is_integer(const tg_program *p, uint32_t node)
     return tg__node_shape(&p->graph, node)->type == TG_I64;
 }
 
-static void add_inputs_of(making *m, uint32_t from, uint32_t to)
+static void list_roles(making *m)
 {
-    for (uint32_t i = from; i < to; i++) m->role[m->n_roles++] = (role){ INPUT, i };
-}
-
-static void add_cotangents(making *m, uint32_t from, uint32_t to)
-{
-    for (uint32_t i = from; i < to; i++)
+    for (uint32_t i = 0; i < m->p->n_inputs; i++) m->role[m->n_roles++] = (role){ INPUT, i };
+    if (m->how->none) return;
+    for (uint32_t i = 0; i < m->how->outputs; i++)
         if (!is_integer(m->p, m->p->output[i])) m->role[m->n_roles++] = (role){ COTANGENT, i };
-}
-
-static void add_beginnings(making *m)
-{
     for (uint32_t j = 0; j < m->n_wrt; j++)
         if (m->wrt[j] >= m->how->begin && m->wrt[j] < m->how->end)
             m->role[m->n_roles++] = (role){ BEGIN, j };
-}
-
-static void list_roles(making *m)
-{
-    const tg__vjp *const h = m->how;
-    const uint32_t all = m->p->n_inputs;
-    if (!h->backwards) {
-        add_inputs_of(m, 0, all);
-        if (h->none) return;
-        add_cotangents(m, 0, h->outputs);
-        add_beginnings(m);
-        return;
-    }
-    const uint32_t given = h->states + h->each, stacked = h->states + h->stacked;
-    add_cotangents(m, 0, h->states);
-    add_inputs_of(m, 0, given);
-    add_cotangents(m, h->states, stacked);
-    add_beginnings(m);
-    add_inputs_of(m, given, all);
-    add_cotangents(m, stacked, h->outputs);
 }
 
 static bool begin(making *m, const uint32_t *wrt, uint32_t n)
@@ -224,7 +197,7 @@ static const tg_program *find(const tg__derived *d, const tg__vjp *how)
         const tg__vjp *const h = &d->how;
         if (h->wanted == how->wanted && h->outputs == how->outputs && h->begin == how->begin &&
             h->end == how->end && h->states == how->states && h->each == how->each &&
-            h->stacked == how->stacked && h->backwards == how->backwards && h->one == how->one &&
+            h->stacked == how->stacked && h->forward == how->forward && h->one == how->one &&
             h->by_ops == how->by_ops && h->count == how->count && h->none == how->none)
             return d->program;
     }
@@ -241,7 +214,11 @@ static tg__derived *derive(const tg_program *p, const tg__vjp *how, tg_status *s
     uint32_t n = 0;
     for (uint32_t i = 0; wrt && i < p->n_inputs; i++)
         if (how->wanted & tg__wanted_bit(i) && !is_integer(p, p->input[i])) wrt[n++] = i;
-    if (d && wrt) *d = (tg__derived){ *how, tg__vjp_make(p, how, wrt, n, what, status), NULL };
+    if (d && wrt)
+        *d = (tg__derived){ *how,
+                            how->forward ? tg__jvp_make(p, how, wrt, n, status)
+                                         : tg__vjp_make(p, how, wrt, n, what, status),
+                            NULL };
     else tg__program_fail(status, TG_ERROR_MEMORY, what, "no memory");
     const bool made = d && wrt && d->program;
     if (wrt) tg__deallocate(&memory, wrt, (p->n_inputs + 1) * sizeof *wrt);
