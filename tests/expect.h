@@ -9,7 +9,7 @@
 #include <tapegrad/tape.h>
 
 /* n numbers, to bound times the largest. Only the first that is wrong is told of. */
-static void expect_close(const char *what, const double *got, const double *expected, size_t n,
+static inline void expect_close(const char *what, const double *got, const double *expected, size_t n,
                          double bound)
 {
     double largest = 0;
@@ -23,7 +23,7 @@ static void expect_close(const char *what, const double *got, const double *expe
 }
 
 /* That a call was refused (ok: what it returned), with this error on the tape, which is cleared. */
-static void expect_error(tg_tape *t, bool ok, tg_code code, const char *text)
+static inline void expect_error(tg_tape *t, bool ok, tg_code code, const char *text)
 {
     cr_expect_not(ok);
     const tg_error *const e = tg_error_of(t);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "expect.h"
+#include "loop_sample.h"
 
 static void quiet(void)
 {
@@ -17,90 +18,9 @@ static void quiet(void)
 
 TestSuite(scan, .init = quiet);
 
-/* ---- a loop with everything in it ---------------------------------------------------------------- */
+/* ---- the loop with everything in it --------------------------------------------------------------- */
 
-/* States: a vector and a number. For each step: a vector, rows of a table (integers). Shared: a
-   matrix, the table. Stacked: a vector; summed: a number and a vector; and when to stop. */
-enum {
-    WIDTH = 3,
-    ROWS = 4,
-    STATES = 2,
-    EACH = 2,
-    INPUTS = 6,
-    STACKED = 1,
-    SUMMED = 2,
-    OUTPUTS = 6,
-    MOST_STEPS = 40
-};
-
-static void step(const Value *in, Value *out, double limit)
-{
-    Value h = in[0], c = in[1], x = in[2], row = in[3], w = in[4], table = in[5];
-    Value e = select(embedding(table, row), .axis = 0, .index = 0);
-    Value z = add(matmul(w, h), add(x, mul(e, c)));
-    out[0] = add(mul(0.5, tanh(z)), mul(0.3, h));
-    out[1] = sin(add(c, mul(at(out[0], 0), at(x, 1))));
-    out[2] = mul(out[0], e);
-    out[3] = mul(c, out[1]);
-    out[4] = square(sub(z, out[0]));
-    out[5] = gt(out[1], limit);
-}
-
-static const int64_t shape[INPUTS][2] = { { WIDTH, 0 }, { 0, 0 },         { WIDTH, 0 },
-                                          { 1, 0 },     { WIDTH, WIDTH }, { ROWS, WIDTH } };
-static const int rank[INPUTS] = { 1, 0, 1, 1, 2, 2 };
-
-typedef struct kind {
-    tg_type type;
-    bool stop, reverse, batch; /* batch: the body is compiled with batch inputs */
-    double limit;
-    int64_t steps;
-    tg_compile_options o;
-} kind;
-
-static tg_program *compile_step(const kind *k)
-{
-    tg_tape *const t = tg_tape_new(&(tg_tape_options){ .type = k->type });
-    Value in[INPUTS], out[OUTPUTS];
-    for (int i = 0; i < INPUTS; i++) {
-        const int64_t zero[4] = { 0 };
-        in[i] = i == 3 ? tg_index_new(t, 8, zero, rank[i], shape[i], NULL)
-                       : tg_leaf_new(t, TG_INPUT, TG_F64, NULL, rank[i], shape[i], NULL);
-    }
-    step(in, out, k->limit);
-    cr_assert_null(tg_error_of(t), "%s", tg_error_of(t)->message);
-    tg_status status = { 0 };
-    const int n_batch = k->batch ? INPUTS : 0;
-    tg_program *const p = tg_compile(out, k->stop ? OUTPUTS : OUTPUTS - 1, in, n_batch,
-                                     in + n_batch, INPUTS - n_batch, &k->o, &status);
-    cr_assert(p, "%s", status.message);
-    tg_tape_free(t);
-    return p;
-}
-
-static void make_inputs(tg_tape *t, const kind *k, Value *x)
-{
-    for (int i = 0; i < INPUTS; i++) {
-        double d[MOST_STEPS * WIDTH * WIDTH];
-        int64_t rows[MOST_STEPS], dim[3] = { k->steps };
-        const bool each = i >= STATES && i < STATES + EACH;
-        memcpy(dim + each, shape[i], sizeof shape[i]);
-        for (int j = 0; j < MOST_STEPS * WIDTH * WIDTH; j++) d[j] = 0.8 * sin(1.0 + 3 * i + j);
-        for (int j = 0; j < MOST_STEPS; j++) rows[j] = j * 7 % ROWS;
-        x[i] = i == 3 ? tg_index_new(t, 8, rows, rank[i] + each, dim, NULL)
-                      : tg_leaf_new(t, TG_PARAMETER, TG_F64, d, rank[i] + each, dim, NULL);
-    }
-}
-
-/* The number of all that a loop makes, and the steps it takes. */
-static Value loss_of(Value h, Value c, Value stacked, Value number, Value vector)
-{
-    Value l = add(sum(mul(h, sin(h))), mul(c, add(c, 0.5)));
-    return add(add(l, sum(mul(stacked, exp(stacked)))),
-               add(square(number), sum(mul(vector, vector))));
-}
-
-static Value by_hand(tg_tape *t, const kind *k, const Value *x, double *taken)
+static Value by_hand(tg_tape *t, const loop_kind *k, const Value *x, double *taken)
 {
     Value in[INPUTS], out[OUTPUTS], h = x[0], c = x[1], rows[MOST_STEPS];
     Value sums[SUMMED] = { tg_number(t, 0), tg_zeros(t, WIDTH) };
@@ -122,19 +42,11 @@ static Value by_hand(tg_tape *t, const kind *k, const Value *x, double *taken)
     return loss_of(h, c, all, sums[0], sums[1]);
 }
 
-static Value by_scan(const kind *k, const tg_program *body, const Value *x, int64_t slots,
+static Value by_scan(const loop_kind *k, const tg_program *body, const Value *x, int64_t slots,
                      double *taken)
 {
     Value out[OUTPUTS];
-    const tg_scan_options o = { .steps = k->steps,
-                                .states = STATES,
-                                .each = EACH,
-                                .summed = SUMMED,
-                                .stop = k->stop,
-                                .reverse = k->reverse,
-                                .slots = slots };
-    const bool ok = tg_scan(body, &o, x, INPUTS, out);
-    cr_assert(ok, "%s", tg_error_of(x[0].tape) ? tg_error_of(x[0].tape)->message : "");
+    record_loop(k, body, x, slots, out);
     *taken = k->stop ? tg_item(out[5]) : (double)k->steps;
     return loss_of(out[0], out[1], out[2], out[3], out[4]);
 }
@@ -152,7 +64,7 @@ static size_t read_gradients(const Value *x, double *out)
     return n;
 }
 
-static void check_loop(const kind *k, double bound)
+static void check_loop(const loop_kind *k, double bound)
 {
     static double got[2][MOST * MOST], first[MOST], again[MOST];
     tg_program *const body = compile_step(k);
@@ -200,21 +112,21 @@ Test(scan, a_scan_is_the_loop_whatever_is_kept)
 {
     const int64_t steps[] = { 0, 1, 2, 3, 7, 40 };
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
-        check_loop(&(kind){ .steps = steps[i], .limit = 9 }, 1e-13);
-        check_loop(&(kind){ .steps = steps[i], .limit = 9, .reverse = true }, 1e-13);
-        check_loop(&(kind){ .steps = steps[i], .limit = 9, .batch = true }, 1e-13);
-        check_loop(&(kind){ .steps = steps[i], .limit = 9, .type = TG_F32 }, 1e-4);
-        check_loop(&(kind){ .steps = steps[i], .limit = 9, .stop = true }, 1e-13);
+        check_loop(&(loop_kind){ .steps = steps[i], .limit = 9 }, 1e-13);
+        check_loop(&(loop_kind){ .steps = steps[i], .limit = 9, .reverse = true }, 1e-13);
+        check_loop(&(loop_kind){ .steps = steps[i], .limit = 9, .batch = true }, 1e-13);
+        check_loop(&(loop_kind){ .steps = steps[i], .limit = 9, .type = TG_F32 }, 1e-4);
+        check_loop(&(loop_kind){ .steps = steps[i], .limit = 9, .stop = true }, 1e-13);
     }
-    check_loop(&(kind){ .steps = 20, .limit = 9, .o = { .without = ~0u } }, 1e-13);
+    check_loop(&(loop_kind){ .steps = 20, .limit = 9, .o = { .without = ~0u } }, 1e-13);
 }
 
 Test(scan, a_scan_stops_where_the_body_says)
 {
     const double limit[] = { -0.1, -0.05, 0.2, 0.35, 0.39 };
     for (size_t i = 0; i < sizeof limit / sizeof *limit; i++) {
-        check_loop(&(kind){ .steps = 40, .limit = limit[i], .stop = true }, 1e-13);
-        check_loop(&(kind){ .steps = 40, .limit = limit[i], .stop = true, .type = TG_F32 }, 1e-4);
+        check_loop(&(loop_kind){ .steps = 40, .limit = limit[i], .stop = true }, 1e-13);
+        check_loop(&(loop_kind){ .steps = 40, .limit = limit[i], .stop = true, .type = TG_F32 }, 1e-4);
     }
 }
 
@@ -516,11 +428,11 @@ Test(scan, a_condition_in_the_body_is_held)
 /* Long because of its table: each thing that does not fit. */
 Test(scan, what_does_not_fit_is_an_error)
 {
-    tg_program *const body = compile_step(&(kind){ .stop = true, .limit = 9 });
-    tg_program *const single = compile_step(&(kind){ .type = TG_F32, .stop = true, .limit = 9 });
+    tg_program *const body = compile_step(&(loop_kind){ .stop = true, .limit = 9 });
+    tg_program *const single = compile_step(&(loop_kind){ .type = TG_F32, .stop = true, .limit = 9 });
     tg_tape *const t = tg_tape_new(NULL), *const f32 =
                                               tg_tape_new(&(tg_tape_options){ .type = TG_F32 });
-    const kind k = { .steps = 4 };
+    const loop_kind k = { .steps = 4 };
     Value x[INPUTS], y[INPUTS], out[OUTPUTS];
     make_inputs(t, &k, x);
     make_inputs(f32, &k, y);

@@ -199,6 +199,7 @@ typedef struct tg_call_attributes {
     void (*function)(void);
     int64_t steps, slots;
     uint64_t wanted; /* of a gradient: by which inputs, as bits */
+    uint64_t along;  /* of a gradient's transposed derivative: by which inputs that is */
     uint32_t states, each, summed, flags;
 } tg_call_attributes;
 #define TG_DEFAULTS_call .callee = NULL
@@ -210,6 +211,7 @@ enum {
     TG__CALL_STOP = 8,       /* scans: the body's last output ends it */
     TG__CALL_COUNTED = 16,   /* the last operand is how many steps */
     TG__CALL_REVERSE = 32,   /* from the last step to the first */
+    TG__CALL_LINEAR = 64,    /* gradients: only what depends on cotangents is differentiated */
 };
 
 /* Part of an array: see strided in layout.c. No public op takes it. */

@@ -239,9 +239,12 @@ static bool has_gradient(const call *k, uint32_t i, uint64_t wanted)
 static tg_code call_backward(const tg__call *c)
 {
     const call k = call_of(c);
+    const tg_call_attributes *const a = c->attributes;
+    const bool linear = a->transposed && a->flags & TG__CALL_LINEAR;
+    const uint32_t first = linear ? ((const tg_program *)a->transposed)->n_inputs : 0;
     uint64_t wanted = 0;
-    for (int i = 0; i < c->n; i++)
-        if (c->dx[i].p) wanted |= tg__wanted_bit((uint32_t)i);
+    for (uint32_t i = first; i < (uint32_t)c->n; i++)
+        if (c->dx[i].p) wanted |= tg__wanted_bit(i);
     tg_status status = { 0 };
     const tg__vjp how = derivative_of(&k, wanted, false);
     const tg_program *const v = tg__program_vjp(k.p, &how, &status);
@@ -295,6 +298,7 @@ static bool derive_back(tg__derivation *d, const call *k)
     tg_call_attributes of = *(const tg_call_attributes *)d->attributes;
     of.what = v;
     of.transposed = k->p;
+    if (d->to->linear) of.flags |= TG__CALL_LINEAR;
     of.wanted = wanted;
     const tg_value all = d_call(d, x, (int)v->n_inputs, &of);
     tg__deallocate(&memory, x, bytes);
@@ -335,6 +339,7 @@ static bool derive_forward(tg__derivation *d, const call *back, const tg_program
     of.what = v;
     of.transposed = NULL;
     of.wanted = 0;
+    of.flags &= ~(uint32_t)TG__CALL_LINEAR;
     const tg_value all = d_call(d, x, (int)n, &of);
     tg__deallocate(&memory, x, bytes);
     offset = 0;

@@ -373,7 +373,8 @@ static bool transpose(const derivation *d)
     const int n = (int)d->p->n_outputs;
     for (int i = 0; i < n; i++) d->cotangent[i] = add_input(d, TG__NOT_GIVEN, d->output[i], 0);
     return !tg__graph_failed(g) && tg__graph_gradient(g, d->output, d->cotangent, n, d->wrt, NULL,
-                                                      (int)d->n, AGAIN, d->gradient);
+                                                      (int)d->n, AGAIN | TG__LINEAR,
+                                                      d->gradient);
 }
 
 /* J v is the gradient by u of <J' u, v>: u itself is in it nowhere. */

@@ -355,8 +355,8 @@ bool tg__graph_gradient(tg__graph *g, const uint32_t *output, const uint32_t *co
                         const uint32_t *wrt, const uint32_t *from, int m, unsigned how,
                         uint32_t *gradient)
 {
-    walk w = { .recorder = { .apply = apply, .fail = fail, .number = tg__of_number, .zeros = zeros,
-                             .shape = shape },
+    walk w = { .recorder = { .apply = apply, .linear = how & TG__LINEAR, .fail = fail,
+                             .number = tg__of_number, .zeros = zeros, .shape = shape },
                .g = g, .how = how };
     /* What is made later than all of these has nothing to do with them. */
     for (int i = 0; i < n; i++)

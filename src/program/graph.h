@@ -173,6 +173,7 @@ bool tg__graph_import(tg__graph *g, const tg_value *value, int n, const tg_value
 enum {
     TG__BY_OPS = 1, /* all of ops, so that it can be differentiated again */
     TG__EACH = 2,   /* nothing is summed over the batch; otherwise what does not vary gets the sum */
+    TG__LINEAR = 4, /* it is differentiated again by the cotangents only */
 };
 
 /* The gradients of sum(cotangent * output) by the nodes wrt, as nodes. Without cotangents they are

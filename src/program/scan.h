@@ -7,13 +7,18 @@
    checkpoints and the number of steps taken, but which is no variable of it. Its own
    derivative, for a cotangent w, is by u the loop of directions, J w: a scan whose states are the
    states and their derivatives along w. And by x it is that of <J'u, w> = <u, J w>: the gradient of the
-   loop of directions. So no order needs more of the states than the checkpoints. */
+   loop of directions. So no order needs more of the states than the checkpoints.
+
+   A program's derivative along directions is the gradient by u of what is linear in u, and must not depend
+   on u. Of a gradient the derivatives by u and x do, as they are made above; where only u will be
+   differentiated by, they are one operation, transposed, of which the derivative is known: the gradient of
+   the loop of directions again. */
 #ifndef TG_PROGRAM_SCAN_H
 #define TG_PROGRAM_SCAN_H
 
 #include "program/call.h"
 
-extern const tg__callee tg__scanned, tg__scan_gradient;
+extern const tg__callee tg__scanned, tg__scan_gradient, tg__scan_transposed;
 
 /* What a scan's attributes say of its body. Offsets are in elements of the result. */
 typedef struct tg__loop {
