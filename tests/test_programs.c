@@ -300,6 +300,46 @@ static Value times_one(Value x) { return mul(x, 1); }
 static Value over_one(Value x) { return div(x, 1); }
 static Value twice_negative(Value x) { return neg(neg(x)); }
 
+/* Instance i: sin(x w) along i, by the cotangent i; more instances than a block has. */
+Test(programs, directions_and_cotangents_are_those_of_their_instances)
+{
+    enum { N = 1000 };
+    static double x[N], d[N], wide[2 * N], y[N], dy[N], dx[N];
+    const double w = 2;
+    double dw;
+    for (int i = 0; i < N; i++) x[i] = 0.001 * i, d[i] = wide[2 * i] = i;
+    tg_tape *const t = tg_tape_new(NULL);
+    const tg_value in = tg_scalar(t, 0), factor = tg_scalar(t, w), made = tg_sin(tg_mul(in, factor));
+    tg_status s = { 0 };
+    tg_program *const p = tg_compile(&made, 1, &in, 1, &factor, 1, NULL, &s);
+    tg_program *const j = tg_jvp_program(p, (int[]){ 0 }, 1, &s), *const v = tg_vjp_program(p, (int[]){ 0, 1 }, 2, &s);
+    cr_assert(j && v, "%s", s.message);
+    const tg_input_layout layout[] = { { 0 }, { 0 }, { .instance = 2 } };
+    for (int kind = 0; kind < 4; kind++) { /* threads, layout */
+        const tg_run_options o = { .inputs = kind & 2 ? layout : NULL };
+        const void *const given[] = { x, &w, kind & 2 ? wide : d };
+        tg_workspace *const forward = tg_workspace_new(j, 1 + 2 * (kind & 1), &s);
+        tg_workspace *const back = tg_workspace_new(v, 1 + 2 * (kind & 1), &s);
+        cr_assert(tg_run_with(j, forward, N, given, (void *[]){ y, dy }, &o, &s) &&
+                      tg_run_with(v, back, N, given, (void *[]){ dx, &dw }, &o, &s),
+                  "%s", s.message);
+        double sum = 0;
+        for (int i = 0; i < N; i++) {
+            const double slope = cos(w * x[i]) * i;
+            sum += slope * x[i];
+            cr_expect_float_eq(dy[i], w * slope, 1e-11, "%d: along %g, expected %g", i, dy[i], w * slope);
+            cr_expect_float_eq(dx[i], w * slope, 1e-11, "%d: gradient %g, expected %g", i, dx[i], w * slope);
+        }
+        cr_expect_float_eq(dw, sum, 1e-7);
+        tg_workspace_free(back);
+        tg_workspace_free(forward);
+    }
+    tg_program_free(v);
+    tg_program_free(j);
+    tg_program_free(p);
+    tg_tape_free(t);
+}
+
 Test(programs, what_is_simplified_to_a_view_has_the_elements_of_the_result)
 {
     expect_columns(times_one);

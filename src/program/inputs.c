@@ -6,9 +6,10 @@
 #include "codes.h" /* generated */
 #include "program/run.h"
 
+/* Batch inputs do, and directions and cotangents that there is one of for every instance. */
 static bool varies(const tg__replay *r, uint32_t input)
 {
-    return input < r->program->n_batch;
+    return tg__node_at(r->g, r->program->input[input])->stage == TG__BODY;
 }
 
 static const tg__shape *shape_of(const tg__replay *r, uint32_t input)
@@ -177,7 +178,7 @@ static size_t bytes_of(const tg__replay *r, uint32_t input)
 bool tg__run_stage(const tg__replay *r, tg__space *w)
 {
     size_t bytes = 0;
-    for (uint32_t i = 0; i < r->program->n_batch && r->options->inputs; i++)
+    for (uint32_t i = 0; i < r->program->n_inputs && r->options->inputs; i++)
         if (is_apart(r, i)) bytes += (bytes_of(r, i) * w->plan->block + 63) / 64 * 64;
     if (tg__arena_grow(&w->staged, bytes)) return true;
     return fail(r, TG_ERROR_MEMORY, "no memory to bring instances together");
@@ -212,7 +213,7 @@ static void transpose(char *to, const char *const *from, int64_t n, int64_t m, i
 void tg__run_gather(const tg__replay *r, int64_t n)
 {
     const char *from[TG__BATCH_CHUNK];
-    for (uint32_t i = 0; i < r->program->n_batch && r->options->inputs; i++) {
+    for (uint32_t i = 0; i < r->program->n_inputs && r->options->inputs; i++) {
         if (!is_apart(r, i) || !r->inputs[i]) continue;
         const tg_input_layout l = layout_of(r, i);
         char *const to = (char *)(uintptr_t)tg__run_input(r, i);

@@ -36,7 +36,7 @@ static void print_input(const tg_program *p, const tg__plan *plan, uint32_t inpu
 {
     const tg__shape *const s = tg__node_shape(&p->graph, p->input[input]);
     fprintf(file, "input %u %s: ", input, TG__SHAPE_TEXT(s));
-    if (input >= p->n_batch) {
+    if (tg__node_at(&p->graph, p->input[input])->stage != TG__BODY) {
         fputs("shared\n", file);
         return;
     }
