@@ -260,12 +260,12 @@ static tg_program *looping(tg_program *body, tg_type type, bool stop, bool rever
 
 Test(emitted, loops_and_what_they_are_differentiated_to)
 {
-    enum { KINDS = 7 };
+    enum { KINDS = 8 };
     const size_t size[] = { WIDTH, STEPS * WIDTH, 1, WIDTH * WIDTH, ROWS * WIDTH };
     tg_program *body[KINDS];
     for (int kind = 0; kind < KINDS; kind++) {
         const tg_type type = kind == 3 ? TG_F32 : TG_F64;
-        const bool stop = kind == 1, reverse = kind == 2 || kind == 3;
+        const bool stop = kind == 1 || kind == 7, reverse = kind == 2 || kind == 3 || kind == 7;
         char text[60];
         snprintf(text, sizeof text, "scan of kind %d", kind);
         const inputs in = { .n = 5, .n_batch = 2, .size = size, .type = type, .instances = 3,
@@ -310,6 +310,23 @@ Test(emitted, loops_in_loops)
     check_emitted();
     tg_program_free(outer);
     tg_program_free(inner);
+}
+
+/* Its states would not find room on the stack: a gradient keeps those of a stretch at a time. */
+Test(emitted, gradients_of_long_loops)
+{
+    enum { LONG = 300000 };
+    tg_program *const body = chain_body();
+    tg_tape *const t = tg_tape_new(NULL);
+    Value x[] = { tg_scalar(t, 0.3), tg_scalar(t, 0.1), tg_scalar(t, 0.8) }, end[1];
+    cr_assert(tg_scan(body, &(tg_scan_options){ .steps = LONG, .states = 1 }, x, 3, end));
+    tg_status s = { 0 };
+    tg_program *const p = tg_compile(end, 1, NULL, 0, x, 3, NULL, &s);
+    const inputs in = { .n = 3, .size = (size_t[]){ 1, 1, 1 }, .instances = 1, .bound = 1e-11 };
+    add_all(&in, p, "a long loop");
+    tg_tape_free(t);
+    check_emitted();
+    tg_program_free(body);
 }
 
 /* Each step draws for itself, forward and in the gradient; and a condition may end it. */

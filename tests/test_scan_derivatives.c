@@ -254,7 +254,7 @@ Test(scan_derivatives, stop_where_the_loop_stops)
     const double limit[] = { -0.1, 0.2, 0.35 };
     for (size_t i = 0; i < sizeof limit / sizeof *limit; i++)
         for (int64_t slots = 0; slots < 3; slots++)
-            check_kind(&(loop_kind){ .steps = 20, .stop = true, .limit = limit[i] }, slots);
+            check_kind(&(loop_kind){ .steps = 20, .stop = true, .limit = limit[i], .reverse = slots == 2 }, slots);
 }
 
 /* ---- bit for bit ---------------------------------------------------------------------------------- */

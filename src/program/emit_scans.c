@@ -115,15 +115,21 @@ static void write_limit(const scan *s, uint32_t which, int64_t offset)
     tg__write(e, ";");
 }
 
+static void declare_zeros(tg__emitter *e, const char *name, uint32_t id, int64_t n)
+{
+    if (n < 1) n = 1;
+    e->bytes += (size_t)n * tg__type_size(e->g->type);
+    tg__write_line(e, "%s %s%u[%" PRId64 "] = { 0 };", e->real, name, id, n);
+}
+
 static void write_declarations(const scan *s)
 {
     tg__emitter *const e = s->w->e;
     const tg__loop *const k = &s->k;
     const uint32_t id = s->w->id;
     /* Checkpoints are for rules that compute steps again: here there are none. */
-    const int64_t size = k->kept > 0 ? k->kept : 1, sums = k->taken - k->sums;
-    e->bytes += (size_t)size * tg__type_size(e->g->type);
-    tg__write_line(e, "%s v%u[%" PRId64 "] = { 0 };", e->real, id, size);
+    const int64_t sums = k->taken - k->sums;
+    declare_zeros(e, "v", id, k->kept);
     if (k->states) tg__declare_room(e, e->real, "state", id, k->state_size);
     if (k->states) tg__declare_room(e, e->real, "next", id, k->state_size);
     if (k->summed) tg__declare_room(e, e->real, "term", id, sums);
@@ -138,10 +144,11 @@ static bool has_places(const scan *s)
     return s->k.each || s->k.stacked || s->body.draws;
 }
 
-static void write_place_of_step(const scan *s, const char *limit)
+static void write_place_of_step(const scan *s)
 {
-    if (has_places(s) && s->reverse) tg__write_line(s->w->e, "const int place = %s - 1 - step;", limit);
-    else if (has_places(s)) tg__write_line(s->w->e, "const int place = step;");
+    if (!has_places(s)) return;
+    if (s->reverse) tg__write_line(s->w->e, "const int place = %" PRId64 " - step;", s->k.a->steps - 1);
+    else tg__write_line(s->w->e, "const int place = step;");
 }
 
 static void write_loop(const scan *s)
@@ -154,7 +161,7 @@ static void write_loop(const scan *s)
     else snprintf(limit, sizeof limit, "%" PRId64, k->a->steps);
     tg__write_line(e, "for (int step = 0; step < %s; step++) {", limit);
     e->depth++;
-    write_place_of_step(s, limit);
+    write_place_of_step(s);
     write_step(s);
     write_moves(s, k->taken - k->sums, "v", k->sums, "+=", "term", 0);
     write_moves(s, k->state_size, "state", 0, "=", "next", 0);
@@ -214,16 +221,13 @@ static void write_gradient_declarations(const gradient *b)
     const tg__loop *const k = &s->k;
     tg__emitter *const e = s->w->e;
     const uint32_t id = s->w->id;
-    tg__declare(e, id, false);
+    tg__declare(e, id, true); /* of steps that are not taken */
     if (b->stretches > 1) tg__declare_room(e, e->real, "kept", id, b->stretches * k->state_size);
     if (k->states) tg__declare_room(e, e->real, "state", id, (b->stretch + 1) * k->state_size);
     if (k->states) tg__declare_room(e, e->real, "adjoint", id, k->state_size);
     if (k->states) tg__declare_room(e, e->real, "before", id, k->state_size);
     if (b->shared) tg__declare_room(e, e->real, "next", id, b->shared);
-    if (b->shared) {
-        e->bytes += (size_t)b->shared * tg__type_size(e->g->type);
-        tg__write_line(e, "%s sum%u[%" PRId64 "] = { 0 };", e->real, id, b->shared);
-    }
+    if (b->shared) declare_zeros(e, "sum", id, b->shared);
     if (b->rest) tg__declare_room(e, e->real, "rest", id, b->rest);
     if (s->stops) write_limit(s, s->w->n - 1, k->taken);
     else if (s->counted) write_limit(s, s->w->n - 3, 0);
@@ -250,13 +254,11 @@ static void write_forward(const gradient *b, const char *end)
 {
     const scan *const s = &b->s;
     tg__emitter *const e = s->w->e;
-    char limit[24];
     bool first = true;
     int64_t at = 0;
-    snprintf(limit, sizeof limit, "limit%u", s->w->id);
     tg__write_line(e, "for (int step = begin; step < %s; step++) {", end);
     e->depth++;
-    write_place_of_step(s, limit);
+    write_place_of_step(s);
     tg__open_call(e, &s->body);
     write_states_of_step(b, &s->body, &first, false);
     write_inputs(s, &first);
@@ -372,8 +374,7 @@ static void write_backward(const gradient *b)
 {
     tg__emitter *const e = b->s.w->e;
     const uint32_t id = b->s.w->id;
-    char limit[24], state[40], kept[80];
-    snprintf(limit, sizeof limit, "limit%u", id);
+    char state[40], kept[80];
     snprintf(state, sizeof state, "state%u[j]", id);
     snprintf(kept, sizeof kept, "kept%u[%" PRId64 " * (begin / %" PRId64 ") + j]", id, b->s.k.state_size, b->stretch);
     if (b->stretches > 1) {
@@ -392,7 +393,7 @@ static void write_backward(const gradient *b)
     write_forward(b, "end - 1");
     tg__write_line(e, "for (int step = end - 1; step >= begin; step--) {");
     e->depth++;
-    write_place_of_step(&b->s, limit);
+    write_place_of_step(&b->s);
     write_step_back(b);
     e->depth--;
     tg__write_line(e, "}");

@@ -68,7 +68,6 @@ static const char *mistake(const tg_program *body, const tg_scan_options *o, uin
         return "the body has fewer inputs than states and what there is for each step";
     if ((int64_t)o->states + o->summed + last > body->n_outputs)
         return "the body has fewer outputs than states, sums and the stop condition";
-    if (o->stop && o->reverse) return "a scan in reverse cannot stop";
     if (o->stop && body->type == TG_F32 && o->steps > MOST_COUNTED_F32)
         return "a scan that stops has at most 2^24 steps in f32";
     for (*at = 0; *at < body->n_outputs; ++*at)

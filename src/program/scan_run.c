@@ -78,7 +78,7 @@ static home other_room(const run *r)
 /* The place of step j in what there is for each. */
 static int64_t place_of(const run *r, int64_t j)
 {
-    return r->k.a->flags & TG__CALL_REVERSE ? r->limit - 1 - j : j;
+    return r->k.a->flags & TG__CALL_REVERSE ? r->k.a->steps - 1 - j : j;
 }
 
 static double read_real(const run *r, const void *p)
