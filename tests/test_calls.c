@@ -178,6 +178,10 @@ static void check_batch(int n_batch, double bound)
         n = read_gradients(x, got[i]);
     }
     expect_close("batch: gradient", got[1], got[0], n, bound);
+    double direction[COUNT * MOST];
+    for (size_t i = 0; i < n; i++) direction[i] = cos((double)i);
+    for (int i = 0; i < 2; i++) cr_assert(tg_jvp(l[i], x, IN, direction, 1, got[i]));
+    expect_close("batch: along a direction", got[1], got[0], 1, bound);
     for (int i = 0; i < 2; i++) cr_assert(tg_hessian(l[i], x, IN, got[i]));
     expect_close("batch: Hessian", got[1], got[0], n * n, bound);
     tg_tape_free(t);
@@ -191,11 +195,14 @@ Test(calls, a_call_with_batch_inputs_is_all_instances)
 
 /* ---- programs that call programs ----------------------------------------------------------------- */
 
-/* Value, gradient, and Hessian times a direction of a loss that is recorded, or has calls. */
+/* Value, gradient, Hessian times a direction, and the derivatives of the first and the last along one, of a
+   loss that is recorded, or has calls. */
 static void check_inside(int n_batch)
 {
+    enum { PROGRAMS = 5, LISTS = 3 }; /* of inputs: they, directions, directions of what they are now */
+    const int which[PROGRAMS] = { 0, 1, 1, 1, IN + 2 }, wrt[IN] = { 0, 1, 2 }; /* which output is compared */
     tg_program *const p = compile_model(TG_F64, n_batch, NULL);
-    double got[2][3][MOST];
+    static double got[2][PROGRAMS][MOST];
     for (int i = 0; i < 2; i++) {
         tg_tape *const t = tg_tape_new(NULL);
         Value x[IN];
@@ -208,29 +215,29 @@ static void check_inside(int n_batch)
         Value l = n_batch ? batch_loss(i ? p : NULL, twice, n_batch) : loss(i ? p : NULL, twice);
         tg_status status = { 0 };
         tg_program *const all = tg_compile(&l, 1, NULL, 0, x, IN, NULL, &status);
-        tg_program *const made[] = { all, tg_gradient_program(all, NULL, &status),
-                                     tg_hvp_program(all, NULL, &status) };
-        double data[2 * IN][COUNT * MOST];
-        const void *in[2 * IN];
-        for (int j = 0; j < 2 * IN; j++) {
+        tg_program *const h = tg_hvp_program(all, NULL, &status);
+        tg_program *const made[] = { all, tg_gradient_program(all, NULL, &status), h,
+                                     tg_jvp_program(all, NULL, 0, &status), tg_jvp_program(h, wrt, IN, &status) };
+        static double data[LISTS * IN][COUNT * MOST], out[2 * (IN + 1)][COUNT * MOST];
+        const void *in[LISTS * IN];
+        void *to[2 * (IN + 1)];
+        for (int j = 0; j < LISTS * IN; j++) {
             in[j] = data[j];
             for (int k = 0; k < COUNT * MOST; k++) data[j][k] = sin(1.0 + k + j);
         }
-        for (int k = 0; k < 3; k++) {
+        for (int j = 0; j < 2 * (IN + 1); j++) to[j] = out[j];
+        for (int k = 0; k < PROGRAMS; k++) {
             cr_assert(made[k], "%s", status.message);
             tg_workspace *const w = tg_workspace_new(made[k], 1, &status);
-            double other[2][COUNT * MOST], value;
-            memset(got[i][k], 0, sizeof got[i][k]);
-            cr_assert(tg_run(made[k], w, 1, in,
-                             (void *[]){ k ? &value : got[i][k], got[i][k], other[0], other[1] },
-                             &status),
-                      "%s", status.message);
+            memset(out, 0, sizeof out);
+            cr_assert(tg_run(made[k], w, 1, in, to, &status), "%s", status.message);
+            memcpy(got[i][k], out[which[k]], sizeof got[i][k]);
             tg_workspace_free(w);
             tg_program_free(made[k]);
         }
         tg_tape_free(t);
     }
-    for (int k = 0; k < 3; k++)
+    for (int k = 0; k < PROGRAMS; k++)
         expect_close("program in a program", got[1][k], got[0][k], WIDTH, 1e-12);
     tg_program_free(p);
 }
@@ -239,6 +246,7 @@ Test(calls, programs_call_programs)
 {
     check_inside(0);
     check_inside(1);
+    check_inside(2);
 }
 
 Test(calls, gradient_programs_can_be_called_and_differentiated)

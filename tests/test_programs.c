@@ -340,6 +340,50 @@ Test(programs, directions_and_cotangents_are_those_of_their_instances)
     tg_tape_free(t);
 }
 
+/* The derivatives of a gradient program's outputs, some of which are sums over the batch: forward over reverse. */
+Test(programs, along_a_direction_a_sum_over_the_batch_has_one_derivative)
+{
+    enum { N = 600 };
+    static double x[3][N], v[N], dx[3][N], ddx[N];
+    const double w[] = { 2 - 1e-5, 2 + 1e-5, 2 }, one = 1;
+    double loss[3], dw[3], dloss, ddw;
+    const int wrt[] = { 0, 1 };
+    for (int i = 0; i < N; i++) v[i] = cos((double)i);
+    for (int k = 0; k < 3; k++)
+        for (int i = 0; i < N; i++) x[k][i] = 0.002 * i + (w[k] - 2) * v[i];
+    tg_tape *const t = tg_tape_new(NULL);
+    const tg_value in = tg_scalar(t, 0), by = tg_scalar(t, 0);
+    const tg_value l = tg_add(tg_sin(tg_mul(in, by)), tg_mul(by, tg_mul(by, by)));
+    tg_status s = { 0 };
+    tg_program *const p = tg_compile(&l, 1, &in, 1, &by, 1, NULL, &s);
+    for (int mean = 0; mean < 2; mean++) {
+        const tg_gradient_options o = { .wrt = wrt, .n_wrt = 2, .over = mean ? TG_BATCH_MEAN : TG_BATCH_SUM };
+        tg_program *const g = tg_gradient_program(p, &o, &s), *const j = tg_jvp_program(g, wrt, 2, &s);
+        cr_assert(j, "%s", s.message);
+        const bool each[] = { false, true, false, false, true, false };
+        for (int i = 0; i < 6; i++) {
+            bool is;
+            cr_assert(tg_program_output_size(j, i, &is) == 1 && is == each[i], "output %d", i);
+        }
+        tg_workspace *const room = tg_workspace_new(g, 1, &s), *const along = tg_workspace_new(j, 3, &s);
+        for (int k = 0; k < 3; k++)
+            cr_assert(tg_run(g, room, N, (const void *[]){ x[k], &w[k] }, (void *[]){ &loss[k], dx[k], &dw[k] }, &s));
+        cr_assert(tg_run(j, along, N, (const void *[]){ x[2], &w[2], v, &one },
+                         (void *[]){ &loss[2], dx[2], &dw[2], &dloss, ddx, &ddw }, &s),
+                  "%s", s.message);
+        const double scale = mean ? 1 : N;
+        cr_expect_float_eq(dloss, (loss[1] - loss[0]) / 2e-5, 1e-7 * scale);
+        cr_expect_float_eq(ddw, (dw[1] - dw[0]) / 2e-5, 1e-6 * scale);
+        for (int i = 0; i < N; i++) cr_expect_float_eq(ddx[i], (dx[1][i] - dx[0][i]) / 2e-5, 1e-8);
+        tg_workspace_free(along);
+        tg_workspace_free(room);
+        tg_program_free(j);
+        tg_program_free(g);
+    }
+    tg_program_free(p);
+    tg_tape_free(t);
+}
+
 Test(programs, what_is_simplified_to_a_view_has_the_elements_of_the_result)
 {
     expect_columns(times_one);

@@ -195,7 +195,8 @@ static uint32_t total_of(tg__graph *g, uint32_t x, tg_over_batch over)
 /* ---- derivatives by derivatives: a table ---------------------------------------------------------- */
 
 /* A line for each of n results, with room for its `each` parts, twice: see tg__graph_all_of; and what
-   the parts are derivatives of, made before any of them: a gradient looks at no node behind. */
+   the parts are derivatives of, two nodes at most, made before any of them: a gradient looks at no node
+   behind. */
 typedef struct table {
     tg__arena room;
     uint32_t *part, *of;
@@ -207,8 +208,8 @@ static bool table_begin(const derivation *d, table *t, size_t n, size_t each)
     tg__graph *const g = &d->made->graph;
     tg__arena_init(&t->room, g->memory);
     t->each = each;
-    t->of = tg__arena_push(&t->room, ((2 * n + 1) * each + 1) * sizeof *t->of);
-    t->part = t->of ? t->of + each : NULL;
+    t->of = tg__arena_push(&t->room, ((2 * n + 2) * each + 1) * sizeof *t->of);
+    t->part = t->of ? t->of + 2 * each : NULL;
     return t->of || tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
 }
 
@@ -298,11 +299,13 @@ tg_program *tg_gradient_program(const tg_program *p, const tg_gradient_options *
 
 /* ---- along directions ---------------------------------------------------------------------------- */
 
-/* The sum over i of the inner products of a[i] and b[i]. */
-static uint32_t inner_product(tg__graph *g, const uint32_t *a, const uint32_t *b, uint32_t n)
+/* The sum over i of the inner products of a[i] and b[i], of those a[i] that are once for every instance or not;
+   0: there are none. */
+static uint32_t inner_product(tg__graph *g, const uint32_t *a, const uint32_t *b, uint32_t n, bool each)
 {
     uint32_t sum = 0;
-    for (uint32_t i = 0; i < n; i++) {
+    for (uint32_t i = 0; i < n && !tg__graph_failed(g); i++) {
+        if ((tg__node_at(g, a[i])->stage == TG__BODY) != each) continue;
         const uint32_t x[] = { a[i], b[i] };
         uint32_t term = tg__graph_apply(g, TG__CODE_mul, x, 2, NULL);
         if (tg__graph_failed(g)) return 0;
@@ -322,7 +325,8 @@ static void add_directions(const derivation *d, int count)
     }
 }
 
-/* What is linear in the directions: the gradient along each of them. */
+/* What is linear in the directions: the gradient along each of them, as what there is for every instance and
+   what there is once. */
 static bool multiply_along(const derivation *d, int count, const table *t)
 {
     tg__graph *const g = &d->made->graph;
@@ -330,9 +334,21 @@ static bool multiply_along(const derivation *d, int count, const table *t)
         for (uint32_t i = 0; i < d->n; i++)
             d->direction[i] =
                 tg__graph_one_of(g, d->made->input[d->p->n_inputs + i], count, (uint32_t)j);
-        t->of[j] = tg__graph_failed(g) ? 0 : inner_product(g, d->gradient, d->direction, d->n);
+        for (int each = 0; each < 2; each++)
+            t->of[2 * j + each] = inner_product(g, d->gradient, d->direction, d->n, each);
     }
     return !tg__graph_failed(g);
+}
+
+/* Of every instance: its own and what there is once. */
+static void join_products(const derivation *d, int count, const table *t)
+{
+    tg__graph *const g = &d->made->graph;
+    for (int j = 0; j < sweeps(count) && !tg__graph_failed(g); j++) {
+        uint32_t *const both = t->of + 2 * j;
+        if (both[0] && both[1]) both[0] = tg__graph_apply(g, TG__CODE_add, both, 2, NULL);
+        else if (both[1]) both[0] = both[1];
+    }
 }
 
 static bool is_count(derivation *d, int count, int least)
@@ -356,8 +372,9 @@ tg_program *tg_hvp_program(const tg_program *p, const tg_gradient_options *optio
         if (o.with_gradient) add_gradients(&d, 1, o.over);
         bool ok = table_begin(&d, &t, d.n, (size_t)sweeps(o.count)) &&
                   differentiate(&d, d.output[0], AGAIN, d.gradient) && multiply_along(&d, o.count, &t);
+        if (ok) join_products(&d, o.count, &t);
         for (int j = 0; j < sweeps(o.count) && ok; j++) {
-            ok = differentiate(&d, t.of[j], each, d.gradient);
+            ok = differentiate(&d, t.of[2 * j], each, d.gradient);
             if (ok) put(&t, (size_t)j, d.gradient, d.n);
         }
         if (ok) set_gradients(&d, o.with_gradient ? 1 + d.n : 1, &t, o.count, o.over);
@@ -366,24 +383,27 @@ tg_program *tg_hvp_program(const tg_program *p, const tg_gradient_options *optio
     return finish(&d);
 }
 
-/* The gradient J' u, for cotangents u that nobody gives. */
-static bool transpose(const derivation *d)
+/* The gradient J' u, for cotangents u that nobody gives; how: TG__EACH, or 0 to sum over the batch. */
+static bool transpose(const derivation *d, unsigned how)
 {
     tg__graph *const g = &d->made->graph;
     const int n = (int)d->p->n_outputs;
     for (int i = 0; i < n; i++) d->cotangent[i] = add_input(d, TG__NOT_GIVEN, d->output[i], 0);
-    return !tg__graph_failed(g) && tg__graph_gradient(g, d->output, d->cotangent, n, d->wrt, NULL,
-                                                      (int)d->n, AGAIN | TG__LINEAR,
-                                                      d->gradient);
+    return !tg__graph_failed(g) &&
+           tg__graph_gradient(g, d->output, d->cotangent, n, d->wrt, NULL, (int)d->n,
+                              TG__BY_OPS | TG__LINEAR | how, d->gradient);
 }
 
-/* J v is the gradient by u of <J' u, v>: u itself is in it nowhere. */
-static bool push_forward(const derivation *d, uint32_t product)
+/* J v is the gradient by u of <J' u, v>, made of two nodes or, the other 0, one: u itself is in it nowhere. */
+static bool push_forward(const derivation *d, const uint32_t *product, unsigned how)
 {
     tg__graph *const g = &d->made->graph;
-    return !tg__graph_failed(g) &&
-           tg__graph_gradient(g, &product, NULL, 1, d->cotangent, NULL, (int)d->p->n_outputs, AGAIN,
-                              d->tangent);
+    uint32_t of[2], one[2];
+    int n = 0;
+    for (int i = 0; i < 2; i++)
+        if (product[i]) of[n] = product[i], one[n++] = tg__graph_number(g, 1);
+    return !tg__graph_failed(g) && tg__graph_gradient(g, of, one, n, d->cotangent, NULL, (int)d->p->n_outputs,
+                                                      TG__BY_OPS | how, d->tangent);
 }
 
 /* p's outputs are the first ones of the new program. */
@@ -410,10 +430,10 @@ static tg_program *jvp(const tg_program *p, const int *wrt, int n_wrt, int count
     if (begin(&d, p, wrt, n_wrt, what, status) && make(&d, d.n, 2 * p->n_outputs)) {
         table t;
         add_directions(&d, count);
-        bool ok = table_begin(&d, &t, p->n_outputs, (size_t)sweeps(count)) && transpose(&d) &&
+        bool ok = table_begin(&d, &t, p->n_outputs, (size_t)sweeps(count)) && transpose(&d, 0) &&
                   multiply_along(&d, count, &t);
         for (int j = 0; j < sweeps(count) && ok; j++) {
-            ok = push_forward(&d, t.of[j]);
+            ok = push_forward(&d, t.of + 2 * j, 0);
             if (ok) put(&t, (size_t)j, d.tangent, p->n_outputs);
         }
         keep_outputs(&d);
@@ -554,9 +574,9 @@ static bool by_columns(const derivation *d, uint32_t by)
     const uint32_t outputs = d->p->n_outputs, n = (uint32_t)tg__node_shape(g, d->wrt[by])->n;
     table t;
     bool ok = table_begin(d, &t, outputs, n);
-    for (uint32_t i = 0; i < n && ok; i++) t.of[i] = element_of(g, d->gradient[by], i);
+    for (uint32_t i = 0; i < n && ok; i++) t.of[2 * i] = element_of(g, d->gradient[by], i);
     for (uint32_t i = 0; i < n && ok; i++) {
-        ok = push_forward(d, t.of[i]);
+        ok = push_forward(d, t.of + 2 * i, TG__EACH); /* of[2 * i + 1] is 0 */
         if (ok) put(&t, i, d->tangent, outputs);
     }
     for (uint32_t j = 0; j < outputs && ok; j++)
@@ -601,7 +621,7 @@ static tg_program *jacobian(const tg_program *p, const int *wrt, int n_wrt, bool
         make(&d, 0, p->n_outputs * (1 + d.n))) {
         *tall = *tall && is_tall(&d);
         keep_outputs(&d);
-        bool ok = !tg__graph_failed(&d.made->graph) && (!*tall || transpose(&d));
+        bool ok = !tg__graph_failed(&d.made->graph) && (!*tall || transpose(&d, TG__EACH));
         for (uint32_t i = 0; i < (*tall ? d.n : p->n_outputs) && ok; i++)
             ok = *tall ? by_columns(&d, i) : by_rows(&d, i);
     }
