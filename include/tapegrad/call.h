@@ -43,8 +43,8 @@ typedef struct tg_scan_options {
    more, the first, of length steps. outputs has room for the body's outputs, in their order: the last
    states; stacked, with that axis more (zeros for steps not taken); added up; with stop the number of
    steps taken. Batch inputs of the body are taken as inputs of one instance. Differentiable to any
-   order; from the second on, and in programs made of it, all states are kept. Gradients are bit-equal for
-   any number of slots. What draws random numbers draws anew in every step, and in a step that is
+   order and along directions, on a tape and in programs, where it takes no more memory than that of the
+   slots. Gradients are bit-equal for any number of slots. What draws random numbers draws anew in every step, and in a step that is
    computed again the same. False, and the error on the tape, if something does not fit. */
 TG_API bool tg_scan_at(const tg_program *body, const tg_scan_options *options,
                        const tg_value *inputs, int n, tg_value *outputs, const tg_site *site);

@@ -103,7 +103,8 @@ TG_API tg_program *tg_hvp_program(const tg_program *p, const tg_gradient_options
 
 /* The program whose outputs are p's, and then the derivative of each along a direction (forward mode).
    Its inputs are p's, then a direction for each input wrt (NULL: all shared ones that are no
-   integers), of its shape, one for every instance if the input is a batch input. NULL after an error. */
+   integers), of its shape, one for every instance if the input is a batch input. What p sums over the
+   batch, as gradients do, is summed. NULL after an error. */
 TG_API tg_program *tg_jvp_program(const tg_program *p, const int *wrt, int n_wrt, tg_status *status);
 
 /* The program whose outputs are the gradients, by the inputs wrt (NULL: all shared ones that are no
@@ -116,7 +117,7 @@ TG_API tg_program *tg_vjp_program(const tg_program *p, const int *wrt, int n_wrt
 /* The same for count directions, or cotangents, in one run, count > 0: each of the further inputs has
    so many of them along a first axis, shape (count, ...), and so has each derivative or gradient; what
    there is for every instance has that axis in every instance. p itself, and the derivatives of its
-   operations, are computed once for all of them. */
+   operations, are computed once for all of them; but loops (tg_scan) for each. */
 TG_API tg_program *tg_jvps_program(const tg_program *p, const int *wrt, int n_wrt, int count,
                                    tg_status *status);
 TG_API tg_program *tg_vjps_program(const tg_program *p, const int *wrt, int n_wrt, int count,
