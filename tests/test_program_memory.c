@@ -71,7 +71,8 @@ static bool live(const leaves *l)
     return ok;
 }
 
-/* The same of programs as operations: a call, a loop, a stretch that is not kept, to second order. */
+/* The same of programs as operations: a call, a loop, a stretch that is not kept, to second order and along
+   directions. */
 static bool halve(tg_tape *t, const tg_value *in, tg_value *out, void *user)
 {
     (void)t, (void)user;
@@ -96,9 +97,11 @@ static bool live_operations(const leaves *l)
          tg_hvp(loss, &by, 1, one, 1, seen);
     tg_program *const whole = ok ? tg_compile(&loss, 1, NULL, 0, TG_VALUES(in, by), NULL, &s) : NULL;
     tg_program *const made = whole ? tg_gradient_program(whole, NULL, &s) : NULL;
-    tg_workspace *const room = made ? tg_workspace_new(made, 1, &s) : NULL;
-    double total, dv[CLASSES], dw[CLASSES];
-    ok = room && tg_run(made, room, 1, (const void *[]){ w, v }, (void *[]){ &total, dw, dv }, &s);
+    tg_program *const along = made ? tg_jvp_program(made, NULL, 0, &s) : NULL;
+    tg_workspace *const room = along ? tg_workspace_new(along, 1, &s) : NULL;
+    double total[2], d[4][CLASSES];
+    ok = room && tg_run(along, room, 1, (const void *[]){ w, v, one, one },
+                        (void *[]){ &total[0], d[0], d[1], &total[1], d[2], d[3] }, &s);
     const tg_error *const e = tg_error_of(t);
     /* A rule of derivatives says only why it failed. */
     if (!ok && !strstr(s.message, "no memory") && !(e && strstr(e->message, "no memory"))) {
@@ -108,6 +111,7 @@ static bool live_operations(const leaves *l)
     (void)l;
     tg_workspace_free(room);
     tg_tape_free(t);
+    tg_program_free(along);
     tg_program_free(made);
     tg_program_free(whole);
     tg_program_free(p);
