@@ -585,3 +585,59 @@ Test(scan_derivatives, of_users_operations_are_gradients_only)
     tg_tape_free(t);
     free_all((tg_program *[]){ g, p, body }, 3);
 }
+
+Test(scan_derivatives, are_not_to_blame)
+{
+    tg_program *const body = small_step();
+    tg_tape *const t = tg_tape_new(NULL);
+    Value x[] = { tg_scalar(t, 0.1), tg_scalar(t, 0.8), tg_scalar(t, 0.3) }, end, g[3];
+    cr_assert(tg_scan(body, &(tg_scan_options){ .steps = 9, .states = 1 }, x, 3, &end));
+    Value l = square(end);
+    cr_assert(tg_grad_values(&l, NULL, 1, x, 3, g));
+    l = add(l, square(g[1]));
+    tg_blame_report report;
+    tg_status status = { 0 };
+    cr_assert(tg_blame(l, &report, &status), "%s", status.message);
+    cr_expect(report.wrong == 0 && report.skipped == 1, "%s", report.message);
+    tg_tape_free(t);
+    tg_program_free(body);
+}
+
+/* More inputs than a gradient has bits for: those that are wanted beyond them are wanted together. */
+Test(scan_derivatives, of_bodies_with_many_inputs)
+{
+    enum { MANY = 80 };
+    static Value x[1 + MANY];
+    static double in[3 * (1 + MANY)], got[3 * (1 + MANY)], want[3 * (1 + MANY)], v[3 * (1 + MANY)];
+    const size_t size[] = { 1, MANY, 1, MANY, 1, MANY };
+    tg_tape *const t = tg_tape_new(NULL);
+    Value start = tg_scalar(t, 0.5), factors = tg_zeros(t, MANY), end;
+    x[0] = start;
+    for (int i = 0; i < MANY; i++) x[1 + i] = tg_scalar(t, 0);
+    Value y = x[0];
+    for (int i = 0; i < MANY; i++) y = add(y, mul(sin(add(y, i)), mul(0.1, x[1 + i])));
+    tg_status status = { 0 };
+    tg_program *const body = made(tg_compile(&y, 1, NULL, 0, x, 1 + MANY, NULL, &status), &status);
+    factors = tg_param(t, in, MANY);
+    for (int i = 0; i < MANY; i++) x[1 + i] = at(factors, i);
+    cr_assert(tg_scan(body, &(tg_scan_options){ .steps = 3, .states = 1 }, x, 1 + MANY, &end));
+    tg_program *const p = made(tg_compile(&end, 1, NULL, 0, TG_VALUES(start, factors), NULL, &status), &status);
+    const tg_gradient_options o = { .wrt = all, .n_wrt = 2 };
+    tg_program *const j = made(tg_jvp_program(p, all, 2, &status), &status);
+    tg_program *const g = made(tg_gradient_program(p, &o, &status), &status);
+    tg_program *const h = made(tg_hvp_program(p, &o, &status), &status);
+    tg_program *const along = made(tg_jvp_program(g, all, 2, &status), &status);
+    waves(in, 1 + MANY, 1);
+    waves(in + 1 + MANY, 1 + MANY, 2);
+    memcpy(v, in + 1 + MANY, (1 + MANY) * sizeof *v);
+    evaluate(j, size, in, got);
+    difference(p, size, in, v, want);
+    expect_close("along a direction", got + 1, want, 1, near);
+    evaluate(h, size, in, got);
+    difference(g, size, in, v, want);
+    expect_close("H v", got + 1, want + 1, 1 + MANY, near);
+    evaluate(along, size, in, got);
+    expect_close("forward over reverse", got + 2 + MANY, want, 2 + MANY, near);
+    tg_tape_free(t);
+    free_all((tg_program *[]){ along, h, g, j, p, body }, 6);
+}

@@ -344,6 +344,16 @@ static bool check_recorded(tg__look *l, blame *b, uint32_t i)
     return true;
 }
 
+/* Of operations that do more than compute, or whose operands belong together, differences say nothing. */
+static bool is_no_function(const tg__call *c)
+{
+    switch (c->code) {
+    case TG__CODE_custom: return ((const tg_custom_attributes *)c->attributes)->op->impure;
+    case TG__CODE_call: return ((const tg_call_attributes *)c->attributes)->callee->hides;
+    default: return false;
+    }
+}
+
 static bool check_instruction(tg__look *l, blame *b, uint32_t i)
 {
     tg__play p;
@@ -351,7 +361,7 @@ static bool check_instruction(tg__look *l, blame *b, uint32_t i)
     if (!tg__play_begin(l, i, &p)) return false;
     if (p.call.y.s->n == 0) return true;
     const bool custom = p.call.code == TG__CODE_custom;
-    if (custom && ((const tg_custom_attributes *)p.call.attributes)->op->impure) {
+    if (is_no_function(&p.call)) {
         b->report->skipped++;
         return true;
     }

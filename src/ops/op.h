@@ -188,6 +188,7 @@ typedef struct tg__callee {
     tg__shape_rule *shape;
     tg__rule *forward, *backward;
     tg__derive_rule *derive;
+    bool hides; /* there is an operand which its rules have no derivative by: no differences are held against it */
 } tg__callee;
 
 /* No byte of it is padding: calls are compared. */

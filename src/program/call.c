@@ -362,7 +362,7 @@ static void call_derive(tg__derivation *d)
     else derive_back(d, &k);
 }
 
-const tg__callee tg__called = { "call", call_shape, call_forward, call_backward, call_derive };
+const tg__callee tg__called = { "call", call_shape, call_forward, call_backward, call_derive, false };
 
 /* ---- recording ----------------------------------------------------------------------------------- */
 

@@ -238,7 +238,7 @@ static void recompute_derive(tg__derivation *d)
 }
 
 const tg__callee tg__recomputed = { "recompute", recompute_shape, recompute_forward,
-                                    recompute_backward, recompute_derive };
+                                    recompute_backward, recompute_derive, false };
 
 /* Makes arrays adjacent, with memory of the arena. */
 static bool make_adjacent(tg__arena *room, const tg__kernels *k, tg__array *x, int n)

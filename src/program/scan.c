@@ -51,7 +51,7 @@ static tg_code scan_shape(const tg__call *c, tg__shape *y)
 }
 
 const tg__callee tg__scanned = { "scan", scan_shape, tg__scan_forward, tg__scan_backward,
-                                 tg__scan_derive };
+                                 tg__scan_derive, false };
 
 /* ---- recording ----------------------------------------------------------------------------------- */
 

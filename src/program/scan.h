@@ -50,6 +50,7 @@ int64_t tg__checkpoints_for(int64_t steps);
 /* The rules (scan_run.c, scan_derive.c). */
 tg_code tg__scan_forward(const tg__call *c);
 tg_code tg__scan_backward(const tg__call *c);
+tg_code tg__scan_pull(const tg__call *c); /* g ends where there are no gradients any more */
 void tg__scan_derive(tg__derivation *d);
 
 /* ---- gradients (scan_derive.c) ------------------------------------------------------------------- */

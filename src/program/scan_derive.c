@@ -84,13 +84,16 @@ static bool is_zero(const void *vector, int64_t n, tg_type type)
     return i == n;
 }
 
-/* The parts of a vector by these inputs, as what is added to, from number *offset on. NULL: no memory. */
+enum { OTHERS = 3 }; /* operands behind the body's inputs: the number of steps, u, the scan's result */
+
+/* The parts of a vector by these inputs, as what is added to, from number *offset on; nothing for all other
+   operands. NULL: no memory. */
 static tg__array *parts_of(const tg__call *c, const tg__loop *k, uint64_t wanted, void *vector, int64_t *offset)
 {
     const uint32_t n = k->body->n_inputs;
     tg__shape *const s = tg__scratch(c, (n + (size_t)1) * sizeof *s);
-    tg__array *const part = tg__scratch(c, (n + (size_t)4) * sizeof *part);
-    for (uint32_t i = 0; s && part && i < n + 4; i++) part[i] = (tg__array){ NULL, NULL };
+    tg__array *const part = tg__scratch(c, (n + (size_t)OTHERS) * sizeof *part);
+    for (uint32_t i = 0; s && part && i < n + OTHERS; i++) part[i] = (tg__array){ NULL, NULL };
     for (uint32_t i = 0; s && part && i < n; i++) {
         if (!tg__loop_wants(k, wanted, i)) continue;
         s[i] = shape_of(k, i);
@@ -115,7 +118,7 @@ static tg_code gradient_forward(const tg__call *c)
     of.dx = parts_of(c, &k, a->wanted, c->y.p, &offset);
     if (!of.dx || !of.y.p || !of.g) return TG_ERROR_MEMORY;
     memset(c->y.p, 0, (size_t)c->y.s->n * tg__type_size(c->y.s->type));
-    return is_zero(of.g, k.taken, k.body->type) ? TG_OK : tg__scan_backward(&of);
+    return is_zero(of.g, k.taken, k.body->type) ? TG_OK : tg__scan_pull(&of);
 }
 
 /* ---- the loop of directions ---------------------------------------------------------------------- */
@@ -549,7 +552,7 @@ static tg_code back_along(const tg__call *c, const directions *v, const tg__call
     }
     back.g = g;
     back.dx = to;
-    return tg__scan_backward(&back);
+    return tg__scan_pull(&back);
 }
 
 static tg_code gradient_backward(const tg__call *c)
@@ -570,7 +573,7 @@ static tg_code gradient_backward(const tg__call *c)
 }
 
 const tg__callee tg__scan_gradient = { "scan_gradient", gradient_shape, gradient_forward, gradient_backward,
-                                       gradient_derive };
+                                       gradient_derive, true };
 
 static tg_code transposed_forward(const tg__call *c)
 {
@@ -616,4 +619,4 @@ static tg_code transposed_backward(const tg__call *c)
 }
 
 const tg__callee tg__scan_transposed = { "scan_transposed", transposed_shape, transposed_forward,
-                                         transposed_backward, transposed_derive };
+                                         transposed_backward, transposed_derive, true };

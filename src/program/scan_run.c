@@ -271,6 +271,7 @@ typedef struct backward {
     stack s;
     bool *wants; /* by input: the gradients there are */
     const char *g;
+    char *kept; /* the cotangents of checkpoints; NULL: none */
     home adjoint, spare; /* the gradient by the states */
     char *sum, *next;    /* that by the shared inputs: vectors of all of them */
     char *row;           /* that of a step by what there is for each */
@@ -368,6 +369,12 @@ static void add_row(const run *r, const backward *b, int64_t j)
     }
 }
 
+static void add_states(const run *r, home to, home from)
+{
+    for (uint32_t k = 0; k < r->k.states; k++)
+        r->c->k->add((int64_t)(r->in_bytes[k] / r->size), state_at(r, to, k), 1, state_at(r, from, k), 1);
+}
+
 static bool step_back(run *r, backward *b, int64_t j)
 {
     if (!go_to(r, &b->s, j)) return false;
@@ -381,6 +388,9 @@ static bool step_back(run *r, backward *b, int64_t j)
     b->sum = b->next;
     b->next = sum;
     add_row(r, b, j);
+    /* What was kept is a part of the result: as an operation by itself the scan is right only so. */
+    const stack *const s = &b->s;
+    if (b->kept && s->at[s->top] == j && !s->own[s->top]) add_states(r, b->adjoint, checkpoint(r, b->kept, s->top));
     return true;
 }
 
@@ -462,7 +472,7 @@ static void hand_over(const run *r, const backward *b)
     }
 }
 
-tg_code tg__scan_backward(const tg__call *c)
+static tg_code go_back(const tg__call *c, bool kept)
 {
     run r;
     backward b = { .g = c->g };
@@ -470,6 +480,7 @@ tg_code tg__scan_backward(const tg__call *c)
     if (!code) code = prepare(&r, &b);
     if (!code) code = make_room(&r, &b);
     if (code) return end(&r, code);
+    if (kept) b.kept = (char *)(uintptr_t)b.g + (size_t)r.k.kept * r.size;
     int64_t taken = r.limit;
     if (r.k.a->flags & TG__CALL_STOP)
         taken = (int64_t)read_real(&r, (const char *)c->y.p + (size_t)r.k.taken * r.size);
@@ -478,4 +489,14 @@ tg_code tg__scan_backward(const tg__call *c)
         if (!step_back(&r, &b, j)) return end(&r, step_failed(&r, j));
     hand_over(&r, &b);
     return end(&r, TG_OK);
+}
+
+tg_code tg__scan_backward(const tg__call *c)
+{
+    return go_back(c, true);
+}
+
+tg_code tg__scan_pull(const tg__call *c)
+{
+    return go_back(c, false);
 }
