@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { FIRST_BYTES = 1 << 16, ALIGNMENT = 64, PARTS = 16 };
+enum { FIRST_BYTES = 1 << 16, ALIGNMENT = 64, PARTS = 16, HUGE_PAGE = 2 << 20 };
 
 /* The header of an outgrown block, kept in its first bytes' place: a list of what settle gives
    back. */
@@ -17,10 +17,12 @@ typedef struct outgrown {
     size_t reserved; /* of address space; 0: data was allocated */
 } outgrown;
 
-static void *obtain(const tg__memory *m, size_t bytes)
+/* zero: all of it. The system knows which memory is new, and touches none of that. */
+static void *obtain(const tg__memory *m, size_t bytes, bool zero)
 {
-    if (m->allocator.allocate) return m->allocator.allocate(m->allocator.user, bytes);
-    return malloc(bytes);
+    if (!m->allocator.allocate) return zero ? calloc(1, bytes) : malloc(bytes);
+    void *const p = m->allocator.allocate(m->allocator.user, bytes);
+    return p && zero ? memset(p, 0, bytes) : p;
 }
 
 static void give_back(const tg__memory *m, void *p, size_t bytes)
@@ -38,12 +40,17 @@ static bool charge(tg__memory *m, size_t bytes)
     return true;
 }
 
-void *tg__allocate(tg__memory *m, size_t bytes)
+static void *allocate(tg__memory *m, size_t bytes, bool zero)
 {
     if (!charge(m, bytes)) return NULL;
-    void *p = obtain(m, bytes);
+    void *p = obtain(m, bytes, zero);
     if (!p) m->bytes -= bytes;
     return p;
+}
+
+void *tg__allocate(tg__memory *m, size_t bytes)
+{
+    return allocate(m, bytes, false);
 }
 
 void tg__deallocate(tg__memory *m, void *p, size_t bytes)
@@ -97,7 +104,7 @@ void tg__arena_free(tg__arena *a)
 
 /* Address space for an arena: as much as was asked for, or the half, the half of that ..., but no
    more than one part in PARTS of what is left, so that arenas to come and blocks that grow by
-   doubling find some too. */
+   doubling find some too. It begins where a huge page can. */
 static void reserve(tg__arena *a, size_t least)
 {
     for (size_t bytes = a->memory->reserve; bytes >= least && bytes >= FIRST_BYTES; bytes /= 2) {
@@ -106,7 +113,10 @@ static void reserve(tg__arena *a, size_t least)
         char *p = mmap(NULL, bytes * PARTS, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (p == MAP_FAILED) continue;
-        munmap(p + bytes, bytes * (PARTS - 1));
+        const size_t before = bytes > HUGE_PAGE ? -(uintptr_t)p % HUGE_PAGE : 0;
+        if (before) munmap(p, before);
+        p += before;
+        munmap(p + bytes, bytes * (PARTS - 1) - before);
         a->data = p;
         a->reserved = bytes;
         return;
@@ -123,10 +133,10 @@ static bool move_to_reserved(tg__arena *a, size_t capacity)
     if (charge(m, capacity)) {
         reserve(a, capacity);
         if (a->reserved) {
+            madvise(a->data, a->reserved, MADV_HUGEPAGE); /* before it is touched; if it can be had */
             if (was.capacity) memcpy(a->data, was.data, was.capacity);
             if (old) *old = block_of(&was), a->outgrown = old;
             a->capacity = capacity;
-            madvise(a->data, a->reserved, MADV_HUGEPAGE); /* if it can be had */
             return true;
         }
         m->bytes -= capacity;
@@ -141,7 +151,7 @@ static bool move(tg__arena *a, size_t capacity)
     tg__memory *m = a->memory;
     outgrown *old = NULL;
     if (a->data && !(old = tg__allocate(m, sizeof *old))) return false;
-    char *p = capacity > SIZE_MAX - ALIGNMENT ? NULL : tg__allocate(m, capacity + ALIGNMENT);
+    char *p = capacity > SIZE_MAX - ALIGNMENT ? NULL : allocate(m, capacity + ALIGNMENT, true);
     if (!p) {
         tg__deallocate(m, old, sizeof *old);
         return false;
@@ -151,7 +161,6 @@ static bool move(tg__arena *a, size_t capacity)
     char *data = p + shift;
     data[-1] = (char)shift;
     if (a->capacity) memcpy(data, a->data, a->capacity);
-    memset(data + a->capacity, 0, capacity - a->capacity);
     if (old) {
         *old = block_of(a);
         a->outgrown = old;
@@ -187,13 +196,11 @@ static bool grow_to(tg__arena *a, size_t capacity)
 bool tg__arena_extend(tg__arena *a, size_t bytes)
 {
     const size_t first = a->memory->first ? a->memory->first : FIRST_BYTES;
-    size_t capacity = a->capacity ? a->capacity : first;
-    while (capacity < bytes) {
-        if (capacity > SIZE_MAX / 2) return false;
-        capacity *= 2;
-    }
-    /* What doubling cannot have, the bytes needed, in whole cache lines, may. */
-    return grow_to(a, capacity) || grow_to(a, (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT);
+    const size_t doubled = a->capacity > SIZE_MAX / 2 ? 0 : 2 * a->capacity;
+    const size_t grown = doubled > first ? doubled : first, needed = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    /* Who asks for more than that knows how much it will be; and what doubling cannot have, the bytes
+       needed, in whole cache lines, may. */
+    return bytes <= SIZE_MAX / 2 && ((grown > needed && grow_to(a, grown)) || grow_to(a, needed));
 }
 
 void *tg__arena_push(tg__arena *a, size_t bytes)

@@ -40,7 +40,6 @@ bool tg__graph_init(tg__graph *g, tg__memory *m, tg_type type, const tg_compile_
     const tg__shape scalar = { .type = type, .n = 1 };
     const tg_site nowhere = { NULL, 0 };
     const uint64_t none = 0; /* attributes of nodes that have none: memory all the same */
-    g->buckets = 256;
     if (put(g, &g->shapes, &scalar, sizeof scalar) == SIZE_MAX ||
         put(g, &g->attributes, &none, sizeof none) == SIZE_MAX ||
         put(g, &g->sites, &nowhere, sizeof nowhere) == SIZE_MAX ||
@@ -57,6 +56,13 @@ void tg__graph_free(tg__graph *g)
                                  &g->table, &g->scratch, &g->sites };
     for (size_t i = 0; i < sizeof arena / sizeof *arena; i++)
         if (arena[i]->memory) tg__arena_free(arena[i]);
+}
+
+void tg__graph_close(tg__graph *g)
+{
+    if (g->table.memory) tg__arena_free(&g->table);
+    if (g->scratch.memory) tg__arena_free(&g->scratch);
+    g->buckets = 0;
 }
 
 uint32_t tg__graph_fail(tg__graph *g, tg_code code, const char *format, ...)
@@ -78,12 +84,6 @@ uint32_t tg__graph_fail(tg__graph *g, tg_code code, const char *format, ...)
 
 /* ---- a node is made once ---------------------------------------------------------------------- */
 
-static uint64_t mix(uint64_t h, uint64_t x)
-{
-    h = (h ^ x) * 0x9E3779B97F4A7C15u;
-    return h ^ h >> 29;
-}
-
 /* What belongs to a node in the arena of attributes. */
 static size_t data_size(const tg__node *node)
 {
@@ -93,10 +93,18 @@ static size_t data_size(const tg__node *node)
     return op ? op->attributes->size : 0;
 }
 
+static uint64_t mix(uint64_t h, uint64_t x)
+{
+    h = (h ^ x) * 0x9E3779B97F4A7C15u;
+    return h ^ h >> 32;
+}
+
+/* Its upper half is what counts. */
 static uint64_t hash_of(const tg__node *node, const uint32_t *x, const char *data, size_t size)
 {
-    uint64_t h = mix(node->op, node->n);
-    for (uint32_t i = 0; i < node->n; i++) h = mix(h, x[i]);
+    uint64_t h = (uint64_t)node->op << 16 ^ node->n;
+    for (uint32_t i = 0; i + 1 < node->n; i += 2) h = mix(h, (uint64_t)x[i] << 32 | x[i + 1]);
+    if (node->n % 2) h = mix(h, x[node->n - 1]);
     for (size_t i = 0; i + 8 <= size; i += 8) {
         uint64_t word;
         memcpy(&word, data + i, 8);
@@ -117,21 +125,25 @@ static bool same_node(const tg__graph *g, const tg__node *a, const tg__node *b, 
                       const char *data, size_t size, const tg__shape *s)
 {
     if (a->op != b->op || a->n != b->n) return false;
-    if (a->n && memcmp(tg__node_operands(g, a), x, a->n * sizeof *x) != 0) return false;
+    const uint32_t *const own = tg__node_operands(g, a);
+    for (uint32_t i = 0; i < a->n; i++)
+        if (own[i] != x[i]) return false;
     if (size && memcmp(g->attributes.data + a->data, data, size) != 0) return false;
     if (!s) return a->shape == 0;
     return same_shape((const tg__shape *)(void *)g->shapes.data + a->shape, s);
 }
 
-/* The table has for each node its number and a part of its hash. Nodes made one after the other have
-   operands that were, or one that is the same: so a node is looked for first among the few entries of
-   a cache line that goes on with its newest and its oldest operand, of views with where they begin, and
-   if those are all taken, from where its hash says on. */
-typedef struct entry {
-    uint32_t node, hash; /* 0: none */
-} entry;
+/* The table has for each node its number and in the bits above, as many as are left, a part of its hash.
+   Nodes made one after the other have operands that were, or one that is the same: so a node is looked
+   for first in a cache line that goes on with its newest and its oldest operand, of views with where they
+   begin, and if that is full, from where its hash says on. */
+enum { LINE = 64 / sizeof(uint32_t), FEWEST_BUCKETS = 256 };
 
-enum { LINE = 64 / sizeof(entry) };
+/* The bits of an entry that are a node's number: numbers are below half of the buckets. */
+static uint32_t number_bits(const tg__graph *g)
+{
+    return g->buckets / 2 - 1;
+}
 
 static uint32_t line_of(const tg__graph *g, const tg__node *node, const uint32_t *x, const char *data)
 {
@@ -145,35 +157,40 @@ static uint32_t line_of(const tg__graph *g, const tg__node *node, const uint32_t
     return at & (g->buckets - LINE);
 }
 
-/* The next entry that is free. */
-static entry *free_entry(const tg__graph *g, uint32_t line, uint64_t h)
+/* Where a node of this line and hash is looked for the k-th time. */
+static uint32_t *entry_at(const tg__graph *g, uint32_t line, uint64_t h, uint32_t k)
 {
-    entry *const table = (entry *)(void *)g->table.data;
-    for (uint32_t i = 0; i < LINE; i++)
-        if (!table[line + i].node) return &table[line + i];
-    uint32_t i = (uint32_t)h & (g->buckets - 1);
-    while (table[i].node) i = (i + 1) & (g->buckets - 1);
-    return &table[i];
+    const uint32_t first = (uint32_t)(h >> 32), i = k < LINE ? line | (first + k) % LINE : (uint32_t)(h >> 16) + k;
+    return (uint32_t *)(void *)g->table.data + (i & (g->buckets - 1));
 }
 
-static bool enlarge_table(tg__graph *g, uint32_t n)
+static void fill_table(tg__graph *g)
 {
-    uint32_t buckets = g->buckets;
-    while (buckets / 2 < n && buckets <= UINT32_MAX / 2) buckets *= 2;
-    const size_t bytes = buckets * sizeof(entry);
-    if (buckets == g->buckets && g->table.data) return true;
-    if (!tg__arena_grow(&g->table, bytes)) return false;
-    memset(g->table.data, 0, g->table.used);
-    g->table.used = bytes;
-    g->buckets = buckets;
     for (uint32_t id = 1; id < g->n; id++) {
         const tg__node *const node = tg__node_at(g, id);
         if (node->op == TG__NODE_CONSTANT) continue;
         const uint32_t *const x = tg__node_operands(g, node);
         const char *const data = g->attributes.data + node->data;
         const uint64_t h = hash_of(node, x, data, data_size(node));
-        *free_entry(g, line_of(g, node, x, data), h) = (entry){ id, (uint32_t)(h >> 32) };
+        const uint32_t line = line_of(g, node, x, data);
+        uint32_t k = 0, *e = entry_at(g, line, h, k);
+        while (*e) e = entry_at(g, line, h, ++k);
+        *e = id | ((uint32_t)(h >> 32) & ~number_bits(g));
     }
+}
+
+/* Room for n nodes. */
+static bool enlarge_table(tg__graph *g, uint32_t n)
+{
+    uint32_t buckets = g->table.used ? g->buckets : FEWEST_BUCKETS;
+    while (buckets / 2 < n && buckets <= UINT32_MAX / 2) buckets *= 2;
+    if (buckets / 2 < n) return false;
+    if (buckets == g->buckets && g->table.used) return true;
+    g->buckets = 0;
+    tg__arena_free(&g->table); /* new memory is zero */
+    if (!tg__arena_push(&g->table, buckets * sizeof(uint32_t))) return false;
+    g->buckets = buckets;
+    fill_table(g);
     return true;
 }
 
@@ -199,17 +216,32 @@ bool tg__node_acts(const tg__graph *g, uint32_t id)
 }
 
 /* The entry of the node like this one that there is already, or a free one. */
-static entry *look_up(const tg__graph *g, const tg__node *node, const uint32_t *x, const void *data,
-                      size_t size, const tg__shape *s, uint64_t h)
+static uint32_t *look_up(const tg__graph *g, const tg__node *node, const uint32_t *x, const void *data,
+                         size_t size, const tg__shape *s, uint64_t h)
 {
-    entry *const table = (entry *)(void *)g->table.data;
-    const uint32_t line = line_of(g, node, x, data), part = (uint32_t)(h >> 32);
-    uint32_t i = (uint32_t)h & (g->buckets - 1), k = 0;
-    for (;;) {
-        entry *const e = k < LINE ? &table[line + k++] : &table[i++ & (g->buckets - 1)];
-        if (!e->node) return e;
-        if (e->hash == part && same_node(g, tg__node_at(g, e->node), node, x, data, size, s)) return e;
+    const uint32_t line = line_of(g, node, x, data), number = number_bits(g), part = (uint32_t)(h >> 32);
+    for (uint32_t k = 0;; k++) {
+        uint32_t *const e = entry_at(g, line, h, k);
+        if (!*e || ((*e ^ part) <= number && same_node(g, tg__node_at(g, *e & number), node, x, data, size, s)))
+            return e;
     }
+}
+
+/* The place of a shape: that of an operand, or of one among the last, or a new one; SIZE_MAX: no memory. */
+static size_t place_of_shape(tg__graph *g, const uint32_t *x, uint32_t n, const tg__shape *s)
+{
+    const tg__shape *const all = (const tg__shape *)(void *)g->shapes.data;
+    for (uint32_t i = 0; i < n && i < 2; i++) {
+        const uint32_t own = tg__node_at(g, x[i])->shape;
+        if (same_shape(&all[own], s)) return own;
+    }
+    uint64_t h = (uint64_t)s->n << 8 ^ (uint64_t)s->rank;
+    for (int i = 0; i < s->rank; i++) h = mix(h, (uint64_t)s->dim[i] << 32 ^ (uint64_t)s->stride[i]);
+    uint32_t *const recent = &g->recent[h % TG__RECENT_SHAPES];
+    if (same_shape(&all[*recent], s)) return *recent;
+    const size_t place = put(g, &g->shapes, s, sizeof *s);
+    if (place == SIZE_MAX) return SIZE_MAX;
+    return *recent = (uint32_t)(place / sizeof *s);
 }
 
 /* Appends a node: data are its attributes, s its shape (NULL: a floating scalar). */
@@ -218,11 +250,11 @@ static uint32_t append(tg__graph *g, const tg__node *like, const uint32_t *x, co
 {
     const uint32_t n = like->n;
     size_t place = like->data, shape = 0;
-    if (g->n == UINT32_MAX - 1) return tg__graph_fail(g, TG_ERROR_MEMORY, "more than 2^32 nodes");
+    if (g->n == TG__MOST_NODES) return tg__graph_fail(g, TG_ERROR_MEMORY, "more than 2^30 nodes");
     if (!tg__arena_grow(&g->pool, g->pool.used + n * sizeof *x) || !tg__arena_grow(&g->nodes, (g->n + 1) * sizeof *like))
         return tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
     if (size && (place = put(g, &g->attributes, data, size)) == SIZE_MAX) return 0;
-    if (s && (shape = put(g, &g->shapes, s, sizeof *s)) == SIZE_MAX) return 0;
+    if (s && (shape = place_of_shape(g, x, n, s)) == SIZE_MAX) return 0;
     const size_t first = g->pool.used / sizeof *x;
     uint32_t *const operand = (uint32_t *)(void *)g->pool.data + first;
     for (uint32_t i = 0; i < n; i++) operand[i] = x[i];
@@ -231,7 +263,7 @@ static uint32_t append(tg__graph *g, const tg__node *like, const uint32_t *x, co
                                         .stage = like->stage,
                                         .n = n,
                                         .first = (uint32_t)first,
-                                        .shape = (uint32_t)(shape / sizeof *s),
+                                        .shape = (uint32_t)shape,
                                         .data = (uint32_t)place,
                                         .site = g->site };
     g->nodes.used = (g->n + 1) * sizeof *like;
@@ -248,9 +280,11 @@ static uint32_t node_of(tg__graph *g, const tg__node *node, const uint32_t *x, c
     if (g->n >= g->buckets / 2 && !enlarge_table(g, 2 * g->n))
         return tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
     const uint64_t h = hash_of(node, x, data, size);
-    entry *const e = look_up(g, node, x, data, size, s, h);
-    if (!e->node) *e = (entry){ append(g, node, x, data, size, s), (uint32_t)(h >> 32) };
-    return e->node;
+    uint32_t *const e = look_up(g, node, x, data, size, s, h);
+    if (*e) return *e & number_bits(g);
+    const uint32_t made = append(g, node, x, data, size, s);
+    if (made) *e = made | ((uint32_t)(h >> 32) & ~number_bits(g));
+    return made;
 }
 
 static uint8_t stage_of(const tg__graph *g, const uint32_t *x, uint32_t n)
@@ -466,21 +500,24 @@ static uint32_t quick_derivative(tg__graph *g, int code, const uint32_t *x)
     return tg__graph_apply(g, TG__CODE_fma, squared, 3, NULL);
 }
 
+/* The value of an op on constants that are plain scalars. */
+static uint32_t fold_scalars(tg__graph *g, int code, const uint32_t *x, int n)
+{
+    double v[3] = { 0 };
+    for (int i = 0; i < n; i++) {
+        const void *const p = tg__node_constant(g, x[i]);
+        v[i] = g->type == TG_F64 ? *(const double *)p : (double)*(const float *)p;
+    }
+    if (g->type == TG_F64) return tg__graph_number(g, tg__scalar_value(code, v[0], v[1], v[2]));
+    float y, f[3] = { (float)v[0], (float)v[1], (float)v[2] };
+    g->k->map_forward[code](1, &y, (const void *const[]){ f, f + 1, f + 2 }, (const ptrdiff_t[]){ 1, 1, 1 });
+    return tg__graph_number(g, (double)y);
+}
+
 /* Plain scalars only: the way of most nodes of large graphs. */
 static uint32_t apply_scalar(tg__graph *g, int code, const uint32_t *x, int n)
 {
-    if (!(g->without & TG_FOLD) && all_constant(g, x, n)) {
-        double v[3] = { 0 };
-        for (int i = 0; i < n; i++) {
-            const void *const p = tg__node_constant(g, x[i]);
-            v[i] = g->type == TG_F64 ? *(const double *)p : (double)*(const float *)p;
-        }
-        if (g->type == TG_F64) return tg__graph_number(g, tg__scalar_value(code, v[0], v[1], v[2]));
-        float y, f[3] = { (float)v[0], (float)v[1], (float)v[2] };
-        g->k->map_forward[code](1, &y, (const void *const[]){ f, f + 1, f + 2 },
-                                (const ptrdiff_t[]){ 1, 1, 1 });
-        return tg__graph_number(g, (double)y);
-    }
+    if (all_constant(g, x, n) && !(g->without & TG_FOLD)) return fold_scalars(g, code, x, n);
     const uint32_t simple = simplify(g, code, x, (const tg__shape *)(void *)g->shapes.data);
     if (simple) return simple;
     const tg__node node = { .op = (uint16_t)code, .n = (uint32_t)n,
@@ -526,9 +563,12 @@ uint32_t tg__graph_apply(tg__graph *g, int code, const uint32_t *x, int n, const
 {
     if (tg__graph_failed(g)) return 0;
     const tg__op *const op = tg__ops[code];
-    const bool scalar = op->kind == TG__MAP && all_scalars(g, x, n);
+    if (op->kind == TG__MAP && all_scalars(g, x, n)) {
+        const uint32_t quick = quick_derivative(g, code, x);
+        return quick ? quick : apply_scalar(g, code, x, n);
+    }
     uint32_t number[3];
-    if (op->kind == TG__MAP && !scalar && !(g->without & TG_SIMPLIFY)) {
+    if (op->kind == TG__MAP && !(g->without & TG_SIMPLIFY)) {
         as_numbers(g, x, n, number);
         x = number;
     }
@@ -551,7 +591,7 @@ uint32_t tg__graph_apply(tg__graph *g, int code, const uint32_t *x, int n, const
     }
     const uint32_t quick = quick_derivative(g, code, x);
     if (quick) return quick;
-    if (scalar || (op->kind == TG__MAP && all_scalars(g, x, n))) return apply_scalar(g, code, x, n);
+    if (op->kind == TG__MAP && all_scalars(g, x, n)) return apply_scalar(g, code, x, n);
     if (op->kind == TG__VIEW) return apply_view(g, code, x[0], attributes);
     application a;
     if (!set_up(g, code, x, n, attributes, &a)) return 0;

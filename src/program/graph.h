@@ -29,6 +29,8 @@ enum {
 /* The number of an input that nobody gives: what is linear in it is differentiated by it. */
 #define TG__NOT_GIVEN UINT32_MAX
 
+enum { TG__RECENT_SHAPES = 64, TG__MOST_NODES = 1 << 30 };
+
 typedef enum tg__stage { TG__EARLY, TG__BODY, TG__LATE } tg__stage;
 
 typedef struct tg__node {
@@ -58,6 +60,7 @@ typedef struct tg__graph {
     tg__arena nodes, pool, shapes, attributes, constants, table, scratch, sites;
     uint32_t n; /* nodes; number 0 is none */
     uint32_t buckets; /* of the table: a power of two, at least twice the nodes */
+    uint32_t recent[TG__RECENT_SHAPES]; /* shapes made before, by hash: their places */
     uint32_t site; /* of the nodes being made */
     uint32_t numbers[8], next_number; /* the numbers made last */
     uint32_t count;                   /* the node of it; 0: none */
@@ -68,6 +71,9 @@ typedef struct tg__graph {
 
 bool tg__graph_init(tg__graph *g, tg__memory *m, tg_type type, const tg_compile_options *options);
 void tg__graph_free(tg__graph *g);
+
+/* Gives back what only the making of nodes needs; more can be made all the same. */
+void tg__graph_close(tg__graph *g);
 
 /* Makes room for n nodes, so that it need not grow. False: no memory. */
 bool tg__graph_expect(tg__graph *g, uint32_t n);

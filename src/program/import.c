@@ -3,35 +3,50 @@
 
 #include "program/call.h"
 
+enum { SITES = 64 };
+
 /* One import. Instructions are numbers on the tape; node[i] becomes the node of what i made. */
 typedef struct import {
     tg__graph *g;
     const tg_tape *t;
-    uint32_t *node;     /* by instruction; while marking: 1 if needed */
-    uint32_t *maker;    /* by place in the value arena: the instruction; NULL: too many */
+    uint32_t *node;      /* by instruction; while marking: 1 if needed */
+    uint32_t *maker;     /* by place in the value arena: the instruction; NULL: too many */
+    uint32_t *described; /* by descriptor: 1 more than the instruction; 0: not known yet */
+    uint32_t views;      /* operands that may be views of what instructions made */
     const uint32_t *leaf; /* the instructions of the inputs, by their place */
     int n_inputs, n_batch;
     uint32_t run; /* of the source positions */
+    uint32_t site[SITES]; /* positions taken before, by hash: their numbers */
     tg__arena inside; /* nodes: the outputs of calls whose programs have become part of the graph */
+    tg__arena operands; /* of one instruction */
 } import;
 
 static uint32_t maker_of(const import *m, uint32_t id)
 {
-    if (!m->maker) return tg__maker(m->t, id);
-    if (!(id & TG__DESCRIPTOR)) return m->maker[id];
+    if (!(id & TG__DESCRIPTOR)) return m->maker ? m->maker[id] : tg__maker(m->t, id);
+    uint32_t *const known = &m->described[id & ~TG__DESCRIPTOR];
+    if (*known) return *known - 1;
     const tg__descriptor *const d = tg__descriptor_of(m->t, id);
-    return d->s.type == TG_I64 || d->offset >= m->t->head.n_values ? tg__maker(m->t, id) : m->maker[d->offset];
+    const bool mapped = m->maker && d->s.type != TG_I64 && d->offset < m->t->head.n_values;
+    const uint32_t maker = mapped ? m->maker[d->offset] : tg__maker(m->t, id);
+    *known = maker + 1;
+    return maker;
 }
 
-static void mark(const import *m, uint32_t last)
+static void mark(import *m, uint32_t last)
 {
+    const tg__instruction *const code = m->t->head.code;
+    m->views = 0;
     for (uint32_t i = last + 1; i-- > 0;) {
-        const tg__instruction *const in = &m->t->head.code[i];
-        if (!m->node[i] || in->op == TG__LEAF) continue;
+        if (!m->node[i] || code[i].op == TG__LEAF) continue;
         uint32_t room[2];
         int n;
-        const uint32_t *const id = tg__operand_ids(m->t, in, room, &n);
-        for (int j = 0; j < n; j++) m->node[maker_of(m, id[j])] = 1;
+        const uint32_t *const id = tg__operand_ids(m->t, &code[i], room, &n);
+        for (int j = 0; j < n; j++) {
+            const uint32_t maker = maker_of(m, id[j]);
+            m->node[maker] = 1;
+            m->views += code[maker].y != id[j];
+        }
     }
 }
 
@@ -121,15 +136,22 @@ static uint32_t leaf_node(const import *m, uint32_t i)
     return tg__graph_constant(m->g, tg__value_array(m->t, id));
 }
 
-/* From now on nodes come from here. */
-static bool put_site(tg__graph *g, tg_site site)
+/* From now on nodes come from here. Loops come by the same few positions again and again. */
+static bool put_site(import *m, tg_site site)
 {
+    tg__graph *const g = m->g;
+    uint32_t *const known = &m->site[(unsigned)site.line % SITES];
+    const tg_site *const was = (const tg_site *)(void *)g->sites.data + *known;
+    if (was->file == site.file && was->line == site.line) {
+        g->site = *known;
+        return true;
+    }
     if (!tg__arena_grow(&g->sites, g->sites.used + sizeof site)) {
         tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
         return false;
     }
     memcpy(g->sites.data + g->sites.used, &site, sizeof site);
-    g->site = (uint32_t)(g->sites.used / sizeof site);
+    g->site = *known = (uint32_t)(g->sites.used / sizeof site);
     g->sites.used += sizeof site;
     return true;
 }
@@ -142,7 +164,7 @@ static bool set_site(import *m, uint32_t i)
     while (run < h->n_runs && h->runs[run].first <= i) run++;
     if (run == m->run) return true;
     m->run = run;
-    return put_site(m->g, tg__site_of_run(m->t, run));
+    return put_site(m, tg__site_of_run(m->t, run));
 }
 
 /* Statistics of one instance are none of a batch. */
@@ -167,9 +189,8 @@ static bool instruction(import *m, uint32_t i)
     uint32_t room[2], few[8], *x = few;
     int n;
     const uint32_t *const id = tg__operand_ids(m->t, in, room, &n);
-    tg__arena many = { 0 };
-    tg__arena_init(&many, m->g->memory);
-    if (n > 8 && !(x = tg__arena_push(&many, (size_t)n * sizeof *x))) {
+    m->operands.used = 0;
+    if (n > 8 && !(x = tg__arena_push(&m->operands, (size_t)n * sizeof *x))) {
         tg__graph_fail(m->g, TG_ERROR_MEMORY, "no memory");
         return false;
     }
@@ -178,25 +199,31 @@ static bool instruction(import *m, uint32_t i)
         m->node[i] = is_inside(m, i)
                          ? call_inside(m, in, x, n, id)
                          : tg__graph_apply(m->g, in->op, x, n, tg__attributes_of(m->t, in));
-    tg__arena_free(&many);
     return !tg__graph_failed(m->g);
 }
 
-/* Which instruction made each element, for tapes that are mostly scalars. */
-static void map_makers(import *m, uint32_t last, tg__arena *room)
+/* Which instruction made what has a descriptor, and on tapes that are mostly scalars each element. False:
+   no memory. */
+static bool map_makers(import *m, uint32_t last, tg__arena *room)
 {
     const tg__head *const h = &m->t->head;
-    if (h->n_values / 8 > last) return;
-    m->maker = tg__arena_push(room, h->n_values * sizeof *m->maker);
-    if (!m->maker) return;
+    const size_t described = m->t->descriptors.used / sizeof(tg__descriptor);
+    const size_t elements = h->n_values / 8 > last ? 0 : h->n_values;
+    m->described = tg__arena_push(room, (described + elements) * sizeof *m->described); /* zeros, as it is new */
+    if (!m->described) return false;
+    uint32_t *const of = m->described + described;
+    m->maker = elements ? of : NULL;
     uint32_t at = 0, maker = TG__NO_INSTRUCTION;
     for (uint32_t i = 0; i <= last; i++) {
-        const uint32_t start = tg__start_of(m->t, i);
+        const uint32_t y = h->code[i].y;
+        if (y & TG__DESCRIPTOR) m->described[y & ~TG__DESCRIPTOR] = i + 1;
+        const uint32_t start = elements ? tg__start_of(m->t, i) : UINT32_MAX;
         if (start == UINT32_MAX) continue;
-        while (at < start) m->maker[at++] = maker;
+        while (at < start) of[at++] = maker;
         maker = i;
     }
-    while (at < h->n_values) m->maker[at++] = maker;
+    while (at < elements) of[at++] = maker;
+    return true;
 }
 
 /* ---- effects ----------------------------------------------------------------------------------- */
@@ -236,7 +263,7 @@ static bool is_shared_input(const import *m, uint32_t i)
 }
 
 /* Whether C may have gone by what it read; then it cannot be replayed. */
-static bool was_read(const import *m, const tg__effect *e, uint32_t end, const bool *depends)
+static bool was_read(import *m, const tg__effect *e, uint32_t end, const bool *depends)
 {
     if (e->code >= end || m->g->allow_reads) return false;
     const bool all = e->kind == TG__READ_ALL;
@@ -245,7 +272,7 @@ static bool was_read(const import *m, const tg__effect *e, uint32_t end, const b
     for (uint32_t i = first; i < behind && !read; i++) read = depends[i] && !is_shared_input(m, i);
     if (!read) return false;
     const uint32_t maker = maker_of(m, e->id);
-    if (!put_site(m->g, e->site.file ? e->site : tg__site_of(m->t, maker))) return true;
+    if (!put_site(m, e->site.file ? e->site : tg__site_of(m->t, maker))) return true;
     tg__graph_fail(m->g, TG_ERROR_ARGUMENT,
                    "a value that depends on an input (%s) was read while the outputs were recorded: "
                    "what C did with it is not done again. tg_true records a condition; allow_reads "
@@ -300,7 +327,7 @@ static bool import_all(import *m, const tg_value *value, int n, uint32_t last, u
     if (!take_effects(m, last)) return false;
     uint32_t needed = 0;
     for (uint32_t i = 0; i <= last; i++) needed += m->node[i];
-    if (!tg__graph_expect(m->g, needed + needed / 2)) return tg__graph_fail(m->g, TG_ERROR_MEMORY, "no memory");
+    if (!tg__graph_expect(m->g, needed + m->views + 1)) return tg__graph_fail(m->g, TG_ERROR_MEMORY, "no memory");
     for (uint32_t i = 0; i <= last; i++)
         if (m->node[i] && !instruction(m, i)) return false;
     for (int i = 0; i < n; i++) node[i] = node_of(m, value[i].id);
@@ -325,15 +352,16 @@ bool tg__graph_import(tg__graph *g, const tg_value *value, int n, const tg_value
     import m = { .g = g, .t = t, .leaf = leaf, .n_inputs = n_inputs, .n_batch = n_batch };
     m.node = tg__arena_push(&nodes, ((size_t)last + 1) * sizeof *m.node); /* zeros, as it is new */
     tg__arena_init(&m.inside, g->memory);
-    bool ok = leaf && m.node;
+    tg__arena_init(&m.operands, g->memory);
+    bool ok = leaf && m.node && map_makers(&m, last, &makers);
     if (ok) {
         for (int i = 0; i < n_inputs; i++) leaf[i] = tg__maker(t, inputs[i].id);
-        map_makers(&m, last, &makers);
         ok = import_all(&m, value, n, last, node);
     } else {
         tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
     }
     tg__arena_free(&m.inside);
+    tg__arena_free(&m.operands);
     tg__arena_free(&makers);
     tg__arena_free(&nodes);
     tg__arena_free(&leaves);
