@@ -93,6 +93,31 @@ Test(memory, arenas_grow_and_keep_what_they_hold_wherever_their_memory_comes_fro
     cr_expect(reserving.allocations < 15, "doubling: %zu", reserving.allocations);
 }
 
+Test(memory, an_arena_that_begins_in_a_part_of_another_one_gets_its_own_memory_when_it_grows)
+{
+    meter counted = { 0 };
+    tg__memory kinds[] = { { .first = 64 }, { .first = 64, .reserve = 1 << 26, .reserve_from = 1 << 12 },
+                           { .first = 64, .allocator = { take, give_back, &counted } } };
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        tg__memory *const m = &kinds[i];
+        tg__arena block, a, b;
+        tg__arena_init(&block, m), tg__arena_init(&a, m), tg__arena_init(&b, m);
+        cr_assert(tg__arena_lend(&block, &a, 100) && tg__arena_lend(&block, &b, 1000));
+        cr_expect(a.capacity >= 100 && b.capacity >= 1000 && (uintptr_t)b.data % 64 == 0);
+        cr_expect(holds(a.data, 0, 100, 0) && holds(b.data, 0, 1000, 0), "new memory is zero");
+        memset(a.data, 1, 100), memset(b.data, 2, 1000);
+        a.used = 100, b.used = 1000;
+        cr_assert(tg__arena_lend(&block, &a, 5000));
+        cr_expect(a.lent && a.used == 100 && holds(a.data, 0, 100, 1) && holds(a.data, 100, 5000, 0), "a larger part");
+        cr_assert(tg__arena_grow(&a, 20000) && tg__arena_lend(&block, &a, 40000));
+        cr_expect(!a.lent && a.capacity >= 40000 && holds(a.data, 0, 100, 1) && holds(a.data, 100, 40000, 0));
+        memset(a.data, 3, 40000);
+        cr_expect(b.lent && holds(b.data, 0, 1000, 2), "its neighbour stays");
+        tg__arena_free(&a), tg__arena_free(&b), tg__arena_free(&block);
+        cr_expect(m->bytes == 0 && counted.bytes == 0);
+    }
+}
+
 Test(memory, a_reserved_arena_does_not_move)
 {
     tg__memory m = { .reserve = 1 << 26 };

@@ -10,15 +10,26 @@
 /* The linker puts these before malloc and its kin (--wrap). */
 void *__real_malloc(size_t n);
 void *__wrap_malloc(size_t n);
+void *__real_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size);
 
 static long left = -1; /* allocations until one fails; below 0: none does */
 static bool reached;
 
+static bool has_failed(void)
+{
+    if (left < 0 || left-- > 0) return false;
+    return reached = true;
+}
+
 void *__wrap_malloc(size_t n)
 {
-    if (left < 0 || left-- > 0) return __real_malloc(n);
-    reached = true;
-    return NULL;
+    return has_failed() ? NULL : __real_malloc(n);
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+    return has_failed() ? NULL : __real_calloc(n, size);
 }
 
 enum { COUNT = 300, FEATURES = 4, CLASSES = 3 };

@@ -95,7 +95,7 @@ void tg__arena_settle(tg__arena *a)
 void tg__arena_free(tg__arena *a)
 {
     tg__arena_settle(a);
-    if (a->data) {
+    if (a->data && !a->lent) {
         const outgrown last = block_of(a);
         free_block(a->memory, &last);
     }
@@ -129,7 +129,7 @@ static bool move_to_reserved(tg__arena *a, size_t capacity)
     tg__memory *const m = a->memory;
     const tg__arena was = *a;
     outgrown *old = NULL;
-    if (a->data && !(old = tg__allocate(m, sizeof *old))) return false;
+    if (a->data && !a->lent && !(old = tg__allocate(m, sizeof *old))) return false;
     if (charge(m, capacity)) {
         reserve(a, capacity);
         if (a->reserved) {
@@ -137,6 +137,7 @@ static bool move_to_reserved(tg__arena *a, size_t capacity)
             if (was.capacity) memcpy(a->data, was.data, was.capacity);
             if (old) *old = block_of(&was), a->outgrown = old;
             a->capacity = capacity;
+            a->lent = false;
             return true;
         }
         m->bytes -= capacity;
@@ -150,7 +151,7 @@ static bool move(tg__arena *a, size_t capacity)
 {
     tg__memory *m = a->memory;
     outgrown *old = NULL;
-    if (a->data && !(old = tg__allocate(m, sizeof *old))) return false;
+    if (a->data && !a->lent && !(old = tg__allocate(m, sizeof *old))) return false;
     char *p = capacity > SIZE_MAX - ALIGNMENT ? NULL : allocate(m, capacity + ALIGNMENT, true);
     if (!p) {
         tg__deallocate(m, old, sizeof *old);
@@ -168,6 +169,7 @@ static bool move(tg__arena *a, size_t capacity)
     a->data = data;
     a->capacity = capacity;
     a->reserved = 0;
+    a->lent = false;
     return true;
 }
 
@@ -210,4 +212,17 @@ void *tg__arena_push(tg__arena *a, size_t bytes)
     if (bytes > SIZE_MAX / 2 || !tg__arena_grow(a, start + (bytes ? bytes : 1))) return NULL;
     a->used = start + bytes;
     return a->data + start;
+}
+
+bool tg__arena_lend(tg__arena *block, tg__arena *a, size_t bytes)
+{
+    if (a->data && !a->lent) return tg__arena_grow(a, bytes);
+    if (bytes <= a->capacity) return true;
+    char *const data = tg__arena_push(block, bytes);
+    if (!data) return false;
+    if (a->used) memcpy(data, a->data, a->used);
+    a->data = data;
+    a->capacity = bytes;
+    a->lent = true;
+    return true;
 }

@@ -23,6 +23,7 @@ typedef struct tg__arena {
     size_t used;     /* bytes; the owner's to change, at most capacity */
     size_t capacity; /* bytes that may be used */
     size_t reserved; /* bytes of address space; 0: data was allocated */
+    bool lent;       /* data is a part of another arena */
     void *outgrown;  /* earlier blocks */
     tg__memory *memory;
 } tg__arena;
@@ -49,5 +50,9 @@ void tg__arena_settle(tg__arena *a);
 /* bytes more, aligned to 64, or NULL. They stay readable where they are; after the next growth that
    is no longer where the arena is. */
 void *tg__arena_push(tg__arena *a, size_t bytes);
+
+/* Makes capacity at least bytes; where the arena has none of its own yet, by a part of a block which must
+   stay as long: several small arenas in one piece of memory. If it grows beyond that, it gets its own. */
+bool tg__arena_lend(tg__arena *block, tg__arena *a, size_t bytes);
 
 #endif

@@ -13,11 +13,11 @@ enum { AGAIN = TG__BY_OPS | TG__EACH };
 /* ---- graphs to add to ---------------------------------------------------------------------------- */
 
 /* A copy with room for as much more. */
-static bool clone(tg__arena *to, const tg__arena *from, tg__memory *m)
+static bool clone(tg__arena *to, const tg__arena *from, tg__arena *room)
 {
-    tg__arena_init(to, m);
-    if (!tg__arena_grow(to, 2 * from->used + 1)) return false;
-    if (from->used) memcpy(to->data, from->data, from->used);
+    tg__arena_init(to, room->memory);
+    if (!tg__arena_lend(room, to, 2 * from->used + 1)) return false;
+    memcpy(to->data, from->data, from->used);
     to->used = from->used;
     return true;
 }
@@ -28,13 +28,17 @@ static bool clone_graph(tg__graph *to, const tg__graph *from, tg__memory *m)
     to->memory = m;
     tg__arena_init(&to->scratch, m);
     tg__arena_init(&to->table, m);
+    tg__arena_init(&to->room, m);
     tg__arena *const copy[] = { &to->nodes,     &to->pool,     &to->shapes,
                                 &to->attributes, &to->constants, &to->sites };
     const tg__arena *const own[] = { &from->nodes,      &from->pool,      &from->shapes,
                                      &from->attributes, &from->constants, &from->sites };
-    bool ok = true;
-    for (size_t i = 0; i < sizeof copy / sizeof *copy; i++)
-        if (!clone(copy[i], own[i], m)) ok = false; /* all of them are made the new graph's own */
+    enum { N = sizeof copy / sizeof *copy };
+    size_t bytes = 0;
+    for (size_t i = 0; i < N; i++) bytes += 2 * own[i]->used + 64;
+    bool ok = tg__arena_grow(&to->room, bytes);
+    for (size_t i = 0; i < N; i++)
+        if (!clone(copy[i], own[i], &to->room)) ok = false; /* all of them are made the new graph's own */
     return ok && tg__graph_expect(to, 2 * to->n);
 }
 
@@ -110,7 +114,7 @@ static bool begin(derivation *d, const tg_program *p, const int *wrt, int n_wrt,
 
 static bool has_gradients_by_rule(const tg__graph *g)
 {
-    for (uint32_t id = 1; id < g->n; id++)
+    for (uint32_t id = 1; id < g->n && g->has_rules; id++)
         if (tg__node_at(g, id)->op == TG__NODE_BACKWARD) return true;
     return false;
 }
@@ -289,7 +293,7 @@ tg_program *tg_gradient_program(const tg_program *p, const tg_gradient_options *
     if (begin(&d, p, o.wrt, o.n_wrt, "gradient_program", status) && is_number(&d) &&
         make(&d, 0, d.n + 1)) {
         d.made->gradient = true;
-        if (p->states.used && !clone(&d.made->states, &p->states, &d.made->memory))
+        if (p->states.used && !clone(&d.made->states, &p->states, &d.made->graph.room))
             tg__graph_fail(&d.made->graph, TG_ERROR_MEMORY, "no memory");
         set_total(&d, o.over);
         add_gradients(&d, 1, o.over);

@@ -12,7 +12,7 @@ typedef struct adjoint {
     uint32_t whole; /* a node of its shape; 0: none */
     uint32_t parts; /* the newest contribution through a view, a place in the list; 0: none */
     uint32_t part;  /* of a view: its contribution's place in the list; 0: none */
-    bool wanted;    /* an asked-for node is among what it is made of */
+    bool wanted;    /* an asked-for node is among what it is made of, and its elements are no integers */
 } adjoint;
 
 typedef struct part {
@@ -144,14 +144,14 @@ static void contribute(walk *w, uint32_t to, uint32_t v)
         before->node = tg__graph_apply(g, TG__CODE_add, sum, 2, NULL);
         return;
     }
-    const part p = { v, to, a->parts };
-    if (!tg__arena_grow(&w->parts, w->parts.used + sizeof p)) {
+    const size_t used = w->parts.used;
+    if (!tg__arena_grow(&w->parts, used + sizeof(part))) {
         out_of_memory(w);
         return;
     }
-    memcpy(w->parts.data + w->parts.used, &p, sizeof p);
-    a->parts = adjoint_of(w, to)->part = (uint32_t)(w->parts.used / sizeof p);
-    w->parts.used += sizeof p;
+    *(part *)(void *)(w->parts.data + used) = (part){ v, to, a->parts };
+    a->parts = adjoint_of(w, to)->part = (uint32_t)(used / sizeof(part));
+    w->parts.used = used + sizeof(part);
 }
 
 /* Whether a part is the whole of an owner with shape s, in other dimensions. */
@@ -195,24 +195,28 @@ static uint32_t gradient_of(walk *w, uint32_t owner)
 
 static bool wants(const walk *w, uint32_t x, char letter)
 {
-    return letter != '0' && letter != 'i' && adjoint_of(w, tg__node_owner(w->g, x))->wanted &&
-           tg__node_shape(w->g, x)->type != TG_I64;
+    return adjoint_of(w, x)->wanted && letter != '0' && letter != 'i';
+}
+
+/* Whether one of what a node is made of is wanted. */
+static bool leads_on(const walk *w, const tg__node *node)
+{
+    const tg__op *const op = tg__node_op(node);
+    const uint32_t *const x = tg__node_operands(w->g, node);
+    uint32_t n = node->n;
+    if (node->op == TG__NODE_ASSEMBLE) n = node->n / 2;
+    else if (!op && node->op != TG__NODE_SUM && node->op != TG__NODE_VIEW) return false;
+    for (uint32_t j = 0; j < n; j++)
+        if (wants(w, x[j], op ? tg__letter(op->letters, (int)j) : 'l')) return true;
+    return false;
 }
 
 static void mark(const walk *w, uint32_t from)
 {
-    const tg__graph *const g = w->g;
     for (uint32_t i = from; i < w->n; i++) {
-        const tg__node *const node = tg__node_at(g, i);
-        const tg__op *const op = tg__node_op(node);
+        const tg__node *const node = tg__node_at(w->g, i);
         adjoint *const a = adjoint_of(w, i);
-        const uint32_t *const x = tg__node_operands(g, node);
-        for (uint32_t j = 0; op && j < node->n && !a->wanted; j++)
-            a->wanted = wants(w, x[j], tg__letter(op->letters, (int)j));
-        const uint32_t assembled = node->op == TG__NODE_ASSEMBLE ? node->n / 2
-                                   : node->op == TG__NODE_SUM    ? 1
-                                                                 : 0;
-        for (uint32_t j = 0; j < assembled && !a->wanted; j++) a->wanted = wants(w, x[j], 'l');
+        if (!a->wanted) a->wanted = leads_on(w, node) && (!node->shape || tg__node_shape(w->g, i)->type != TG_I64);
     }
 }
 
@@ -247,7 +251,7 @@ static void step_by_ops(walk *w, uint32_t i, uint32_t gradient)
         max_align_t align;
         char byte[TG__ATTRIBUTES_BYTES];
     } attributes;
-    memcpy(&attributes, tg__node_data(g, node.data), op->attributes->size);
+    if (op->attributes->size) memcpy(&attributes, tg__node_data(g, node.data), op->attributes->size);
     tg_value few[8];
     bool few_wanted[4];
     tg_value *const x =
@@ -310,12 +314,13 @@ static void step_each(walk *w, uint32_t i, uint32_t gradient)
 
 static void step(walk *w, uint32_t i)
 {
+    const adjoint *const a = adjoint_of(w, i);
+    if (!a->wanted || (!a->whole && !a->parts)) return;
     tg__graph *const g = w->g;
     const tg__node *const node = tg__node_at(g, i);
     const tg__op *const op = tg__node_op(node);
     const bool assembled = node->op == TG__NODE_ASSEMBLE, summed = node->op == TG__NODE_SUM;
-    if ((!op && !assembled && !summed) || !adjoint_of(w, i)->wanted) return;
-    const uint32_t gradient = gradient_of(w, i);
+    const uint32_t gradient = op || assembled || summed ? gradient_of(w, i) : 0;
     if (!gradient) return;
     w->at = i;
     w->summing = node->stage != TG__BODY;
@@ -343,7 +348,7 @@ static bool begin(walk *w, const uint32_t *wrt, const uint32_t *from, int m)
     uint32_t first = w->n;
     for (int i = 0; i < m; i++) {
         const uint32_t owner = tg__node_owner(w->g, wrt[i]);
-        adjoint_of(w, owner)->wanted = true;
+        adjoint_of(w, owner)->wanted = tg__node_shape(w->g, owner)->type != TG_I64;
         if (from) adjoint_of(w, owner)->whole = from[i];
         if (owner < first) first = owner;
     }
@@ -368,7 +373,7 @@ bool tg__graph_gradient(tg__graph *g, const uint32_t *output, const uint32_t *co
     tg__arena_init(&w.operands, g->memory);
     bool ok = begin(&w, wrt, from, m);
     for (int i = 0; ok && i < n; i++) {
-        if (!wants(&w, output[i], 'n')) continue;
+        if (!adjoint_of(&w, output[i])->wanted) continue;
         const tg__shape s = *tg__node_shape(g, output[i]);
         w.summing = cotangent != NULL;
         contribute(&w, output[i],

@@ -1,5 +1,5 @@
 /* Making nodes: see graph.h. */
-#include "program/graph.h"
+#include "program/nodes.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -10,22 +10,9 @@
 #include "ops/attributes.h"
 #include "tape/scalar.h"
 
-enum { MESSAGE = 256, FOLDED_ELEMENTS = 1 << 16, FEW = 8 };
+enum { MESSAGE = 256, FOLDED_ELEMENTS = 1 << 16, FEW = 8, SMALL_BYTES = 512 };
 
 /* ---- beginning and end ----------------------------------------------------------------------- */
-
-/* bytes more in an arena, aligned to 8; their place, or SIZE_MAX. */
-static size_t put(tg__graph *g, tg__arena *a, const void *bytes, size_t n)
-{
-    const size_t place = (a->used + 7) & ~(size_t)7;
-    if (!tg__arena_grow(a, place + n)) {
-        tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
-        return SIZE_MAX;
-    }
-    if (n) memcpy(a->data + place, bytes, n);
-    a->used = place + n;
-    return place;
-}
 
 bool tg__graph_init(tg__graph *g, tg__memory *m, tg_type type, const tg_compile_options *options)
 {
@@ -35,17 +22,20 @@ bool tg__graph_init(tg__graph *g, tg__memory *m, tg_type type, const tg_compile_
     g->fast_math = options && options->fast_math;
     g->allow_reads = options && options->allow_reads;
     tg__arena *const arena[] = { &g->nodes, &g->pool,  &g->shapes,  &g->attributes, &g->constants,
-                                 &g->table, &g->scratch, &g->sites };
+                                 &g->table, &g->scratch, &g->sites, &g->room };
     for (size_t i = 0; i < sizeof arena / sizeof *arena; i++) tg__arena_init(arena[i], m);
     const tg__shape scalar = { .type = type, .n = 1 };
     const tg_site nowhere = { NULL, 0 };
     const uint64_t none = 0; /* attributes of nodes that have none: memory all the same */
-    if (put(g, &g->shapes, &scalar, sizeof scalar) == SIZE_MAX ||
-        put(g, &g->attributes, &none, sizeof none) == SIZE_MAX ||
-        put(g, &g->sites, &nowhere, sizeof nowhere) == SIZE_MAX ||
-        put(g, &g->nodes, &(tg__node){ 0 }, sizeof(tg__node)) == SIZE_MAX ||
+    tg__arena *const small[] = { &g->shapes, &g->constants, &g->sites };
+    for (size_t i = 0; i < sizeof small / sizeof *small; i++)
+        if (!tg__arena_lend(&g->room, small[i], SMALL_BYTES)) return tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
+    if (tg__nodes_put(g, &g->shapes, &scalar, sizeof scalar) == SIZE_MAX ||
+        tg__nodes_put(g, &g->attributes, &none, sizeof none) == SIZE_MAX ||
+        tg__nodes_put(g, &g->sites, &nowhere, sizeof nowhere) == SIZE_MAX ||
+        tg__nodes_put(g, &g->nodes, &(tg__node){ 0 }, sizeof(tg__node)) == SIZE_MAX ||
         !tg__graph_expect(g, 1))
-        return false;
+        return tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
     g->n = 1;
     return true;
 }
@@ -53,7 +43,7 @@ bool tg__graph_init(tg__graph *g, tg__memory *m, tg_type type, const tg_compile_
 void tg__graph_free(tg__graph *g)
 {
     tg__arena *const arena[] = { &g->nodes, &g->pool,  &g->shapes,  &g->attributes, &g->constants,
-                                 &g->table, &g->scratch, &g->sites };
+                                 &g->table, &g->scratch, &g->sites, &g->room };
     for (size_t i = 0; i < sizeof arena / sizeof *arena; i++)
         if (arena[i]->memory) tg__arena_free(arena[i]);
 }
@@ -82,209 +72,10 @@ uint32_t tg__graph_fail(tg__graph *g, tg_code code, const char *format, ...)
     return 0;
 }
 
-/* ---- a node is made once ---------------------------------------------------------------------- */
-
-/* What belongs to a node in the arena of attributes. */
-static size_t data_size(const tg__node *node)
-{
-    if (node->op == TG__NODE_VIEW) return sizeof(tg__look);
-    if (node->op == TG__NODE_BACKWARD) return sizeof(tg__back);
-    const tg__op *const op = tg__node_op(node);
-    return op ? op->attributes->size : 0;
-}
-
-static uint64_t mix(uint64_t h, uint64_t x)
-{
-    h = (h ^ x) * 0x9E3779B97F4A7C15u;
-    return h ^ h >> 32;
-}
-
-/* Its upper half is what counts. */
-static uint64_t hash_of(const tg__node *node, const uint32_t *x, const char *data, size_t size)
-{
-    uint64_t h = (uint64_t)node->op << 16 ^ node->n;
-    for (uint32_t i = 0; i + 1 < node->n; i += 2) h = mix(h, (uint64_t)x[i] << 32 | x[i + 1]);
-    if (node->n % 2) h = mix(h, x[node->n - 1]);
-    for (size_t i = 0; i + 8 <= size; i += 8) {
-        uint64_t word;
-        memcpy(&word, data + i, 8);
-        h = mix(h, word);
-    }
-    return h;
-}
-
-static bool same_shape(const tg__shape *a, const tg__shape *b)
-{
-    if (a->type != b->type || !tg__shape_same_dims(a, b)) return false;
-    for (int i = 0; i < a->rank; i++)
-        if (a->stride[i] != b->stride[i]) return false;
-    return true;
-}
-
-static bool same_node(const tg__graph *g, const tg__node *a, const tg__node *b, const uint32_t *x,
-                      const char *data, size_t size, const tg__shape *s)
-{
-    if (a->op != b->op || a->n != b->n) return false;
-    const uint32_t *const own = tg__node_operands(g, a);
-    for (uint32_t i = 0; i < a->n; i++)
-        if (own[i] != x[i]) return false;
-    if (size && memcmp(g->attributes.data + a->data, data, size) != 0) return false;
-    if (!s) return a->shape == 0;
-    return same_shape((const tg__shape *)(void *)g->shapes.data + a->shape, s);
-}
-
-/* The table has for each node its number and in the bits above, as many as are left, a part of its hash.
-   Nodes made one after the other have operands that were, or one that is the same: so a node is looked
-   for first in a cache line that goes on with its newest and its oldest operand, of views with where they
-   begin, and if that is full, from where its hash says on. */
-enum { LINE = 64 / sizeof(uint32_t), FEWEST_BUCKETS = 256 };
-
-/* The bits of an entry that are a node's number: numbers are below half of the buckets. */
-static uint32_t number_bits(const tg__graph *g)
-{
-    return g->buckets / 2 - 1;
-}
-
-static uint32_t line_of(const tg__graph *g, const tg__node *node, const uint32_t *x, const char *data)
-{
-    uint32_t newest = 0, oldest = UINT32_MAX;
-    for (uint32_t i = 0; i < node->n; i++) {
-        if (x[i] > newest) newest = x[i];
-        if (x[i] < oldest) oldest = x[i];
-    }
-    uint32_t at = newest + oldest;
-    if (node->op == TG__NODE_VIEW) at = ~(2 * (uint32_t)((const tg__look *)(const void *)data)->offset + at);
-    return at & (g->buckets - LINE);
-}
-
-/* Where a node of this line and hash is looked for the k-th time. */
-static uint32_t *entry_at(const tg__graph *g, uint32_t line, uint64_t h, uint32_t k)
-{
-    const uint32_t first = (uint32_t)(h >> 32), i = k < LINE ? line | (first + k) % LINE : (uint32_t)(h >> 16) + k;
-    return (uint32_t *)(void *)g->table.data + (i & (g->buckets - 1));
-}
-
-static void fill_table(tg__graph *g)
-{
-    for (uint32_t id = 1; id < g->n; id++) {
-        const tg__node *const node = tg__node_at(g, id);
-        if (node->op == TG__NODE_CONSTANT) continue;
-        const uint32_t *const x = tg__node_operands(g, node);
-        const char *const data = g->attributes.data + node->data;
-        const uint64_t h = hash_of(node, x, data, data_size(node));
-        const uint32_t line = line_of(g, node, x, data);
-        uint32_t k = 0, *e = entry_at(g, line, h, k);
-        while (*e) e = entry_at(g, line, h, ++k);
-        *e = id | ((uint32_t)(h >> 32) & ~number_bits(g));
-    }
-}
-
-/* Room for n nodes. */
-static bool enlarge_table(tg__graph *g, uint32_t n)
-{
-    uint32_t buckets = g->table.used ? g->buckets : FEWEST_BUCKETS;
-    while (buckets / 2 < n && buckets <= UINT32_MAX / 2) buckets *= 2;
-    if (buckets / 2 < n) return false;
-    if (buckets == g->buckets && g->table.used) return true;
-    g->buckets = 0;
-    tg__arena_free(&g->table); /* new memory is zero */
-    if (!tg__arena_push(&g->table, buckets * sizeof(uint32_t))) return false;
-    g->buckets = buckets;
-    fill_table(g);
-    return true;
-}
-
-bool tg__graph_expect(tg__graph *g, uint32_t n)
-{
-    return tg__arena_grow(&g->nodes, n * sizeof(tg__node)) &&
-           tg__arena_grow(&g->pool, 2 * (size_t)n * sizeof(uint32_t)) &&
-           tg__arena_grow(&g->attributes, n * sizeof(tg__look)) && enlarge_table(g, n);
-}
-
-/* Whether the same operands give the same result, whenever it is computed. */
-static bool pure(const tg__node *node, const void *data)
-{
-    if (node->op == TG__CODE_call)
-        return !(((const tg_call_attributes *)data)->flags & TG__CALL_IMPURE);
-    return node->op != TG__CODE_custom || !((const tg_custom_attributes *)data)->op->impure;
-}
-
 bool tg__node_acts(const tg__graph *g, uint32_t id)
 {
     const tg__node *const node = tg__node_at(g, id);
-    return node->op == TG__CODE_guard || !pure(node, tg__node_data(g, node->data));
-}
-
-/* The entry of the node like this one that there is already, or a free one. */
-static uint32_t *look_up(const tg__graph *g, const tg__node *node, const uint32_t *x, const void *data,
-                         size_t size, const tg__shape *s, uint64_t h)
-{
-    const uint32_t line = line_of(g, node, x, data), number = number_bits(g), part = (uint32_t)(h >> 32);
-    for (uint32_t k = 0;; k++) {
-        uint32_t *const e = entry_at(g, line, h, k);
-        if (!*e || ((*e ^ part) <= number && same_node(g, tg__node_at(g, *e & number), node, x, data, size, s)))
-            return e;
-    }
-}
-
-/* The place of a shape: that of an operand, or of one among the last, or a new one; SIZE_MAX: no memory. */
-static size_t place_of_shape(tg__graph *g, const uint32_t *x, uint32_t n, const tg__shape *s)
-{
-    const tg__shape *const all = (const tg__shape *)(void *)g->shapes.data;
-    for (uint32_t i = 0; i < n && i < 2; i++) {
-        const uint32_t own = tg__node_at(g, x[i])->shape;
-        if (same_shape(&all[own], s)) return own;
-    }
-    uint64_t h = (uint64_t)s->n << 8 ^ (uint64_t)s->rank;
-    for (int i = 0; i < s->rank; i++) h = mix(h, (uint64_t)s->dim[i] << 32 ^ (uint64_t)s->stride[i]);
-    uint32_t *const recent = &g->recent[h % TG__RECENT_SHAPES];
-    if (same_shape(&all[*recent], s)) return *recent;
-    const size_t place = put(g, &g->shapes, s, sizeof *s);
-    if (place == SIZE_MAX) return SIZE_MAX;
-    return *recent = (uint32_t)(place / sizeof *s);
-}
-
-/* Appends a node: data are its attributes, s its shape (NULL: a floating scalar). */
-static uint32_t append(tg__graph *g, const tg__node *like, const uint32_t *x, const void *data, size_t size,
-                       const tg__shape *s)
-{
-    const uint32_t n = like->n;
-    size_t place = like->data, shape = 0;
-    if (g->n == TG__MOST_NODES) return tg__graph_fail(g, TG_ERROR_MEMORY, "more than 2^30 nodes");
-    if (!tg__arena_grow(&g->pool, g->pool.used + n * sizeof *x) || !tg__arena_grow(&g->nodes, (g->n + 1) * sizeof *like))
-        return tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
-    if (size && (place = put(g, &g->attributes, data, size)) == SIZE_MAX) return 0;
-    if (s && (shape = place_of_shape(g, x, n, s)) == SIZE_MAX) return 0;
-    const size_t first = g->pool.used / sizeof *x;
-    uint32_t *const operand = (uint32_t *)(void *)g->pool.data + first;
-    for (uint32_t i = 0; i < n; i++) operand[i] = x[i];
-    g->pool.used += n * sizeof *x;
-    *tg__node_at(g, g->n) = (tg__node){ .op = like->op,
-                                        .stage = like->stage,
-                                        .n = n,
-                                        .first = (uint32_t)first,
-                                        .shape = (uint32_t)shape,
-                                        .data = (uint32_t)place,
-                                        .site = g->site };
-    g->nodes.used = (g->n + 1) * sizeof *like;
-    return g->n++;
-}
-
-/* The node like this one, found or made. */
-static uint32_t node_of(tg__graph *g, const tg__node *node, const uint32_t *x, const void *data,
-                        const tg__shape *s)
-{
-    const size_t size = data_size(node);
-    if (g->without & TG_COMMON_SUBEXPRESSIONS || !pure(node, data))
-        return append(g, node, x, data, size, s);
-    if (g->n >= g->buckets / 2 && !enlarge_table(g, 2 * g->n))
-        return tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
-    const uint64_t h = hash_of(node, x, data, size);
-    uint32_t *const e = look_up(g, node, x, data, size, s, h);
-    if (*e) return *e & number_bits(g);
-    const uint32_t made = append(g, node, x, data, size, s);
-    if (made) *e = made | ((uint32_t)(h >> 32) & ~number_bits(g));
-    return made;
+    return node->op == TG__CODE_guard || !tg__is_pure(node, tg__node_data(g, node->data));
 }
 
 static uint8_t stage_of(const tg__graph *g, const uint32_t *x, uint32_t n)
@@ -310,12 +101,12 @@ uint32_t tg__graph_input(tg__graph *g, uint32_t which, const tg__shape *s, bool 
                             .data = which };
     tg__shape own = *s;
     tg__shape_finish(&own);
-    return append(g, &node, NULL, NULL, 0, is_plain_scalar(g, s) ? NULL : &own);
+    return tg__nodes_append(g, &node, NULL, NULL, is_plain_scalar(g, s) ? NULL : &own);
 }
 
 uint32_t tg__graph_count(tg__graph *g)
 {
-    if (!g->count) g->count = append(g, &(tg__node){ .op = TG__NODE_COUNT }, NULL, NULL, 0, NULL);
+    if (!g->count) g->count = tg__nodes_append(g, &(tg__node){ .op = TG__NODE_COUNT }, NULL, NULL, NULL);
     return g->count;
 }
 
@@ -333,14 +124,14 @@ uint32_t tg__graph_constant(tg__graph *g, tg__array a)
     const tg__array copy = { &s, g->constants.data + place };
     tg__copy(g->k, copy, a);
     const tg__node node = { .op = TG__NODE_CONSTANT, .data = (uint32_t)(place / 8) };
-    return append(g, &node, NULL, NULL, 0, is_plain_scalar(g, &s) ? NULL : &s);
+    return tg__nodes_append(g, &node, NULL, NULL, is_plain_scalar(g, &s) ? NULL : &s);
 }
 
 static uint32_t number_of_bits(tg__graph *g, uint64_t bits)
 {
-    const size_t place = put(g, &g->constants, &bits, sizeof bits);
+    const size_t place = tg__nodes_put(g, &g->constants, &bits, sizeof bits);
     if (place == SIZE_MAX) return 0;
-    return append(g, &(tg__node){ .op = TG__NODE_CONSTANT, .data = (uint32_t)(place / 8) }, NULL, NULL, 0, NULL);
+    return tg__nodes_append(g, &(tg__node){ .op = TG__NODE_CONSTANT, .data = (uint32_t)(place / 8) }, NULL, NULL, NULL);
 }
 
 uint32_t tg__graph_number(tg__graph *g, double x)
@@ -367,9 +158,9 @@ uint32_t tg__graph_view(tg__graph *g, uint32_t base, const tg__shape *s, int64_t
     if (tg__graph_failed(g)) return 0;
     const uint32_t owner = tg__node_owner(g, base);
     const tg__look look = { offset + tg__node_offset(g, base) };
-    if (look.offset == 0 && same_shape(s, tg__node_shape(g, owner))) return owner;
+    if (look.offset == 0 && tg__same_shape(s, tg__node_shape(g, owner))) return owner;
     const tg__node node = { .op = TG__NODE_VIEW, .n = 1, .stage = tg__node_at(g, owner)->stage };
-    return node_of(g, &node, &owner, &look, is_plain_scalar(g, s) ? NULL : s);
+    return tg__nodes_find(g, &node, &owner, &look, is_plain_scalar(g, s) ? NULL : s);
 }
 
 /* ---- operations ------------------------------------------------------------------------------ */
@@ -519,10 +310,7 @@ static uint32_t apply_scalar(tg__graph *g, int code, const uint32_t *x, int n)
 {
     if (all_constant(g, x, n) && !(g->without & TG_FOLD)) return fold_scalars(g, code, x, n);
     const uint32_t simple = simplify(g, code, x, (const tg__shape *)(void *)g->shapes.data);
-    if (simple) return simple;
-    const tg__node node = { .op = (uint16_t)code, .n = (uint32_t)n,
-                            .stage = stage_of(g, x, (uint32_t)n) };
-    return node_of(g, &node, x, NULL, NULL);
+    return simple ? simple : tg__nodes_find_scalar(g, code, x, (uint32_t)n, stage_of(g, x, (uint32_t)n));
 }
 
 static bool all_scalars(const tg__graph *g, const uint32_t *x, int n)
@@ -607,9 +395,9 @@ uint32_t tg__graph_apply(tg__graph *g, int code, const uint32_t *x, int n, const
     const tg__node node = { .op = (uint16_t)code, .n = (uint32_t)n,
                             .stage = stage_of(g, x, (uint32_t)n) };
     const bool foldable = !(g->without & TG_FOLD) && s.n <= FOLDED_ELEMENTS &&
-                          code != TG__CODE_dropout && pure(&node, attributes) && all_constant(g, x, n);
+                          code != TG__CODE_dropout && tg__is_pure(&node, attributes) && all_constant(g, x, n);
     if (foldable) return fold(g, &a, &s);
-    const uint32_t made = node_of(g, &node, x, attributes, is_plain_scalar(g, &s) ? NULL : &s);
+    const uint32_t made = tg__nodes_find(g, &node, x, attributes, is_plain_scalar(g, &s) ? NULL : &s);
     /* What a guard says is 1, or there is no result. */
     return code == TG__CODE_guard && made ? tg__graph_number(g, 1) : made;
 }
@@ -628,7 +416,7 @@ uint32_t tg__graph_assemble(tg__graph *g, const tg__shape *s, const uint32_t *x,
     tg__shape own = *s;
     tg__shape_finish(&own);
     const tg__node node = { .op = TG__NODE_ASSEMBLE, .n = 2 * n, .stage = stage_of(g, x, n) };
-    return node_of(g, &node, operand, NULL, is_plain_scalar(g, &own) ? NULL : &own);
+    return tg__nodes_find(g, &node, operand, NULL, is_plain_scalar(g, &own) ? NULL : &own);
 }
 
 uint32_t tg__graph_backward(tg__graph *g, uint32_t y, int by, uint32_t gradient)
@@ -654,14 +442,15 @@ uint32_t tg__graph_backward(tg__graph *g, uint32_t y, int by, uint32_t gradient)
     tg__shape_finish(&s);
     const tg__node made = { .op = TG__NODE_BACKWARD, .n = node.n + 2,
                             .stage = stage_of(g, x, node.n + 2) };
-    return node_of(g, &made, x, &back, is_plain_scalar(g, &s) ? NULL : &s);
+    return tg__nodes_find(g, &made, x, &back, is_plain_scalar(g, &s) ? NULL : &s);
 }
 
 uint32_t tg__graph_sum(tg__graph *g, uint32_t x)
 {
     if (tg__graph_failed(g)) return 0;
+    if (!tg__node_at(g, x)->shape) return tg__nodes_find_scalar(g, TG__NODE_SUM, &x, 1, TG__LATE);
     tg__shape s = *tg__node_shape(g, x);
     tg__shape_finish(&s);
     const tg__node node = { .op = TG__NODE_SUM, .n = 1, .stage = TG__LATE };
-    return node_of(g, &node, &x, NULL, is_plain_scalar(g, &s) ? NULL : &s);
+    return tg__nodes_find(g, &node, &x, NULL, is_plain_scalar(g, &s) ? NULL : &s);
 }

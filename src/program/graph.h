@@ -29,7 +29,7 @@ enum {
 /* The number of an input that nobody gives: what is linear in it is differentiated by it. */
 #define TG__NOT_GIVEN UINT32_MAX
 
-enum { TG__RECENT_SHAPES = 64, TG__MOST_NODES = 1 << 30 };
+enum { TG__RECENT_SHAPES = 64 };
 
 typedef enum tg__stage { TG__EARLY, TG__BODY, TG__LATE } tg__stage;
 
@@ -58,6 +58,7 @@ typedef struct tg__graph {
     const tg__kernels *k;
     tg__memory *memory;
     tg__arena nodes, pool, shapes, attributes, constants, table, scratch, sites;
+    tg__arena room; /* what the others begin in */
     uint32_t n; /* nodes; number 0 is none */
     uint32_t buckets; /* of the table: a power of two, at least twice the nodes */
     uint32_t recent[TG__RECENT_SHAPES]; /* shapes made before, by hash: their places */
@@ -66,6 +67,7 @@ typedef struct tg__graph {
     uint32_t count;                   /* the node of it; 0: none */
     unsigned without; /* passes that are off */
     bool strict, fast_math, allow_reads;
+    bool has_rules; /* some node is, or differentiates, an op that is not elementwise */
     tg_status status; /* of the first error */
 } tg__graph;
 

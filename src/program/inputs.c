@@ -146,7 +146,7 @@ bool tg__program_list_indices(tg_program *p)
 {
     const tg__graph *const g = &p->graph;
     tg__arena_init(&p->indices, &p->memory);
-    for (uint32_t id = 1; id < g->n; id++) {
+    for (uint32_t id = 1; id < g->n && g->has_rules; id++) {
         const tg__node *const node = tg__node_at(g, id);
         const tg__op *const op = tg__node_op(node);
         if (!op || op->kind == TG__MAP || !strchr(op->letters, 'i')) continue;

@@ -101,7 +101,7 @@ enum { TG__BATCH_CHUNK = 256 };
    is ever touched. */
 static inline tg__memory tg__program_memory(void)
 {
-    return (tg__memory){ .first = 2048, .reserve = SIZE_MAX >> 30, .reserve_from = 1 << 18 };
+    return (tg__memory){ .first = 2048, .reserve = SIZE_MAX >> 30, .reserve_from = 1 << 19 };
 }
 
 typedef struct tg__output {

@@ -54,7 +54,7 @@ void tg_program_free(tg_program *p)
 static uint32_t flags_of(const tg__graph *g)
 {
     uint32_t flags = 0;
-    for (uint32_t id = 1; id < g->n; id++) {
+    for (uint32_t id = 1; id < g->n && g->has_rules; id++) {
         const tg__node *const node = tg__node_at(g, id);
         const tg__back *const back =
             node->op == TG__NODE_BACKWARD ? tg__node_data(g, node->data) : NULL;

@@ -1,0 +1,259 @@
+/* See nodes.h. */
+#include "program/nodes.h"
+
+#include <string.h>
+
+#include "codes.h" /* generated */
+
+enum { LINE = 64 / sizeof(uint32_t), FEWEST_BUCKETS = 256, FEWEST_NODES = 32, MOST_NODES = 1 << 30 };
+
+size_t tg__nodes_put(tg__graph *g, tg__arena *a, const void *bytes, size_t n)
+{
+    const size_t place = (a->used + 7) & ~(size_t)7;
+    if (!tg__arena_grow(a, place + n)) {
+        tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
+        return SIZE_MAX;
+    }
+    if (n) memcpy(a->data + place, bytes, n);
+    a->used = place + n;
+    return place;
+}
+
+/* What belongs to a node in the arena of attributes. */
+static size_t data_size(const tg__node *node)
+{
+    if (node->op == TG__NODE_VIEW) return sizeof(tg__look);
+    if (node->op == TG__NODE_BACKWARD) return sizeof(tg__back);
+    const tg__op *const op = tg__node_op(node);
+    return op ? op->attributes->size : 0;
+}
+
+bool tg__is_pure(const tg__node *node, const void *data)
+{
+    if (node->op == TG__CODE_call)
+        return !(((const tg_call_attributes *)data)->flags & TG__CALL_IMPURE);
+    return node->op != TG__CODE_custom || !((const tg_custom_attributes *)data)->op->impure;
+}
+
+/* ---- which nodes are the same -------------------------------------------------------------------- */
+
+static uint64_t mix(uint64_t h, uint64_t x)
+{
+    h = (h ^ x) * 0x9E3779B97F4A7C15u;
+    return h ^ h >> 32;
+}
+
+/* Its upper half is what counts. */
+static inline uint64_t hash_of(uint32_t op, const uint32_t *x, uint32_t n, const void *data, size_t size)
+{
+    uint64_t h = op << 16 ^ n;
+    for (uint32_t i = 0; i + 1 < n; i += 2) h = mix(h, (uint64_t)x[i] << 32 | x[i + 1]);
+    if (n % 2) h = mix(h, x[n - 1]);
+    for (size_t i = 0; i + 8 <= size; i += 8) {
+        uint64_t word;
+        memcpy(&word, (const char *)data + i, 8);
+        h = mix(h, word);
+    }
+    return h;
+}
+
+bool tg__same_shape(const tg__shape *a, const tg__shape *b)
+{
+    if (a->type != b->type || !tg__shape_same_dims(a, b)) return false;
+    for (int i = 0; i < a->rank; i++)
+        if (a->stride[i] != b->stride[i]) return false;
+    return true;
+}
+
+static inline bool same_operation(const tg__graph *g, const tg__node *a, uint32_t op, const uint32_t *x, uint32_t n)
+{
+    if (a->op != op || a->n != n) return false;
+    const uint32_t *const own = tg__node_operands(g, a);
+    for (uint32_t i = 0; i < n; i++)
+        if (own[i] != x[i]) return false;
+    return true;
+}
+
+static bool same_rest(const tg__graph *g, const tg__node *a, const void *data, size_t size, const tg__shape *s)
+{
+    if (size && memcmp(g->attributes.data + a->data, data, size) != 0) return false;
+    if (!s) return a->shape == 0;
+    return tg__same_shape((const tg__shape *)(void *)g->shapes.data + a->shape, s);
+}
+
+/* ---- the table ------------------------------------------------------------------------------------ */
+
+/* The table has for each node its number and in the bits above, as many as are left, a part of its hash.
+   Nodes made one after the other have operands that were, or one that is the same: so a node is looked
+   for first in a cache line that goes on with its first and its last operand, of views with where they
+   begin, and if that is full, from where its hash says on. */
+typedef struct probe {
+    uint32_t line, part, far, k;
+} probe;
+
+/* The bits of an entry that are a node's number: numbers are below half of the buckets. */
+static inline uint32_t number_bits(const tg__graph *g)
+{
+    return g->buckets / 2 - 1;
+}
+
+static inline probe probe_of(const tg__graph *g, uint32_t op, const uint32_t *x, uint32_t n, const void *data,
+                             uint64_t h)
+{
+    uint32_t at = n ? x[0] + x[n - 1] : 0;
+    if (op == TG__NODE_VIEW) at = ~(2 * (uint32_t)((const tg__look *)data)->offset + at);
+    return (probe){ .line = at & (g->buckets - LINE), .part = (uint32_t)(h >> 32), .far = (uint32_t)(h >> 16) };
+}
+
+/* Where to look next. */
+static inline uint32_t *next_entry(const tg__graph *g, probe *p)
+{
+    const uint32_t i = p->k < LINE ? p->line | (p->part + p->k) % LINE : p->far + p->k;
+    p->k++;
+    return (uint32_t *)(void *)g->table.data + (i & (g->buckets - 1));
+}
+
+static inline uint32_t new_entry(const tg__graph *g, const probe *p, uint32_t id)
+{
+    return id | (p->part & ~number_bits(g));
+}
+
+static void fill_table(const tg__graph *g)
+{
+    for (uint32_t id = 1; id < g->n; id++) {
+        const tg__node *const node = tg__node_at(g, id);
+        if (node->op == TG__NODE_CONSTANT) continue;
+        const uint32_t *const x = tg__node_operands(g, node);
+        const char *const data = g->attributes.data + node->data;
+        const uint64_t h = hash_of(node->op, x, node->n, data, node->data ? data_size(node) : 0);
+        probe p = probe_of(g, node->op, x, node->n, data, h);
+        uint32_t *e = next_entry(g, &p);
+        while (*e) e = next_entry(g, &p);
+        *e = new_entry(g, &p, id);
+    }
+}
+
+/* Room for n nodes. */
+static bool enlarge_table(tg__graph *g, uint32_t n)
+{
+    uint32_t buckets = g->table.used ? g->buckets : FEWEST_BUCKETS;
+    while (buckets / 2 < n && buckets <= UINT32_MAX / 2) buckets *= 2;
+    if (buckets / 2 < n) return false;
+    if (buckets == g->buckets && g->table.used) return true;
+    g->buckets = 0;
+    tg__arena_free(&g->table);
+    if (!tg__arena_push(&g->table, buckets * sizeof(uint32_t))) return false; /* zeros, as it is new */
+    g->buckets = buckets;
+    fill_table(g);
+    return true;
+}
+
+bool tg__graph_expect(tg__graph *g, uint32_t n)
+{
+    if (n < FEWEST_NODES) n = FEWEST_NODES;
+    const size_t nodes = n * sizeof(tg__node), pool = 2 * (size_t)n * sizeof(uint32_t), views = n * sizeof(tg__look);
+    tg__arena *const room = &g->room;
+    return tg__arena_grow(room, room->used + nodes + pool + views + (size_t)3 * 64) &&
+           tg__arena_lend(room, &g->nodes, nodes) && tg__arena_lend(room, &g->pool, pool) &&
+           tg__arena_lend(room, &g->attributes, views) && enlarge_table(g, n);
+}
+
+static inline bool has_room(tg__graph *g)
+{
+    return g->n < g->buckets / 2 || enlarge_table(g, 2 * g->n) ||
+           tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
+}
+
+/* ---- making them ---------------------------------------------------------------------------------- */
+
+/* The place of a shape: that of an operand, or of one made before, or a new one; SIZE_MAX: no memory. */
+static size_t place_of_shape(tg__graph *g, const uint32_t *x, uint32_t n, const tg__shape *s)
+{
+    const tg__shape *const all = (const tg__shape *)(void *)g->shapes.data;
+    for (uint32_t i = 0; i < n && i < 2; i++) {
+        const uint32_t own = tg__node_at(g, x[i])->shape;
+        if (tg__same_shape(&all[own], s)) return own;
+    }
+    uint64_t h = (uint64_t)s->n << 8 ^ (uint64_t)s->rank;
+    for (int i = 0; i < s->rank; i++) h = mix(h, (uint64_t)s->dim[i] << 32 ^ (uint64_t)s->stride[i]);
+    uint32_t *const recent = &g->recent[h % TG__RECENT_SHAPES];
+    if (tg__same_shape(&all[*recent], s)) return *recent;
+    const size_t place = tg__nodes_put(g, &g->shapes, s, sizeof *s);
+    if (place == SIZE_MAX) return SIZE_MAX;
+    return *recent = (uint32_t)(place / sizeof *s);
+}
+
+/* A node, all but its operands' place and the position. It is put together in registers: what is read as a
+   whole right after its fields were written is waited for. */
+static inline uint32_t append(tg__graph *g, uint32_t op, uint32_t stage, const uint32_t *x, uint32_t n, uint32_t shape,
+                              uint32_t data)
+{
+    const uint32_t id = g->n;
+    const size_t used = g->pool.used, first = used / sizeof *x;
+    if (id == MOST_NODES) return tg__graph_fail(g, TG_ERROR_MEMORY, "more than 2^30 nodes");
+    if (!tg__arena_grow(&g->pool, used + n * sizeof *x) || !tg__arena_grow(&g->nodes, (id + 1) * sizeof(tg__node)))
+        return tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
+    uint32_t *const operand = (uint32_t *)(void *)g->pool.data + first;
+    for (uint32_t i = 0; i < n; i++) operand[i] = x[i];
+    *tg__node_at(g, id) = (tg__node){ .op = (uint16_t)op,
+                                      .stage = (uint8_t)stage,
+                                      .n = n,
+                                      .first = (uint32_t)first,
+                                      .shape = shape,
+                                      .data = data,
+                                      .site = g->site };
+    g->pool.used = used + n * sizeof *x;
+    g->nodes.used = (id + 1) * sizeof(tg__node);
+    g->n = id + 1;
+    return id;
+}
+
+uint32_t tg__nodes_append(tg__graph *g, const tg__node *like, const uint32_t *x, const void *data,
+                          const tg__shape *s)
+{
+    const size_t size = data_size(like);
+    size_t place = like->data, shape = 0;
+    if (size && (place = tg__nodes_put(g, &g->attributes, data, size)) == SIZE_MAX) return 0;
+    if (s && (shape = place_of_shape(g, x, like->n, s)) == SIZE_MAX) return 0;
+    const tg__op *const op = tg__node_op(like);
+    g->has_rules |= like->op == TG__NODE_BACKWARD || (op && op->kind != TG__MAP);
+    return append(g, like->op, like->stage, x, like->n, (uint32_t)shape, (uint32_t)place);
+}
+
+uint32_t tg__nodes_find(tg__graph *g, const tg__node *like, const uint32_t *x, const void *data,
+                        const tg__shape *s)
+{
+    if (g->without & TG_COMMON_SUBEXPRESSIONS || !tg__is_pure(like, data))
+        return tg__nodes_append(g, like, x, data, s);
+    if (!has_room(g)) return 0;
+    const size_t size = data_size(like);
+    const uint32_t number = number_bits(g);
+    probe p = probe_of(g, like->op, x, like->n, data, hash_of(like->op, x, like->n, data, size));
+    uint32_t *e = next_entry(g, &p);
+    for (; *e; e = next_entry(g, &p)) {
+        const tg__node *const node = tg__node_at(g, *e & number);
+        if ((*e ^ p.part) <= number && same_operation(g, node, like->op, x, like->n) &&
+            same_rest(g, node, data, size, s))
+            return *e & number;
+    }
+    const uint32_t made = tg__nodes_append(g, like, x, data, s);
+    if (made) *e = new_entry(g, &p, made);
+    return made;
+}
+
+uint32_t tg__nodes_find_scalar(tg__graph *g, int code, const uint32_t *x, uint32_t n, uint8_t stage)
+{
+    const uint32_t op = (uint32_t)code;
+    if (g->without & TG_COMMON_SUBEXPRESSIONS) return append(g, op, stage, x, n, 0, 0);
+    if (!has_room(g)) return 0;
+    const uint32_t number = number_bits(g);
+    probe p = probe_of(g, op, x, n, NULL, hash_of(op, x, n, NULL, 0));
+    uint32_t *e = next_entry(g, &p);
+    for (; *e; e = next_entry(g, &p)) {
+        const tg__node *const node = tg__node_at(g, *e & number);
+        if ((*e ^ p.part) <= number && node->shape == 0 && same_operation(g, node, op, x, n)) return *e & number;
+    }
+    const uint32_t made = append(g, op, stage, x, n, 0, 0);
+    if (made) *e = new_entry(g, &p, made);
+    return made;
+}
