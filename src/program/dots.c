@@ -16,6 +16,28 @@ void *tg__more(tg__arena *a, size_t n, size_t size)
     return place;
 }
 
+void tg__sort(void *entries, size_t n, size_t size, int (*compare)(const void *, const void *))
+{
+    char *const x = entries, one[TG__SORTED_BYTES];
+    size_t moves = 0, falling = 1;
+    while (falling < n && compare(x + (falling - 1) * size, x + falling * size) > 0) falling++;
+    for (size_t i = 0; i < falling / 2; i++) {
+        memcpy(one, x + i * size, size);
+        memcpy(x + i * size, x + (falling - 1 - i) * size, size);
+        memcpy(x + (falling - 1 - i) * size, one, size);
+    }
+    for (size_t i = 1; i < n && moves <= 4 * n; i++) {
+        if (compare(x + (i - 1) * size, x + i * size) <= 0) continue;
+        memcpy(one, x + i * size, size);
+        size_t at = i;
+        do memcpy(x + at * size, x + (at - 1) * size, size);
+        while (--at > 0 && compare(x + (at - 1) * size, one) > 0);
+        memcpy(x + at * size, one, size);
+        moves += i - at;
+    }
+    if (moves > 4 * n) qsort(x, n, size, compare);
+}
+
 static tg__term *terms_of(const tg__planner *p, const tg__dot *d)
 {
     return (tg__term *)(void *)p->terms.data + d->first;
@@ -313,6 +335,34 @@ static void hang_up(const tg__planner *p, uint32_t from)
     }
 }
 
+/* The pairs in the order of their rows, each row's in that of its columns: in time linear in them and the
+   nodes, as pairs of one row mostly come in order, or the other way round. */
+static bool sort_pairs(tg__planner *p, tg__arena *list)
+{
+    const size_t n = list->used / sizeof(pair);
+    tg__arena made;
+    tg__arena_init(&made, p->memory);
+    const pair *const x = (const pair *)(const void *)list->data;
+    pair *const y = tg__arena_push(&made, n * sizeof *y);
+    if (!y) return false;
+    uint32_t *const place = p->waiting; /* nothing waits yet */
+    for (size_t i = 0; i < n; i++) place[x[i].row]++;
+    for (uint32_t id = 0, sum = 0; id < p->n; id++) {
+        const uint32_t pairs = place[id];
+        place[id] = sum;
+        sum += pairs;
+    }
+    for (size_t i = 0; i < n; i++) y[place[x[i].row]++] = x[i];
+    memset(place, 0, p->n * sizeof *place);
+    for (size_t i = 0, m; i < n; i += m) {
+        for (m = 1; i + m < n && y[i + m].row == y[i].row;) m++;
+        tg__sort(y + i, m, sizeof *y, by_row);
+    }
+    tg__arena_free(list);
+    *list = made;
+    return true;
+}
+
 bool tg__find_rows(tg__planner *p)
 {
     const uint32_t from = (uint32_t)(p->tiles.used / sizeof(tg__bundle));
@@ -326,9 +376,9 @@ bool tg__find_rows(tg__planner *p)
         pair *const made = tg__more(&list, 1, sizeof *made);
         if ((ok = made)) *made = pair_of(p, id, fuse);
     }
-    pair *const pairs = (pair *)(void *)list.data;
-    const size_t n = list.used / sizeof *pairs;
-    if (ok && n) qsort(pairs, n, sizeof *pairs, by_row);
+    const size_t n = list.used / sizeof(pair);
+    if (ok && n) ok = sort_pairs(p, &list);
+    const pair *const pairs = (const pair *)(const void *)list.data;
     uint32_t open = 0;
     for (size_t i = 0, m; ok && i < n; i += m) {
         for (m = 1; i + m < n && pairs[i + m].row == pairs[i].row;) m++;

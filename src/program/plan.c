@@ -110,7 +110,11 @@ static bool begin(tg__planning *w)
     char *const at = tg__arena_push(&p->by_node, bytes); /* zeros, as it is new */
     tg__bundle *const tile = tg__more(&p->tiles, 1, sizeof *tile);
     tg__unit *const none = tg__more(&p->units, 1, sizeof *none);
-    if (!at || !tile || !none) return tg__planning_failed(w);
+    /* Half of the nodes become steps, if they are many. */
+    const size_t operands = (p->g->pool.used / sizeof(uint32_t) + n) / 2, steps = n / 2;
+    const bool room = p->single || (tg__arena_grow(&p->plan->steps, steps * sizeof(tg__step)) &&
+                                    tg__arena_grow(&p->plan->operands, operands * sizeof(tg__reference)));
+    if (!at || !tile || !none || !room) return tg__planning_failed(w);
     *tile = (tg__bundle){ 0 };
     *none = (tg__unit){ 0 };
     p->uses = (uint32_t *)(void *)at;

@@ -111,6 +111,10 @@ static inline uint32_t tg__owner(const tg__planner *p, uint32_t id)
 bool tg__emit_load(tg__planner *p, uint32_t node, uint32_t n);
 bool tg__emit_scalars(tg__planner *p, uint32_t first);
 
+/* qsort, for what mostly is in order already, or the other way round: then it takes one pass. */
+enum { TG__SORTED_BYTES = 64 };
+void tg__sort(void *entries, size_t n, size_t size, int (*compare)(const void *, const void *));
+
 /* n elements at the end of an arena; NULL when there is no memory. */
 void *tg__more(tg__arena *a, size_t n, size_t size);
 

@@ -270,19 +270,14 @@ static bool bring(tg__scalars *w, size_t i)
 static bool list_looks(tg__scalars *w)
 {
     const tg__planner *const p = w->p;
-    bool sorted = true;
-    look before = { 0 };
     for (uint32_t id = 1; id < p->n; id++) {
         const uint16_t op = node_at(w, id)->op;
         if (p->role[id] == TG__UNUSED || !is_scalar(w, id) || (op != TG__NODE_VIEW && op != TG__NODE_INPUT)) continue;
         look *const l = tg__more(&w->looks, 1, sizeof *l);
         if (!l) return false;
         *l = (look){ tg__same(p, tg__node_owner(p->g, id)), id, tg__node_offset(p->g, id) };
-        sorted = sorted && by_place(&before, l) <= 0;
-        before = *l;
     }
-    const size_t n = w->looks.used / sizeof(look);
-    if (!sorted) qsort(w->looks.data, n, sizeof(look), by_place);
+    tg__sort(w->looks.data, w->looks.used / sizeof(look), sizeof(look), by_place);
     return true;
 }
 
@@ -460,9 +455,9 @@ bool tg__scalars_begin(tg__scalars *w, tg__planner *p)
     tg__arena *const arena[] = TG__SCALARS_ARENAS(w);
     for (size_t i = 0; i < sizeof arena / sizeof *arena; i++) tg__arena_init(arena[i], p->memory);
     const size_t bytes = p->n * (4 * sizeof *w->level + sizeof *w->vector);
-    w->level = tg__arena_push(&w->by_node, bytes);
-    if (!w->level) return false;
-    memset(w->level, 0, bytes);
+    const size_t items = (p->n < LONGEST_STRETCH ? p->n : LONGEST_STRETCH) * sizeof(tg__item);
+    w->level = tg__arena_push(&w->by_node, bytes); /* zeros, as it is new */
+    if (!w->level || !tg__arena_grow(&w->items, items) || !tg__arena_grow(&w->sorted, items)) return false;
     w->reads = w->level + p->n;
     w->chunk = w->reads + p->n;
     w->pieces = w->chunk + p->n;
