@@ -449,15 +449,24 @@ bool tg__scalars_add(tg__scalars *w, uint32_t id)
 
 /* ---- the whole ------------------------------------------------------------------------------------- */
 
+/* About what a graph of scalars will take, so that little needs to grow. */
+static bool make_room(tg__scalars *w)
+{
+    const size_t n = w->p->n, views = w->p->g->attributes.used / sizeof(tg__look);
+    const size_t items = (n < LONGEST_STRETCH ? n : LONGEST_STRETCH) * sizeof(tg__item);
+    return tg__arena_grow(&w->items, items) && tg__arena_grow(&w->sorted, items) &&
+           tg__arena_grow(&w->looks, views * sizeof(look)) && tg__arena_grow(&w->terms, n / 2 * sizeof(uint32_t)) &&
+           tg__arena_grow(&w->p->plan->words, 2 * n * sizeof(uint32_t));
+}
+
 bool tg__scalars_begin(tg__scalars *w, tg__planner *p)
 {
     *w = (tg__scalars){ .p = p, .places = 8 };
     tg__arena *const arena[] = TG__SCALARS_ARENAS(w);
     for (size_t i = 0; i < sizeof arena / sizeof *arena; i++) tg__arena_init(arena[i], p->memory);
     const size_t bytes = p->n * (4 * sizeof *w->level + sizeof *w->vector);
-    const size_t items = (p->n < LONGEST_STRETCH ? p->n : LONGEST_STRETCH) * sizeof(tg__item);
     w->level = tg__arena_push(&w->by_node, bytes); /* zeros, as it is new */
-    if (!w->level || !tg__arena_grow(&w->items, items) || !tg__arena_grow(&w->sorted, items)) return false;
+    if (!w->level || !make_room(w)) return false;
     w->reads = w->level + p->n;
     w->chunk = w->reads + p->n;
     w->pieces = w->chunk + p->n;
