@@ -152,7 +152,7 @@ static bool move(tg__arena *a, size_t capacity)
     tg__memory *m = a->memory;
     outgrown *old = NULL;
     if (a->data && !a->lent && !(old = tg__allocate(m, sizeof *old))) return false;
-    char *p = capacity > SIZE_MAX - ALIGNMENT ? NULL : allocate(m, capacity + ALIGNMENT, true);
+    char *p = capacity > SIZE_MAX - ALIGNMENT ? NULL : allocate(m, capacity + ALIGNMENT, !a->raw);
     if (!p) {
         tg__deallocate(m, old, sizeof *old);
         return false;

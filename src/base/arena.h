@@ -24,6 +24,7 @@ typedef struct tg__arena {
     size_t capacity; /* bytes that may be used */
     size_t reserved; /* bytes of address space; 0: data was allocated */
     bool lent;       /* data is a part of another arena */
+    bool raw;        /* the owner's to set: new memory need not be zero */
     void *outgrown;  /* earlier blocks */
     tg__memory *memory;
 } tg__arena;
@@ -36,7 +37,7 @@ void tg__arena_init(tg__arena *a, tg__memory *m);
 void tg__arena_free(tg__arena *a);
 
 /* Makes capacity at least bytes; false when there is no memory, and then nothing has changed. New
-   memory is zero. */
+   memory is zero, but of a raw arena. */
 bool tg__arena_extend(tg__arena *a, size_t bytes);
 
 static inline bool tg__arena_grow(tg__arena *a, size_t bytes)

@@ -29,6 +29,7 @@ static bool clone_graph(tg__graph *to, const tg__graph *from, tg__memory *m)
     tg__arena_init(&to->scratch, m);
     tg__arena_init(&to->table, m);
     tg__arena_init(&to->room, m);
+    to->room.raw = true;
     tg__arena *const copy[] = { &to->nodes,     &to->pool,     &to->shapes,
                                 &to->attributes, &to->constants, &to->sites };
     const tg__arena *const own[] = { &from->nodes,      &from->pool,      &from->shapes,

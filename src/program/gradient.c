@@ -19,6 +19,8 @@ typedef struct part {
     uint32_t node, look, next;
 } part;
 
+enum { FEWEST_PARTS = 64 };
+
 typedef struct walk {
     tg__recorder recorder; /* first: rules get its address */
     tg__graph *g;
@@ -251,7 +253,7 @@ static void step_by_ops(walk *w, uint32_t i, uint32_t gradient)
         max_align_t align;
         char byte[TG__ATTRIBUTES_BYTES];
     } attributes;
-    if (op->attributes->size) memcpy(&attributes, tg__node_data(g, node.data), op->attributes->size);
+    if (node.data) memcpy(&attributes, tg__node_data(g, node.data), op->attributes->size);
     tg_value few[8];
     bool few_wanted[4];
     tg_value *const x =
@@ -276,7 +278,7 @@ static void step_by_ops(walk *w, uint32_t i, uint32_t gradient)
         const bool given = dx[j].generation || dx[j].tape == TG__NUMBER;
         if (!wanted[j] || !given) continue;
         uint32_t v = node_of(w, dx[j]);
-        const bool apart = tg__node_at(g, v)->stage == TG__BODY && is_copying(g, node.op);
+        const bool apart = op->kind != TG__MAP && is_copying(g, node.op) && tg__node_at(g, v)->stage == TG__BODY;
         if (apart && !tg__shape_contiguous(tg__node_shape(g, v)))
             v = tg__graph_apply(g, TG__CODE_contiguous, &v, 1, NULL);
         contribute(w, x[j].id, v);
@@ -339,8 +341,10 @@ static void step(walk *w, uint32_t i)
 
 static bool begin(walk *w, const uint32_t *wrt, const uint32_t *from, int m)
 {
-    /* New memory is zero. */
-    if (!tg__arena_push(&w->adjoints, w->n * sizeof(adjoint)) || !tg__arena_push(&w->parts, sizeof(part))) {
+    /* New memory is zero. The adjoints must not move when the first parts are given room behind them. */
+    const size_t adjoints = w->n * sizeof(adjoint), parts = FEWEST_PARTS * sizeof(part);
+    if (!tg__arena_grow(&w->adjoints, adjoints + parts + 64) || !tg__arena_push(&w->adjoints, adjoints) ||
+        !tg__arena_lend(&w->adjoints, &w->parts, parts)) {
         out_of_memory(w);
         return false;
     }

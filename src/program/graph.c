@@ -27,6 +27,7 @@ bool tg__graph_init(tg__graph *g, tg__memory *m, tg_type type, const tg_compile_
     const tg__shape scalar = { .type = type, .n = 1 };
     const tg_site nowhere = { NULL, 0 };
     const uint64_t none = 0; /* attributes of nodes that have none: memory all the same */
+    g->room.raw = true;
     tg__arena *const small[] = { &g->shapes, &g->constants, &g->sites };
     for (size_t i = 0; i < sizeof small / sizeof *small; i++)
         if (!tg__arena_lend(&g->room, small[i], SMALL_BYTES)) return tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
@@ -237,11 +238,23 @@ static uint32_t fold(tg__graph *g, application *a, const tg__shape *s)
     return tg__graph_constant(g, a->call.y);
 }
 
-static bool all_constant(const tg__graph *g, const uint32_t *x, int n)
+/* What an op's operands are, seen in one go: mostly they are plain scalars. */
+typedef struct operands {
+    bool scalar;   /* all of them */
+    int constants; /* so many */
+    uint8_t stage; /* the latest */
+} operands;
+
+static inline operands look_at(const tg__graph *g, const uint32_t *x, int n)
 {
-    for (int i = 0; i < n; i++)
-        if (!tg__node_constant(g, x[i])) return false;
-    return true;
+    operands o = { .scalar = true };
+    for (int i = 0; i < n; i++) {
+        const tg__node *const node = tg__node_at(g, x[i]);
+        o.scalar &= node->shape == 0;
+        o.constants += node->op == TG__NODE_CONSTANT;
+        if (node->stage > o.stage) o.stage = node->stage;
+    }
+    return o;
 }
 
 /* Whether all elements of x are the number one. */
@@ -306,18 +319,13 @@ static uint32_t fold_scalars(tg__graph *g, int code, const uint32_t *x, int n)
 }
 
 /* Plain scalars only: the way of most nodes of large graphs. */
-static uint32_t apply_scalar(tg__graph *g, int code, const uint32_t *x, int n)
+static uint32_t apply_scalar(tg__graph *g, int code, const uint32_t *x, int n, const operands *o)
 {
-    if (all_constant(g, x, n) && !(g->without & TG_FOLD)) return fold_scalars(g, code, x, n);
+    const uint32_t quick = quick_derivative(g, code, x);
+    if (quick) return quick;
+    if (o->constants == n && !(g->without & TG_FOLD)) return fold_scalars(g, code, x, n);
     const uint32_t simple = simplify(g, code, x, (const tg__shape *)(void *)g->shapes.data);
-    return simple ? simple : tg__nodes_find_scalar(g, code, x, (uint32_t)n, stage_of(g, x, (uint32_t)n));
-}
-
-static bool all_scalars(const tg__graph *g, const uint32_t *x, int n)
-{
-    for (int i = 0; i < n; i++)
-        if (tg__node_at(g, x[i])->shape) return false;
-    return true;
+    return simple ? simple : tg__nodes_find_scalar(g, code, x, (uint32_t)n, o->stage);
 }
 
 /* Whether x is one number again and again, the same for all instances. */
@@ -351,16 +359,15 @@ uint32_t tg__graph_apply(tg__graph *g, int code, const uint32_t *x, int n, const
 {
     if (tg__graph_failed(g)) return 0;
     const tg__op *const op = tg__ops[code];
-    if (op->kind == TG__MAP && all_scalars(g, x, n)) {
-        const uint32_t quick = quick_derivative(g, code, x);
-        return quick ? quick : apply_scalar(g, code, x, n);
-    }
+    operands o = look_at(g, x, n);
+    if (op->kind == TG__MAP && o.scalar) return apply_scalar(g, code, x, n, &o);
     uint32_t number[3];
     if (op->kind == TG__MAP && !(g->without & TG_SIMPLIFY)) {
         as_numbers(g, x, n, number);
         x = number;
+        if (tg__graph_failed(g)) return 0;
+        o = look_at(g, x, n);
     }
-    if (tg__graph_failed(g)) return 0;
     if (!attributes) attributes = op->attributes->defaults;
     union {
         max_align_t align;
@@ -377,9 +384,9 @@ uint32_t tg__graph_apply(tg__graph *g, int code, const uint32_t *x, int n, const
         drawn.same = true;
         attributes = &drawn;
     }
+    if (op->kind == TG__MAP && o.scalar) return apply_scalar(g, code, x, n, &o);
     const uint32_t quick = quick_derivative(g, code, x);
     if (quick) return quick;
-    if (op->kind == TG__MAP && all_scalars(g, x, n)) return apply_scalar(g, code, x, n);
     if (op->kind == TG__VIEW) return apply_view(g, code, x[0], attributes);
     application a;
     if (!set_up(g, code, x, n, attributes, &a)) return 0;
@@ -392,10 +399,9 @@ uint32_t tg__graph_apply(tg__graph *g, int code, const uint32_t *x, int n, const
                               tg__op_name(op, attributes), TG__SHAPE_TEXT(&s));
     const uint32_t simple = op->kind == TG__MAP ? simplify(g, code, x, &s) : 0;
     if (simple) return simple;
-    const tg__node node = { .op = (uint16_t)code, .n = (uint32_t)n,
-                            .stage = stage_of(g, x, (uint32_t)n) };
+    const tg__node node = { .op = (uint16_t)code, .n = (uint32_t)n, .stage = o.stage };
     const bool foldable = !(g->without & TG_FOLD) && s.n <= FOLDED_ELEMENTS &&
-                          code != TG__CODE_dropout && tg__is_pure(&node, attributes) && all_constant(g, x, n);
+                          code != TG__CODE_dropout && tg__is_pure(&node, attributes) && o.constants == n;
     if (foldable) return fold(g, &a, &s);
     const uint32_t made = tg__nodes_find(g, &node, x, attributes, is_plain_scalar(g, &s) ? NULL : &s);
     /* What a guard says is 1, or there is no result. */

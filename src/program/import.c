@@ -13,7 +13,7 @@ typedef struct import {
     uint32_t *maker;     /* by place in the value arena: the instruction; NULL: too many */
     uint32_t *described; /* by descriptor: 1 more than the instruction; 0: not known yet */
     uint32_t views;      /* operands that may be views of what instructions made */
-    const uint32_t *leaf; /* the instructions of the inputs, by their place */
+    uint32_t *leaf;      /* the instructions of the inputs, by their place */
     int n_inputs, n_batch;
     uint32_t run; /* of the source positions */
     uint32_t site[SITES]; /* positions taken before, by hash: their numbers */
@@ -202,28 +202,36 @@ static bool instruction(import *m, uint32_t i)
     return !tg__graph_failed(m->g);
 }
 
-/* Which instruction made what has a descriptor, and on tapes that are mostly scalars each element. False:
-   no memory. */
-static bool map_makers(import *m, uint32_t last, tg__arena *room)
+/* Room for what import lists, zeros; false: no memory. */
+static bool make_lists(import *m, uint32_t last, tg__arena *room)
 {
     const tg__head *const h = &m->t->head;
     const size_t described = m->t->descriptors.used / sizeof(tg__descriptor);
-    const size_t elements = h->n_values / 8 > last ? 0 : h->n_values;
-    m->described = tg__arena_push(room, (described + elements) * sizeof *m->described); /* zeros, as it is new */
-    if (!m->described) return false;
-    uint32_t *const of = m->described + described;
-    m->maker = elements ? of : NULL;
+    const size_t elements = h->n_values / 8 > last ? 0 : h->n_values; /* where most are scalars */
+    const size_t all = (size_t)last + 1 + (size_t)m->n_inputs + described + elements;
+    m->node = tg__arena_push(room, all * sizeof *m->node);
+    if (!m->node) return false;
+    m->leaf = m->node + last + 1;
+    m->described = m->leaf + m->n_inputs;
+    m->maker = elements ? m->described + described : NULL;
+    return true;
+}
+
+/* Which instruction made what has a descriptor, and each element. */
+static void map_makers(const import *m, uint32_t last)
+{
+    const tg__head *const h = &m->t->head;
+    const uint32_t elements = m->maker ? (uint32_t)h->n_values : 0;
     uint32_t at = 0, maker = TG__NO_INSTRUCTION;
     for (uint32_t i = 0; i <= last; i++) {
         const uint32_t y = h->code[i].y;
         if (y & TG__DESCRIPTOR) m->described[y & ~TG__DESCRIPTOR] = i + 1;
-        const uint32_t start = elements ? tg__start_of(m->t, i) : UINT32_MAX;
+        const uint32_t start = !elements ? UINT32_MAX : y & TG__DESCRIPTOR ? tg__start_of(m->t, i) : y;
         if (start == UINT32_MAX) continue;
-        while (at < start) of[at++] = maker;
+        while (at < start) m->maker[at++] = maker;
         maker = i;
     }
-    while (at < elements) of[at++] = maker;
-    return true;
+    while (at < elements) m->maker[at++] = maker;
 }
 
 /* ---- effects ----------------------------------------------------------------------------------- */
@@ -338,33 +346,28 @@ bool tg__graph_import(tg__graph *g, const tg_value *value, int n, const tg_value
                       int n_batch, uint32_t *node)
 {
     const tg_tape *const t = value[0].tape;
-    tg__arena leaves, nodes, makers;
-    tg__arena_init(&leaves, g->memory);
-    tg__arena_init(&nodes, g->memory);
-    tg__arena_init(&makers, g->memory);
     uint32_t last = 0;
     for (int i = 0; i < n + n_inputs; i++) {
         const uint32_t maker = tg__maker(t, i < n ? value[i].id : inputs[i - n].id);
         if (maker > last) last = maker;
     }
     last = last_of_effects(t, last);
-    uint32_t *const leaf = tg__arena_push(&leaves, ((size_t)n_inputs + 1) * sizeof *leaf);
-    import m = { .g = g, .t = t, .leaf = leaf, .n_inputs = n_inputs, .n_batch = n_batch };
-    m.node = tg__arena_push(&nodes, ((size_t)last + 1) * sizeof *m.node); /* zeros, as it is new */
+    tg__arena lists;
+    tg__arena_init(&lists, g->memory);
+    import m = { .g = g, .t = t, .n_inputs = n_inputs, .n_batch = n_batch };
     tg__arena_init(&m.inside, g->memory);
     tg__arena_init(&m.operands, g->memory);
-    bool ok = leaf && m.node && map_makers(&m, last, &makers);
+    bool ok = make_lists(&m, last, &lists);
     if (ok) {
-        for (int i = 0; i < n_inputs; i++) leaf[i] = tg__maker(t, inputs[i].id);
+        for (int i = 0; i < n_inputs; i++) m.leaf[i] = tg__maker(t, inputs[i].id);
+        map_makers(&m, last);
         ok = import_all(&m, value, n, last, node);
     } else {
         tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
     }
     tg__arena_free(&m.inside);
     tg__arena_free(&m.operands);
-    tg__arena_free(&makers);
-    tg__arena_free(&nodes);
-    tg__arena_free(&leaves);
+    tg__arena_free(&lists);
     g->site = 0;
     return ok;
 }

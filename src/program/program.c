@@ -91,7 +91,8 @@ static bool list_written(tg_program *p)
     w->n = n_states;
     for (uint32_t i = 0; i < p->n_outputs; i++) w->n += rows_of(p, i) ? rows_of(p, i) : 1;
     tg__arena_init(&w->room, &p->memory);
-    w->node = tg__arena_push(&w->room, w->n * (3 * sizeof(uint32_t) + sizeof(bool)) + 1);
+    const size_t bytes = w->n * (3 * sizeof(uint32_t) + sizeof(bool)) + 1;
+    w->node = tg__arena_lend(&p->graph.room, &w->room, bytes) ? tg__arena_push(&w->room, bytes) : NULL;
     if (!w->node) return tg__graph_fail(&p->graph, TG_ERROR_MEMORY, "no memory");
     w->output = w->node + w->n;
     w->row = w->output + w->n;

@@ -301,7 +301,8 @@ static inline const uint32_t *tg__operand_ids(const tg_tape *t, const tg__instru
         *n = (int)in->b;
         return (const uint32_t *)(void *)t->pool.data + in->a;
     }
-    *n = in->op == TG__LEAF ? 0 : tg__operands(tg__ops[in->op]->letters);
+    const char *const letters = in->op == TG__LEAF ? "" : tg__ops[in->op]->letters;
+    *n = !letters[0] ? 0 : letters[1] ? 2 : 1;
     room[0] = in->a;
     room[1] = in->b;
     return room;
