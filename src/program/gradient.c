@@ -10,9 +10,7 @@
 /* What has been added to an owner so far. */
 typedef struct adjoint {
     uint32_t whole; /* a node of its shape; 0: none */
-    uint32_t parts; /* the newest contribution through a view, a place in the list; 0: none */
-    uint32_t part;  /* of a view: its contribution's place in the list; 0: none */
-    bool wanted;    /* an asked-for node is among what it is made of, and its elements are no integers */
+    uint32_t parts; /* the newest contribution through a view, a place in the list; 0: none. Of a view: its own */
 } adjoint;
 
 typedef struct part {
@@ -29,6 +27,7 @@ typedef struct walk {
     bool summing; /* what is being differentiated does not vary: its gradient is summed already */
     uint32_t at;
     tg__arena adjoints, parts, operands;
+    bool *wanted; /* by node: an asked-for one is among what it is made of, and its elements are no integers */
 } walk;
 
 static adjoint *adjoint_of(const walk *w, uint32_t owner)
@@ -140,8 +139,9 @@ static void contribute(walk *w, uint32_t to, uint32_t v)
         a->whole = a->whole ? tg__graph_apply(g, TG__CODE_add, sum, 2, NULL) : v;
         return;
     }
-    part *const before = (part *)(void *)w->parts.data + adjoint_of(w, to)->part;
-    if (adjoint_of(w, to)->part && !g->strict) {
+    adjoint *const own = adjoint_of(w, to);
+    part *const before = (part *)(void *)w->parts.data + own->parts;
+    if (own->parts && !g->strict) {
         const uint32_t sum[] = { before->node, v };
         before->node = tg__graph_apply(g, TG__CODE_add, sum, 2, NULL);
         return;
@@ -152,7 +152,7 @@ static void contribute(walk *w, uint32_t to, uint32_t v)
         return;
     }
     *(part *)(void *)(w->parts.data + used) = (part){ v, to, a->parts };
-    a->parts = adjoint_of(w, to)->part = (uint32_t)(used / sizeof(part));
+    a->parts = own->parts = (uint32_t)(used / sizeof(part));
     w->parts.used = used + sizeof(part);
 }
 
@@ -197,7 +197,7 @@ static uint32_t gradient_of(walk *w, uint32_t owner)
 
 static bool wants(const walk *w, uint32_t x, char letter)
 {
-    return adjoint_of(w, x)->wanted && letter != '0' && letter != 'i';
+    return w->wanted[x] && letter != '0' && letter != 'i';
 }
 
 /* Whether one of what a node is made of is wanted. */
@@ -217,8 +217,7 @@ static void mark(const walk *w, uint32_t from)
 {
     for (uint32_t i = from; i < w->n; i++) {
         const tg__node *const node = tg__node_at(w->g, i);
-        adjoint *const a = adjoint_of(w, i);
-        if (!a->wanted) a->wanted = leads_on(w, node) && (!node->shape || tg__node_shape(w->g, i)->type != TG_I64);
+        if (!w->wanted[i]) w->wanted[i] = leads_on(w, node) && (!node->shape || tg__node_shape(w->g, i)->type != TG_I64);
     }
 }
 
@@ -317,7 +316,7 @@ static void step_each(walk *w, uint32_t i, uint32_t gradient)
 static void step(walk *w, uint32_t i)
 {
     const adjoint *const a = adjoint_of(w, i);
-    if (!a->wanted || (!a->whole && !a->parts)) return;
+    if (!w->wanted[i] || (!a->whole && !a->parts)) return;
     tg__graph *const g = w->g;
     const tg__node *const node = tg__node_at(g, i);
     const tg__op *const op = tg__node_op(node);
@@ -342,17 +341,18 @@ static void step(walk *w, uint32_t i)
 static bool begin(walk *w, const uint32_t *wrt, const uint32_t *from, int m)
 {
     /* New memory is zero. The adjoints must not move when the first parts are given room behind them. */
-    const size_t adjoints = w->n * sizeof(adjoint), parts = FEWEST_PARTS * sizeof(part);
+    const size_t adjoints = w->n * (sizeof(adjoint) + sizeof(bool)), parts = FEWEST_PARTS * sizeof(part);
     if (!tg__arena_grow(&w->adjoints, adjoints + parts + 64) || !tg__arena_push(&w->adjoints, adjoints) ||
         !tg__arena_lend(&w->adjoints, &w->parts, parts)) {
         out_of_memory(w);
         return false;
     }
     w->parts.used = sizeof(part); /* place 0 is none */
+    w->wanted = (bool *)(adjoint_of(w, 0) + w->n);
     uint32_t first = w->n;
     for (int i = 0; i < m; i++) {
         const uint32_t owner = tg__node_owner(w->g, wrt[i]);
-        adjoint_of(w, owner)->wanted = tg__node_shape(w->g, owner)->type != TG_I64;
+        w->wanted[owner] = tg__node_shape(w->g, owner)->type != TG_I64;
         if (from) adjoint_of(w, owner)->whole = from[i];
         if (owner < first) first = owner;
     }
@@ -377,7 +377,7 @@ bool tg__graph_gradient(tg__graph *g, const uint32_t *output, const uint32_t *co
     tg__arena_init(&w.operands, g->memory);
     bool ok = begin(&w, wrt, from, m);
     for (int i = 0; ok && i < n; i++) {
-        if (!adjoint_of(&w, output[i])->wanted) continue;
+        if (!w.wanted[output[i]]) continue;
         const tg__shape s = *tg__node_shape(g, output[i]);
         w.summing = cotangent != NULL;
         contribute(&w, output[i],

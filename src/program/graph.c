@@ -415,14 +415,17 @@ uint32_t tg__graph_assemble(tg__graph *g, const tg__shape *s, const uint32_t *x,
 {
     if (tg__graph_failed(g)) return 0;
     g->scratch.used = 0;
-    uint32_t *const operand = tg__arena_push(&g->scratch, 2 * (size_t)n * sizeof *operand);
-    if (!operand) return tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
-    memcpy(operand, x, n * sizeof *x);
-    memcpy(operand + n, look, n * sizeof *look);
+    uint32_t *copy = NULL;
+    if (look != x + n) { /* behind each other they may be already */
+        copy = tg__arena_push(&g->scratch, 2 * (size_t)n * sizeof *copy);
+        if (!copy) return tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
+        memcpy(copy, x, n * sizeof *x);
+        memcpy(copy + n, look, n * sizeof *look);
+    }
     tg__shape own = *s;
     tg__shape_finish(&own);
     const tg__node node = { .op = TG__NODE_ASSEMBLE, .n = 2 * n, .stage = stage_of(g, x, n) };
-    return tg__nodes_find(g, &node, operand, NULL, is_plain_scalar(g, &own) ? NULL : &own);
+    return tg__nodes_find(g, &node, copy ? copy : x, NULL, is_plain_scalar(g, &own) ? NULL : &own);
 }
 
 uint32_t tg__graph_backward(tg__graph *g, uint32_t y, int by, uint32_t gradient)
