@@ -15,7 +15,6 @@ enum { AGAIN = TG__BY_OPS | TG__EACH };
 /* A copy with room for as much more. */
 static bool clone(tg__arena *to, const tg__arena *from, tg__arena *room)
 {
-    tg__arena_init(to, room->memory);
     if (!tg__arena_lend(room, to, 2 * from->used + 1)) return false;
     memcpy(to->data, from->data, from->used);
     to->used = from->used;
@@ -26,21 +25,18 @@ static bool clone_graph(tg__graph *to, const tg__graph *from, tg__memory *m)
 {
     *to = *from;
     to->memory = m;
-    tg__arena_init(&to->scratch, m);
-    tg__arena_init(&to->table, m);
-    tg__arena_init(&to->room, m);
+    tg__arena *const own[] = { &to->nodes, &to->pool, &to->attributes, &to->shapes, &to->constants, &to->sites,
+                               &to->scratch, &to->table, &to->room };
+    const tg__arena *const others[] = { &from->nodes,  &from->pool,      &from->attributes,
+                                        &from->shapes, &from->constants, &from->sites };
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) tg__arena_init(own[i], m);
     to->room.raw = true;
-    tg__arena *const copy[] = { &to->nodes,     &to->pool,     &to->shapes,
-                                &to->attributes, &to->constants, &to->sites };
-    const tg__arena *const own[] = { &from->nodes,      &from->pool,      &from->shapes,
-                                     &from->attributes, &from->constants, &from->sites };
-    enum { N = sizeof copy / sizeof *copy };
     size_t bytes = 0;
-    for (size_t i = 0; i < N; i++) bytes += 2 * own[i]->used + 64;
-    bool ok = tg__arena_grow(&to->room, bytes);
-    for (size_t i = 0; i < N; i++)
-        if (!clone(copy[i], own[i], &to->room)) ok = false; /* all of them are made the new graph's own */
-    return ok && tg__graph_expect(to, 2 * to->n);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) bytes += 2 * others[i]->used + 64;
+    to->buckets = 0;
+    bool ok = tg__graph_expect(to, 2 * from->n, bytes);
+    for (size_t i = 0; ok && i < sizeof others / sizeof *others; i++) ok = clone(own[i], others[i], &to->room);
+    return ok;
 }
 
 /* A program being derived from another one, p: by which inputs, in which words. The lists lie one behind
@@ -294,6 +290,7 @@ tg_program *tg_gradient_program(const tg_program *p, const tg_gradient_options *
     if (begin(&d, p, o.wrt, o.n_wrt, "gradient_program", status) && is_number(&d) &&
         make(&d, 0, d.n + 1)) {
         d.made->gradient = true;
+        tg__arena_init(&d.made->states, &d.made->memory);
         if (p->states.used && !clone(&d.made->states, &p->states, &d.made->graph.room))
             tg__graph_fail(&d.made->graph, TG_ERROR_MEMORY, "no memory");
         set_total(&d, o.over);

@@ -10,7 +10,7 @@
 #include "ops/attributes.h"
 #include "tape/scalar.h"
 
-enum { MESSAGE = 256, FOLDED_ELEMENTS = 1 << 16, FEW = 8, SMALL_BYTES = 512 };
+enum { MESSAGE = 256, FOLDED_ELEMENTS = 1 << 16, FEW = 8, SMALL_BYTES = 512, LATER_BYTES = 1024 };
 
 /* ---- beginning and end ----------------------------------------------------------------------- */
 
@@ -29,14 +29,15 @@ bool tg__graph_init(tg__graph *g, tg__memory *m, tg_type type, const tg_compile_
     const uint64_t none = 0; /* attributes of nodes that have none: memory all the same */
     g->room.raw = true;
     tg__arena *const small[] = { &g->shapes, &g->constants, &g->sites };
-    for (size_t i = 0; i < sizeof small / sizeof *small; i++)
-        if (!tg__arena_lend(&g->room, small[i], SMALL_BYTES)) return tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
+    enum { SMALL = sizeof small / sizeof *small };
+    bool ok = tg__graph_expect(g, 1, SMALL * SMALL_BYTES + LATER_BYTES);
+    for (size_t i = 0; i < SMALL; i++) ok = ok && tg__arena_lend(&g->room, small[i], SMALL_BYTES);
+    if (!ok) return tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
     if (tg__nodes_put(g, &g->shapes, &scalar, sizeof scalar) == SIZE_MAX ||
         tg__nodes_put(g, &g->attributes, &none, sizeof none) == SIZE_MAX ||
         tg__nodes_put(g, &g->sites, &nowhere, sizeof nowhere) == SIZE_MAX ||
-        tg__nodes_put(g, &g->nodes, &(tg__node){ 0 }, sizeof(tg__node)) == SIZE_MAX ||
-        !tg__graph_expect(g, 1))
-        return tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
+        tg__nodes_put(g, &g->nodes, &(tg__node){ 0 }, sizeof(tg__node)) == SIZE_MAX)
+        return false;
     g->n = 1;
     return true;
 }

@@ -60,6 +60,7 @@ typedef struct tg__graph {
     tg__arena nodes, pool, shapes, attributes, constants, table, scratch, sites;
     tg__arena room; /* what the others begin in */
     uint32_t n; /* nodes; number 0 is none */
+    uint32_t expected; /* nodes that there will be, about */
     uint32_t buckets; /* of the table: a power of two, at least twice the nodes */
     uint32_t recent[TG__RECENT_SHAPES]; /* shapes made before, by hash: their places */
     uint32_t site; /* of the nodes being made */
@@ -77,8 +78,9 @@ void tg__graph_free(tg__graph *g);
 /* Gives back what only the making of nodes needs; more can be made all the same. */
 void tg__graph_close(tg__graph *g);
 
-/* Makes room for n nodes, so that it need not grow. False: no memory. */
-bool tg__graph_expect(tg__graph *g, uint32_t n);
+/* Makes room for n nodes, so that it need not grow, and in g->room for so many bytes of other arenas. False:
+   no memory. */
+bool tg__graph_expect(tg__graph *g, uint32_t n, size_t more);
 
 /* Keeps the first error: code, the source position of the node being made, the text. Returns 0. */
 __attribute__((format(printf, 3, 4))) uint32_t tg__graph_fail(tg__graph *g, tg_code code,

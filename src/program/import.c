@@ -335,7 +335,7 @@ static bool import_all(import *m, const tg_value *value, int n, uint32_t last, u
     if (!take_effects(m, last)) return false;
     uint32_t needed = 0;
     for (uint32_t i = 0; i <= last; i++) needed += m->node[i];
-    if (!tg__graph_expect(m->g, needed + m->views + 1)) return tg__graph_fail(m->g, TG_ERROR_MEMORY, "no memory");
+    if (!tg__graph_expect(m->g, needed + m->views + 1, 0)) return tg__graph_fail(m->g, TG_ERROR_MEMORY, "no memory");
     for (uint32_t i = 0; i <= last; i++)
         if (m->node[i] && !instruction(m, i)) return false;
     for (int i = 0; i < n; i++) node[i] = node_of(m, value[i].id);

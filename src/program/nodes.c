@@ -5,7 +5,7 @@
 
 #include "codes.h" /* generated */
 
-enum { LINE = 64 / sizeof(uint32_t), FEWEST_BUCKETS = 256, FEWEST_NODES = 128, MOST_NODES = 1 << 30 };
+enum { LINE = 64 / sizeof(uint32_t), FEWEST_BUCKETS = 256, FEWEST_NODES = 128, OPERANDS = 3 /* of a node, and what gradients put together */, MOST_NODES = 1 << 30 };
 
 size_t tg__nodes_put(tg__graph *g, tg__arena *a, const void *bytes, size_t n)
 {
@@ -148,19 +148,21 @@ static bool enlarge_table(tg__graph *g, uint32_t n)
     return true;
 }
 
-bool tg__graph_expect(tg__graph *g, uint32_t n)
+bool tg__graph_expect(tg__graph *g, uint32_t n, size_t more)
 {
     if (n < FEWEST_NODES) n = FEWEST_NODES;
-    const size_t nodes = n * sizeof(tg__node), pool = 2 * (size_t)n * sizeof(uint32_t), views = n * sizeof(tg__look);
+    const size_t nodes = n * sizeof(tg__node), views = n * sizeof(tg__look);
+    const size_t pool = OPERANDS * (size_t)n * sizeof(uint32_t);
     tg__arena *const room = &g->room;
-    return tg__arena_grow(room, room->used + nodes + pool + views + (size_t)3 * 64) &&
+    g->expected = n; /* by the table, when it is first asked */
+    return tg__arena_grow(room, room->used + nodes + pool + views + more + (size_t)3 * 64) &&
            tg__arena_lend(room, &g->nodes, nodes) && tg__arena_lend(room, &g->pool, pool) &&
-           tg__arena_lend(room, &g->attributes, views) && enlarge_table(g, n);
+           tg__arena_lend(room, &g->attributes, views);
 }
 
 static inline bool has_room(tg__graph *g)
 {
-    return g->n < g->buckets / 2 || enlarge_table(g, 2 * g->n) ||
+    return g->n < g->buckets / 2 || enlarge_table(g, 2 * g->n < g->expected ? g->expected : 2 * g->n) ||
            tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
 }
 

@@ -11,6 +11,7 @@ enum {
     LARGEST_BLOCK = 256,
     FAR_BLOCK = 128,
     SMALLEST_BLOCK = 16,
+    FIRST_BYTES = 512, /* of an arena */
 };
 
 /* ---- what is needed ---------------------------------------------------------------------------- */
@@ -98,12 +99,23 @@ static void list_arenas(tg__planning *w, tg__arena *arena[ARENAS])
     memcpy(arena, all, sizeof all);
 }
 
+bool tg__begin_arenas(tg__arena *const *arena, size_t n, tg__arena *room)
+{
+    bool ok = tg__arena_grow(room, room->used + n * FIRST_BYTES);
+    for (size_t i = 0; i < n; i++) {
+        tg__arena_init(arena[i], room->memory);
+        ok = ok && tg__arena_lend(room, arena[i], FIRST_BYTES);
+    }
+    return ok;
+}
+
 static bool begin(tg__planning *w)
 {
     tg__planner *const p = &w->p;
     tg__arena *arena[ARENAS];
     list_arenas(w, arena);
-    for (int i = 0; i < ARENAS; i++) tg__arena_init(arena[i], p->memory);
+    tg__arena_init(&p->room, p->memory);
+    if (!tg__begin_arenas(arena, ARENAS, &p->room)) return tg__planning_failed(w);
     p->n = p->g->n;
     const size_t n = p->n, lists = p->single ? 7 : 5;
     const size_t bytes = n * (lists * sizeof(uint32_t) + sizeof(uint8_t) + sizeof(bool));
@@ -134,6 +146,16 @@ static void end(tg__planning *w)
     tg__arena *arena[ARENAS];
     list_arenas(w, arena);
     for (int i = 0; i < ARENAS; i++) tg__arena_free(arena[i]);
+    tg__arena_free(&w->p.room);
+}
+
+enum { KEPT = 8 };
+
+static void list_kept(tg__plan *plan, tg__arena *arena[KEPT])
+{
+    tg__arena *const all[KEPT] = { &plan->steps, &plan->operands, &plan->totals,   &plan->outputs,
+                                   &plan->forms, &plan->words,    &plan->initials, &plan->lists };
+    memcpy(arena, all, sizeof all);
 }
 
 /* Into an empty plan. */
@@ -144,14 +166,10 @@ static bool make(const tg_program *program, tg__plan_kind kind, tg__plan *plan)
     const tg__written *const written = &program->written;
     const int n = (int)written->n;
     plan->count = UINT64_MAX;
-    tg__arena_init(&plan->steps, &plan->memory);
-    tg__arena_init(&plan->operands, &plan->memory);
-    tg__arena_init(&plan->totals, &plan->memory);
-    tg__arena_init(&plan->outputs, &plan->memory);
-    tg__arena_init(&plan->forms, &plan->memory);
-    tg__arena_init(&plan->lists, &plan->memory);
-    tg__arena_init(&plan->words, &plan->memory);
-    tg__arena_init(&plan->initials, &plan->memory);
+    tg__arena *kept[KEPT];
+    list_kept(plan, kept);
+    tg__arena_init(&plan->room, &plan->memory);
+    bool ok = tg__begin_arenas(kept, KEPT, &plan->room);
     tg__planning w = { .p = { .g = g,
                               .plan = plan,
                               .memory = &plan->memory,
@@ -161,7 +179,7 @@ static bool make(const tg_program *program, tg__plan_kind kind, tg__plan *plan)
                               .single = kind == TG__PLAN_SINGLE,
                               .careful =
                                   kind == TG__PLAN_CAREFUL || program->flags & TG__CALL_IMPURE } };
-    bool ok = begin(&w);
+    ok = begin(&w) && (ok || tg__planning_failed(&w));
     if (ok && w.p.single) {
         tg__find_same(&w.p);
         mark(&w.p, written->node, n);
@@ -187,9 +205,10 @@ static bool make(const tg_program *program, tg__plan_kind kind, tg__plan *plan)
 void tg__plan_free(tg__plan *plan)
 {
     if (!plan) return;
-    tg__arena *const arenas[] = { &plan->steps, &plan->operands, &plan->totals,   &plan->outputs,
-                                  &plan->forms, &plan->words,    &plan->initials, &plan->lists };
-    for (size_t i = 0; i < sizeof arenas / sizeof *arenas; i++) tg__arena_free(arenas[i]);
+    tg__arena *kept[KEPT];
+    list_kept(plan, kept);
+    for (int i = 0; i < KEPT; i++) tg__arena_free(kept[i]);
+    tg__arena_free(&plan->room);
     tg__memory own = { .bytes = sizeof *plan };
     tg__deallocate(&own, plan, sizeof *plan);
 }

@@ -116,6 +116,7 @@ typedef struct tg__plan {
     tg__memory memory;
     tg__arena steps, operands, totals, outputs, forms, lists;
     tg__arena words, initials; /* one instance: what is done to its scalars; numbers there are before */
+    tg__arena room;            /* what the others begin in */
     uint32_t begin[4]; /* the steps of stage s: begin[s] ... begin[s + 1]; before them: what is brought of inputs */
     uint32_t n_outputs, n_totals;
     uint64_t body, shared, partials, strips; /* bytes of the areas; body's for one block */

@@ -61,8 +61,12 @@ typedef struct tg__planner {
     uint32_t n_outputs;
     tg__arena marks; /* by element of a tensor */
     tg__arena by_node, terms, dots, tiles, rows, columns, sums, units, users, user_list;
+    tg__arena room; /* what arenas of planning begin in: there are many, and most stay small */
     uint32_t *users_begin, *user;
 } tg__planner;
+
+/* Arenas that begin in a block; false: no memory. */
+bool tg__begin_arenas(tg__arena *const *arena, size_t n, tg__arena *room);
 
 /* Terms, dots and tiles; false when there is no memory. */
 bool tg__find_dots(tg__planner *p);

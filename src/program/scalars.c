@@ -463,7 +463,7 @@ bool tg__scalars_begin(tg__scalars *w, tg__planner *p)
 {
     *w = (tg__scalars){ .p = p, .places = 8 };
     tg__arena *const arena[] = TG__SCALARS_ARENAS(w);
-    for (size_t i = 0; i < sizeof arena / sizeof *arena; i++) tg__arena_init(arena[i], p->memory);
+    if (!tg__begin_arenas(arena, sizeof arena / sizeof *arena, &p->room)) return false;
     const size_t bytes = p->n * (4 * sizeof *w->level + sizeof *w->vector);
     w->level = tg__arena_push(&w->by_node, bytes); /* zeros, as it is new */
     if (!w->level || !make_room(w)) return false;
