@@ -114,11 +114,14 @@ static bool begin(tg__planning *w)
     tg__planner *const p = &w->p;
     tg__arena *arena[ARENAS];
     list_arenas(w, arena);
+    for (int i = 0; i < ARENAS; i++) tg__arena_init(arena[i], p->memory);
     tg__arena_init(&p->room, p->memory);
-    if (!tg__begin_arenas(arena, ARENAS, &p->room)) return tg__planning_failed(w);
     p->n = p->g->n;
     const size_t n = p->n, lists = p->single ? 7 : 5;
     const size_t bytes = n * (lists * sizeof(uint32_t) + sizeof(uint8_t) + sizeof(bool));
+    if (!tg__arena_grow(&p->room, bytes + (size_t)4 * ARENAS * FIRST_BYTES) ||
+        !tg__begin_arenas(arena, ARENAS, &p->room) || !tg__arena_lend(&p->room, &p->by_node, bytes))
+        return tg__planning_failed(w);
     char *const at = tg__arena_push(&p->by_node, bytes); /* zeros, as it is new */
     tg__bundle *const tile = tg__more(&p->tiles, 1, sizeof *tile);
     tg__unit *const none = tg__more(&p->units, 1, sizeof *none);

@@ -449,14 +449,17 @@ bool tg__scalars_add(tg__scalars *w, uint32_t id)
 
 /* ---- the whole ------------------------------------------------------------------------------------- */
 
-/* About what a graph of scalars will take, so that little needs to grow. */
-static bool make_room(tg__scalars *w)
+/* About what a graph of scalars will take, and `lists` for the lists by node, so that little needs to grow. */
+static bool make_room(tg__scalars *w, size_t lists)
 {
     const size_t n = w->p->n, views = w->p->g->attributes.used / sizeof(tg__look);
     const size_t items = (n < LONGEST_STRETCH ? n : LONGEST_STRETCH) * sizeof(tg__item);
-    return tg__arena_grow(&w->items, items) && tg__arena_grow(&w->sorted, items) &&
-           tg__arena_grow(&w->looks, views * sizeof(look)) && tg__arena_grow(&w->terms, n / 2 * sizeof(uint32_t)) &&
-           tg__arena_grow(&w->p->plan->words, 2 * n * sizeof(uint32_t));
+    const size_t looks = views * sizeof(look), terms = n / 2 * sizeof(uint32_t);
+    tg__arena *const room = &w->p->room;
+    return tg__arena_grow(room, room->used + lists + 2 * items + looks + terms + (size_t)5 * 64) &&
+           tg__arena_lend(room, &w->by_node, lists) && tg__arena_lend(room, &w->items, items) &&
+           tg__arena_lend(room, &w->sorted, items) && tg__arena_lend(room, &w->looks, looks) &&
+           tg__arena_lend(room, &w->terms, terms) && tg__arena_grow(&w->p->plan->words, 2 * n * sizeof(uint32_t));
 }
 
 bool tg__scalars_begin(tg__scalars *w, tg__planner *p)
@@ -465,8 +468,8 @@ bool tg__scalars_begin(tg__scalars *w, tg__planner *p)
     tg__arena *const arena[] = TG__SCALARS_ARENAS(w);
     if (!tg__begin_arenas(arena, sizeof arena / sizeof *arena, &p->room)) return false;
     const size_t bytes = p->n * (4 * sizeof *w->level + sizeof *w->vector);
-    w->level = tg__arena_push(&w->by_node, bytes); /* zeros, as it is new */
-    if (!w->level || !make_room(w)) return false;
+    w->level = make_room(w, bytes) ? tg__arena_push(&w->by_node, bytes) : NULL; /* zeros, as it is new */
+    if (!w->level) return false;
     w->reads = w->level + p->n;
     w->chunk = w->reads + p->n;
     w->pieces = w->chunk + p->n;
