@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "draw.h"
+#include "program/plan.h"
 
 static void quiet(void)
 {
@@ -396,6 +397,34 @@ Test(programs, what_is_simplified_to_a_view_has_the_elements_of_the_result)
 static void expect_message(const tg_status *s, const char *text)
 {
     cr_expect(s->code != TG_OK && strstr(s->message, text), "\"%s\" lacks \"%s\"", s->message, text);
+}
+
+/* Products of operands whose numbers have the same sum, which are looked for in the same place of the table. */
+static Value mirrored_products(Value x, int n)
+{
+    Value sum = mul(at(x, 0), at(x, n - 1));
+    for (int i = 1; i < n / 2; i++) sum = add(sum, mul(at(x, i), at(x, n - 1 - i)));
+    return sum;
+}
+
+Test(programs, a_node_is_made_once_wherever_it_is_in_the_table)
+{
+    enum { N = 3000 };
+    static double zeros[N];
+    tg_tape *const t = tg_tape_new(NULL);
+    const Value x = tg_param(t, zeros, N);
+    for (int i = 0; i < N; i++) (void)at(x, i);
+    const Value first = mirrored_products(x, N), again = mirrored_products(x, N), both[] = { first, again };
+    tg_program *const p = tg_compile(both, 1, NULL, 0, &x, 1, NULL, NULL);
+    tg_program *const q = tg_compile(both, 2, NULL, 0, &x, 1, NULL, NULL);
+    cr_assert(p && q);
+    cr_expect(p->graph.n == q->graph.n, "%u nodes, with the same again %u", p->graph.n, q->graph.n);
+    cr_expect(p->graph.n == 1 + 1 + N + N / 2 + N / 2 - 1 + 1, "%u nodes", p->graph.n); /* the last is a number */
+    tg_program *const g = tg_gradient_program(p, NULL, NULL), *const h = tg_gradient_program(q, NULL, NULL);
+    cr_assert(g && h);
+    cr_expect(g->graph.n == h->graph.n, "%u nodes, with the same again %u", g->graph.n, h->graph.n);
+    tg_program_free(p), tg_program_free(q), tg_program_free(g), tg_program_free(h);
+    tg_tape_free(t);
 }
 
 Test(programs, mistakes_are_named)
