@@ -53,7 +53,8 @@ void tg__arena_settle(tg__arena *a);
 void *tg__arena_push(tg__arena *a, size_t bytes);
 
 /* Makes capacity at least bytes; where the arena has none of its own yet, by a part of a block which must
-   stay as long: several small arenas in one piece of memory. If it grows beyond that, it gets its own. */
+   stay as long: several small arenas in one piece of memory. If it grows beyond that, it gets its own. New
+   memory is zero if the block's is. */
 bool tg__arena_lend(tg__arena *block, tg__arena *a, size_t bytes);
 
 #endif

@@ -33,9 +33,9 @@ bool tg__graph_init(tg__graph *g, tg__memory *m, tg_type type, const tg_compile_
     bool ok = tg__graph_expect(g, 1, SMALL * SMALL_BYTES + LATER_BYTES);
     for (size_t i = 0; i < SMALL; i++) ok = ok && tg__arena_lend(&g->room, small[i], SMALL_BYTES);
     if (!ok) return tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
-    if (tg__nodes_put(g, &g->shapes, &scalar, sizeof scalar) == SIZE_MAX ||
+    if (tg__nodes_put(g, &g->sites, &nowhere, sizeof nowhere) == SIZE_MAX || /* first: errors look there */
+        tg__nodes_put(g, &g->shapes, &scalar, sizeof scalar) == SIZE_MAX ||
         tg__nodes_put(g, &g->attributes, &none, sizeof none) == SIZE_MAX ||
-        tg__nodes_put(g, &g->sites, &nowhere, sizeof nowhere) == SIZE_MAX ||
         tg__nodes_put(g, &g->nodes, &(tg__node){ 0 }, sizeof(tg__node)) == SIZE_MAX)
         return false;
     g->n = 1;

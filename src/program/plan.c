@@ -11,7 +11,6 @@ enum {
     LARGEST_BLOCK = 256,
     FAR_BLOCK = 128,
     SMALLEST_BLOCK = 16,
-    FIRST_BYTES = 512, /* of an arena */
 };
 
 /* ---- what is needed ---------------------------------------------------------------------------- */
@@ -101,10 +100,10 @@ static void list_arenas(tg__planning *w, tg__arena *arena[ARENAS])
 
 bool tg__begin_arenas(tg__arena *const *arena, size_t n, tg__arena *room)
 {
-    bool ok = tg__arena_grow(room, room->used + n * FIRST_BYTES);
+    bool ok = tg__arena_grow(room, room->used + n * TG__FIRST_BYTES);
     for (size_t i = 0; i < n; i++) {
         tg__arena_init(arena[i], room->memory);
-        ok = ok && tg__arena_lend(room, arena[i], FIRST_BYTES);
+        ok = ok && tg__arena_lend(room, arena[i], TG__FIRST_BYTES);
     }
     return ok;
 }
@@ -119,7 +118,7 @@ static bool begin(tg__planning *w)
     p->n = p->g->n;
     const size_t n = p->n, lists = p->single ? 7 : 5;
     const size_t bytes = n * (lists * sizeof(uint32_t) + sizeof(uint8_t) + sizeof(bool));
-    if (!tg__arena_grow(&p->room, bytes + (size_t)4 * ARENAS * FIRST_BYTES) ||
+    if (!tg__arena_grow(&p->room, bytes + 64 + ARENAS * TG__FIRST_BYTES + (p->single ? tg__scalars_room(p) : 0)) ||
         !tg__begin_arenas(arena, ARENAS, &p->room) || !tg__arena_lend(&p->room, &p->by_node, bytes))
         return tg__planning_failed(w);
     char *const at = tg__arena_push(&p->by_node, bytes); /* zeros, as it is new */

@@ -65,7 +65,8 @@ typedef struct tg__planner {
     uint32_t *users_begin, *user;
 } tg__planner;
 
-/* Arenas that begin in a block; false: no memory. */
+/* Arenas that begin in a block, with so many bytes; false: no memory. */
+enum { TG__FIRST_BYTES = 256 };
 bool tg__begin_arenas(tg__arena *const *arena, size_t n, tg__arena *room);
 
 /* Terms, dots and tiles; false when there is no memory. */
@@ -115,7 +116,8 @@ static inline uint32_t tg__owner(const tg__planner *p, uint32_t id)
 bool tg__emit_load(tg__planner *p, uint32_t node, uint32_t n);
 bool tg__emit_scalars(tg__planner *p, uint32_t first);
 
-/* qsort, for what mostly is in order already, or the other way round: then it takes one pass. */
+/* qsort, for what mostly is in order already, or the other way round: then it takes one pass.
+   Entries have at most TG__SORTED_BYTES. */
 enum { TG__SORTED_BYTES = 64 };
 void tg__sort(void *entries, size_t n, size_t size, int (*compare)(const void *, const void *));
 

@@ -4,7 +4,6 @@
    scalars is a part of the array. */
 #include "program/scalars.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "codes.h" /* generated */
@@ -449,26 +448,41 @@ bool tg__scalars_add(tg__scalars *w, uint32_t id)
 
 /* ---- the whole ------------------------------------------------------------------------------------- */
 
-/* About what a graph of scalars will take, and `lists` for the lists by node, so that little needs to grow. */
-static bool make_room(tg__scalars *w, size_t lists)
+/* About what a graph of scalars will take of some arenas, so that they need not grow. */
+typedef struct sizes {
+    size_t lists, items, looks, terms;
+} sizes;
+
+static sizes sizes_of(const tg__planner *p)
 {
-    const size_t n = w->p->n, views = w->p->g->attributes.used / sizeof(tg__look);
-    const size_t items = (n < LONGEST_STRETCH ? n : LONGEST_STRETCH) * sizeof(tg__item);
-    const size_t looks = views * sizeof(look), terms = n / 2 * sizeof(uint32_t);
-    tg__arena *const room = &w->p->room;
-    return tg__arena_grow(room, room->used + lists + 2 * items + looks + terms + (size_t)5 * 64) &&
-           tg__arena_lend(room, &w->by_node, lists) && tg__arena_lend(room, &w->items, items) &&
-           tg__arena_lend(room, &w->sorted, items) && tg__arena_lend(room, &w->looks, looks) &&
-           tg__arena_lend(room, &w->terms, terms) && tg__arena_grow(&w->p->plan->words, 2 * n * sizeof(uint32_t));
+    const size_t n = p->n, views = p->g->attributes.used / sizeof(tg__look);
+    return (sizes){ .lists = n * (4 * sizeof(uint32_t) + sizeof(uint8_t)),
+                    .items = (n / 2 < LONGEST_STRETCH ? n / 2 : LONGEST_STRETCH) * sizeof(tg__item),
+                    .looks = views * sizeof(look),
+                    .terms = n / 2 * sizeof(uint32_t) };
+}
+
+size_t tg__scalars_room(const tg__planner *p)
+{
+    const sizes s = sizes_of(p);
+    return s.lists + 2 * s.items + s.looks + s.terms + (size_t)5 * 64 + TG__SCALARS_ARENAS_N * TG__FIRST_BYTES;
+}
+
+static bool begin_arenas(tg__scalars *w)
+{
+    tg__arena *const arena[] = TG__SCALARS_ARENAS(w), *const room = &w->p->room;
+    const sizes s = sizes_of(w->p);
+    return tg__begin_arenas(arena, sizeof arena / sizeof *arena, room) && tg__arena_lend(room, &w->by_node, s.lists) &&
+           tg__arena_lend(room, &w->items, s.items) && tg__arena_lend(room, &w->sorted, s.items) &&
+           tg__arena_lend(room, &w->looks, s.looks) && tg__arena_lend(room, &w->terms, s.terms) &&
+           tg__arena_grow(&w->p->plan->words, 2 * w->p->n * sizeof(uint32_t));
 }
 
 bool tg__scalars_begin(tg__scalars *w, tg__planner *p)
 {
     *w = (tg__scalars){ .p = p, .places = 8 };
-    tg__arena *const arena[] = TG__SCALARS_ARENAS(w);
-    if (!tg__begin_arenas(arena, sizeof arena / sizeof *arena, &p->room)) return false;
-    const size_t bytes = p->n * (4 * sizeof *w->level + sizeof *w->vector);
-    w->level = make_room(w, bytes) ? tg__arena_push(&w->by_node, bytes) : NULL; /* zeros, as it is new */
+    const size_t lists = sizes_of(p).lists;
+    w->level = begin_arenas(w) ? tg__arena_push(&w->by_node, lists) : NULL; /* zeros, as it is new */
     if (!w->level) return false;
     w->reads = w->level + p->n;
     w->chunk = w->reads + p->n;

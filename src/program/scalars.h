@@ -58,8 +58,13 @@ typedef struct tg__scalars {
       &(w)->parts[3], &(w)->parts[4], &(w)->stack, &(w)->looks,   &(w)->kinds,    &(w)->items,              \
       &(w)->sorted,   &(w)->tuples, &(w)->tensors, &(w)->parts_of, &(w)->chunks,  &(w)->shelves }
 
+enum { TG__SCALARS_ARENAS_N = 18 };
+
 /* Which nodes are others when there is one instance. */
 void tg__find_same(tg__planner *p);
+
+/* The bytes of the planner's room that it begins with. */
+size_t tg__scalars_room(const tg__planner *p);
 
 /* All give false when there is no memory. Begins when what is needed is known: finds sums, places what
    will be an element of a tensor, and brings what is one of an input. */
