@@ -45,6 +45,8 @@ enum {
     TG_CHAINS = 256,   /* elementwise operations on tensors that follow each other are done
                                      strip by strip: what is between them stays in the first cache;
                                      those of one instance on short tensors are like those on scalars */
+    TG_REGISTERS = 512, /* one instance: numbers are computed in an order in which many go on with the last
+                                     one made, which is in a register still */
 };
 
 typedef struct tg_compile_options {

@@ -326,7 +326,7 @@ static void scalars(const uint32_t *w, void *numbers)
         case TG__SCALARS_DOTS: w = scalars_dots(w[1], w + 2, v); break;
         case TG__SCALARS_ROW: w = scalars_row(w[1], w + 2, v); break;
         case TG__SCALARS_TOTAL: w = scalars_total(w[1], w + 2, v); break;
-        case TG__SCALARS_EACH: w = scalars_each(w[1], w + 2, v); break;
+        case TG__SCALARS_EACH: w = scalars_each(w + 1, v); break;
         default: return;
         }
     }

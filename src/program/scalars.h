@@ -1,7 +1,7 @@
 /* Planning for one instance. Its scalars, and the elements of its short tensors ("vectors"), are numbers
    of one array, and a stretch of operations on them is words for the kernel of kernels/scalars.h:
    scalars.c says what is in a stretch, vectors.c which tensors are vectors and where they lie, words.c
-   writes the words. */
+   writes the words, numbers.c those of operations on single numbers. */
 #ifndef TG_PROGRAM_SCALARS_H
 #define TG_PROGRAM_SCALARS_H
 
@@ -43,7 +43,6 @@ typedef struct tg__scalars {
     uint32_t levels;  /* of the stretch */
     uint32_t numbers; /* that the stretch makes */
     uint32_t *level;  /* by node: in the stretch; 0: it is not in it */
-    size_t each, each_end; /* bytes: where the last EACH begins and ends in the words; equal: there is none */
     uint8_t *vector;  /* by node: tg__vector */
     uint32_t *reads;  /* by node: how often it, a vector, is still read */
     uint32_t *chunk;  /* by node: of a vector; 0: it keeps its place */
@@ -51,12 +50,14 @@ typedef struct tg__scalars {
     bool vectors;     /* there are some */
     tg__arena by_node, sums, terms, parts[5], stack, looks, kinds, items, sorted, tuples, tensors, parts_of,
         chunks, shelves;
+    tg__arena waiting, number_places, number_users, makers; /* of numbers.c */
 } tg__scalars;
 
 #define TG__SCALARS_ARENAS(w)                                                                               \
     { &(w)->by_node,  &(w)->sums,   &(w)->terms,  &(w)->parts[0], &(w)->parts[1], &(w)->parts[2],           \
       &(w)->parts[3], &(w)->parts[4], &(w)->stack, &(w)->looks,   &(w)->kinds,    &(w)->items,              \
-      &(w)->sorted,   &(w)->tuples, &(w)->tensors, &(w)->parts_of, &(w)->chunks,  &(w)->shelves }
+      &(w)->sorted,   &(w)->tuples, &(w)->tensors, &(w)->parts_of, &(w)->chunks,  &(w)->shelves,  &(w)->waiting,       \
+      &(w)->number_places, &(w)->number_users, &(w)->makers }
 
 enum { TG__SCALARS_ARENAS_N = 18 };
 
@@ -105,6 +106,18 @@ static inline uint32_t tg__padded(const tg__scalars *w, uint32_t n)
     const uint32_t whole = w->p->g->type == TG_F64 ? 8 : 16;
     return (n + whole - 1) / whole * whole;
 }
+
+/* ---- numbers.c ---------------------------------------------------------------------------------------- */
+
+enum { TG__NOWHERE = 1 /* a number that is 0 */ };
+
+/* Whether an op is done at once in a row of operations on single numbers. */
+bool tg__at_once(uint32_t op);
+
+/* One operation on numbers, with places as list_places has them, for the row that is written before the
+   next other instruction; and its end. */
+bool tg__numbers_add(tg__scalars *w, const uint32_t *tuple, uint32_t width, uint32_t key);
+bool tg__numbers_end(tg__scalars *w);
 
 /* ---- what scalars.c and words.c share ------------------------------------------------------------------- */
 

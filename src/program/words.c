@@ -5,7 +5,7 @@
 #include "codes.h" /* generated */
 #include "program/scalars.h"
 
-enum { FEWEST_IN_RANGE = 8, FEWEST_IN_ROW = 8, MOST_RUNS = 8, NOWHERE = 1 /* a number that is 0 */ };
+enum { FEWEST_IN_RANGE = 8, FEWEST_IN_ROW = 8, MOST_RUNS = 8, LONGEST_IN_TURN = 16 };
 
 static const tg__node *node_at(const tg__scalars *w, uint32_t id)
 {
@@ -26,6 +26,12 @@ static bool words(tg__scalars *w, const uint32_t *x, size_t n)
     return to;
 }
 
+/* An instruction's first word. */
+static bool instruction(tg__scalars *w, uint32_t code)
+{
+    return tg__numbers_end(w) && word(w, code);
+}
+
 /* How far apart the elements of an operand are. */
 static uint32_t step_of(const tg__scalars *w, uint32_t x)
 {
@@ -38,7 +44,7 @@ static uint32_t step_of(const tg__scalars *w, uint32_t x)
 /* Where a scalar or vector is; constants get their place when they are first used. 0: no memory. */
 static uint32_t place_of(tg__scalars *w, uint32_t x)
 {
-    if (!x) return NOWHERE;
+    if (!x) return TG__NOWHERE;
     uint32_t *const slot = &w->p->slot[x];
     if (*slot) return *slot;
     const tg__graph *const g = w->p->g;
@@ -87,22 +93,6 @@ static uint32_t run_length(const uint32_t *tuple, uint32_t n, uint32_t width)
     return n;
 }
 
-static bool is_cheap(uint32_t op)
-{
-    switch (op) {
-    case TG__CODE_add:
-    case TG__CODE_sub:
-    case TG__CODE_mul:
-    case TG__CODE_div:
-    case TG__CODE_times:
-    case TG__CODE_neg:
-    case TG__CODE_reciprocal:
-    case TG__CODE_square:
-    case TG__CODE_fma: return true;
-    default: return false;
-    }
-}
-
 /* Whether the results of a group of one op are not adjacent. */
 static bool is_apart(uint32_t key, int32_t step)
 {
@@ -114,7 +104,7 @@ static bool is_strided(const tg__scalars *w, const uint32_t *tuple, uint32_t n, 
 {
     const int32_t step = n > 1 ? (int32_t)(tuple[width] - tuple[0]) : 0;
     const bool product = key == TG__CODE_mul || (key == TG__CODE_times && w->p->plan->quick);
-    return n >= (key < TG__MAPS && !is_cheap(key) ? 2 : FEWEST_IN_RANGE) &&
+    return n >= (key < TG__MAPS && !tg__at_once(key) ? 2 : FEWEST_IN_RANGE) &&
            (!is_apart(key, step) || (product && !w->p->g->strict && !(w->p->g->without & TG_DOTS))) &&
            !(w->p->g->without & TG_RANGES);
 }
@@ -125,13 +115,13 @@ static bool strided(tg__scalars *w, const uint32_t *tuple, uint32_t n, uint32_t 
     const int32_t step = (int32_t)(tuple[width] - tuple[0]);
     const bool apart = is_apart(key, step);
     if (key >= TG__MAPS || apart) {
-        bool ok = word(w, TG__SCALARS_DOTS) && word(w, n) &&
+        bool ok = instruction(w, TG__SCALARS_DOTS) && word(w, n) &&
                   words(w, apart ? one_product : tg__kind_at(w, key)->count, 4);
         for (uint32_t k = 0; ok && k < width; k++) ok = word(w, tuple[k]) && word(w, tuple[width + k] - tuple[k]);
         return ok;
     }
     const uint32_t *const first = step > 0 ? tuple : tuple + (n - 1) * width;
-    bool ok = word(w, TG__SCALARS_RANGE | key << 8) && word(w, n);
+    bool ok = instruction(w, TG__SCALARS_RANGE | key << 8) && word(w, n);
     for (uint32_t k = 0; ok && k < 4; k++) ok = word(w, k < width ? first[k] : 0);
     for (uint32_t k = 1; ok && k < 4; k++)
         ok = word(w, k < width ? (tuple[width + k] - tuple[k]) * (uint32_t)step : 0);
@@ -148,48 +138,27 @@ static bool is_row(const uint32_t *count, const uint32_t *tuple)
     return true;
 }
 
-/* A few of a kind, behind few of other kinds if these are the last words. */
-static bool each(tg__scalars *w, const uint32_t *tuple, uint32_t n, uint32_t width, uint32_t code)
-{
-    tg__arena *const all = &w->p->plan->words;
-    if (w->each == w->each_end || w->each_end != all->used) {
-        w->each = all->used;
-        if (!word(w, TG__SCALARS_EACH) || !word(w, 0)) return false;
-    }
-    for (uint32_t i = 0; i < n; i++, tuple += width) {
-        /* y, c, a, b of a sum */
-        const uint32_t *const x = tuple + (code ? 1 : 2);
-        const uint32_t op[] = { code, tuple[0], x[0], width > 2 ? x[1] : x[0], tuple[1] };
-        if (!words(w, op, code ? 4 : 5)) return false;
-    }
-    ((uint32_t *)(void *)(all->data + w->each))[1] += n;
-    w->each_end = all->used;
-    return true;
-}
-
-/* Whether they are additions of one product. */
-static bool is_one_product(const uint32_t *shape)
-{
-    return shape[0] == 1 && shape[1] == 0 && shape[2] == 1 && shape[3] == 0;
-}
-
 static bool one_by_one(tg__scalars *w, const uint32_t *tuple, uint32_t n, uint32_t width, uint32_t key)
 {
     if (n == 0) return true;
-    if (n < FEWEST_IN_RANGE && key < TG__MAPS && is_cheap(key) && key != TG__CODE_fma)
-        return each(w, tuple, n, width, key);
-    if (key < TG__MAPS) return word(w, TG__SCALARS_MAP | key << 8) && word(w, n) && words(w, tuple, (size_t)n * width);
+    const bool call = key < TG__MAPS && !tg__at_once(key);
+    if (call ? n == 1 : n < FEWEST_IN_RANGE && width < LONGEST_IN_TURN) {
+        for (uint32_t i = 0; i < n; i++)
+            if (!tg__numbers_add(w, tuple + i * width, width, key)) return false;
+        return true;
+    }
+    if (key < TG__MAPS)
+        return instruction(w, TG__SCALARS_MAP | key << 8) && word(w, n) && words(w, tuple, (size_t)n * width);
     const uint32_t *const shape = tg__kind_at(w, key)->count;
-    if (n < FEWEST_IN_RANGE && is_one_product(shape)) return each(w, tuple, n, width, 0);
     for (uint32_t i = 0, m; i < n; i += m, tuple += m * width) {
         const bool row = is_row(shape, tuple);
         for (m = 1; i + m < n && is_row(shape, tuple + m * width) == row;) m++;
         bool ok;
         if (row) {
-            ok = word(w, TG__SCALARS_ROW) && word(w, m) && word(w, shape[0]) && word(w, shape[2]);
+            ok = instruction(w, TG__SCALARS_ROW) && word(w, m) && word(w, shape[0]) && word(w, shape[2]);
             for (uint32_t k = 0; ok && k < m; k++) ok = words(w, tuple + k * width, 3 + shape[0]);
         } else {
-            ok = word(w, TG__SCALARS_DOT) && word(w, m) && words(w, shape, 4) && words(w, tuple, (size_t)m * width);
+            ok = instruction(w, TG__SCALARS_DOT) && word(w, m) && words(w, shape, 4) && words(w, tuple, (size_t)m * width);
         }
         if (!ok) return false;
     }
@@ -231,9 +200,9 @@ static bool goes_on(const uint32_t *a, const uint32_t *b, uint32_t done, uint32_
 static bool vector_words(tg__scalars *w, const tg__item_kind *kind, const uint32_t *tuple, uint32_t n, uint32_t width)
 {
     if (!kind->op)
-        return word(w, TG__SCALARS_DOTS) && word(w, n) && words(w, kind->count, 4) && word(w, tuple[0]) &&
+        return instruction(w, TG__SCALARS_DOTS) && word(w, n) && words(w, kind->count, 4) && word(w, tuple[0]) &&
                word(w, 1) && words(w, tuple + 1, width - 1);
-    bool ok = word(w, TG__SCALARS_RANGE | kind->op << 8) && word(w, n) && word(w, tuple[0]);
+    bool ok = instruction(w, TG__SCALARS_RANGE | kind->op << 8) && word(w, n) && word(w, tuple[0]);
     for (uint32_t side = 0; side < 2; side++)
         for (uint32_t k = 1; ok && k < 7; k += 2) ok = word(w, k < width ? tuple[k + side] : 0);
     return ok;
@@ -301,7 +270,7 @@ static bool encode_vectors(tg__scalars *w, tg__item *items, uint32_t n, const tg
 static bool encode_totals(tg__scalars *w, const tg__item *items, uint32_t n, const tg__item_kind *kind)
 {
     const bool dot = kind->op == TG__CODE_dot;
-    bool ok = word(w, dot ? TG__SCALARS_ROW : TG__SCALARS_TOTAL) && word(w, n) && (!dot || word(w, 0)) &&
+    bool ok = instruction(w, dot ? TG__SCALARS_ROW : TG__SCALARS_TOTAL) && word(w, n) && (!dot || word(w, 0)) &&
               word(w, kind->n);
     for (uint32_t i = 0; ok && i < n; i++) {
         w->tuples.used = 0;
@@ -440,6 +409,6 @@ bool tg__scalars_end(tg__scalars *w)
     for (size_t i = 0; i < w->tensors.used / sizeof *tensor; i++) w->level[tensor[i]] = 0;
     w->items.used = w->kinds.used = w->tensors.used = 0;
     w->levels = w->numbers = 0;
-    return word(w, TG__SCALARS_END) && tg__emit_scalars(w->p, first);
+    return instruction(w, TG__SCALARS_END) && tg__emit_scalars(w->p, first);
 }
 
