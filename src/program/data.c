@@ -218,3 +218,17 @@ bool tg__run_all_finite(const tg__replay *r)
     }
     return true;
 }
+
+bool tg__run_single_finite(const tg__replay *r)
+{
+    if (r->options->outputs) return tg__run_all_finite(r);
+    const tg__copy_out *c = (const tg__copy_out *)(void *)r->w->copies.data;
+    const size_t size = tg__type_size(r->program->type);
+    for (size_t n = r->w->copies.used / sizeof *c; n > 0; n--, c++) {
+        const char *const at = r->outputs[c->output];
+        if (!at || !c->floating) continue;
+        if (!are_finite(r->g->k, at + c->offset, r->program->type, (int64_t)(c->bytes / size), c->bytes > size))
+            return false;
+    }
+    return true;
+}

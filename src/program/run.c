@@ -125,14 +125,20 @@ typedef struct sharing {
     tg__flips flips;  /* of the chunks before */
 } sharing;
 
+/* Fills in where a member has the values of a plan. */
+static void point_to(tg__replay *r, tg_workspace *w, int member, tg__plan_kind kind)
+{
+    r->w = tg__space_of(w, member, kind);
+    r->plan = r->w->plan;
+    r->desk = &w->desk[member];
+    r->p = (void **)(void *)r->w->pointers.data;
+    r->lane = (const ptrdiff_t *)(const void *)r->w->lanes.data;
+}
+
 static tg__replay run_of(const tg__replay *all, tg_workspace *w, int member, tg__plan_kind kind)
 {
     tg__replay r = *all;
-    r.w = tg__space_of(w, member, kind);
-    r.plan = r.w->plan;
-    r.desk = &w->desk[member];
-    r.p = (void **)(void *)r.w->pointers.data;
-    r.lane = (const ptrdiff_t *)(const void *)r.w->lanes.data;
+    point_to(&r, w, member, kind);
     return r;
 }
 
@@ -204,18 +210,11 @@ static bool run_single(tg__replay *r)
 }
 
 /* Again by the careful plan, if the one there was is quick and the results are not finite. */
-static bool be_careful(const tg__replay *all, tg_workspace *w, tg__plan_kind *kind)
+static bool be_careful(const tg__replay *r, tg_workspace *w, tg__plan_kind *kind)
 {
-    if (!tg__space_of(w, 0, *kind)->plan->quick || tg__run_all_finite(all)) return true;
+    if (!r->plan->quick || (*kind == TG__PLAN_SINGLE ? tg__run_single_finite(r) : tg__run_all_finite(r))) return true;
     *kind = TG__PLAN_CAREFUL;
-    return tg__spaces_make(w, *kind, all->status) && run_plan(all, w, *kind);
-}
-
-static bool run_all(const tg__replay *all, tg_workspace *w, tg__plan_kind kind)
-{
-    if (kind != TG__PLAN_SINGLE) return run_plan(all, w, kind);
-    tg__replay r = run_of(all, w, 0, kind);
-    return run_single(&r);
+    return tg__spaces_make(w, *kind, r->status) && run_plan(r, w, *kind);
 }
 
 bool tg_run_with(const tg_program *p, tg_workspace *w, int64_t count, const void *const *inputs,
@@ -225,13 +224,14 @@ bool tg_run_with(const tg_program *p, tg_workspace *w, int64_t count, const void
     if (!tg__run_check(p, w, count, inputs, outputs, status)) return false;
     tg__plan_kind kind = count == 1 ? TG__PLAN_SINGLE : TG__PLAN_QUICK;
     if (!tg__spaces_make(w, kind, status)) return false;
-    const tg__replay r = { .program = p, .plan = tg__space_of(w, 0, kind)->plan, .g = &p->graph,
-                           .inputs = inputs, .outputs = outputs, .options = options ? options : &plain,
-                           .status = status, .count = count };
-    if (!tg__run_check_inputs(&r) || !run_all(&r, w, kind) || !be_careful(&r, w, &kind)) return false;
+    tg__replay r = { .program = p, .g = &p->graph, .inputs = inputs, .outputs = outputs,
+                     .options = options ? options : &plain, .status = status, .count = count };
+    point_to(&r, w, 0, kind);
+    if (!tg__run_check_inputs(&r)) return false;
+    if (!(count == 1 ? run_single(&r) : run_plan(&r, w, kind)) || !be_careful(&r, w, &kind)) return false;
     if (p->states.used) {
-        const tg__replay last = run_of(&r, w, 0, kind);
-        tg__run_write_states(&last);
+        point_to(&r, w, 0, kind);
+        tg__run_write_states(&r);
     }
     return true;
 }
@@ -242,9 +242,10 @@ bool tg__repeat_begin(tg__repeat *k, const tg_program *p, tg_workspace *w, const
                       void *const *outputs, tg_status *status)
 {
     if (!tg__spaces_make(w, TG__PLAN_SINGLE, status)) return false;
-    const tg__replay r = { .program = p, .g = &p->graph, .inputs = inputs, .outputs = outputs,
-                           .options = &k->options, .status = status, .count = 1 };
-    *k = (tg__repeat){ .run = run_of(&r, w, 0, TG__PLAN_SINGLE), .workspace = w };
+    *k = (tg__repeat){ .run = { .program = p, .g = &p->graph, .inputs = inputs, .outputs = outputs,
+                                .options = &k->options, .status = status, .count = 1 },
+                       .workspace = w };
+    point_to(&k->run, w, 0, TG__PLAN_SINGLE);
     return true;
 }
 

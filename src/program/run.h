@@ -31,7 +31,7 @@ typedef struct tg__copy_out {
     const void *from;
     size_t bytes, offset;
     uint32_t output, number; /* number: among what is written */
-    bool adjacent;
+    bool adjacent, floating;
 } tg__copy_out;
 
 /* Instances for which a guard's condition says something else than when it was recorded. */
@@ -140,8 +140,9 @@ void tg__run_write_single(const tg__replay *r);
 /* Overwrites the states, when all else has succeeded. */
 void tg__run_write_states(const tg__replay *r);
 
-/* Whether no output has an infinity or NaN. */
+/* Whether no output has an infinity or NaN; of the one instance that was written. */
 bool tg__run_all_finite(const tg__replay *r);
+bool tg__run_single_finite(const tg__replay *r);
 
 /* ---- run.c ------------------------------------------------------------------------------------- */
 

@@ -49,7 +49,8 @@ static bool link_single(tg__space *w, const tg_program *p)
         w->copies.used += sizeof *c;
         const size_t bytes = (size_t)out[k].size * out[k].bytes;
         *c = (tg__copy_out){ .bytes = bytes, .offset = p->written.row[k] * bytes, .output = output,
-                             .number = k, .adjacent = out[k].adjacent };
+                             .number = k, .adjacent = out[k].adjacent,
+                             .floating = tg__node_shape(&p->graph, out[k].node)->type != TG_I64 };
         if (out[k].from.area >= TG__AREA_INPUTS) add_link(w, &out[k].from, &c->from, 0);
         else c->from = tg__space_at(w, &p->graph, &out[k].from);
     }
