@@ -14,49 +14,59 @@
 TG__AT_ONCE(VALUE_OF, VALUE_OF, VALUE_OF)
 #undef VALUE_OF
 
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wpedantic" /* labels as values: each operation jumps to the next one's */
+
+#define NEXT goto *labels[*w]
 #define DO(NAME, REGISTER, WORDS, VALUE)                                                            \
-    case TG__EACH(NAME, REGISTER):                                                                  \
+    NAME##_##REGISTER:                                                                              \
         y = VALUE;                                                                                  \
         v[w[1]] = y;                                                                                \
         w += WORDS;                                                                                 \
-        break;
+        NEXT;
 #define ONE(NAME)                                                                                   \
-    DO(SCALAR_##NAME, 0, 3, NAME##_of(v[w[2]], 0, 0))                                               \
-    DO(SCALAR_##NAME, 1, 2, NAME##_of(y, 0, 0))
+    DO(NAME, 0, 3, NAME##_of(v[w[2]], 0, 0))                                                        \
+    DO(NAME, 1, 2, NAME##_of(y, 0, 0))
 #define TWO(NAME)                                                                                   \
-    DO(SCALAR_##NAME, 0, 4, NAME##_of(v[w[2]], v[w[3]], 0))                                         \
-    DO(SCALAR_##NAME, 1, 3, NAME##_of(y, v[w[2]], 0))                                               \
-    DO(SCALAR_##NAME, 2, 3, NAME##_of(v[w[2]], y, 0))
+    DO(NAME, 0, 4, NAME##_of(v[w[2]], v[w[3]], 0))                                                  \
+    DO(NAME, 1, 3, NAME##_of(y, v[w[2]], 0))                                                        \
+    DO(NAME, 2, 3, NAME##_of(v[w[2]], y, 0))
 #define THREE(NAME)                                                                                 \
-    DO(SCALAR_##NAME, 0, 5, NAME##_of(v[w[2]], v[w[3]], v[w[4]]))                                   \
-    DO(SCALAR_##NAME, 1, 4, NAME##_of(y, v[w[2]], v[w[3]]))                                         \
-    DO(SCALAR_##NAME, 2, 4, NAME##_of(v[w[2]], y, v[w[3]]))                                         \
-    DO(SCALAR_##NAME, 3, 4, NAME##_of(v[w[2]], v[w[3]], y))
-#define SUM(CODE, SIGN)                                                                             \
-    DO(CODE, 0, 5, scalar_fma(SIGN v[w[2]], v[w[3]], v[w[4]]))                                      \
-    DO(CODE, 1, 4, scalar_fma(SIGN y, v[w[2]], v[w[3]]))                                            \
-    DO(CODE, 2, 4, scalar_fma(SIGN v[w[2]], y, v[w[3]]))                                            \
-    DO(CODE, 3, 4, scalar_fma(SIGN v[w[2]], v[w[3]], y))
+    DO(NAME, 0, 5, NAME##_of(v[w[2]], v[w[3]], v[w[4]]))                                            \
+    DO(NAME, 1, 4, NAME##_of(y, v[w[2]], v[w[3]]))                                                  \
+    DO(NAME, 2, 4, NAME##_of(v[w[2]], y, v[w[3]]))                                                  \
+    DO(NAME, 3, 4, NAME##_of(v[w[2]], v[w[3]], y))
+#define LABEL1(NAME) &&NAME##_0, &&NAME##_1, NULL, NULL,
+#define LABEL2(NAME) &&NAME##_0, &&NAME##_1, &&NAME##_2, NULL,
+#define LABEL3(NAME) &&NAME##_0, &&NAME##_1, &&NAME##_2, &&NAME##_3,
+
+M_INLINE real PLUS_of(real a, real b, real c) { return scalar_fma(a, b, c); }
+M_INLINE real MINUS_of(real a, real b, real c) { return scalar_fma(-a, b, c); }
 
 static const uint32_t *scalars_each(const uint32_t *w, real *v)
 {
+    static const void *const labels[] = { TG__AT_ONCE(LABEL1, LABEL2, LABEL3) LABEL3(PLUS) LABEL3(MINUS)
+                                          &&CALL_0, NULL, NULL, NULL, &&LAST_0 };
     real y = 0;
-    for (;;) {
-        switch (*w) {
-        TG__AT_ONCE(ONE, TWO, THREE)
-        SUM(TG__EACH_PLUS, )
-        SUM(TG__EACH_MINUS, -)
-        case TG__EACH(TG__EACH_END, 0): return w + 1;
-        default: {
-            const real *const made = v + w[1];
-            w = scalars_gathered(*w / 4, map_operands[*w / 4], 1, w + 1, v);
-            y = *made;
-        }
-        }
+    NEXT;
+    TG__AT_ONCE(ONE, TWO, THREE)
+    THREE(PLUS)
+    THREE(MINUS)
+CALL_0: {
+        const real *const made = v + w[2];
+        w = scalars_gathered(w[1], map_operands[w[1]], 1, w + 2, v);
+        y = *made;
+        NEXT;
     }
+LAST_0:
+    return w + 1;
 }
+#undef NEXT
 #undef DO
 #undef ONE
 #undef TWO
 #undef THREE
-#undef SUM
+#undef LABEL1
+#undef LABEL2
+#undef LABEL3
+#pragma GCC diagnostic pop

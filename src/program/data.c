@@ -4,6 +4,20 @@
 
 #include "program/run.h"
 
+enum { FEW = 32 };
+
+/* Few bytes or many. */
+static inline void copy_bytes(void *to_, const void *from_, size_t bytes)
+{
+    char *to = to_;
+    const char *from = from_;
+    if (bytes > FEW * 8 || bytes % 8) {
+        memcpy(to, from, bytes);
+        return;
+    }
+    for (; bytes; bytes -= 8, to += 8, from += 8) memcpy(to, from, 8);
+}
+
 bool tg__run_check(const tg_program *p, const tg_workspace *w, int64_t count,
                   const void *const *inputs, void *const *outputs, tg_status *status)
 {
@@ -79,8 +93,7 @@ void tg__run_take_single(const tg__replay *r)
     for (size_t n = r->w->links.used / sizeof *l; n > 0; n--, l++) {
         const char *at = laid_out ? tg__run_input(r, l->input) : r->inputs[l->input];
         at += l->view;
-        if (l->bytes == 8) memcpy(l->to, at, 8); /* mostly */
-        else if (l->bytes) memcpy(l->to, at, l->bytes);
+        if (l->bytes) copy_bytes(l->to, at, l->bytes);
         else memcpy(l->to, &at, sizeof at);
     }
 }
@@ -179,8 +192,7 @@ void tg__run_write_single(const tg__replay *r)
         char *const to = r->outputs[c->output];
         if (!to) continue;
         if (!c->adjacent) write_output(r, c->number, 1);
-        else if (c->bytes == 8) memcpy(to + c->offset, c->from, 8);
-        else memcpy(to + c->offset, c->from, c->bytes);
+        else copy_bytes(to + c->offset, c->from, c->bytes);
     }
 }
 
@@ -219,15 +231,32 @@ bool tg__run_all_finite(const tg__replay *r)
     return true;
 }
 
+/* The same of few. */
+static bool are_few_finite(const char *p, tg_type type, size_t n)
+{
+    bool finite = true;
+    for (size_t i = 0; i < n; i++) {
+        uint64_t x = 0;
+        uint32_t y = 0;
+        if (type == TG_F64) memcpy(&x, p + i * 8, 8);
+        else memcpy(&y, p + i * 4, 4);
+        finite &= (x & (uint64_t)0x7ff << 52) != (uint64_t)0x7ff << 52 && (y & 0xffu << 23) != 0xffu << 23;
+    }
+    return finite;
+}
+
 bool tg__run_single_finite(const tg__replay *r)
 {
     if (r->options->outputs) return tg__run_all_finite(r);
     const tg__copy_out *c = (const tg__copy_out *)(void *)r->w->copies.data;
-    const size_t size = tg__type_size(r->program->type);
+    const tg_type type = r->program->type;
+    const size_t size = tg__type_size(type);
     for (size_t n = r->w->copies.used / sizeof *c; n > 0; n--, c++) {
         const char *const at = r->outputs[c->output];
         if (!at || !c->floating) continue;
-        if (!are_finite(r->g->k, at + c->offset, r->program->type, (int64_t)(c->bytes / size), c->bytes > size))
+        const size_t numbers = c->bytes / size;
+        if (numbers > FEW ? !are_finite(r->g->k, at + c->offset, type, (int64_t)numbers, 1)
+                          : !are_few_finite(at + c->offset, type, numbers))
             return false;
     }
     return true;

@@ -31,14 +31,21 @@ static const uint32_t *places_of(const tg__scalars *w, const operation *o)
     return (const uint32_t *)(void *)w->number_places.data + o->first;
 }
 
-bool tg__at_once(uint32_t op)
+/* The code of an op among those that are done at once; else that of a call. */
+static uint32_t code_of(uint32_t op)
 {
-#define IS(NAME) case TG__CODE_##NAME:
+#define IS(NAME)                                                                                            \
+    case TG__CODE_##NAME: return TG__EACH_##NAME;
     switch (op) {
-        TG__AT_ONCE(IS, IS, IS) return true;
-    default: return false;
+        TG__AT_ONCE(IS, IS, IS)
+    default: return TG__EACH_CALL;
     }
 #undef IS
+}
+
+bool tg__at_once(uint32_t op)
+{
+    return code_of(op) != TG__EACH_CALL;
 }
 
 /* Cycles, roughly. */
@@ -168,21 +175,25 @@ static bool put(tg__scalars *w, const uint32_t *word, size_t n)
 }
 
 /* One instruction, of which operand x[k] is in the register if it is `there`. */
-static bool put_one(tg__scalars *w, uint32_t op, uint32_t y, const uint32_t *x, uint32_t n, uint32_t there)
+static bool put_one(tg__scalars *w, uint32_t code, uint32_t y, const uint32_t *x, uint32_t n, uint32_t there)
 {
     uint32_t word[5] = { 0, y }, m = 2, in_register = 0;
-    const bool at_once = op >= TG__MAPS || tg__at_once(op);
     for (uint32_t k = 0; k < n; k++) {
-        if (at_once && !in_register && x[k] == there) in_register = k + 1;
+        if (!in_register && x[k] == there) in_register = k + 1;
         else word[m++] = x[k];
     }
-    word[0] = TG__EACH(op, in_register);
+    word[0] = code * 4 + in_register;
     return put(w, word, m);
+}
+
+static bool put_call(tg__scalars *w, uint32_t op, const uint32_t *place, uint32_t n)
+{
+    return put(w, (const uint32_t[]){ TG__EACH(CALL, 0), op }, 2) && put(w, place, n);
 }
 
 /* The terms of one kind that a sum has still to do. */
 typedef struct terms {
-    uint32_t op, width, n;
+    uint32_t code, width, n;
     const uint32_t *x;
 } terms;
 
@@ -192,19 +203,19 @@ static bool put_sum(tg__scalars *w, const operation *o, uint32_t there)
     const uint32_t *const count = tg__kind_at(w, o->key)->count, *const place = places_of(w, o);
     const uint32_t y = place[0], *const plus = place + 1, *const minus = plus + count[0],
                    *const products = minus + count[1];
-    terms t[4] = { { TG__CODE_add, 1, count[0], plus }, { TG__CODE_sub, 1, count[1], minus },
+    terms t[4] = { { TG__EACH_add, 1, count[0], plus }, { TG__EACH_sub, 1, count[1], minus },
                    { TG__EACH_PLUS, 2, count[2], products },
                    { TG__EACH_MINUS, 2, count[3], products + 2 * count[2] } };
     uint32_t sum = t[0].n ? *t[0].x++ : TG__NOWHERE;
     if (t[0].n) t[0].n--;
     /* Taking 0 away changes nothing, not even the sign of 0. */
-    if (o->n == 1 && !t[1].n) return put_one(w, TG__CODE_sub, y, (const uint32_t[]){ sum, TG__NOWHERE }, 2, there);
+    if (o->n == 1 && !t[1].n) return put_one(w, TG__EACH_sub, y, (const uint32_t[]){ sum, TG__NOWHERE }, 2, there);
     for (int kind = 0; kind < 4; kind++)
         for (uint32_t i = 0; i < t[kind].n; i++) {
             const uint32_t *const term = t[kind].x + i * t[kind].width;
             const bool product = t[kind].width == 2;
             const uint32_t of[3] = { product ? term[0] : sum, product ? term[1] : term[0], sum };
-            if (!put_one(w, t[kind].op, y, of, product ? 3 : 2, there)) return false;
+            if (!put_one(w, t[kind].code, y, of, product ? 3 : 2, there)) return false;
             there = sum = y;
         }
     return true;
@@ -214,9 +225,9 @@ static bool put_operation(tg__scalars *w, const operation *o, uint32_t there)
 {
     const uint32_t *const place = places_of(w, o);
     if (o->key >= TG__MAPS) return put_sum(w, o, there);
+    if (!tg__at_once(o->key)) return put_call(w, o->key, place, o->n + 1);
     const bool square = o->key == TG__CODE_mul && place[1] == place[2];
-    return square ? put_one(w, TG__CODE_square, place[0], place + 1, 1, there)
-                  : put_one(w, o->key, place[0], place + 1, o->n, there);
+    return put_one(w, square ? TG__EACH_square : code_of(o->key), place[0], place + 1, square ? 1 : o->n, there);
 }
 
 /* ---- the whole ----------------------------------------------------------------------------------------- */
@@ -261,5 +272,5 @@ bool tg__numbers_end(tg__scalars *w)
     const uint32_t *const place = (const uint32_t *)(void *)w->number_places.data;
     for (size_t i = 0; i < w->number_places.used / sizeof *place; i++) maker[place[i]] = 0;
     w->waiting.used = w->number_places.used = 0;
-    return ok && put(w, (const uint32_t[]){ TG__EACH(TG__EACH_END, 0) }, 1);
+    return ok && put(w, (const uint32_t[]){ TG__EACH(LAST, 0) }, 1);
 }

@@ -5,7 +5,7 @@
 #include "codes.h" /* generated */
 #include "program/scalars.h"
 
-enum { FEWEST_IN_RANGE = 8, FEWEST_IN_ROW = 8, MOST_RUNS = 8, LONGEST_IN_TURN = 16 };
+enum { FEWEST_IN_RANGE = 8, FEWEST_IN_ROW = 8, MOST_RUNS = 8, FEWEST_BROUGHT = 32, LONGEST_IN_TURN = 16 };
 
 static const tg__node *node_at(const tg__scalars *w, uint32_t id)
 {
@@ -138,11 +138,27 @@ static bool is_row(const uint32_t *count, const uint32_t *tuple)
     return true;
 }
 
+/* How many of an op, or of sums, are done by one instruction although they have nothing in common. */
+static uint32_t fewest_of(uint32_t key)
+{
+    switch (key) {
+    case TG__CODE_add:
+    case TG__CODE_sub:
+    case TG__CODE_mul:
+    case TG__CODE_div:
+    case TG__CODE_times:
+    case TG__CODE_neg:
+    case TG__CODE_reciprocal:
+    case TG__CODE_square:
+    case TG__CODE_fma: return FEWEST_IN_RANGE;
+    default: return key >= TG__MAPS ? FEWEST_IN_RANGE : tg__at_once(key) ? FEWEST_BROUGHT : 2;
+    }
+}
+
 static bool one_by_one(tg__scalars *w, const uint32_t *tuple, uint32_t n, uint32_t width, uint32_t key)
 {
     if (n == 0) return true;
-    const bool call = key < TG__MAPS && !tg__at_once(key);
-    if (call ? n == 1 : n < FEWEST_IN_RANGE && width < LONGEST_IN_TURN) {
+    if (n < fewest_of(key) && width < LONGEST_IN_TURN) {
         for (uint32_t i = 0; i < n; i++)
             if (!tg__numbers_add(w, tuple + i * width, width, key)) return false;
         return true;
