@@ -205,11 +205,20 @@ static const uint32_t *scalars_dot(uint32_t n, const uint32_t *w, real *v)
 WIDE_INLINE wide column_load(const uint32_t *x, uint32_t i, bool short_, wide_mask first, const real *v)
 {
     const int32_t step = (int32_t)x[1];
-    const real *const at = v + x[0] + (ptrdiff_t)i * step;
+    const real *at = v + x[0] + (ptrdiff_t)i * step;
     if (step == 0 || step == 1) return range_load(at, step, 0, short_, first);
     wide y = { 0 };
-    for (int l = 0; l < LANES; l++) y[l] = at[(ptrdiff_t)l * step];
+    for (int l = 0; l < LANES; l++, at += step) y[l] = *at;
     return y;
+}
+
+/* The other way. */
+WIDE_INLINE void column_store(const uint32_t *y, uint32_t i, wide x, real *v)
+{
+    const int32_t step = (int32_t)y[1];
+    real part[LANES], *to = v + y[0] + (ptrdiff_t)i * step;
+    memcpy(part, &x, sizeof part);
+    for (int l = 0; l < LANES; l++, to += step) *to = part[l];
 }
 
 /* Sums of numbers and products, as many as four vectors at a time; adjacent: all steps are 0 or 1. */
@@ -232,7 +241,7 @@ WIDE_INLINE void sums_part(uint32_t i, const int vectors, bool short_, wide_mask
     if (adjacent || w[5] == 1) {
         EACH_VECTOR lanes_store(v + w[4] + ELEMENT, short_, first, sum[u]);
     } else {
-        for (int l = 0; l < LANES; l++) v[w[4] + (ptrdiff_t)((int64_t)(i + (uint32_t)l) * (int32_t)w[5])] = sum[0][l];
+        column_store(w + 4, i, sum[0], v);
     }
 #undef EACH_VECTOR
 #undef ELEMENT

@@ -305,6 +305,45 @@ static uint32_t quick_derivative(tg__graph *g, int code, const uint32_t *x)
     return tg__graph_apply(g, TG__CODE_fma, squared, 3, NULL);
 }
 
+/* Whether x is the constant 0, with its sign. */
+static bool is_zero(const tg__graph *g, uint32_t x, bool minus)
+{
+    const void *const p = tg__node_constant(g, x);
+    if (!p || tg__node_at(g, x)->shape) return false;
+    const double is = g->type == TG_F64 ? *(const double *)p : (double)*(const float *)p;
+    return is == 0 && !__builtin_signbit(is) == !minus;
+}
+
+/* What a node is the negative of; 0: it is none. */
+static uint32_t negated(const tg__graph *g, uint32_t x)
+{
+    const tg__node *const node = tg__node_at(g, x);
+    return node->op == TG__CODE_neg ? tg__node_operands(g, node)[0] : 0;
+}
+
+/* The same of sums and choices, and what contributes 0 to a gradient: on numbers only, of which derivatives
+   of derivatives have many. */
+static uint32_t simplify_scalar(tg__graph *g, int code, const uint32_t *x)
+{
+    if (g->without & TG_SIMPLIFY) return 0;
+    const bool sum = code == TG__CODE_add || code == TG__CODE_sub;
+    for (int i = 0; i < 2 && sum; i++) {
+        /* x - 0 and x + -0 are x; x + 0 is but for -0. */
+        const bool minus = code == TG__CODE_add;
+        if ((i == 1 || minus) && (is_zero(g, x[i], minus) || (!g->strict && is_zero(g, x[i], !minus)))) return x[1 - i];
+    }
+    const uint32_t first = sum ? negated(g, x[0]) : 0, second = sum ? negated(g, x[1]) : 0;
+    if (second) return tg__graph_apply(g, code == TG__CODE_add ? TG__CODE_sub : TG__CODE_add, (uint32_t[]){ x[0], second }, 2, NULL);
+    if (first && code == TG__CODE_add) return tg__graph_apply(g, TG__CODE_sub, (uint32_t[]){ x[1], first }, 2, NULL);
+    if (code == TG__CODE_times || code == TG__CODE_pick) {
+        for (int i = 0; i < (code == TG__CODE_pick ? 2 : 1); i++)
+            if (is_zero(g, x[i], false) || is_zero(g, x[i], true)) return tg__graph_number(g, 0);
+    }
+    if (code != TG__CODE_where) return 0;
+    if (x[1] == x[2] || is_zero(g, x[0], false) || is_zero(g, x[0], true)) return x[2];
+    return tg__node_constant(g, x[0]) ? x[1] : 0;
+}
+
 /* The value of an op on constants that are plain scalars. */
 static uint32_t fold_scalars(tg__graph *g, int code, const uint32_t *x, int n)
 {
@@ -325,7 +364,8 @@ static uint32_t apply_scalar(tg__graph *g, int code, const uint32_t *x, int n, c
     const uint32_t quick = quick_derivative(g, code, x);
     if (quick) return quick;
     if (o->constants == n && !(g->without & TG_FOLD)) return fold_scalars(g, code, x, n);
-    const uint32_t simple = simplify(g, code, x, (const tg__shape *)(void *)g->shapes.data);
+    uint32_t simple = simplify(g, code, x, (const tg__shape *)(void *)g->shapes.data);
+    if (!simple) simple = simplify_scalar(g, code, x);
     return simple ? simple : tg__nodes_find_scalar(g, code, x, (uint32_t)n, o->stage);
 }
 
