@@ -33,7 +33,8 @@ typedef struct tg_workspace tg_workspace;
 /* What the compiler does, each of which can be switched off. */
 enum {
     TG_FOLD = 1,                  /* operations on constants become constants */
-    TG_SIMPLIFY = 2,              /* x * 1, x / 1, - - x ... become x: never changes a bit */
+    TG_SIMPLIFY = 2,              /* x * 1, x / 1, - - x ... become x: never changes a bit, but, unless
+                                     strict, the sign of 0 in x + 0 */
     TG_COMMON_SUBEXPRESSIONS = 4, /* the same operation on the same operands is done once */
     TG_DOTS = 8,                  /* sums of products become dot products, those over the same
                                      operands one product of a matrix; sums over the batch too */
