@@ -12,6 +12,7 @@ enum {
     LONGEST_STRETCH = 8192, /* operations, */
     MOST_NUMBERS = 32768,   /* or numbers: so that what is used soon is still in the cache */
     LONGEST_SUM = 24,       /* of vectors: what it is made from is kept until then */
+    MANY_PRODUCTS = 64,
     KINDS_LOOKED_AT = 16,
     SPARSE = 8, /* a tensor with more elements for each one given is not put together here */
 };
@@ -170,10 +171,22 @@ static bool make_sum(tg__scalars *w, uint32_t root)
     return true;
 }
 
+/* Whether so many products of gradients can be in sums that it pays to look at a run's results for it. */
+static bool has_many_products(const tg__scalars *w)
+{
+    int64_t n = 0;
+    for (uint32_t id = 1; id < w->p->n && n < MANY_PRODUCTS; id++) {
+        const int64_t elements = elements_of(w, id);
+        if (node_at(w, id)->op == TG__CODE_times && inside(w, id, elements)) n += elements;
+    }
+    return n >= MANY_PRODUCTS;
+}
+
 static bool find_sums(tg__scalars *w)
 {
     tg__planner *const p = w->p;
     if (p->g->strict || p->g->without & TG_DOTS) return true;
+    p->careful = p->careful || !has_many_products(w);
     if (!tg__more(&w->sums, 1, sizeof(sum))) return false; /* none is number 0 */
     for (uint32_t id = p->n; id-- > 1;)
         if (p->role[id] == TG__NEEDED && is_map(w, id) && is_sum(node_at(w, id)) && !make_sum(w, id)) return false;
