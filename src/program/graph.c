@@ -305,13 +305,14 @@ static uint32_t quick_derivative(tg__graph *g, int code, const uint32_t *x)
     return tg__graph_apply(g, TG__CODE_fma, squared, 3, NULL);
 }
 
-/* Whether x is the constant 0, with its sign. */
-static bool is_zero(const tg__graph *g, uint32_t x, bool minus)
+/* Whether the number x is a constant 0: of any sign, of plus, of minus. */
+enum { ANY_ZERO, PLUS_ZERO, MINUS_ZERO };
+static bool is_zero(const tg__graph *g, uint32_t x, int sign)
 {
     const void *const p = tg__node_constant(g, x);
-    if (!p || tg__node_at(g, x)->shape) return false;
+    if (!p) return false;
     const double is = g->type == TG_F64 ? *(const double *)p : (double)*(const float *)p;
-    return is == 0 && !__builtin_signbit(is) == !minus;
+    return is == 0 && (sign == ANY_ZERO || (sign == MINUS_ZERO) == !!__builtin_signbit(is));
 }
 
 /* What a node is the negative of; 0: it is none. */
@@ -321,27 +322,34 @@ static uint32_t negated(const tg__graph *g, uint32_t x)
     return node->op == TG__CODE_neg ? tg__node_operands(g, node)[0] : 0;
 }
 
-/* The same of sums and choices, and what contributes 0 to a gradient: on numbers only, of which derivatives
-   of derivatives have many. */
+static uint32_t simplify_sum(tg__graph *g, bool minus, const uint32_t *x)
+{
+    /* x - 0 and x + -0 are x, bit for bit; -0 + 0 is not -0. */
+    const int zero = !g->strict ? ANY_ZERO : minus ? PLUS_ZERO : MINUS_ZERO;
+    if (is_zero(g, x[1], zero)) return x[0];
+    if (!minus && is_zero(g, x[0], zero)) return x[1];
+    const uint32_t second = negated(g, x[1]), first = minus || second ? 0 : negated(g, x[0]);
+    if (!first && !second) return 0;
+    const uint32_t sum[] = { first ? x[1] : x[0], first ? first : second };
+    return tg__graph_apply(g, minus ? TG__CODE_add : TG__CODE_sub, sum, 2, NULL);
+}
+
+/* The same on numbers only: sums, choices, and what contributes 0 to a gradient. Derivatives of derivatives
+   have many of them. */
 static uint32_t simplify_scalar(tg__graph *g, int code, const uint32_t *x)
 {
     if (g->without & TG_SIMPLIFY) return 0;
-    const bool sum = code == TG__CODE_add || code == TG__CODE_sub;
-    for (int i = 0; i < 2 && sum; i++) {
-        /* x - 0 and x + -0 are x; x + 0 is but for -0. */
-        const bool minus = code == TG__CODE_add;
-        if ((i == 1 || minus) && (is_zero(g, x[i], minus) || (!g->strict && is_zero(g, x[i], !minus)))) return x[1 - i];
+    switch (code) {
+    case TG__CODE_add:
+    case TG__CODE_sub: return simplify_sum(g, code == TG__CODE_sub, x);
+    case TG__CODE_times: return is_zero(g, x[0], ANY_ZERO) ? tg__graph_number(g, 0) : 0;
+    case TG__CODE_pick:
+        return is_zero(g, x[0], ANY_ZERO) || is_zero(g, x[1], ANY_ZERO) ? tg__graph_number(g, 0) : 0;
+    case TG__CODE_where:
+        if (x[1] == x[2] || is_zero(g, x[0], ANY_ZERO)) return x[2];
+        return tg__node_constant(g, x[0]) ? x[1] : 0;
+    default: return 0;
     }
-    const uint32_t first = sum ? negated(g, x[0]) : 0, second = sum ? negated(g, x[1]) : 0;
-    if (second) return tg__graph_apply(g, code == TG__CODE_add ? TG__CODE_sub : TG__CODE_add, (uint32_t[]){ x[0], second }, 2, NULL);
-    if (first && code == TG__CODE_add) return tg__graph_apply(g, TG__CODE_sub, (uint32_t[]){ x[1], first }, 2, NULL);
-    if (code == TG__CODE_times || code == TG__CODE_pick) {
-        for (int i = 0; i < (code == TG__CODE_pick ? 2 : 1); i++)
-            if (is_zero(g, x[i], false) || is_zero(g, x[i], true)) return tg__graph_number(g, 0);
-    }
-    if (code != TG__CODE_where) return 0;
-    if (x[1] == x[2] || is_zero(g, x[0], false) || is_zero(g, x[0], true)) return x[2];
-    return tg__node_constant(g, x[0]) ? x[1] : 0;
 }
 
 /* The value of an op on constants that are plain scalars. */

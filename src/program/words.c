@@ -138,7 +138,7 @@ static bool is_row(const uint32_t *count, const uint32_t *tuple)
     return true;
 }
 
-/* How many of an op, or of sums, are done by one instruction although they have nothing in common. */
+/* From how many of an op, or of sums, on they are one instruction although they have nothing in common. */
 static uint32_t fewest_of(uint32_t key)
 {
     switch (key) {
