@@ -196,6 +196,16 @@ static bool run_plan(const tg__replay *all, tg_workspace *w, tg__plan_kind kind)
     return true;
 }
 
+/* All steps of the plan for one instance; mostly it is one. */
+static bool do_single(tg__replay *r)
+{
+    const tg__step *const s = tg__plan_steps(r->plan) + r->plan->begin[TG__EARLY];
+    if (r->plan->begin[TG__BODY] - r->plan->begin[TG__EARLY] != 1 || s->kind != TG__STEP_SCALARS)
+        return do_once(r, TG__EARLY);
+    r->g->k->scalars((const uint32_t *)(void *)r->plan->words.data + s->width, r->w->body.data);
+    return true;
+}
+
 /* One instance by the plan for it. */
 static bool run_single(tg__replay *r)
 {
@@ -204,7 +214,7 @@ static bool run_single(tg__replay *r)
         tg__run_gather(r, 1);
     }
     tg__run_take_single(r);
-    if (!do_once(r, TG__EARLY)) return false;
+    if (!do_single(r)) return false;
     tg__run_write_single(r);
     return true;
 }

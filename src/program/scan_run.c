@@ -153,7 +153,8 @@ static tg_code step_failed(const run *r, int64_t j)
 
 static void point_at_states(const run *r, home h, const void **to)
 {
-    for (uint32_t k = 0; k < r->k.states; k++) to[k] = state_at(r, h, k);
+    const bool alone = h.of == 1 && h.i == 0; /* in room for these states only */
+    for (uint32_t k = 0; k < r->k.states; k++) to[k] = alone ? h.base + r->offset[k] : state_at(r, h, k);
 }
 
 /* The inputs of step j. */
