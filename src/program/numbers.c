@@ -6,8 +6,6 @@
 #include "codes.h" /* generated */
 #include "program/scalars.h"
 
-enum { MEMORY = 5 /* cycles that a number takes through it */ };
-
 /* An operation: places from number `first` on, y and what it is made of. */
 typedef struct operation {
     uint32_t key, first, n; /* n: of operands */
@@ -81,7 +79,7 @@ static uint32_t *makers(tg__scalars *w)
 
 bool tg__numbers_add(tg__scalars *w, const uint32_t *tuple, uint32_t width, uint32_t key)
 {
-    uint32_t *maker = makers(w);
+    uint32_t *const maker = makers(w);
     /* A place that is used again, now by another vector: who still needs what it was goes first. */
     if (!maker || (maker[tuple[0]] && !tg__numbers_end(w))) return false;
     const uint32_t first = (uint32_t)(w->number_places.used / sizeof *tuple);
@@ -266,9 +264,9 @@ bool tg__numbers_end(tg__scalars *w)
     if (!user || !put(w, (const uint32_t[]){ TG__SCALARS_EACH }, 1)) return false;
     const uint32_t total = (uint32_t)(w->number_users.used / sizeof *user) - 1;
     find_heights(w, user, total);
-    bool ok = true;
-    if (!(w->p->g->without & TG_REGISTERS)) ok = put_in_order(w, user, total);
-    else for (uint32_t i = 0; ok && i < n; i++) ok = put_operation(w, &operations(w)[i], 0);
+    const bool in_order = !(w->p->g->without & TG_REGISTERS);
+    bool ok = !in_order || put_in_order(w, user, total);
+    for (uint32_t i = 0; ok && !in_order && i < n; i++) ok = put_operation(w, &operations(w)[i], 0);
     const uint32_t *const place = (const uint32_t *)(void *)w->number_places.data;
     for (size_t i = 0; i < w->number_places.used / sizeof *place; i++) maker[place[i]] = 0;
     w->waiting.used = w->number_places.used = 0;
