@@ -63,8 +63,8 @@ static uint32_t length_of(const operation *o)
 
 /* ---- what there is to do -------------------------------------------------------------------------------- */
 
-/* By place: 0, or READ, or the number of the operation that makes it, plus 1. NULL: no memory. */
-enum { READ = UINT32_MAX };
+/* By place: 0, or only_read, or the number of the operation that makes it, plus 1. NULL: no memory. */
+static const uint32_t only_read = UINT32_MAX;
 
 static uint32_t *makers(tg__scalars *w)
 {
@@ -89,7 +89,7 @@ bool tg__numbers_add(tg__scalars *w, const uint32_t *tuple, uint32_t width, uint
     memcpy(place, tuple, width * sizeof *place);
     *o = (operation){ .key = key, .first = first, .n = width - 1 };
     for (uint32_t k = 1; k < width; k++)
-        if (!maker[place[k]]) maker[place[k]] = READ;
+        if (!maker[place[k]]) maker[place[k]] = only_read;
     maker[place[0]] = count_of(w);
     return true;
 }
@@ -105,7 +105,7 @@ static uint32_t *list_users(tg__scalars *w, const uint32_t *maker)
     for (uint32_t i = 0; i < n; i++)
         for (uint32_t k = 1; k <= o[i].n; k++) {
             const uint32_t m = maker[places_of(w, &o[i])[k]];
-            if (m != READ) o[m - 1].users++, o[i].waiting++;
+            if (m != only_read) o[m - 1].users++, o[i].waiting++;
         }
     for (uint32_t i = 0; i < n; i++) o[i].users = total += o[i].users;
     w->number_users.used = 0;
@@ -114,7 +114,7 @@ static uint32_t *list_users(tg__scalars *w, const uint32_t *maker)
     for (uint32_t i = n; i-- > 0;)
         for (uint32_t k = 1; k <= o[i].n; k++) {
             const uint32_t m = maker[places_of(w, &o[i])[k]];
-            if (m != READ) user[--o[m - 1].users] = i;
+            if (m != only_read) user[--o[m - 1].users] = i;
         }
     user[total] = n;
     return user;
