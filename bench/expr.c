@@ -135,6 +135,7 @@ int main(int argc, char **argv)
         check(&m, both, &r);
         report_time(2, (const side[]){ SIDE_PEER, SIDE_EAGER }, record, &(task){ &m, both }, REPEATS, t);
         r.side[SIDE_PEER] = t[0], r.side[SIDE_EAGER] = t[1];
+        r.memory = (double)tg_stats(m.tape).bytes_held;
         report_row(&r);
     }
     tg_tape_free(m.tape);

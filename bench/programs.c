@@ -10,6 +10,7 @@
 
 #include "batch.h"
 #include "emitted.h"
+#include "memory.h"
 #include "report.h"
 
 enum { COUNT = 4096, REPEATS = 21, MOST_PARAMETERS = NET_PARAMETERS };
@@ -236,6 +237,7 @@ static void take_side(bench_row *r, task *k, const timing *t, side s, int way)
     const double *const expected = k->d[second ? HVP_PLAIN : PLAIN];
     one_pass(way, k);
     r->side[s] = t[way];
+    if (s == SIDE_PROGRAM) r->memory = program_bytes(k->program[way], k->room[way]);
     report_agree(r, s, n, k->d[way], expected);
     if (second) report_agree(r, s, n, k->d[way] + n, expected + n);
 }

@@ -47,7 +47,7 @@ typedef struct bench_row {
     const char *per;                         /* what the times are of: instance, element, step ... */
     double units;                            /* so many of these in a call; 0: one */
     timing side[SIDES];                      /* of calls; repeats 0: it is not there */
-    double memory;                           /* bytes of the tape or workspace; 0: not known */
+    double memory;                           /* bytes of the tape, or of the program and its workspace; 0: not known */
     double compile_ns;                       /* of a program; 0: none */
     struct {
         const char *key;

@@ -1,26 +1,28 @@
 /* Training steps: value and gradients of whole models against the same derived by hand by an expert
-   (steps_hand.c), f32, one thread. Eager: recorded anew and walked back in every step. Program: the
-   same recording, compiled once. Layout batch: a program of one row, run for all, by one thread and by two. */
+   (hand.h), in f32 and f64, one thread. Eager: recorded anew and walked back in every step. Program: the
+   same recording, compiled once. Layout batch: a program of one row, or of one sequence, run for all, by one
+   thread and by two. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cblas.h>
 #include <tapegrad.h>
 #include <tapegrad/nn.h>
 #include <tapegrad/program.h>
 
-#include "steps_hand.h"
-#include "report.h"
+#include "../memory.h"
+#include "../report.h"
+#include "hand.h"
 
-enum { REPEATS = 31, BY_HAND = 0, EAGER, PROGRAM, WAYS };
+enum { REPEATS = 31, EXPERT = 0, EAGER, PROGRAM, WAYS };
 
 typedef struct work work;
 struct work {
     const char *name, *size;
     hand h;
-    float (*by_hand)(hand *h);
+    double (*by_hand[2])(hand *h); /* f32, f64 */
     tg_value (*record)(const work *w);
+    tg_type type;
     tg_tape *tape;
     tg_mark mark;
     tg_value x, target; /* target: numbers or classes */
@@ -32,7 +34,6 @@ struct work {
     double compile_ns;
     const void *from[MOST_PARAMETERS + 2];
     void *to[MOST_PARAMETERS + 2];
-    bool by_rows; /* there is a row of layout batch, too */
 };
 
 static void *need(void *p)
@@ -42,9 +43,32 @@ static void *need(void *p)
     exit(1);
 }
 
-static float *floats(int64_t n)
+/* ---- numbers of either type -------------------------------------------------------------------- */
+
+static void *numbers(int64_t n)
 {
-    return need(aligned_alloc(64, (size_t)(n + 16) / 16 * 64));
+    return need(aligned_alloc(64, ((size_t)n * sizeof(double) + 64) / 64 * 64));
+}
+
+static size_t size_of(tg_type type)
+{
+    return type == TG_F32 ? sizeof(float) : sizeof(double);
+}
+
+static double number(tg_type type, const void *x, int64_t i)
+{
+    return type == TG_F32 ? (double)((const float *)x)[i] : ((const double *)x)[i];
+}
+
+static void put(tg_type type, void *x, int64_t i, double value)
+{
+    if (type == TG_F32) ((float *)x)[i] = (float)value;
+    else ((double *)x)[i] = value;
+}
+
+static double sum_by_hand(work *w)
+{
+    return w->by_hand[w->type == TG_F64](&w->h);
 }
 
 /* ---- the models ------------------------------------------------------------------------------ */
@@ -74,23 +98,30 @@ static tg_value blocks(const work *w) { return tg_mean(tg_square(tg_nn_forward(w
 
 /* ---- making them ----------------------------------------------------------------------------- */
 
-/* Elements of a leaf of either type. */
+/* Elements of a leaf of any type. */
 static const void *elements(tg_value v)
 {
-    return tg_type_of(v) == TG_F32 ? (const void *)tg_data_f32(v) : (const void *)tg_data_i64(v);
+    const tg_type type = tg_type_of(v);
+    if (type == TG_F32) return tg_data_f32(v);
+    return type == TG_F64 ? (const void *)tg_data(v) : tg_data_i64(v);
 }
 
-static tg_value random_leaf(tg_tape *t, tg_leaf kind, double size, int rank, const int64_t *dim)
+static const void *gradient(tg_value v)
+{
+    return tg_type_of(v) == TG_F32 ? (const void *)tg_grad_f32(v) : tg_grad(v);
+}
+
+static tg_value random_leaf(const work *w, tg_leaf kind, double size, int rank, const int64_t *dim)
 {
     static unsigned seed = 1;
     int64_t n = 1;
     for (int i = 0; i < rank; i++) n *= dim[i];
-    float *const data = floats(n);
+    void *const data = numbers(n);
     for (int64_t i = 0; i < n; i++) {
         seed = seed * 1664525u + 1013904223u;
-        data[i] = (float)(size * ((double)(seed >> 8) / (1 << 23) - 1));
+        put(w->type, data, i, size * ((double)(seed >> 8) / (1 << 23) - 1));
     }
-    const tg_value v = tg_leaf_new(t, kind, TG_F32, data, rank, dim, NULL);
+    const tg_value v = tg_leaf_new(w->tape, kind, w->type, data, rank, dim, NULL);
     free(data);
     return v;
 }
@@ -99,12 +130,12 @@ static void make_layers(work *w)
 {
     const hand *const h = &w->h;
     const int64_t last = h->layer[h->layers - 1], batch = h->batch;
-    w->x = random_leaf(w->tape, TG_INPUT, 1, 2, (int64_t[]){ batch, h->layer[0] });
+    w->x = random_leaf(w, TG_INPUT, 1, 2, (int64_t[]){ batch, h->layer[0] });
     for (int i = 1; i < h->layers; i++) {
         const int64_t dim[] = { h->layer[i], h->layer[i - 1] };
         const double size = 1 / sqrt((double)dim[1]);
-        w->p[w->n++] = random_leaf(w->tape, TG_PARAMETER, size, 2, dim);
-        w->p[w->n++] = random_leaf(w->tape, TG_PARAMETER, size, 1, dim);
+        w->p[w->n++] = random_leaf(w, TG_PARAMETER, size, 2, dim);
+        w->p[w->n++] = random_leaf(w, TG_PARAMETER, size, 1, dim);
     }
     if (last > 1) {
         int *const label = need(malloc((size_t)batch * sizeof *label));
@@ -112,9 +143,9 @@ static void make_layers(work *w)
         w->target = tg_index(w->tape, label, batch);
         w->h.label = label;
     } else {
-        float *const target = floats(batch);
-        for (int i = 0; i < batch; i++) target[i] = (float)(i % 3 == 0);
-        w->target = tg_input(w->tape, target, batch, 1);
+        void *const target = numbers(batch);
+        for (int i = 0; i < batch; i++) put(w->type, target, i, i % 3 == 0);
+        w->target = tg_leaf_new(w->tape, TG_INPUT, w->type, target, 2, (int64_t[]){ batch, 1 }, NULL);
         w->h.target = target;
     }
 }
@@ -128,7 +159,7 @@ static void make_blocks(work *w)
         block[i] = tg_nn_transformer(c, h->heads, .causal = true, .activation = "gelu_tanh");
     w->net = tg_nn_sequential_new(block, h->layers);
     /* As behind an embedding: the gradient by x is wanted. */
-    w->x = random_leaf(w->tape, TG_PARAMETER, 1, 3, (int64_t[]){ h->batch, h->length, c });
+    w->x = random_leaf(w, TG_PARAMETER, 1, 3, (int64_t[]){ h->batch, h->length, c });
     const tg_nn_options start = { .seed = 1, .bias = { .scheme = TG_INIT_NORMAL, .b = 0.1 } };
     if (!tg_nn_build(w->net, w->tape, &start)) exit(1);
     w->n = tg_nn_count(w->net);
@@ -139,18 +170,18 @@ static void make_blocks(work *w)
 static void make_hand(work *w)
 {
     hand *const h = &w->h;
-    float *const x = floats(tg_size(w->x));
-    memcpy(x, tg_data_f32(w->x), (size_t)tg_size(w->x) * sizeof *x);
-    h->x = x;
+    const size_t bytes = size_of(w->type);
+    void *const x = numbers(tg_size(w->x));
+    h->x = memcpy(x, elements(w->x), (size_t)tg_size(w->x) * bytes);
     for (int i = 0; i < w->n; i++) {
         const int64_t n = tg_size(w->p[i]);
-        h->p[i] = floats(n);
-        h->g[i] = floats(n);
-        memcpy(h->p[i], tg_data_f32(w->p[i]), (size_t)n * sizeof(float));
+        h->g[i] = numbers(n);
+        h->p[i] = memcpy(numbers(n), elements(w->p[i]), (size_t)n * bytes);
     }
-    h->dx = floats(tg_size(w->x));
-    h->room = floats(hand_room(h));
-    if (w->record == tanh_net || w->record == sigmoid_net) hand_turn(h);
+    h->dx = numbers(tg_size(w->x));
+    if (w->type == TG_F32) h->room = numbers(h->heads ? hand_blocks_room_f32(h) : hand_net_room_f32(h));
+    else h->room = numbers(h->heads ? hand_blocks_room_f64(h) : hand_net_room_f64(h));
+    if (w->record == tanh_net || w->record == sigmoid_net) (w->type == TG_F32 ? hand_turn_f32 : hand_turn_f64)(h);
 }
 
 /* All leaves are shared inputs of one instance. Left out where the compiler refuses the model. */
@@ -173,7 +204,7 @@ static void make_program(work *w)
     if (!w->space) fprintf(stderr, "%s: no program: %s\n", w->name, status.message);
     tg_program_free(p);
     for (int i = 0; i < n; i++) w->from[i] = elements(input[i]);
-    for (int i = 0; i <= by.n_wrt; i++) w->to[i] = floats(i ? tg_size(input[i - 1]) : 1);
+    for (int i = 0; i <= by.n_wrt; i++) w->to[i] = numbers(i ? tg_size(input[i - 1]) : 1);
     tg_release(w->mark);
 }
 
@@ -183,8 +214,8 @@ static void run(int way, void *user)
 {
     work *const w = user;
     tg_status status;
-    if (way == BY_HAND) {
-        w->by_hand(&w->h);
+    if (way == EXPERT) {
+        sum_by_hand(w);
     } else if (way == PROGRAM) {
         if (!tg_run(w->program, w->space, 1, w->from, w->to, &status)) exit(1);
     } else {
@@ -194,44 +225,61 @@ static void run(int way, void *user)
 }
 
 /* Holds a side's gradient against the expert's. */
-static void agree(bench_row *r, side s, int64_t n, const float *got, const float *expected)
+static void agree(bench_row *r, side s, tg_type type, int64_t n, const void *got, const void *expected)
 {
     double *const a = need(malloc((size_t)n * sizeof *a)), *const b = need(malloc((size_t)n * sizeof *b));
-    for (int64_t i = 0; i < n; i++) a[i] = (double)got[i], b[i] = (double)expected[i];
+    for (int64_t i = 0; i < n; i++) a[i] = number(type, got, i), b[i] = number(type, expected, i);
     report_agree(r, s, (size_t)n, a, b);
     free(a);
     free(b);
+}
+
+/* All that the program, of either kind, gives. */
+static void check_program(bench_row *r, const work *w, double value)
+{
+    const double loss = number(w->type, w->to[0], 0);
+    report_same(r, SIDE_PROGRAM, 1, &loss, &value);
+    for (int i = 0; i < w->n && !r->wrong; i++)
+        agree(r, SIDE_PROGRAM, w->type, tg_size(w->p[i]), w->to[i + 1], w->h.g[i]);
+    if (w->net && !r->wrong) agree(r, SIDE_PROGRAM, w->type, tg_size(w->x), w->to[w->n + 1], w->h.dx);
 }
 
 static void check(bench_row *r, work *w)
 {
     const tg_value loss = w->record(w);
     if (!tg_backward(loss)) exit(1);
-    const float value = (float)tg_item(loss), by_hand = w->by_hand(&w->h);
-    agree(r, SIDE_EAGER, 1, &value, &by_hand);
-    if (w->space) run(PROGRAM, w);
-    for (int i = 0; i < w->n && !r->wrong; i++) {
-        agree(r, SIDE_EAGER, tg_size(w->p[i]), tg_grad_f32(w->p[i]), w->h.g[i]);
-        if (w->space) agree(r, SIDE_PROGRAM, tg_size(w->p[i]), w->to[i + 1], w->h.g[i]);
+    const double value = tg_item(loss), by_hand = sum_by_hand(w);
+    report_same(r, SIDE_EAGER, 1, &value, &by_hand);
+    for (int i = 0; i < w->n && !r->wrong; i++)
+        agree(r, SIDE_EAGER, w->type, tg_size(w->p[i]), gradient(w->p[i]), w->h.g[i]);
+    if (w->net) agree(r, SIDE_EAGER, w->type, tg_size(w->x), gradient(w->x), w->h.dx);
+    if (w->space) {
+        run(PROGRAM, w);
+        check_program(r, w, by_hand);
     }
-    if (w->net) agree(r, SIDE_EAGER, tg_size(w->x), tg_grad_f32(w->x), w->h.dx);
     tg_release(w->mark);
 }
 
 /* ---- by rows ---------------------------------------------------------------------------------- */
 
-/* The program of one row of x, with the mean of all rows' gradients. */
+/* The program of one row of x, or one sequence, with the mean of all rows' gradients; and each
+   sequence's own. Its inputs: x, the target, the parameters. */
 static tg_program *program_of_row(const work *w, tg_status *status)
 {
     work one = *w;
-    const int64_t in = w->h.layer[0];
-    one.x = tg_leaf_new(w->tape, TG_INPUT, TG_F32, NULL, 1, &in, NULL);
-    one.target = w->h.label ? tg_index(w->tape, w->h.label) /* one */
-                            : tg_input(w->tape, (float *)NULL, 1);
-    const tg_value loss = w->record(&one), varies[] = { one.x, one.target };
-    tg_program *const p = tg_compile(&loss, 1, varies, 2, w->p, w->n, NULL, status);
-    tg_program *const g =
-        p ? tg_gradient_program(p, &(tg_gradient_options){ .over = TG_BATCH_MEAN }, status) : NULL;
+    int wrt[MOST_PARAMETERS + 1], n = 0;
+    const int inputs = w->net ? 1 : 2;
+    const int64_t dim[] = { w->h.length, w->h.layer[0] };
+    const tg_value x = tg_leaf_new(w->tape, TG_INPUT, w->type, NULL, w->net ? 2 : 1, w->net ? dim : dim + 1, NULL);
+    one.x = w->net ? tg_unsqueeze(x, .axis = 0) : x;
+    if (w->h.label) one.target = tg_index(w->tape, w->h.label); /* one */
+    else one.target = tg_leaf_new(w->tape, TG_INPUT, w->type, NULL, 1, (int64_t[]){ 1 }, NULL);
+    const tg_value loss = w->record(&one), varies[] = { x, one.target };
+    tg_program *const p = tg_compile(&loss, 1, varies, inputs, w->p, w->n, NULL, status);
+    while (n < w->n) wrt[n] = inputs + n, n++;
+    if (w->net) wrt[n++] = 0;
+    const tg_gradient_options mean = { .over = TG_BATCH_MEAN, .wrt = wrt, .n_wrt = n };
+    tg_program *const g = p ? tg_gradient_program(p, &mean, status) : NULL;
     tg_program_free(p);
     tg_release(w->mark);
     return g;
@@ -248,16 +296,18 @@ typedef struct rows_task {
 static void run_rows(int way, void *user)
 {
     rows_task *const t = user;
-    if (way == BY_HAND) t->w->by_hand(&t->w->h);
+    if (way == EXPERT) sum_by_hand(t->w);
     else if (!tg_run(t->program, t->space, t->w->h.batch, t->from, t->w->to, NULL)) exit(1);
 }
 
 /* How much faster two threads are: the best of many runs each, by the clock. */
 static double speed_of_two(rows_task *t)
 {
+    enum { TIMES = 400, ENOUGH = 500000000 /* ns */ };
     double best[2] = { INFINITY, INFINITY };
     tg_workspace *const space[2] = { t->space, need(tg_workspace_new(t->program, 2, NULL)) };
-    for (int i = 0; i < 400; i++) {
+    const double begun = wall_ns();
+    for (int i = 0; i < TIMES && (i < 40 || wall_ns() < begun + ENOUGH); i++) {
         t->space = space[i % 2];
         const double start = wall_ns();
         run_rows(PROGRAM, t);
@@ -268,22 +318,32 @@ static double speed_of_two(rows_task *t)
     return best[0] / best[1];
 }
 
+static bench_row new_row(const work *w, const char *layout)
+{
+    return (bench_row){ .name = w->name, .size = w->size, .type = w->type == TG_F32 ? "f32" : "f64", .layout = layout,
+                        .per = "step" };
+}
+
 static void measure_rows(work *w)
 {
     tg_status status = { 0 };
+    bench_row r = new_row(w, "batch");
+    const double start = now_ns();
     tg_program *const p = program_of_row(w, &status);
+    r.compile_ns = now_ns() - start;
     rows_task task = { .w = w, .program = p, .space = p ? tg_workspace_new(p, 1, &status) : NULL };
     if (!task.space) {
         fprintf(stderr, "%s: no program: %s\n", w->name, status.message);
         exit(1);
     }
-    task.from[0] = elements(w->x), task.from[1] = elements(w->target);
-    for (int i = 0; i < w->n; i++) task.from[2 + i] = elements(w->p[i]);
-    bench_row r = { .name = w->name, .size = w->size, .type = "f32", .layout = "batch", .per = "step" };
-    run_rows(BY_HAND, &task);
+    int n = 0;
+    task.from[n++] = elements(w->x);
+    if (!w->net) task.from[n++] = elements(w->target);
+    for (int i = 0; i < w->n; i++) task.from[n++] = elements(w->p[i]);
+    const double value = sum_by_hand(w);
     run_rows(PROGRAM, &task);
-    for (int i = 0; i < w->n && !r.wrong; i++)
-        agree(&r, SIDE_PROGRAM, tg_size(w->p[i]), w->to[i + 1], w->h.g[i]);
+    r.memory = program_bytes(p, task.space);
+    check_program(&r, w, value);
     timing t[2] = { { 0 } };
     report_time(2, (const side[]){ SIDE_EXPERT, SIDE_PROGRAM }, run_rows, &task, REPEATS, t);
     r.side[SIDE_EXPERT] = t[0], r.side[SIDE_PROGRAM] = t[1];
@@ -295,46 +355,64 @@ static void measure_rows(work *w)
 
 /* ---- rows ------------------------------------------------------------------------------------- */
 
-static void measure(work *w)
+static void measure(work *w, tg_type type)
 {
     static const side sides[WAYS] = { SIDE_EXPERT, SIDE_EAGER, SIDE_PROGRAM };
-    w->tape = need(tg_tape_new(&(tg_tape_options){ .type = TG_F32 }));
+    w->type = type;
+    w->tape = need(tg_tape_new(&(tg_tape_options){ .type = type }));
     if (w->h.heads) make_blocks(w);
     else make_layers(w);
     w->mark = tg_tape_mark(w->tape);
     make_hand(w);
     make_program(w);
-    bench_row r = { .name = w->name, .size = w->size, .type = "f32", .per = "step", .compile_ns = w->compile_ns };
+    bench_row r = new_row(w, NULL);
+    r.compile_ns = w->compile_ns;
     check(&r, w);
     timing t[WAYS] = { { 0 } };
     report_time(w->space ? WAYS : PROGRAM, sides, run, w, REPEATS, t);
     for (int i = 0; i < WAYS; i++) r.side[sides[i]] = t[i];
     r.memory = (double)tg_stats(w->tape).bytes_held;
     report_row(&r);
-    if (w->by_rows) measure_rows(w);
+    measure_rows(w);
 }
+
+/* The expert's functions keep the promise that the library's do. */
+static void check_functions(void)
+{
+    const double error[] = { hand_error_f32(), hand_error_f64() };
+    if (error[0] <= 4 && error[1] <= 4) return;
+    fprintf(stderr, "steps: the expert's functions are off by %.1f ulp in f32, %.1f in f64\n", error[0], error[1]);
+    exit(1);
+}
+
+#define BY_HAND(STEP) .by_hand = { hand_##STEP##_f32, hand_##STEP##_f64 }
 
 int main(int argc, char **argv)
 {
-    static work works[] = {
-        { .name = "a-logistic", .size = "1000x100", .record = logistic, .by_hand = hand_logistic,
-          .by_rows = true, .h = { .batch = 1000, .layer = { 100, 1 }, .layers = 2 } },
-        { .name = "b-softmax", .size = "784-10,64", .record = relu_net, .by_hand = hand_softmax,
+    static const work works[] = {
+        { .name = "a-logistic", .size = "1000x100", .record = logistic, BY_HAND(logistic),
+          .h = { .batch = 1000, .layer = { 100, 1 }, .layers = 2 } },
+        { .name = "b-softmax", .size = "784-10,64", .record = relu_net, BY_HAND(softmax),
           .h = { .batch = 64, .layer = { 784, 10 }, .layers = 2 } },
-        { .name = "c-tanh-net", .size = "2-100-3,300", .record = tanh_net, .by_hand = hand_tanh_net,
+        { .name = "c-tanh-net", .size = "2-100-3,300", .record = tanh_net, BY_HAND(tanh_net),
           .h = { .batch = 300, .layer = { 2, 100, 3 }, .layers = 3 } },
-        { .name = "d-relu-net", .size = "784-256-128-10,64", .record = relu_net, .by_hand = hand_relu_net,
+        { .name = "d-relu-net", .size = "784-256-128-10,64", .record = relu_net, BY_HAND(relu_net),
           .h = { .batch = 64, .layer = { 784, 256, 128, 10 }, .layers = 4 } },
-        { .name = "d-relu-net", .size = "784-256-128-10,512", .record = relu_net, .by_hand = hand_relu_net,
-          .by_rows = true, .h = { .batch = 512, .layer = { 784, 256, 128, 10 }, .layers = 4 } },
-        { .name = "e-sigmoid-net", .size = "1-50-1,200", .record = sigmoid_net,
-          .by_hand = hand_sigmoid_net, .h = { .batch = 200, .layer = { 1, 50, 1 }, .layers = 3 } },
-        { .name = "f-gpt-blocks", .size = "2,4x64x128", .record = blocks,
-          .by_hand = hand_blocks, .h = { .batch = 4, .layer = { 128 }, .layers = 2, .heads = 4, .length = 64 } },
+        { .name = "d-relu-net", .size = "784-256-128-10,512", .record = relu_net, BY_HAND(relu_net),
+          .h = { .batch = 512, .layer = { 784, 256, 128, 10 }, .layers = 4 } },
+        { .name = "e-sigmoid-net", .size = "1-50-1,200", .record = sigmoid_net, BY_HAND(sigmoid_net),
+          .h = { .batch = 200, .layer = { 1, 50, 1 }, .layers = 3 } },
+        { .name = "f-gpt-blocks", .size = "2,4x64x128", .record = blocks, BY_HAND(blocks),
+          .h = { .batch = 4, .layer = { 128 }, .layers = 2, .heads = 4, .length = 64 } },
     };
     report_begin(argc, argv, "steps", "Training steps against an expert's code with OpenBLAS.");
-    report_title("value and gradients of a step");
-    for (int i = 0; i < (int)(sizeof works / sizeof *works); i++)
-        if (report_wants(works[i].name, works[i].size)) measure(&works[i]);
+    check_functions();
+    for (int type = 0; type < 2; type++) {
+        report_title("value and gradients of a step, %s", type ? "f64" : "f32");
+        for (int i = 0; i < (int)(sizeof works / sizeof *works); i++) {
+            work w = works[i];
+            if (report_wants(w.name, w.size)) measure(&w, type ? TG_F64 : TG_F32);
+        }
+    }
     return report_end();
 }
