@@ -67,6 +67,10 @@ with tempfile.TemporaryDirectory() as folder:
     expect("a missing row", [summary, "--rows", listed, before], 1, "scalar/of-course/*: MISSING")
     expect("a row nobody asked for", [summary, "--rows", listed, "--only", "scalar/tanh", before], 0)
     expect("an unknown row", [summary, "--rows", empty, before], 1, "UNKNOWN")
+    run[0]["emitted/expert_high"] = 0.9
+    other.write_text(json.dumps(run))
+    expect("an expert slower than the emitted C", [summary, "--rows", listed, "--only", "scalar/tanh", other], 1, "NO EXPERT")
+    del run[0]["emitted/expert_high"]
     run[0]["wrong"] = True
     other.write_text(json.dumps(run))
     expect("a wrong row", [summary, "--rows", listed, "--only", "scalar/tanh", other], 1, "WRONG")

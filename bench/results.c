@@ -179,7 +179,9 @@ bool results_targets(const json *rows, const char *path, int names, char **name)
         const bool wrong = json_get(&rows->item[i], "wrong");
         if (!t.known[i]) printf("  %s: UNKNOWN, it is not in %s\n", id, path);
         if (wrong) printf("  %s: WRONG, its sides disagree or its gradient is zero\n", id);
-        t.ok &= t.known[i] && !wrong;
+        const bool expert = !(json_number(&rows->item[i], "emitted/expert_high", 1) < 1);
+        if (!expert) printf("  %s: NO EXPERT, the program's own C is faster than the side called that\n", id);
+        t.ok &= t.known[i] && !wrong && expert;
     }
     printf("  %d of %d targets met, %zu rows\n", t.met, t.targets, rows->count);
     free(t.known);

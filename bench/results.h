@@ -23,8 +23,9 @@ bool results_compare(const json *rows, const json *before);
 
 /* Reads the list of rows: lines of an id, in which * stands for anything, and targets KEY<=NUMBER or
    KEY>=NUMBER by the rows' keys. An id that begins with ? need not be there. Prints the targets and
-   whether they are met, and why not if that is known. False if a row is missing, unknown, or wrong. With names, only ids that begin
-   with one of them are missed. */
+   whether they are met, and why not if that is known. False if a row is missing, unknown, or wrong, or has an
+   expert that is slower than the C written for the program. With names, only ids that begin with one of them
+   are missed. */
 bool results_targets(const json *rows, const char *path, int names, char **name);
 
 /* Why targets are missed, by hand: a line with a row, in which * stands for anything, and a target's key; below

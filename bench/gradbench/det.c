@@ -104,10 +104,47 @@ static void plain(void *state_, double *result)
     result[0] = plain_back(s, 0, (1u << s->l) - 1, 1, result + 1);
 }
 
-/* Every minor once, small ones first; then backwards. */
-static void expert(void *state_, double *result)
+/* Of column j in the expansion of the first row of a set of columns. */
+static inline double sign_of(unsigned set, int j)
 {
-    const state *const s = state_;
+    return __builtin_popcount(set & ((1u << j) - 1)) % 2 ? -1 : 1;
+}
+
+/* Every minor once, small ones first; then backwards. l is a constant: unrolled, nothing is left but the
+   products. */
+static inline __attribute__((always_inline)) void expert_of(int l, const double *restrict a, double *restrict result)
+{
+    enum { LARGEST = 8 };
+    const unsigned sets = 1u << l;
+    double m[1 << LARGEST], dm[1 << LARGEST] = { 0 }, da[LARGEST * LARGEST] = { 0 };
+    m[0] = dm[sets - 1] = 1;
+#pragma GCC unroll 256
+    for (unsigned set = 1; set < sets; set++) {
+        const double *const row = a + (l - __builtin_popcount(set)) * l;
+        double total = 0;
+#pragma GCC unroll 8
+        for (int j = 0; j < l; j++)
+            if (set >> j & 1) total += sign_of(set, j) * row[j] * m[set ^ (1u << j)];
+        m[set] = total;
+    }
+#pragma GCC unroll 256
+    for (unsigned set = sets - 1; set > 0; set--) {
+        const int row = (l - __builtin_popcount(set)) * l;
+#pragma GCC unroll 8
+        for (int j = 0; j < l; j++) {
+            if (!(set >> j & 1)) continue;
+            const double g = sign_of(set, j) * dm[set];
+            dm[set ^ (1u << j)] += g * a[row + j];
+            da[row + j] += g * m[set ^ (1u << j)];
+        }
+    }
+    result[0] = m[sets - 1];
+    memcpy(result + 1, da, (size_t)(l * l) * sizeof *da);
+}
+
+/* The same for any l. */
+static void expert_of_any(const state *s, double *result)
+{
     const unsigned sets = 1u << s->l;
     double *const restrict m = s->minors, *const restrict dm = s->adjoints, *const da = result + 1;
     m[0] = 1;
@@ -137,6 +174,16 @@ static void expert(void *state_, double *result)
         }
     }
     result[0] = m[sets - 1];
+}
+
+static void expert(void *state_, double *result)
+{
+    const state *const s = state_;
+    switch (s->l) {
+    case 5: expert_of(5, s->a, result); break;
+    case 8: expert_of(8, s->a, result); break;
+    default: expert_of_any(s, result); break;
+    }
 }
 
 /* ---- the rows ---------------------------------------------------------------------------------- */
