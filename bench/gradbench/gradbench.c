@@ -8,6 +8,7 @@
 
 #include "../report.h"
 #include "gradbench.h"
+#include "vector.h"
 
 enum { REPEATS = 7, FEWER = 3, EMITTED = WAYS, ALL };
 
@@ -118,9 +119,32 @@ static void do_row(const problem *p, int size)
     p->stop(t.state);
 }
 
+/* In ulp. */
+static double error_of(double y, long double exact)
+{
+    return (double)(fabsl(y - exact) / ldexpl(1, ilogbl(exact) - 52));
+}
+
+/* The experts' functions (vector.h) keep the promise that the library's do. */
+static void check_functions(void)
+{
+    double most = 0;
+    for (double size = 0x1p-20; size < 700; size *= 1.0002) {
+        const double x[] = { size, -size * 1.0001 };
+        for (int i = 0; i < 2; i++) {
+            most = fmax(most, error_of(fast_exp(x[i]), expl(x[i])));
+            most = fmax(most, error_of(fast_tanh(x[i]), tanhl(x[i])));
+            most = fmax(most, error_of(fast_sigmoid(x[i]), 1 / (1 + expl(-(long double)x[i]))));
+        }
+    }
+    if (!(most <= 4)) printf("the experts' functions are off by %.1f ulp\n", most);
+    must(most <= 4, "the experts' functions");
+}
+
 int main(int argc, char **argv)
 {
     report_begin(argc, argv, "gradbench", "The problems of GradBench: by hand, recorded, as programs.");
+    check_functions();
     report_title("the problems of GradBench; compiling is not part of the program's time");
     for (int i = 0; i < PROBLEMS; i++)
         for (int size = 0; size < (report_quick() ? 1 : SIZES) && problems[i]->size[size]; size++)

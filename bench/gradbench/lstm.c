@@ -174,8 +174,8 @@ static void plain(void *state_, double *result)
 
 /* ---- by hand: expert --------------------------------------------------------------------------- */
 
-/* The same with rows of whole vectors and vector exponentials; tanh and its like by one exponential
-   for all gates of a layer. Parameters and their gradients are kept padded. */
+/* The same with rows of whole vectors and vector functions, for all gates of a layer at once. Parameters and
+   their gradients are kept padded. */
 typedef struct padded {
     double w[4][WIDE], b[4][WIDE];
 } padded;
@@ -186,14 +186,14 @@ static inline void wide_forward(const padded *p, const double *restrict x, doubl
     double z[4 * WIDE];
     for (int j = 0; j < WIDE; j++) {
         k->x[j] = x[j], k->h0[j] = h[j], k->c0[j] = c[j];
-        z[F * WIDE + j] = -(x[j] * p->w[F][j] + p->b[F][j]);
-        z[I * WIDE + j] = -(h[j] * p->w[I][j] + p->b[I][j]);
-        z[O * WIDE + j] = -(x[j] * p->w[O][j] + p->b[O][j]);
-        z[G * WIDE + j] = -2 * (h[j] * p->w[G][j] + p->b[G][j]);
+        z[F * WIDE + j] = x[j] * p->w[F][j] + p->b[F][j];
+        z[I * WIDE + j] = h[j] * p->w[I][j] + p->b[I][j];
+        z[O * WIDE + j] = x[j] * p->w[O][j] + p->b[O][j];
+        z[G * WIDE + j] = h[j] * p->w[G][j] + p->b[G][j];
     }
-    for (int i = 0; i < 4 * WIDE; i++) z[i] = 1 / (1 + fast_exp(z[i]));
+    for (int i = 0; i < 3 * WIDE; i++) z[i] = fast_sigmoid(z[i]);
     for (int j = 0; j < WIDE; j++) {
-        z[G * WIDE + j] = 2 * z[G * WIDE + j] - 1;
+        z[G * WIDE + j] = fast_tanh(z[G * WIDE + j]);
         c[j] = c[j] * z[F * WIDE + j] + z[I * WIDE + j] * z[G * WIDE + j];
         k->tanh_c[j] = fast_tanh(c[j]);
         h[j] = z[O * WIDE + j] * k->tanh_c[j];
