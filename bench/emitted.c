@@ -10,19 +10,32 @@
 
 struct emitted {
     void *library;
-    void (*call)(int64_t count, const void *const *inputs, void *const *outputs);
+    bool (*call)(int64_t count, const void *const *inputs, void *const *outputs);
 };
 
-/* The program's C, and a function that takes its arguments from arrays. */
+/* The program's C, and a function that takes its arguments from arrays: in the file a call of the former, which
+   returns nothing if it cannot fail. */
+static void write_call(const tg_program *p, FILE *f)
+{
+    fprintf(f, "emitted(n");
+    for (int i = 0; i < tg_program_inputs(p); i++) fprintf(f, ", x[%d]", i);
+    for (int i = 0; i < tg_program_outputs(p); i++) fprintf(f, ", y[%d]", i);
+    fprintf(f, ")");
+}
+
 static bool write_source(const tg_program *p, const char *path)
 {
     FILE *const f = fopen(path, "w");
     if (!f) return false;
     bool ok = tg_program_emit_c(p, "emitted", f, NULL);
-    fprintf(f, "\nvoid call(int64_t n, const void *const *x, void *const *y);\n"
-               "void call(int64_t n, const void *const *x, void *const *y)\n{\n    emitted(n");
-    for (int i = 0; i < tg_program_inputs(p); i++) fprintf(f, ", x[%d]", i);
-    for (int i = 0; i < tg_program_outputs(p); i++) fprintf(f, ", y[%d]", i);
+    fprintf(f, "\n_Bool call(int64_t n, const void *const *x, void *const *y);\n"
+               "_Bool call(int64_t n, const void *const *x, void *const *y)\n{\n"
+               "    return __builtin_choose_expr(__builtin_types_compatible_p(__typeof__(");
+    write_call(p, f);
+    fprintf(f, "), void), (");
+    write_call(p, f);
+    fprintf(f, ", 1), ");
+    write_call(p, f);
     fprintf(f, ");\n}\n");
     ok &= ftell(f) < EMITTED_BYTES;
     ok &= fclose(f) == 0;
@@ -56,9 +69,9 @@ emitted *emitted_new(const tg_program *p)
     return NULL;
 }
 
-void emitted_run(const emitted *e, int64_t count, const void *const *inputs, void *const *outputs)
+bool emitted_run(const emitted *e, int64_t count, const void *const *inputs, void *const *outputs)
 {
-    e->call(count, inputs, outputs);
+    return e->call(count, inputs, outputs);
 }
 
 void emitted_free(emitted *e)

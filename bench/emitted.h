@@ -2,6 +2,7 @@
 #ifndef BENCH_EMITTED_H
 #define BENCH_EMITTED_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <tapegrad/program.h>
 
@@ -12,8 +13,8 @@ typedef struct emitted emitted;
 emitted *emitted_new(const tg_program *p);
 enum { EMITTED_BYTES = 200000, EMITTED_SECONDS = 20 };
 
-/* As tg_run. */
-void emitted_run(const emitted *e, int64_t count, const void *const *inputs, void *const *outputs);
+/* As tg_run; false where that fails. */
+bool emitted_run(const emitted *e, int64_t count, const void *const *inputs, void *const *outputs);
 
 /* NULL is fine. */
 void emitted_free(emitted *e);

@@ -154,7 +154,7 @@ static void one_pass(int way, void *user)
             COUNT);
         break;
     case EMITTED:
-        emitted_run(k->c, COUNT, (const void *[]){ k->x, k->y, k->p }, (void *[]){ &k->loss[way], d });
+        if (!emitted_run(k->c, COUNT, (const void *[]){ k->x, k->y, k->p }, (void *[]){ &k->loss[way], d })) exit(1);
         break;
     case SINGLE:
         k->loss[way] = 0;

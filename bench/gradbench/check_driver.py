@@ -196,6 +196,49 @@ bad_hand["us"], bad_hand["data"]["correspondences"] = [], [1, 99, 0]
 
 expect("particle rr", close(evaluate("particle", "rr", {"w": 0.0}), 0.20719187, 1e-6))
 
+
+def particle(w):
+    """The squared x where it arrives, the derivative by w, and in how many steps; each number with its derivative."""
+    x, v, steps = [(0.0, 0.0), (8.0, 0.0)], [(0.75, 0.0), (0.0, 0.0)], 0
+    while x[1][0] + 0.1 * v[1][0] > 0:
+        force = [[0.0, 0.0], [0.0, 0.0]]
+        for charge, moves in ((0.0, 0.0), (10 - w, -1.0)):
+            d = [(x[0][0] - 10, x[0][1]), (x[1][0] - charge, x[1][1] - moves)]
+            r, inner = math.hypot(d[0][0], d[1][0]), d[0][0] * d[0][1] + d[1][0] * d[1][1]
+            for total, (a, da) in zip(force, d):
+                total[0] += a / r**3
+                total[1] += da / r**3 - 3 * a * inner / r**5
+        x = [(a + 0.1 * b, da + 0.1 * db) for (a, da), (b, db) in zip(x, v)]
+        v = [(a + 0.1 * b, da + 0.1 * db) for (a, da), (b, db) in zip(v, force)]
+        steps += 1
+    (x0, dx0), (x1, dx1), (v0, dv0), (v1, dv1) = *x, *v
+    end = x0 - x1 * v0 / v1
+    return end**2, 2 * end * (dx0 - (dx1 * v0 + x1 * dv0 - x1 * v0 * dv1 / v1) / v1), steps
+
+
+def particle_by_hand(w):
+    """The descent of Pearlmutter and Siskind."""
+    eta, successes = 1e-5, 0
+    f, g, _ = particle(w)
+    while abs(g) > 1e-5:
+        if successes == 10:
+            eta, successes = 2 * eta, 0
+        new = w - eta * g
+        if abs(new - w) <= 1e-5:
+            break
+        value, slope, _ = particle(new)
+        if value < f:
+            w, f, g, successes = new, value, slope, successes + 1
+        else:
+            eta, successes = eta / 2, 0
+    return w
+
+
+expect("a loop longer than usual", particle(1.0)[2] > 1000)
+by_hand = particle_by_hand(1.0)
+for variant in "rr", "rf", "fr", "ff":
+    expect(f"particle {variant} from far", close(evaluate("particle", variant, {"w": 1.0}), by_hand, 1e-6))
+
 for variant in "rr", "rf", "fr", "ff":
     expect(f"particle {variant}", close(evaluate("particle", variant, {"w": 0.1}), 0.20719187, 1e-4))
     expect(f"saddle {variant}", close(evaluate("saddle", variant, {"start": [1.0, 1.0]}), [8.246e-6] * 4, 1e-3))
@@ -231,6 +274,7 @@ refuses("a camera of texts", module="ba", function="jacobian", input={**given_ba
 refuses("arrays that do not fit", module="gmm", function="jacobian", input={**given_gmm, "mu": [[1.0] * 4] * 2})
 refuses("no hand", module="ht", function="jacobian", input={"theta": [0.0] * 26, "us": [], "data": {}})
 refuses("vertices that there are not", module="ht", function="jacobian", input=bad_hand)
+refuses("a particle that never arrives", module="particle", function="fr", input={"w": 2.0})
 refuses("no start", module="saddle", function="rr", input={"start": [1.0]})
 
 refused = ask(kind="evaluate", module="llsq", function="gradient", input={"x": [1.0]})

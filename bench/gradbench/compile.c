@@ -58,12 +58,19 @@ compiled compile_hvp(tg_value f, const tg_value *batch, int n_batch, const tg_va
                               batch, n_batch, shared, n_shared);
 }
 
-void run_compiled(const compiled *c, int64_t count, const void *const *inputs, void *const *outputs)
+bool try_compiled(const compiled *c, int64_t count, const void *const *inputs, void *const *outputs)
 {
     tg_status status = { 0 };
     for (int i = 0; i < tg_program_outputs(c->program); i++) compiling.all_emitted &= outputs[i] != NULL;
-    if (compiling.run_emitted && compiling.all_emitted) emitted_run(c->c, count, inputs, outputs);
-    else must(tg_run(c->program, c->workspace, count, inputs, outputs, &status), status.message);
+    if (compiling.run_emitted && compiling.all_emitted) return emitted_run(c->c, count, inputs, outputs);
+    const bool ok = tg_run(c->program, c->workspace, count, inputs, outputs, &status);
+    must(ok || status.code == TG_ERROR_GUARD, status.message);
+    return ok;
+}
+
+void run_compiled(const compiled *c, int64_t count, const void *const *inputs, void *const *outputs)
+{
+    must(try_compiled(c, count, inputs, outputs), "a condition is not what it was when recorded");
 }
 
 void run_compiled_with(const compiled *c, int64_t count, const void *const *inputs, void *const *outputs,
@@ -79,4 +86,5 @@ void free_compiled(compiled *c)
     emitted_free(c->c);
     tg_workspace_free(c->workspace);
     tg_program_free(c->program);
+    *c = (compiled){ 0 };
 }

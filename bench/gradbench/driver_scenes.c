@@ -339,14 +339,21 @@ static void free_hand(work *k)
 
 /* ---- particle, saddle -------------------------------------------------------------------------- */
 
+static void run_nested(work *k, const problem *p)
+{
+    const nested *const s = k->own;
+    p->way[PROGRAM](k->own, k->out);
+    if (s->too_long) refuse(k, "the loop does not end, or not within a million steps");
+}
+
 static void particle_run(work *k)
 {
-    particle.way[PROGRAM](k->own, k->out);
+    run_nested(k, &particle);
 }
 
 static void saddle_run(work *k)
 {
-    saddle.way[PROGRAM](k->own, k->out);
+    run_nested(k, &saddle);
 }
 
 static void stop_nested(work *k)

@@ -73,6 +73,8 @@ compiled compile_hvp(tg_value f, const tg_value *batch, int n_batch, const tg_va
                      int n_shared);
 
 void run_compiled(const compiled *c, int64_t count, const void *const *inputs, void *const *outputs);
+bool try_compiled(const compiled *c, int64_t count, const void *const *inputs,
+                  void *const *outputs); /* false if a condition is not what it was when recorded */
 void run_compiled_with(const compiled *c, int64_t count, const void *const *inputs, void *const *outputs,
                        const tg_run_options *options); /* which there is no C for */
 void free_compiled(compiled *c);

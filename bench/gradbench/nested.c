@@ -12,6 +12,7 @@ nested *nested_start(int variant, const double start[2])
     memcpy(s->start, start, sizeof s->start);
     s->outer_forward = variant >= 2;
     s->inner_forward = variant % 2 == 1;
+    s->steps = FIRST_STEPS;
     s->tape = row_tape();
     s->mark = tg_tape_mark(s->tape);
     return s;
@@ -161,11 +162,11 @@ static void finish(const nested *s, const Value *end, const Value *shared, Value
     }
 }
 
-void nested_outer(nested *s, const Value *states, const Value *shared)
+bool nested_outer(nested *s, const Value *states, const Value *shared)
 {
     const int tangents = s->outer_forward ? s->shared * s->smooth : 0;
-    const tg_scan_options o = { .steps = MOST_STEPS, .states = s->states + tangents, .stop = true,
-                                .slots = s->outer_forward ? 1 : MOST_STEPS };
+    const tg_scan_options o = { .steps = s->steps, .states = s->states + tangents, .stop = true,
+                                .slots = s->outer_forward ? 1 : s->steps };
     Value in[2 * STATES], end[2 * STATES], out[1 + STATES];
     int n = 0;
     for (int i = 0; i < s->states; i++) in[n++] = states[i];
@@ -173,19 +174,44 @@ void nested_outer(nested *s, const Value *states, const Value *shared)
     for (int i = 0; i < s->shared; i++) in[n++] = shared[i];
     must(tg_scan(s->outer_forward ? s->along : s->step, &o, in, n, end), "loop");
     finish(s, end, shared, out);
+    if (!tg_true(lt(end[s->states + tangents], (double)s->steps))) return false;
     s->program = s->outer_forward ? compile(out, 1 + s->shared, NULL, 0, shared, s->shared)
                                   : compile_gradient(out[0], NULL, 0, shared, s->shared, NULL, 0);
-    memcpy(out, end, (size_t)s->smooth * sizeof *out);
-    out[s->smooth] = end[s->states + tangents]; /* how many steps there were */
-    s->value = compile(out, s->smooth + 1, NULL, 0, shared, s->shared);
+    s->value = compile(end, s->smooth, NULL, 0, shared, s->shared);
+    return true;
 }
 
-void nested_look(const nested *s, const void *const *shared, double *end)
+void nested_record(nested *s)
 {
-    double states[STATES];
+    for (; s->steps <= MOST_STEPS; s->steps *= 2) {
+        tg_tape *const t = tg_tape_new(NULL);
+        const bool enough = s->record(s, t);
+        tg_tape_free(t);
+        if (enough) return;
+    }
+    s->too_long = true;
+}
+
+static bool run(nested *s, compiled *c, const void *const *shared, void *const *outputs)
+{
+    while (!s->too_long) {
+        if (try_compiled(c, 1, shared, outputs)) return true;
+        free_compiled(&s->program);
+        free_compiled(&s->value);
+        s->steps *= 2;
+        nested_record(s);
+    }
+    return false;
+}
+
+bool nested_run(nested *s, const void *const *shared, void *const *outputs)
+{
+    return run(s, &s->program, shared, outputs);
+}
+
+bool nested_look(nested *s, const void *const *shared, double *end)
+{
     void *to[STATES];
-    for (int i = 0; i <= s->smooth; i++) to[i] = states + i;
-    run_compiled(&s->value, 1, shared, to);
-    must(states[s->smooth] < MOST_STEPS, "the loop is longer than it is recorded for");
-    memcpy(end, states, (size_t)s->smooth * sizeof *end);
+    for (int i = 0; i < s->smooth; i++) to[i] = end + i;
+    return run(s, &s->value, shared, to);
 }

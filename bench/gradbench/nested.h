@@ -5,9 +5,10 @@
 
 #include "gradbench.h"
 
-enum { INNER = 2, MOST_STEPS = 512, STATES = 9 /* and tangents, at most; and shared inputs */ };
+enum { INNER = 2, FIRST_STEPS = 512, MOST_STEPS = 1 << 20, STATES = 9 /* and tangents, at most; and shared inputs */ };
 
-typedef struct nested {
+typedef struct nested nested;
+struct nested {
     bool outer_forward, inner_forward;
     double start[2]; /* where descents begin */
     tg_tape *tape; /* of the eager way */
@@ -16,8 +17,12 @@ typedef struct nested {
        tangents; a step with the tangents beside the states; the function of the last states. */
     tg_program *inner, *step, *derivative, *along, *end;
     int states, smooth, shared; /* inputs of the step; smooth: those first states that have derivatives */
+    /* Records the loop with all that goes into it, and gives it to nested_outer. */
+    bool (*record)(nested *s, tg_tape *t);
+    int64_t steps;              /* at most so many, before it is recorded again with more */
+    bool too_long;              /* the loop has more than MOST_STEPS, or no end */
     compiled value, program;    /* where the loop ends; value and outer derivatives */
-} nested;
+};
 
 /* Variants are rev over rev, rev over fwd, fwd over rev, fwd over fwd. */
 nested *nested_start(int variant, const double start[2]);
@@ -43,10 +48,15 @@ void nested_step(nested *s, const tg_value *outputs, const tg_value *inputs, int
 void nested_end(nested *s, tg_value f, const tg_value *inputs);
 
 /* f of where the loop ends that begins with these states, and its derivatives by what is shared (leaves)
-   become s->program. */
-void nested_outer(nested *s, const tg_value *states, const tg_value *shared);
+   become s->program, which goes by the condition that the loop ends before s->steps; false if it does not. */
+bool nested_outer(nested *s, const tg_value *states, const tg_value *shared);
 
-/* The smooth states there, which have been reached, or else the program ends. */
-void nested_look(const nested *s, const void *const *shared, double *end);
+/* Makes the program by s->record, with more steps until they are enough. */
+void nested_record(nested *s);
+
+/* What the program gives; or the smooth states where the loop ends. If that has more steps than before it is
+   recorded again. False, and s->too_long, if it is too long for that. */
+bool nested_run(nested *s, const void *const *shared, void *const *outputs);
+bool nested_look(nested *s, const void *const *shared, double *end);
 
 #endif

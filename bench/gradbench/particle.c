@@ -38,7 +38,7 @@ static Value miss(const nested *s, Value w)
 }
 
 /* The value at w; with derivative what it says. */
-static double miss_at(const nested *s, double w0, double *derivative)
+static double miss_at(nested *s, double w0, double *derivative)
 {
     const Value w = tg_scalar(s->tape, w0), f = miss(s, w);
     const double value = tg_item(f);
@@ -53,16 +53,16 @@ static double miss_at(const nested *s, double w0, double *derivative)
 }
 
 /* The descent, with whatever gives values and derivatives. */
-typedef double value_and_derivative(const nested *s, double w, double *derivative);
+typedef double value_and_derivative(nested *s, double w, double *derivative);
 
-static double least(const nested *s, value_and_derivative *f)
+static double least(nested *s, value_and_derivative *f)
 {
     double w = s->start[0], g;
     descent d = descent_from(f(s, w, &g));
     while (fabs(g) > close_enough) {
         descent_grow(&d);
         const double next = w - d.eta * g;
-        if (fabs(next - w) <= close_enough) break;
+        if (!(fabs(next - w) > close_enough)) break; /* no number: f has none */
         double next_g;
         if (!descent_takes(&d, f(s, next, &next_g))) continue;
         w = next, g = next_g;
@@ -94,28 +94,23 @@ static void compile_parts(nested *s)
     tg_tape_free(t);
 }
 
-static void compile_miss(nested *s)
+static bool record_miss(nested *s, tg_tape *t)
 {
-    tg_tape *const t = tg_tape_new(NULL);
     const Value first[] = { tg_number(t, 0), tg_number(t, 8), tg_number(t, 0.75), tg_number(t, 0) };
     const Value w = scalar(t, 0);
-    compile_parts(s);
-    nested_outer(s, first, &w);
-    tg_tape_free(t);
+    return nested_outer(s, first, &w);
 }
 
-static double program_at(const nested *s, double w, double *derivative)
+static double program_at(nested *s, double w, double *derivative)
 {
     double value;
-    run_compiled(&s->program, 1, (const void *[]){ &w }, (void *[]){ &value, derivative });
-    return value;
+    if (nested_run(s, (const void *[]){ &w }, (void *[]){ &value, derivative })) return value;
+    return *derivative = NAN;
 }
 
 static void program(void *s, double *result)
 {
-    double end[4];
     *result = least(s, program_at);
-    nested_look(s, (const void *[]){ result }, end);
 }
 
 /* ---- by hand --------------------------------------------------------------------------------- */
@@ -131,7 +126,7 @@ static void push(const double d[2], const double dd[2], double a[2], double da[2
     }
 }
 
-static double plain_at(const nested *s, double w, double *derivative)
+static double plain_at(nested *s, double w, double *derivative)
 {
     (void)s;
     double x[2] = { 0, 8 }, v[2] = { 0.75, 0 }, dx[2] = { 0, 0 }, dv[2] = { 0, 0 };
@@ -158,7 +153,7 @@ static void plain(void *s, double *result)
 }
 
 /* The two charges side by side, one root and one division for both. */
-static double expert_at(const nested *s, double w, double *derivative)
+static double expert_at(nested *s, double w, double *derivative)
 {
     (void)s;
     typedef double pair __attribute__((vector_size(16)));
@@ -193,7 +188,9 @@ static void expert(void *s, double *result)
 nested *particle_from(int variant, double w)
 {
     nested *const s = nested_start(variant, (const double[2]){ w });
-    compile_miss(s);
+    s->record = record_miss;
+    compile_parts(s);
+    nested_record(s);
     return s;
 }
 

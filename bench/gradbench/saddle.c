@@ -1,5 +1,6 @@
 /* The least x of the greatest y of (x1^2 + x2^2) - (y1^2 + y2^2), both by descent from (1, 1): the outer
    gradient goes through the whole inner descent, whose steps are gradients. */
+#include <math.h>
 #include <string.h>
 
 #include "descent.h"
@@ -39,7 +40,7 @@ static Value greatest(const nested *s, const Value *x, Value *y)
 }
 
 /* The value at x; with g its gradient. y is where it is. */
-static double value_at(const nested *s, const double *x0, double *g, double *y0)
+static double value_at(nested *s, const double *x0, double *g, double *y0)
 {
     Value x[2] = { tg_scalar(s->tape, x0[0]), tg_scalar(s->tape, x0[1]) }, y[2];
     const Value f = greatest(s, x, y);
@@ -56,9 +57,9 @@ static double value_at(const nested *s, const double *x0, double *g, double *y0)
 }
 
 /* Outer descent, with whatever gives values and gradients. */
-typedef double value_and_gradient(const nested *s, const double *x, double *g, double *y);
+typedef double value_and_gradient(nested *s, const double *x, double *g, double *y);
 
-static void least(const nested *s, value_and_gradient *f, double *result)
+static void least(nested *s, value_and_gradient *f, double *result)
 {
     double x[2] = { s->start[0], s->start[1] }, y[2] = { 0 }, g[2];
     descent d = descent_from(f(s, x, g, y));
@@ -66,7 +67,7 @@ static void least(const nested *s, value_and_gradient *f, double *result)
         descent_grow(&d);
         const double next[2] = { x[0] - d.eta * g[0], x[1] - d.eta * g[1] };
         const double dx[2] = { next[0] - x[0], next[1] - x[1] };
-        if (length(dx[0], dx[1]) <= close_enough) break;
+        if (!(length(dx[0], dx[1]) > close_enough)) break; /* no number: f has none */
         double next_g[2], next_y[2] = { 0 };
         if (!descent_takes(&d, f(s, next, next_g, next_y))) continue;
         memcpy(x, next, sizeof x);
@@ -116,28 +117,25 @@ static void compile_parts(nested *s)
     tg_tape_free(t);
 }
 
-static void compile_greatest(nested *s)
+static bool record_greatest(nested *s, tg_tape *t)
 {
-    tg_tape *const t = tg_tape_new(NULL);
     const Value x[] = { scalar(t, 1), scalar(t, 1) }, y[] = { tg_number(t, s->start[0]), tg_number(t, s->start[1]) };
     const Value f = neg(tg_detach(model(x, y)));
-    compile_parts(s);
-    nested_outer(s, (const Value[]){ y[0], y[1], f, tg_number(t, 1e-5), tg_number(t, 0) }, x);
-    tg_tape_free(t);
+    return nested_outer(s, (const Value[]){ y[0], y[1], f, tg_number(t, 1e-5), tg_number(t, 0) }, x);
 }
 
-static double program_at(const nested *s, const double *x, double *g, double *y)
+static double program_at(nested *s, const double *x, double *g, double *y)
 {
     double value;
     (void)y;
-    run_compiled(&s->program, 1, (const void *[]){ x, x + 1 }, (void *[]){ &value, g, g + 1 });
-    return value;
+    if (nested_run(s, (const void *[]){ x, x + 1 }, (void *[]){ &value, g, g + 1 })) return value;
+    return g[0] = g[1] = NAN;
 }
 
 /* y once, at the end. */
 static void program(void *state, double *result)
 {
-    const nested *const s = state;
+    nested *const s = state;
     least(s, program_at, result);
     nested_look(s, (const void *[]){ result, result + 1 }, result + 2);
 }
@@ -146,7 +144,7 @@ static void program(void *state, double *result)
 
 /* The inner gradient is -2 y, its derivative by x zero: the outer one is 2 x, and what the inner descent
    adds to it, -2 y dy/dx with dy/dx <- dy/dx - 2 eta dy/dx. */
-static double plain_at(const nested *s, const double *x, double *g, double *y)
+static double plain_at(nested *s, const double *x, double *g, double *y)
 {
     double dy[2][2] = { { 0 } };
     memcpy(y, s->start, sizeof s->start);
@@ -175,7 +173,7 @@ static void plain(void *s, double *result)
 }
 
 /* dy/dx is zero throughout; squares of lengths are compared. */
-static double expert_at(const nested *s, const double *x, double *g, double *y)
+static double expert_at(nested *s, const double *x, double *g, double *y)
 {
     const double x2 = x[0] * x[0] + x[1] * x[1], bound = close_enough * close_enough;
     double a = s->start[0], b = s->start[1];
@@ -202,7 +200,9 @@ static void expert(void *s, double *result)
 nested *saddle_from(int variant, const double start[2])
 {
     nested *const s = nested_start(variant, start);
-    compile_greatest(s);
+    s->record = record_greatest;
+    compile_parts(s);
+    nested_record(s);
     return s;
 }
 
