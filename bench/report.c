@@ -15,17 +15,17 @@ static struct {
     char **name; /* of the rows that are asked for */
     int names, repeats;
     bool quick, tables, wrong;
-    side delayed, broken; /* SIDES: none */
+    side delayed, broken, profiled; /* SIDES: none */
     double delay;
     char title[200];
     bench_row *row; /* of the table that is being made */
     int rows;
     json *all;
-} run = { .delayed = SIDES, .broken = SIDES };
+} run = { .delayed = SIDES, .broken = SIDES, .profiled = SIDES };
 
 /* ---- command line ------------------------------------------------------------------------------ */
 
-enum { BASELINE = 256, PLOT, JSON, QUICK, DELAY, BREAK, TABLES };
+enum { BASELINE = 256, PLOT, JSON, QUICK, DELAY, BREAK, PROFILE, TABLES };
 
 static const struct argp_option options[] = {
     { "json", JSON, "FILE", 0, "write the rows to FILE, a list of objects", 0 },
@@ -34,6 +34,7 @@ static const struct argp_option options[] = {
     { "repeats", 'r', "N", 0, "interleaved repeats of each measurement, 3 to 64", 0 },
     { "tables", TABLES, NULL, 0, "say nothing of the machine", 0 },
     { "quick", QUICK, NULL, 0, "smallest sizes, three repeats: whether it works, not how fast it is", 0 },
+    { "profile", PROFILE, "SIDE", 0, "let a side run for two seconds more, for a profiler around it", 0 },
     { NULL, 0, NULL, 0, "To test the benchmarks themselves:", 1 },
     { "delay", DELAY, "SIDE=PERCENT", 0, "let a side (plain, expert, eager, program ...) take so much longer", 1 },
     { "break", BREAK, "SIDE", 0, "change one number of a side's result by 1e-6 of itself (f32: 1e-3); "
@@ -68,6 +69,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
         run.delayed = side_called(state, text, strcspn(text, "="));
         run.delay = percent ? atof(percent + 1) / 100 : 0;
         break;
+    case PROFILE: run.profiled = side_called(state, text, strlen(text)); break;
     case BREAK:
         run.broken = strcmp(text, "all") == 0 ? SIDE_PRIMAL : side_called(state, text, strlen(text));
         break;
@@ -140,6 +142,9 @@ void report_time(int n, const side *sides, void (*work)(int way, void *user), vo
     if (run.quick) repeats = 3;
     if (run.delayed == SIDES) time_ways(n, work, user, repeats, result);
     else time_ways(n, work_and_wait, &d, repeats, result);
+    for (int i = 0; i < n; i++)
+        for (const double end = now_ns() + 2e9; sides[i] == run.profiled && now_ns() < end;)
+            for (double ns = 0; ns < 1e6; ns += result[i].median + 1) work(i, user);
 }
 
 static bool is_f32(const bench_row *r)
