@@ -735,6 +735,31 @@ Test(tape, a_frozen_parameter_gets_no_gradient_and_an_input_gets_one_if_asked)
     EXPECT_REFUSED(tg_want_gradient(y, true), TG_ERROR_ARGUMENT);
 }
 
+/* What their place was used for before does not show. */
+Test(tape, large_data_that_gets_a_gradient_begins_from_zero)
+{
+    enum { N = 20000 };
+    static double d[N];
+    for (int i = 0; i < N; i++) d[i] = i % 7;
+    for (int accumulate = 0; accumulate < 2; accumulate++) {
+        const tg_mark mark = tg_tape_mark(t);
+        ASSERT(tg_backward(sum(square(param(t, d, N)))));
+        tg_release(mark);
+        const Value x = input(t, d, N), w = scalar(t, 2), y = mul(w, sum(x));
+        ASSERT(tg_backward(y) && tg_backward(y));
+        EXPECT(tg_grad(x) == NULL);
+        ASSERT(tg_want_gradient(x, true));
+        EXPECT(tg_grad(x)[0] == 0 && tg_grad(x)[N - 1] == 0);
+        const Value z = mul(w, sum(square(x)));
+        ASSERT(tg_backward_with(z, &(tg_backward_options){ .accumulate = accumulate }));
+        EXPECT(tg_grad(x)[1] == 4 && tg_grad(x)[N - 1] == 4 * d[N - 1]);
+        const Value part = slice(x, .axis = 0, .stop = 3), v = sum(mul(part, part));
+        ASSERT(tg_want_gradient(x, false) && tg_backward(v) && tg_backward(v));
+        EXPECT_GRADIENTS(part, 0, 2, 4);
+        tg_release(mark);
+    }
+}
+
 Test(tape, constants_and_inputs_have_no_gradient)
 {
     const double d[2] = { 3, 5 };

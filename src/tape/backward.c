@@ -171,12 +171,40 @@ static bool walk_back(tg_tape *t, uint32_t last)
     return true;
 }
 
-/* Adjoints of everything on the tape become zero; with keep_leaves those of leaves stay as they
-   are. */
+/* Whether nothing ever looks at a leaf's adjoints: data that no gradient is wanted by, nor was when something
+   was recorded of it. */
+static bool is_data(const tg_tape *t, const tg__instruction *leaf)
+{
+    if (!(leaf->flags & TG__INACTIVE && leaf->y & TG__DESCRIPTOR)) return false;
+    const tg__descriptor *const d = tg__descriptor_of(t, leaf->y);
+    return d->s.type != TG_I64 && !(d->flags & TG__ASKED);
+}
+
+/* Adjoints of everything on the tape become zero, but for large data among its first leaves: clearing those of
+   a batch would take as long as a small model does with it. */
+static void clear_all(tg_tape *t)
+{
+    enum { LARGE = 1 << 15 /* bytes */ };
+    const size_t size = t->head.n_values * t->element * t->planes;
+    size_t from = 0;
+    for (uint32_t i = 0; size >= LARGE && t->planes == 1 && i < t->head.n_code; i++) {
+        const tg__instruction *const in = &t->head.code[i];
+        if (in->op != TG__LEAF) break;
+        if (!is_data(t, in)) continue;
+        const tg__array x = tg__adjoint_array(t, in->y);
+        const size_t bytes = (size_t)x.s->n * t->element, begin = (size_t)((char *)x.p - t->adjoint);
+        if (bytes < LARGE || begin < from) continue;
+        memset(t->adjoint + from, 0, begin - from);
+        from = begin + bytes;
+    }
+    memset(t->adjoints.data + from, 0, size - from);
+}
+
+/* The same; with keep_leaves those of leaves stay as they are. */
 static void clear(tg_tape *t, bool keep_leaves)
 {
     if (!keep_leaves) {
-        memset(t->adjoints.data, 0, t->head.n_values * t->element * t->planes);
+        clear_all(t);
         return;
     }
     for (uint32_t i = 0; i < t->head.n_code; i++) {

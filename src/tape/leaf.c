@@ -274,7 +274,9 @@ bool tg_want_gradient(tg_value v, bool wanted)
     in->flags = (uint16_t)((in->flags & ~TG__INACTIVE) | (wanted ? 0 : TG__INACTIVE));
     if (v.id & TG__DESCRIPTOR) {
         tg__descriptor *d = tg__descriptor_of(t, v.id);
-        d->flags = (d->flags & ~(uint32_t)TG__ACTIVE) | (wanted ? TG__ACTIVE : 0u);
+        d->flags = (d->flags & ~(uint32_t)TG__ACTIVE) | TG__ASKED | (wanted ? TG__ACTIVE : 0u);
+        if (wanted && d->offset < t->graded && t->planes == 1)
+            memset(t->adjoint + d->offset * t->element, 0, (size_t)d->s.n * t->element);
     }
     return true;
 }

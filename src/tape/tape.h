@@ -31,6 +31,7 @@ enum {
 enum {
     TG__ACTIVE = 1, /* has a gradient */
     TG__OWNER = 2,  /* the result of an instruction, not a view */
+    TG__ASKED = 4,  /* a leaf that tg_want_gradient was asked about */
 };
 
 typedef struct tg__descriptor {
