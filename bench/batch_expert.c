@@ -1,4 +1,4 @@
-/* The expert sides of batch.h: 64 instances side by side, values in the first cache, sums in
+/* The expert sides of batch.h: 64 instances, in f32 128, side by side, values in the first cache, sums in
    registers, the transcendental functions by the library's kernels. Compiled with -O3 -march=native
    and contraction of products and sums. */
 #include <string.h>
@@ -6,38 +6,47 @@
 #include "batch.h"
 #include "ops/op.h"
 
-enum { BLOCK = 64, WIDTH = 8, VECTORS = BLOCK / WIDTH };
-typedef double vector __attribute__((vector_size(8 * WIDTH), aligned(8)));
+enum { WIDTH = 64 / sizeof(real), VECTORS = 8, BLOCK = VECTORS * WIDTH };
+typedef real vector __attribute__((vector_size(64), aligned(sizeof(real))));
 
 /* The kernels used, looked up once. */
 typedef enum function { TANH, EXP, LOG, SIGMOID, SOFTPLUS, FUNCTIONS } function;
 
-static void map(function f, int n, double *y, const double *x)
+static void map(function f, int n, real *y, const real *x)
 {
     static const char *const name[] = { "tanh", "exp", "log", "sigmoid", "softplus" };
     static tg__map_forward_kernel *kernel[FUNCTIONS];
-    if (!kernel[f]) kernel[f] = tg__kernels_for(TG_F64)->map_forward[tg__find(name[f])];
+    if (!kernel[f]) kernel[f] = tg__kernels_for(sizeof(real) == 4 ? TG_F32 : TG_F64)->map_forward[tg__find(name[f])];
     kernel[f](n, y, (const void *const[]){ x }, (const ptrdiff_t[]){ 1 });
 }
 
-static double sum_of(vector v)
+/* Halves, then quarters, are added as vectors. */
+static inline real sum_of(vector v)
 {
-    double sum = 0;
-    for (int i = 0; i < WIDTH; i++) sum += v[i];
+    typedef real half __attribute__((vector_size(32)));
+    typedef real quarter __attribute__((vector_size(16)));
+    half a[2];
+    memcpy(a, &v, sizeof a);
+    a[0] += a[1];
+    quarter b[2];
+    memcpy(b, a, sizeof b);
+    b[0] += b[1];
+    real sum = b[0][0];
+    for (int i = 1; i < WIDTH / 4; i++) sum += b[0][i];
     return sum;
 }
 
 /* Of one block: inputs, hidden values and their derivatives, outputs, lane by lane. */
 typedef struct block {
-    double x[INPUTS][BLOCK], y[CLASSES][BLOCK], z[HIDDEN][BLOCK], h[HIDDEN][BLOCK];
-    double o[CLASSES][BLOCK], e[CLASSES][BLOCK], g[CLASSES][BLOCK], total[BLOCK];
+    real x[INPUTS][BLOCK], y[CLASSES][BLOCK], z[HIDDEN][BLOCK], h[HIDDEN][BLOCK];
+    real o[CLASSES][BLOCK], e[CLASSES][BLOCK], g[CLASSES][BLOCK], total[BLOCK];
 } block;
 
 #define V(ROW, I) (*(vector *)((ROW) + (I) * WIDTH))
 
-static void forward(block *b, const double *p, int square)
+static void forward(block *b, const real *p, int square)
 {
-    const double *w1 = p, *b1 = w1 + HIDDEN * INPUTS, *w2 = b1 + HIDDEN, *b2 = w2 + CLASSES * HIDDEN;
+    const real *w1 = p, *b1 = w1 + HIDDEN * INPUTS, *w2 = b1 + HIDDEN, *b2 = w2 + CLASSES * HIDDEN;
     for (int j = 0; j < HIDDEN; j++)
         for (int v = 0; v < VECTORS; v++) {
             const vector z =
@@ -64,10 +73,10 @@ static void forward(block *b, const double *p, int square)
     }
 }
 
-static void backward(const block *b, const double *p, double *d, int square)
+static void backward(const block *b, const real *p, real *d, int square)
 {
-    const double *w2 = p + HIDDEN * (INPUTS + 1);
-    double *dw1 = d, *db1 = dw1 + HIDDEN * INPUTS, *dw2 = db1 + HIDDEN, *db2 = dw2 + CLASSES * HIDDEN;
+    const real *w2 = p + HIDDEN * (INPUTS + 1);
+    real *dw1 = d, *db1 = dw1 + HIDDEN * INPUTS, *dw2 = db1 + HIDDEN, *db2 = dw2 + CLASSES * HIDDEN;
     for (int j = 0; j < HIDDEN; j++) {
         vector sum[6] = { { 0 } };
         for (int v = 0; v < VECTORS; v++) {
@@ -89,7 +98,7 @@ static void backward(const block *b, const double *p, double *d, int square)
     }
 }
 
-static void load(block *b, const double *x, const double *y)
+static void load(block *b, const real *x, const real *y)
 {
     for (int l = 0; l < BLOCK; l++) {
         for (int k = 0; k < INPUTS; k++) b->x[k][l] = x[l * INPUTS + k];
@@ -98,7 +107,7 @@ static void load(block *b, const double *x, const double *y)
 }
 
 /* Takes the total. */
-static double loss_of(block *b)
+static real loss_of(block *b)
 {
     vector chosen = { 0 }, logs = { 0 };
     for (int v = 0; v < VECTORS; v++)
@@ -108,7 +117,7 @@ static double loss_of(block *b)
     return sum_of(logs - chosen);
 }
 
-static double net(int n, const double *p, const double *x, const double *y, double *d, int square)
+static double net(int n, const real *p, const real *x, const real *y, real *d, int square)
 {
     static block b;
     double loss = 0;
@@ -116,40 +125,43 @@ static double net(int n, const double *p, const double *x, const double *y, doub
         load(&b, x + i * INPUTS, y + i * CLASSES);
         forward(&b, p, square);
         backward(&b, p, d, square);
-        loss += loss_of(&b);
+        loss += (double)loss_of(&b);
     }
     return loss;
 }
 
-double tanh_expert(int n, const double *p, const double *x, const double *y, double *d)
+double BY_HAND(tanh_expert)(int n, const void *p, const void *x, const void *y, void *d)
 {
     return net(n, p, x, y, d, 0);
 }
 
-double square_expert(int n, const double *p, const double *x, const double *y, double *d)
+double BY_HAND(square_expert)(int n, const void *p, const void *x, const void *y, void *d)
 {
     return net(n, p, x, y, d, 1);
 }
 
-/* Rows of x, four at a time; 100 features are 12 vectors and 4 numbers. */
-double logistic_expert(int n, const double *p, const double *x, const double *y, double *d)
+/* Rows of x, four at a time, of blocks in the first cache; 100 features are 12 vectors and 4 numbers. */
+double BY_HAND(logistic_expert)(int n, const void *p_, const void *x_, const void *y_, void *d_)
 {
-    enum { WHOLE = FEATURES / WIDTH, REST = FEATURES % WIDTH };
-    double z[BLOCK], s[BLOCK], l[BLOCK], loss = 0;
-    for (int i = 0; i < n; i += BLOCK, x += BLOCK * FEATURES, y += BLOCK) {
-        for (int r = 0; r < BLOCK; r += 4) {
+    const real *p = p_, *x = x_, *y = y_;
+    real *const d = d_;
+    enum { WHOLE = FEATURES / WIDTH, REST = FEATURES % WIDTH, ROWS = 4 * WIDTH };
+    real z[ROWS], s[ROWS], l[ROWS];
+    double loss = 0;
+    for (int i = 0; i < n; i += ROWS, x += ROWS * FEATURES, y += ROWS) {
+        for (int r = 0; r < ROWS; r += 4) {
             vector sum[4] = { { 0 } };
-            double rest[4] = { 0 };
+            real rest[4] = { 0 };
             for (int v = 0; v < WHOLE; v++)
                 for (int q = 0; q < 4; q++) sum[q] += V(p, v) * V(x + (r + q) * FEATURES, v);
             for (int j = FEATURES - REST; j < FEATURES; j++)
                 for (int q = 0; q < 4; q++) rest[q] += p[j] * x[(r + q) * FEATURES + j];
             for (int q = 0; q < 4; q++) z[r + q] = p[FEATURES] + sum_of(sum[q]) + rest[q];
         }
-        map(SIGMOID, BLOCK, s, z);
-        map(SOFTPLUS, BLOCK, l, z);
-        for (int r = 0; r < BLOCK; r++) loss += l[r] - y[r] * z[r], s[r] -= y[r], d[FEATURES] += s[r];
-        for (int r = 0; r < BLOCK; r += 4) {
+        map(SIGMOID, ROWS, s, z);
+        map(SOFTPLUS, ROWS, l, z);
+        for (int r = 0; r < ROWS; r++) loss += (double)(l[r] - y[r] * z[r]), s[r] -= y[r], d[FEATURES] += s[r];
+        for (int r = 0; r < ROWS; r += 4) {
             for (int v = 0; v < WHOLE; v++) {
                 vector sum = V(d, v);
                 for (int q = 0; q < 4; q++) sum += s[r + q] * V(x + (r + q) * FEATURES, v);
@@ -163,6 +175,8 @@ double logistic_expert(int n, const double *p, const double *x, const double *y,
 }
 
 /* ---- Hessian times a direction ----------------------------------------------------------------- */
+
+#ifndef TG_REAL_F32
 
 /* Of one block: derivatives along the direction. */
 typedef struct tangents {
@@ -271,10 +285,10 @@ double square_hvp_expert(int n, const double *p, const double *v, const double *
 double logistic_hvp_expert(int n, const double *p, const double *v, const double *x, const double *y, double *d,
                            double *h)
 {
-    enum { WHOLE = FEATURES / WIDTH, REST = FEATURES % WIDTH };
-    double z[BLOCK], t[BLOCK], s[BLOCK], l[BLOCK], loss = 0;
-    for (int i = 0; i < n; i += BLOCK, x += BLOCK * FEATURES, y += BLOCK) {
-        for (int r = 0; r < BLOCK; r += 4) {
+    enum { WHOLE = FEATURES / WIDTH, REST = FEATURES % WIDTH, ROWS = 4 * WIDTH };
+    double z[ROWS], t[ROWS], s[ROWS], l[ROWS], loss = 0;
+    for (int i = 0; i < n; i += ROWS, x += ROWS * FEATURES, y += ROWS) {
+        for (int r = 0; r < ROWS; r += 4) {
             vector sum[4] = { { 0 } }, along[4] = { { 0 } };
             double rest[4] = { 0 }, rest_along[4] = { 0 };
             for (int k = 0; k < WHOLE; k++)
@@ -293,14 +307,14 @@ double logistic_hvp_expert(int n, const double *p, const double *v, const double
                 t[r + q] = v[FEATURES] + sum_of(along[q]) + rest_along[q];
             }
         }
-        map(SIGMOID, BLOCK, s, z);
-        map(SOFTPLUS, BLOCK, l, z);
-        for (int r = 0; r < BLOCK; r++) {
+        map(SIGMOID, ROWS, s, z);
+        map(SOFTPLUS, ROWS, l, z);
+        for (int r = 0; r < ROWS; r++) {
             t[r] *= s[r] * (1 - s[r]);
             loss += l[r] - y[r] * z[r], s[r] -= y[r];
             d[FEATURES] += s[r], h[FEATURES] += t[r];
         }
-        for (int r = 0; r < BLOCK; r += 4) {
+        for (int r = 0; r < ROWS; r += 4) {
             for (int k = 0; k < WHOLE; k++) {
                 vector sum = V(d, k), along = V(h, k);
                 for (int q = 0; q < 4; q++) {
@@ -320,3 +334,5 @@ double logistic_hvp_expert(int n, const double *p, const double *v, const double
     }
     return loss;
 }
+
+#endif

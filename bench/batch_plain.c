@@ -4,24 +4,24 @@
 #include "batch.h"
 
 /* A 2-100-3 network with log-softmax: values of one instance, or with d its gradient too. */
-static double net(const double *p, const double *x, const double *y, double *d, int square)
+static real net(const real *p, const real *x, const real *y, real *d, int square)
 {
-    const double *w1 = p, *b1 = w1 + HIDDEN * INPUTS, *w2 = b1 + HIDDEN, *b2 = w2 + CLASSES * HIDDEN;
-    double *dw1 = d, *db1 = dw1 + HIDDEN * INPUTS, *dw2 = db1 + HIDDEN, *db2 = dw2 + CLASSES * HIDDEN;
-    double z[HIDDEN], h[HIDDEN], o[CLASSES], dh[HIDDEN] = { 0 }, total = 0, chosen = 0;
+    const real *w1 = p, *b1 = w1 + HIDDEN * INPUTS, *w2 = b1 + HIDDEN, *b2 = w2 + CLASSES * HIDDEN;
+    real *dw1 = d, *db1 = dw1 + HIDDEN * INPUTS, *dw2 = db1 + HIDDEN, *db2 = dw2 + CLASSES * HIDDEN;
+    real z[HIDDEN], h[HIDDEN], o[CLASSES], dh[HIDDEN] = { 0 }, total = 0, chosen = 0;
     for (int j = 0; j < HIDDEN; j++) {
         z[j] = b1[j];
         for (int i = 0; i < INPUTS; i++) z[j] += w1[j * INPUTS + i] * x[i];
-        h[j] = square ? z[j] * z[j] : tanh(z[j]);
+        h[j] = square ? z[j] * z[j] : LIBM(tanh)(z[j]);
     }
     for (int k = 0; k < CLASSES; k++) {
         o[k] = b2[k];
         for (int j = 0; j < HIDDEN; j++) o[k] += w2[k * HIDDEN + j] * h[j];
-        total += exp(o[k]);
+        total += LIBM(exp)(o[k]);
         chosen += o[k] * y[k];
     }
     for (int k = 0; k < CLASSES; k++) {
-        const double g = exp(o[k]) / total - y[k];
+        const real g = LIBM(exp)(o[k]) / total - y[k];
         db2[k] += g;
         for (int j = 0; j < HIDDEN; j++) {
             dw2[k * HIDDEN + j] += g * h[j];
@@ -29,42 +29,49 @@ static double net(const double *p, const double *x, const double *y, double *d, 
         }
     }
     for (int j = 0; j < HIDDEN; j++) {
-        const double g = dh[j] * (square ? 2 * z[j] : 1 - h[j] * h[j]);
+        const real g = dh[j] * (square ? 2 * z[j] : 1 - h[j] * h[j]);
         db1[j] += g;
         for (int i = 0; i < INPUTS; i++) dw1[j * INPUTS + i] += g * x[i];
     }
-    return log(total) - chosen;
+    return LIBM(log)(total) - chosen;
 }
 
-double tanh_plain(int n, const double *p, const double *x, const double *y, double *d)
+static double nets(int n, const real *p, const real *x, const real *y, real *d, int square)
 {
     double loss = 0;
-    for (int i = 0; i < n; i++) loss += net(p, x + i * INPUTS, y + i * CLASSES, d, 0);
+    for (int i = 0; i < n; i++) loss += (double)net(p, x + i * INPUTS, y + i * CLASSES, d, square);
     return loss;
 }
 
-double square_plain(int n, const double *p, const double *x, const double *y, double *d)
+double BY_HAND(tanh_plain)(int n, const void *p, const void *x, const void *y, void *d)
 {
-    double loss = 0;
-    for (int i = 0; i < n; i++) loss += net(p, x + i * INPUTS, y + i * CLASSES, d, 1);
-    return loss;
+    return nets(n, p, x, y, d, 0);
 }
 
-double logistic_plain(int n, const double *p, const double *x, const double *y, double *d)
+double BY_HAND(square_plain)(int n, const void *p, const void *x, const void *y, void *d)
 {
+    return nets(n, p, x, y, d, 1);
+}
+
+double BY_HAND(logistic_plain)(int n, const void *p_, const void *x_, const void *y_, void *d_)
+{
+    const real *p = p_, *x = x_, *y = y_;
+    real *const d = d_;
     double loss = 0;
     for (int i = 0; i < n; i++, x += FEATURES) {
-        double z = p[FEATURES];
+        real z = p[FEATURES];
         for (int j = 0; j < FEATURES; j++) z += p[j] * x[j];
-        const double e = exp(-fabs(z)), g = (z >= 0 ? 1 : e) / (1 + e) - y[i];
+        const real e = LIBM(exp)(-LIBM(fabs)(z)), g = (z >= 0 ? 1 : e) / (1 + e) - y[i];
         for (int j = 0; j < FEATURES; j++) d[j] += g * x[j];
         d[FEATURES] += g;
-        loss += (z > 0 ? z : 0) + log1p(e) - y[i] * z;
+        loss += (double)((z > 0 ? z : 0) + LIBM(log1p)(e) - y[i] * z);
     }
     return loss;
 }
 
 /* ---- Hessian times a direction ----------------------------------------------------------------- */
+
+#ifndef TG_REAL_F32
 
 /* One instance of the network: gradient and, with t before a name, its derivative along v. */
 static double net_hvp(const double *p, const double *v, const double *x, const double *y, double *d, double *hd,
@@ -147,3 +154,5 @@ double logistic_hvp_plain(int n, const double *p, const double *v, const double 
     }
     return loss;
 }
+
+#endif

@@ -73,23 +73,25 @@ static Value logistic(tg_tape *t, Value *x, Value *y, Value *p)
 typedef struct model {
     const char *name;
     Value (*record)(tg_tape *t, Value *x, Value *y, Value *p);
-    by_hand *plain, *expert;
+    by_hand *plain[2], *expert[2]; /* f64, f32 */
     hvp_by_hand *hvp_plain, *hvp_expert;
     int inputs, targets, parameters;
 } model;
 
+#define BOTH(NAME) { NAME##_f64, NAME##_f32 }
+
 static const model models[] = {
-    { "tanh-net", tanh_net, tanh_plain, tanh_expert, tanh_hvp_plain, tanh_hvp_expert, INPUTS, CLASSES, NET_PARAMETERS },
-    { "square-net", square_net, square_plain, square_expert, square_hvp_plain, square_hvp_expert, INPUTS, CLASSES,
-      NET_PARAMETERS },
-    { "logistic", logistic, logistic_plain, logistic_expert, logistic_hvp_plain, logistic_hvp_expert, FEATURES, 1,
-      FEATURES + 1 },
+    { "tanh-net", tanh_net, BOTH(tanh_plain), BOTH(tanh_expert), tanh_hvp_plain, tanh_hvp_expert, INPUTS, CLASSES, NET_PARAMETERS },
+    { "square-net", square_net, BOTH(square_plain), BOTH(square_expert), square_hvp_plain, square_hvp_expert, INPUTS,
+      CLASSES, NET_PARAMETERS },
+    { "logistic", logistic, BOTH(logistic_plain), BOTH(logistic_expert), logistic_hvp_plain, logistic_hvp_expert,
+      FEATURES, 1, FEATURES + 1 },
 };
 
 /* ---- one model in all ways ----------------------------------------------------------------------- */
 
 /* HVP: the gradient, and the Hessian times a direction. */
-enum { PLAIN, EXPERT, HVP_PLAIN, HVP_EXPERT, BATCH, FAST, SINGLE, STRICT, HVP, F32, EMITTED, WAYS };
+enum { PLAIN, EXPERT, PLAIN_F32, EXPERT_F32, HVP_PLAIN, HVP_EXPERT, BATCH, FAST, SINGLE, STRICT, HVP, F32, EMITTED, WAYS };
 
 typedef struct task {
     const model *m;
@@ -141,8 +143,14 @@ static void one_pass(int way, void *user)
     double *const d = k->d[way];
     memset(d, 0, sizeof k->d[way]);
     switch (way) {
-    case PLAIN: k->loss[way] = m->plain(COUNT, k->p, k->x, k->y, d); break;
-    case EXPERT: k->loss[way] = m->expert(COUNT, k->p, k->x, k->y, d); break;
+    case PLAIN: k->loss[way] = m->plain[0](COUNT, k->p, k->x, k->y, d); break;
+    case EXPERT: k->loss[way] = m->expert[0](COUNT, k->p, k->x, k->y, d); break;
+    case PLAIN_F32:
+    case EXPERT_F32:
+        memset(k->df, 0, sizeof k->df);
+        k->loss[way] = (way == PLAIN_F32 ? m->plain : m->expert)[1](COUNT, k->pf, k->xf, k->yf, k->df);
+        for (int i = 0; i < m->parameters; i++) d[i] = (double)k->df[i];
+        break;
     case HVP_PLAIN: k->loss[way] = m->hvp_plain(COUNT, k->p, k->along, k->x, k->y, d, d + m->parameters); break;
     case HVP_EXPERT: k->loss[way] = m->hvp_expert(COUNT, k->p, k->along, k->x, k->y, d, d + m->parameters); break;
     case F32:
@@ -242,24 +250,26 @@ static void take_side(bench_row *r, task *k, const timing *t, side s, int way)
     if (second) report_agree(r, s, n, k->d[way] + n, expected + n);
 }
 
-/* A row of first derivatives, and its sides by hand. */
-static bench_row gradient_row(task *k, const timing *t, const char *layout)
+/* A row of first derivatives, and its sides by hand; f32 is held against f64's plain side. */
+static bench_row gradient_row(task *k, const timing *t, tg_type type, const char *layout)
 {
     bench_row r = new_row(k, layout);
-    take_side(&r, k, t, SIDE_PLAIN, PLAIN);
-    take_side(&r, k, t, SIDE_EXPERT, EXPERT);
+    if (type == TG_F32) r.type = "f32";
+    one_pass(PLAIN, k);
+    take_side(&r, k, t, SIDE_PLAIN, type == TG_F32 ? PLAIN_F32 : PLAIN);
+    take_side(&r, k, t, SIDE_EXPERT, type == TG_F32 ? EXPERT_F32 : EXPERT);
     return r;
 }
 
 static void measure(const model *m)
 {
-    static const side sides[WAYS] = { SIDE_PLAIN,     SIDE_EXPERT,  SIDE_PLAIN,   SIDE_EXPERT,
-                                      SIDE_PROGRAM,   SIDE_PROGRAM, SIDE_PROGRAM_1, SIDE_PROGRAM,
-                                      SIDE_PROGRAM,   SIDE_PROGRAM, SIDE_EMITTED };
+    static const side sides[WAYS] = { SIDE_PLAIN,   SIDE_EXPERT,  SIDE_PLAIN,     SIDE_EXPERT,  SIDE_PLAIN,   SIDE_EXPERT,
+                                      SIDE_PROGRAM, SIDE_PROGRAM, SIDE_PROGRAM_1, SIDE_PROGRAM, SIDE_PROGRAM, SIDE_PROGRAM,
+                                      SIDE_EMITTED };
     task *const k = new_task(m);
     timing t[WAYS];
     report_time(k->c ? WAYS : EMITTED, sides, one_pass, k, REPEATS, t);
-    bench_row r = gradient_row(k, t, "batch");
+    bench_row r = gradient_row(k, t, TG_F64, "batch");
     take_side(&r, k, t, SIDE_PROGRAM, BATCH);
     take_side(&r, k, t, SIDE_PROGRAM_1, SINGLE);
     if (k->c) take_side(&r, k, t, SIDE_EMITTED, EMITTED);
@@ -272,8 +282,7 @@ static void measure(const model *m)
         const char *name;
     } kinds[] = { { FAST, "fast-math" }, { STRICT, "strict" }, { F32, "batch" } };
     for (int i = 0; i < 3; i++) {
-        bench_row other = gradient_row(k, t, kinds[i].name);
-        if (kinds[i].way == F32) other.type = "f32";
+        bench_row other = gradient_row(k, t, kinds[i].way == F32 ? TG_F32 : TG_F64, kinds[i].name);
         take_side(&other, k, t, SIDE_PROGRAM, kinds[i].way);
         report_row(&other);
     }
@@ -290,7 +299,7 @@ static void measure(const model *m)
 int main(int argc, char **argv)
 {
     report_begin(argc, argv, "programs", "Programs on batches against gradients derived by hand.");
-    report_title("value and gradient summed over a batch; by hand in f64; hvp: and a Hessian-vector product");
+    report_title("value and gradient summed over a batch; hvp: and a Hessian-vector product");
     for (size_t i = 0; i < sizeof models / sizeof *models; i++)
         if (report_wants(models[i].name, NULL)) measure(&models[i]);
     return report_end();

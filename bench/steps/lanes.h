@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "hand.h"
 
@@ -42,13 +43,20 @@ static inline lanes choose(masks m, lanes a, lanes b) { return (lanes)((m & (mas
 static inline lanes larger(lanes a, lanes b) { return choose(a > b, a, b); }
 static inline lanes smaller(lanes a, lanes b) { return choose(a < b, a, b); }
 
+/* Halves, then quarters, are added as vectors. */
 static inline real sum_of(lanes x)
 {
-    real s[LANES];
-    store(s, x);
-    for (int width = LANES / 2; width; width /= 2)
-        for (int i = 0; i < width; i++) s[i] += s[i + width];
-    return s[0];
+    typedef real half __attribute__((vector_size(32)));
+    typedef real quarter __attribute__((vector_size(16)));
+    half a[2];
+    memcpy(a, &x, sizeof a);
+    a[0] += a[1];
+    quarter b[2];
+    memcpy(b, a, sizeof b);
+    b[0] += b[1];
+    real sum = b[0][0];
+    for (int i = 1; i < LANES / 4; i++) sum += b[0][i];
+    return sum;
 }
 
 /* exp(x) - 1 = power - 1 + power p for x = n log 2 + r, with power = 2^n, p = exp(r) - 1 = r + r^2 q(r); q
