@@ -190,7 +190,7 @@ bool results_targets(const json *rows, const char *path, int names, char **name)
 
 /* ---- pictures ---------------------------------------------------------------------------------- */
 
-enum { BARS = 8, PANELS = 10, NAME = 80 };
+enum { BARS = 8, PANELS = 11, NAME = 80 };
 
 /* A side's ratio to the side by hand: plain, or expert where there is no other; NAN if there is none. */
 static double to_hand(const json *row, side s)
@@ -220,21 +220,23 @@ static void draw_ratios(tg_plot *p, const json *rows, size_t *next)
 {
     static char name[BARS][NAME];
     const char *names[BARS];
-    double x[2][BARS], y[2][BARS];
+    double x[2][BARS], y[2][BARS], least = 0.1, most = 10; /* 1 is inside */
     int n = 0;
     for (; *next < rows->count && n < BARS; ++*next) {
         const json *const row = &rows->item[*next];
         if (!has_bars(row)) continue;
-        snprintf(name[n], NAME, "%s\n%s\n%s", json_text(row, "name", ""), json_text(row, "size", ""),
-                 json_text(row, "layout", json_text(row, "type", "")));
+        snprintf(name[n], NAME, "%s\n%s\n%s %s", json_text(row, "name", ""), json_text(row, "size", ""),
+                 json_text(row, "type", ""), json_text(row, "layout", ""));
         names[n] = name[n];
         for (int i = 0; i < 2; i++) {
             x[i][n] = n + 0.4 * i - 0.2;
             y[i][n] = to_hand(row, i ? SIDE_PROGRAM : SIDE_EAGER);
+            while (y[i][n] < least) least /= 10;
+            while (y[i][n] > most) most *= 10;
         }
         n++;
     }
-    tg_plot_panel(p, &(tg_plot_axes){ .x = " ", .y = "times by hand", .log_y = true, .x0 = -0.6, .x1 = BARS - 0.4,
+    tg_plot_panel(p, &(tg_plot_axes){ .x = " ", .y = "times by hand", .log_y = true, .x0 = -0.6, .x1 = BARS - 0.4, .y0 = least, .y1 = most,
                                       .x_names = names, .x_count = n, .key = TG_KEY_OUTSIDE });
     for (int i = 0; i < 2; i++)
         tg_plot_bars(p, n, x[i], y[i], &(tg_plot_style){ .label = i ? "program" : "eager", .width = 0.36 });
