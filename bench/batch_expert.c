@@ -140,7 +140,8 @@ double BY_HAND(square_expert)(int n, const void *p, const void *x, const void *y
     return net(n, p, x, y, d, 1);
 }
 
-/* Rows of x, four at a time, of blocks in the first cache; 100 features are 12 vectors and 4 numbers. */
+/* Rows of x, four at a time, of blocks in the first cache; 100 features are 12 vectors, in f32 6, and 4
+   numbers. */
 double BY_HAND(logistic_expert)(int n, const void *p_, const void *x_, const void *y_, void *d_)
 {
     const real *p = p_, *x = x_, *y = y_;

@@ -34,6 +34,7 @@ with tempfile.TemporaryDirectory() as folder:
     expect("one changed number", [*quick, "--break", "eager"], 1, "WRONG: number")
     expect("gradients of zeros", [*quick, "--break", "all"], 1, "WRONG: the gradient is zero")
     expect("a side that is no side", [*quick, "--break", "left"], 64, "left is no side")
+    expect("a side to profile that is none", [*quick, "--profile", "left"], 64, "left is no side")
     expect("rows that there are not", [scalar, "--quick", "no-such-row"], 1, "no such row")
     expect("a slowed operation", [*quick, "--delay", "eager=200", "--baseline", before], 1, "SLOWER")
     expect("nothing slower than itself", [summary, "--baseline", before, before], 0, "0 worse")

@@ -91,7 +91,8 @@ static const model models[] = {
 /* ---- one model in all ways ----------------------------------------------------------------------- */
 
 /* HVP: the gradient, and the Hessian times a direction. */
-enum { PLAIN, EXPERT, PLAIN_F32, EXPERT_F32, HVP_PLAIN, HVP_EXPERT, BATCH, FAST, SINGLE, STRICT, HVP, F32, EMITTED, WAYS };
+enum { PLAIN, EXPERT, PLAIN_F32, EXPERT_F32, HVP_PLAIN, HVP_EXPERT, BATCH, FAST, SINGLE, STRICT, HVP, F32,
+       EMITTED, WAYS };
 
 typedef struct task {
     const model *m;

@@ -66,7 +66,7 @@ static void put(tg_type type, void *x, int64_t i, double value)
     else ((double *)x)[i] = value;
 }
 
-static double sum_by_hand(work *w)
+static double loss_by_hand(work *w)
 {
     return w->by_hand[w->type == TG_F64](&w->h);
 }
@@ -215,7 +215,7 @@ static void run(int way, void *user)
     work *const w = user;
     tg_status status;
     if (way == EXPERT) {
-        sum_by_hand(w);
+        loss_by_hand(w);
     } else if (way == PROGRAM) {
         if (!tg_run(w->program, w->space, 1, w->from, w->to, &status)) exit(1);
     } else {
@@ -248,7 +248,7 @@ static void check(bench_row *r, work *w)
 {
     const tg_value loss = w->record(w);
     if (!tg_backward(loss)) exit(1);
-    const double value = tg_item(loss), by_hand = sum_by_hand(w);
+    const double value = tg_item(loss), by_hand = loss_by_hand(w);
     report_same(r, SIDE_EAGER, 1, &value, &by_hand);
     for (int i = 0; i < w->n && !r->wrong; i++)
         agree(r, SIDE_EAGER, w->type, tg_size(w->p[i]), gradient(w->p[i]), w->h.g[i]);
@@ -296,7 +296,7 @@ typedef struct rows_task {
 static void run_rows(int way, void *user)
 {
     rows_task *const t = user;
-    if (way == EXPERT) sum_by_hand(t->w);
+    if (way == EXPERT) loss_by_hand(t->w);
     else if (!tg_run(t->program, t->space, t->w->h.batch, t->from, t->w->to, NULL)) exit(1);
 }
 
@@ -340,7 +340,7 @@ static void measure_rows(work *w)
     task.from[n++] = elements(w->x);
     if (!w->net) task.from[n++] = elements(w->target);
     for (int i = 0; i < w->n; i++) task.from[n++] = elements(w->p[i]);
-    const double value = sum_by_hand(w);
+    const double value = loss_by_hand(w);
     run_rows(PROGRAM, &task);
     r.memory = program_bytes(p, task.space);
     check_program(&r, w, value);
@@ -354,6 +354,21 @@ static void measure_rows(work *w)
 }
 
 /* ---- rows ------------------------------------------------------------------------------------- */
+
+static void free_work(work *w)
+{
+    for (int i = 0; i < MOST_PARAMETERS + 2; i++) free(w->to[i]);
+    for (int i = 0; i < w->n; i++) free(w->h.p[i]), free(w->h.g[i]);
+    free((void *)(uintptr_t)w->h.x);
+    free((void *)(uintptr_t)w->h.target);
+    free((void *)(uintptr_t)w->h.label);
+    free(w->h.dx);
+    free(w->h.room);
+    tg_workspace_free(w->space);
+    tg_program_free(w->program);
+    tg_nn_free(w->net);
+    tg_tape_free(w->tape);
+}
 
 static void measure(work *w, tg_type type)
 {
@@ -374,6 +389,7 @@ static void measure(work *w, tg_type type)
     r.memory = (double)tg_stats(w->tape).bytes_held;
     report_row(&r);
     measure_rows(w);
+    free_work(w);
 }
 
 /* The expert's functions keep the promise that the library's do. */
