@@ -143,7 +143,8 @@ def check_includes(place):
             expect(may_include(room, name), f"{place.name(path)}: {room} may not include {name}")
     # What walks the op table, as the tests do, is compiled against the inner headers.
     inner = {"bench/ops.c", "bench/kernels.c", "bench/families.c", "bench/families.h",
-             "bench/batch_expert.c"}  # over the library's own tanh, exp and log
+             "bench/batch_expert.c",  # over the library's own tanh, exp and log
+             "bench/memory.c"}  # what programs hold
     outside = [path for path in sources(place, "examples", "bench")
                if place.name(path) not in inner and not place.name(path).startswith("bench/plain")]
     outside += modules(place)
