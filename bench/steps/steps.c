@@ -10,11 +10,14 @@
 #include <tapegrad/nn.h>
 #include <tapegrad/program.h>
 
+#include "../emitted.h"
 #include "../memory.h"
 #include "../report.h"
 #include "hand.h"
 
-enum { REPEATS = 31, EXPERT = 0, EAGER, PROGRAM, WAYS };
+enum { REPEATS = 31, EXPERT = 0, EAGER, PROGRAM, EMITTED, WAYS };
+
+static const double too_long = 2e7; /* ns, for a call of the program as C, whose products are three loops */
 
 typedef struct work work;
 struct work {
@@ -31,6 +34,7 @@ struct work {
     tg_nn *net;
     tg_program *program;
     tg_workspace *space;
+    emitted *c;
     double compile_ns;
     const void *from[MOST_PARAMETERS + 2];
     void *to[MOST_PARAMETERS + 2];
@@ -184,7 +188,8 @@ static void make_hand(work *w)
     if (w->record == tanh_net || w->record == sigmoid_net) (w->type == TG_F32 ? hand_turn_f32 : hand_turn_f64)(h);
 }
 
-/* All leaves are shared inputs of one instance. Left out where the compiler refuses the model. */
+/* All leaves are shared inputs of one instance. Left out where the compiler refuses the model, or there is no C for
+   it. */
 static void make_program(work *w)
 {
     tg_value input[MOST_PARAMETERS + 2];
@@ -206,6 +211,11 @@ static void make_program(work *w)
     for (int i = 0; i < n; i++) w->from[i] = elements(input[i]);
     for (int i = 0; i <= by.n_wrt; i++) w->to[i] = numbers(i ? tg_size(input[i - 1]) : 1);
     tg_release(w->mark);
+    if (w->space) w->c = emitted_new(w->program);
+    const double begin = now_ns();
+    if (!w->c || !emitted_run(w->c, 1, w->from, w->to) || now_ns() - begin < too_long) return;
+    emitted_free(w->c);
+    w->c = NULL;
 }
 
 /* ---- checking and timing --------------------------------------------------------------------- */
@@ -218,6 +228,8 @@ static void run(int way, void *user)
         loss_by_hand(w);
     } else if (way == PROGRAM) {
         if (!tg_run(w->program, w->space, 1, w->from, w->to, &status)) exit(1);
+    } else if (way == EMITTED) {
+        if (!emitted_run(w->c, 1, w->from, w->to)) exit(1);
     } else {
         if (!tg_backward(w->record(w))) exit(1);
         tg_release(w->mark);
@@ -234,14 +246,14 @@ static void agree(bench_row *r, side s, tg_type type, int64_t n, const void *got
     free(b);
 }
 
-/* All that the program, of either kind, gives. */
-static void check_program(bench_row *r, const work *w, double value)
+/* All that a program, of any kind, gave. */
+static void check_program(bench_row *r, side s, const work *w, double value)
 {
     const double loss = number(w->type, w->to[0], 0);
-    report_same(r, SIDE_PROGRAM, 1, &loss, &value);
+    report_same(r, s, 1, &loss, &value);
     for (int i = 0; i < w->n && !r->wrong; i++)
-        agree(r, SIDE_PROGRAM, w->type, tg_size(w->p[i]), w->to[i + 1], w->h.g[i]);
-    if (w->net && !r->wrong) agree(r, SIDE_PROGRAM, w->type, tg_size(w->x), w->to[w->n + 1], w->h.dx);
+        agree(r, s, w->type, tg_size(w->p[i]), w->to[i + 1], w->h.g[i]);
+    if (w->net && !r->wrong) agree(r, s, w->type, tg_size(w->x), w->to[w->n + 1], w->h.dx);
 }
 
 static void check(bench_row *r, work *w)
@@ -255,7 +267,11 @@ static void check(bench_row *r, work *w)
     if (w->net) agree(r, SIDE_EAGER, w->type, tg_size(w->x), gradient(w->x), w->h.dx);
     if (w->space) {
         run(PROGRAM, w);
-        check_program(r, w, by_hand);
+        check_program(r, SIDE_PROGRAM, w, by_hand);
+    }
+    if (w->c) {
+        run(EMITTED, w);
+        check_program(r, SIDE_EMITTED, w, by_hand);
     }
     tg_release(w->mark);
 }
@@ -343,7 +359,7 @@ static void measure_rows(work *w)
     const double value = loss_by_hand(w);
     run_rows(PROGRAM, &task);
     r.memory = program_bytes(p, task.space);
-    check_program(&r, w, value);
+    check_program(&r, SIDE_PROGRAM, w, value);
     timing t[2] = { { 0 } };
     report_time(2, (const side[]){ SIDE_EXPERT, SIDE_PROGRAM }, run_rows, &task, REPEATS, t);
     r.side[SIDE_EXPERT] = t[0], r.side[SIDE_PROGRAM] = t[1];
@@ -364,6 +380,7 @@ static void free_work(work *w)
     free((void *)(uintptr_t)w->h.label);
     free(w->h.dx);
     free(w->h.room);
+    emitted_free(w->c);
     tg_workspace_free(w->space);
     tg_program_free(w->program);
     tg_nn_free(w->net);
@@ -372,7 +389,7 @@ static void free_work(work *w)
 
 static void measure(work *w, tg_type type)
 {
-    static const side sides[WAYS] = { SIDE_EXPERT, SIDE_EAGER, SIDE_PROGRAM };
+    static const side sides[WAYS] = { SIDE_EXPERT, SIDE_EAGER, SIDE_PROGRAM, SIDE_EMITTED };
     w->type = type;
     w->tape = need(tg_tape_new(&(tg_tape_options){ .type = type }));
     if (w->h.heads) make_blocks(w);
@@ -384,7 +401,7 @@ static void measure(work *w, tg_type type)
     r.compile_ns = w->compile_ns;
     check(&r, w);
     timing t[WAYS] = { { 0 } };
-    report_time(w->space ? WAYS : PROGRAM, sides, run, w, REPEATS, t);
+    report_time(w->c ? WAYS : w->space ? EMITTED : PROGRAM, sides, run, w, REPEATS, t);
     for (int i = 0; i < WAYS; i++) r.side[sides[i]] = t[i];
     r.memory = (double)tg_stats(w->tape).bytes_held;
     report_row(&r);
