@@ -48,6 +48,8 @@ enum {
                                      those of one instance on short tensors are like those on scalars */
     TG_REGISTERS = 512, /* one instance: numbers are computed in an order in which many go on with the last
                                      one made, which is in a register still */
+    TG_KEEP = 1024,    /* what a loss or attention has for its value is kept for its gradient, if both are
+                                     wanted: exponentials are computed once */
 };
 
 typedef struct tg_compile_options {

@@ -20,6 +20,16 @@ static real row_loss(const tg__scores *c, real *t, int64_t label, real log_sum)
     return TIMES(1 - share, own) + share / (real)c->n * sum_of(c->n, t);
 }
 
+/* e = exp t over its sum s, row by row. */
+static void keep_shares(int64_t rows, int64_t n, real *e, const real *t, real *s)
+{
+    real part[TG__TILE];
+    exp_all(rows * n, e, t);
+    row_sums(rows, n, e, s);
+    for (int64_t r = 0; r < rows; r++) part[r] = 1 / s[r];
+    row_scaled(rows, n, e, e, e, e, part, 0);
+}
+
 /* With t = x - max x: log(sum exp t) - t[label]. */
 static void cross_entropy(const tg__scores *c, void *y_)
 {
@@ -29,14 +39,15 @@ static void cross_entropy(const tg__scores *c, void *y_)
     real *y = y_, *const t = c->work, s[TG__TILE];
     for (int64_t i = 0, m; i < c->rows; i += m, x += m * n, label += m, y += m) {
         m = rows_at_once(c->rows - i, n);
-        if (plain && n > TG__CHUNK) {
+        if (plain && n > TG__CHUNK && !c->kept) {
             real most;
             const real sum = long_row_sum(n, x, 1, &most);
             *y = *label < 0 ? 0 : log(sum) - (x[*label] - most);
             continue;
         }
         shift_rows(m, n, t, x, 1);
-        exp_sums(m, n, t, s);
+        if (c->kept) keep_shares(m, n, (real *)c->kept + i * n, t, s);
+        else exp_sums(m, n, t, s);
         log_all(m, y, s);
         for (int64_t r = 0; r < m; r++)
             y[r] = label[r] < 0 ? 0
@@ -45,25 +56,38 @@ static void cross_entropy(const tg__scores *c, void *y_)
     }
 }
 
+/* dx += scale e; or = where e is kept, and may be dx. */
+static void add_shares(int64_t n, real *dx, const real *e, real scale, const bool kept)
+{
+    if (kept)
+        for (int64_t j = 0; j < n; j++) dx[j] = scale * e[j];
+    else
+        for (int64_t j = 0; j < n; j++) dx[j] += scale * e[j];
+}
+
 /* dx += g (softargmax x times the sum of the weighted targets, less the weighted targets). */
 static void cross_entropy_backward(const tg__scores *c, void *dx_, const tg__incoming *g)
 {
-    const real *x = c->x;
+    const real *x = c->x, *const kept = c->kept;
     const int64_t *label = c->label, n = c->n;
     const real share = (real)c->smoothing / (real)n, own = 1 - (real)c->smoothing;
     const real shared = share * (c->weight ? sum_of(n, c->weight) : (real)n);
-    real *dx = dx_, *const e = c->work, s[TG__TILE];
+    real *dx = dx_, *const t = c->work, s[TG__TILE];
     for (int64_t i = 0, m; i < c->rows; i += m, x += m * n, label += m) {
+        const real *const e = kept ? kept + i * n : t;
         m = rows_at_once(c->rows - i, n);
-        shift_rows(m, n, e, x, 1);
-        exp_all(m * n, e, e);
-        row_sums(m, n, e, s);
+        if (!kept) {
+            shift_rows(m, n, t, x, 1);
+            exp_all(m * n, t, t);
+            row_sums(m, n, t, s);
+        }
         for (int64_t r = 0; r < m; r++, dx += n) {
             const real gr = label[r] < 0 ? 0 : incoming(g, i + r);
+            if (gr == 0 && kept) fill(n, dx, 1, 0);
             if (gr == 0) continue;
             const real target = own * weight_of(c->weight, label[r]);
-            const real scale = gr * (share == 0 ? target : target + shared) / s[r];
-            for (int64_t j = 0; j < n; j++) dx[j] += scale * e[r * n + j];
+            const real scale = gr * (share == 0 ? target : target + shared);
+            add_shares(n, dx, e + r * n, kept ? scale : scale / s[r], kept);
             dx[label[r]] -= gr * target;
             for (int64_t j = 0; share != 0 && j < n; j++)
                 dx[j] -= gr * (share * weight_of(c->weight, j));

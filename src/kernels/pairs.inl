@@ -148,7 +148,9 @@ static void pair_add(tg__pair_kernel *f, const tg__pair *p, void *dx, ptrdiff_t 
         .spread_powers = spread_powers, .spread_exps = spread_exps, .spread_quotients = spread_quotients,                                \
         .spread_matches = spread_matches, .spread_size_matches = spread_size_matches,              \
         .find = find, .first_extremes = first_extremes, \
-        .row_logsumexps = logsumexps, .row_logsumexps_backward = logsumexps_backward, .products_before = products_before, .spread_products = spread_products,      \
+        .row_logsumexps = logsumexps, .row_logsumexps_backward = logsumexps_backward,                                            \
+        .kept_logsumexps = kept_logsumexps, .kept_logsumexps_backward = kept_logsumexps_backward,  \
+        .products_before = products_before, .spread_products = spread_products,      \
         .softargmax = softargmax, .log_softmax = log_softmax,                                      \
         .softargmax_backward = softargmax_backward, .log_softmax_backward = log_softmax_backward,  \
         .cross_entropy = cross_entropy, .cross_entropy_backward = cross_entropy_backward,          \

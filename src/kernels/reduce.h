@@ -60,7 +60,8 @@ typedef struct tg__pair_loss {
 /* Rows of n scores for n classes, one after the other. The target of a row is its label, a negative
    one if it is ignored; of that the share smoothing belongs to all classes evenly. Every class
    counts with its weight; NULL: 1. Or the targets are rows of probabilities. work has room for
-   TG__WORK(n) elements. */
+   TG__WORK(n) elements. kept: NULL, or rows of softargmax x, which cross_entropy writes; its gradient reads them, and
+   overwrites dx then, which may be the same array. */
 typedef struct tg__scores {
     int64_t rows, n;
     const void *x;
@@ -68,7 +69,7 @@ typedef struct tg__scores {
     const void *weight;
     double smoothing;
     const void *probability;
-    void *work;
+    void *work, *kept;
 } tg__scores;
 enum { TG__CHUNK = 2048 };
 #define TG__WORK(n) ((n) > TG__CHUNK ? (n) : TG__CHUNK)
@@ -112,6 +113,11 @@ typedef struct tg__reduce_kernels {
        those, y, are finite, their gradient, which is added to dx. */
     void (*row_logsumexps)(int64_t rows, int64_t n, const void *x, void *y);
     void (*row_logsumexps_backward)(int64_t rows, int64_t n, const void *x, const void *y, const void *g, void *dx);
+
+    /* The same, with a softargmax of every row, kept, from which the gradient is dx = g kept; dx may be kept.
+       Rows may have any length. */
+    void (*kept_logsumexps)(int64_t rows, int64_t n, const void *x, void *y, void *kept);
+    void (*kept_logsumexps_backward)(int64_t rows, int64_t n, const void *kept, const void *g, void *dx);
 
     /* Where the first smallest or largest of each row of n adjacent elements is; n > 0. */
     void (*first_extremes)(int64_t rows, int64_t n, const void *x, bool largest, int64_t *index);

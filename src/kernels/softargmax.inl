@@ -130,13 +130,19 @@ static real long_row_exps(int64_t n, real *y, const real *x, real beta)
     return (real)(sum[0] + sum[1]);
 }
 
-/* y[r] = log of the sum of exp over row r; shifted by the largest, unless that is infinite. */
-static void logsumexp_rows(int64_t rows, int64_t n, const real *x, real *y)
+/* The largest of each row, by which it is shifted, unless that is infinite. */
+static void shifts_of(int64_t rows, int64_t n, const real *x, real *m)
 {
-    real e[TG__CHUNK], m[TG__TILE];
     fold_max_rows(rows, n, x, n, NULL, NULL, 0, m);
     for (int64_t r = 0; r < rows; r++)
         if (m[r] - m[r] != 0) m[r] = m[r] != m[r] ? m[r] : 0;
+}
+
+/* y[r] = log of the sum of exp over row r. */
+static void logsumexp_rows(int64_t rows, int64_t n, const real *x, real *y)
+{
+    real e[TG__CHUNK], m[TG__TILE];
+    shifts_of(rows, n, x, m);
     row_less(rows, n, e, x, x, x, m, 0);
     exp_sums(rows, n, e, y);
     log_all(rows, y, y);
@@ -167,6 +173,69 @@ static void logsumexps_backward(int64_t rows, int64_t n, const void *xs, const v
         for (int64_t j = 0; j < m; j++) s[j] = g[j] == 0 ? 0 : g[j] / s[j];
         row_added(m, n, dx, e, dx, e, s, 0);
     }
+}
+
+/* Where y is not finite there is no sum to divide by: exp(x - y), or zeros where there is nothing. */
+static void keep_infinite(int64_t n, real *e, const real *x, real y)
+{
+    for (int64_t i = 0; i < n; i++) e[i] = y < 0 ? 0 : exp(x[i] - y);
+}
+
+/* A row too long for one chunk, as the fold over it has it. */
+static void kept_long(int64_t n, const real *x, real *y, real *e)
+{
+    real m;
+    double sum[2] = { 0 };
+    shifts_of(1, n, x, &m);
+    for (int64_t i = 0; i < n; i += TG__CHUNK) {
+        const int64_t count = n - i < TG__CHUNK ? n - i : TG__CHUNK;
+        for (int64_t j = i; j < i + count; j++) e[j] = x[j] - m;
+        exp_all(count, e + i, e + i);
+        sum_plain_long(count, e + i, 1, 0, 0, 0, sum);
+    }
+    const real s = (real)(sum[0] == sum[0] && sum[1] == sum[1] ? sum[0] + sum[1] : sum[0]), part = 1 / s;
+    *y = log(s) + m;
+    if (*y - *y != 0) keep_infinite(n, e, x, *y);
+    else for (int64_t i = 0; i < n; i++) e[i] *= part;
+}
+
+static void kept_short(int64_t rows, int64_t n, const real *x, real *y, real *e)
+{
+    real m[TG__TILE], part[TG__TILE];
+    shifts_of(rows, n, x, m);
+    row_less(rows, n, e, x, x, x, m, 0);
+    exp_all(rows * n, e, e);
+    row_sums(rows, n, e, y);
+    for (int64_t r = 0; r < rows; r++) part[r] = 1 / y[r];
+    row_scaled(rows, n, e, e, e, e, part, 0);
+    log_all(rows, y, y);
+    for (int64_t r = 0; r < rows; r++) {
+        y[r] += m[r];
+        if (y[r] - y[r] != 0) keep_infinite(n, e + r * n, x + r * n, y[r]);
+    }
+}
+
+static void kept_logsumexps(int64_t rows, int64_t n, const void *xs, void *ys, void *kept)
+{
+    const real *const x = xs;
+    real *const y = ys, *const e = kept;
+    for (int64_t r = 0, m; r < rows; r += m) {
+        m = rows_at_once(rows - r, n);
+        if (n > TG__CHUNK) kept_long(n, x + r * n, y + r, e + r * n);
+        else kept_short(m, n, x + r * n, y + r, e + r * n);
+    }
+}
+
+static void kept_logsumexps_backward(int64_t rows, int64_t n, const void *kept, const void *gs, void *dxs)
+{
+    const real *const g = gs;
+    real *const dx = dxs;
+    bool ones = dx == kept, zeros = false;
+    for (int64_t r = 0; r < rows; r++) ones &= g[r] == 1, zeros |= g[r] == 0;
+    if (ones) return;
+    row_scaled(rows, n, dx, kept, kept, kept, g, 0);
+    for (int64_t r = 0; zeros && r < rows; r++)
+        for (int64_t i = r * n; g[r] == 0 && i < (r + 1) * n; i++) dx[i] = 0;
 }
 
 static void softargmax_rows(int64_t rows, int64_t n, real *y, const real *x, real beta)

@@ -2,15 +2,15 @@
    batch (samples, heads) and broadcast.
 
    Queries are taken in blocks, whose rows of weights are whole: memory for one block by all keys,
-   never for all queries by all keys. Backward makes the weights again. A causal block leaves out the
-   keys behind its last query. */
+   never for all queries by all keys. Backward makes the weights again, unless a program keeps them, where they
+   are few. A causal block leaves out the keys behind its last query. */
 #include "kernels/blas.h"
 #include "ops/op.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { BLOCK_ELEMENTS = 1 << 15, LEAST_BLOCK = 16 }; /* of weights; of queries */
+enum { BLOCK_ELEMENTS = 1 << 15, LEAST_BLOCK = 16, MOST_KEPT = 1 << 20 }; /* of weights; of queries; of weights */
 
 /* ---- shapes ---------------------------------------------------------------------------------- */
 
@@ -36,7 +36,7 @@ static int64_t length(const tg__shape *x, int axis)
     return x->dim[x->rank - axis];
 }
 
-TG_OP(attention, "nnl", attention,
+TG_OP_KEEPS(attention, "nnl", attention,
       "softargmax(scale q k') v of queries (..., t, d), keys (..., s, d) and values (..., s, e)")
 
 SHAPE(attention)
@@ -71,6 +71,7 @@ typedef struct heads {
     double scale;
     int64_t rows; /* queries of a block */
     char *weights, *slopes, *sums;
+    char *kept; /* all weights of this element and the next ones; NULL: they are not kept */
     void *work; /* of the products, work_size bytes */
     size_t work_size;
     tg__matrix q, k, v, y, dq, dk, dv; /* y is g in backward */
@@ -117,9 +118,16 @@ static tg__matrix row_major(void *p, int64_t columns)
     return (tg__matrix){ p, columns, 1 };
 }
 
+static size_t weights_bytes(const heads *h, int64_t queries)
+{
+    return (size_t)(queries * h->s) * tg__type_size(h->c->y.s->type);
+}
+
 /* The weights of n queries from i on, (n, keys). */
 static tg_code weigh(heads *h, int64_t i, int64_t n, int64_t keys)
 {
+    if (h->kept) h->weights = h->kept + weights_bytes(h, i);
+    if (h->kept && h->c->g) return TG_OK;
     const tg__kernels *const k = h->c->k;
     const size_t size = tg__type_size(h->c->y.s->type);
     const tg_code code = multiply(h, n, keys, h->d, rows_from(h, h->q, i), tg__transposed(h->k),
@@ -152,9 +160,9 @@ static tg_code attend(heads *h)
 static tg_code attend_backward(heads *h, int64_t i, int64_t n, int64_t keys)
 {
     const size_t bytes = (size_t)(n * keys) * tg__type_size(h->c->y.s->type);
+    tg_code code = weigh(h, i, n, keys);
     const tg__matrix g = rows_from(h, h->y, i), p = row_major(h->weights, keys);
     const tg__matrix sums = row_major(h->sums, keys), slopes = row_major(h->slopes, keys);
-    tg_code code = weigh(h, i, n, keys);
     if (code == TG_OK && h->dv.p)
         code = multiply(h, keys, h->e, n, tg__transposed(p), g, h->dv, true);
     if (code != TG_OK || (!h->dq.p && !h->dk.p)) return code;
@@ -196,8 +204,9 @@ static tg_code begin(const tg__call *c, heads *h, bool backward)
     h->rows = BLOCK_ELEMENTS / (h->s ? h->s : 1);
     if (h->rows < LEAST_BLOCK) h->rows = LEAST_BLOCK;
     if (h->rows > h->t) h->rows = h->t;
-    const size_t bytes = (size_t)(h->rows * h->s) * tg__type_size(c->y.s->type);
-    h->weights = tg__scratch(c, bytes);
+    const size_t bytes = weights_bytes(h, h->rows);
+    h->kept = c->kept;
+    h->weights = h->kept ? h->kept : tg__scratch(c, bytes);
     if (backward) {
         h->sums = tg__scratch(c, bytes);
         h->slopes = tg__scratch(c, bytes);
@@ -238,9 +247,19 @@ static tg_code each_head(heads *h, tg_code (*work)(heads *h), bool backward)
         for (int64_t j = 0; j < w.n && code == TG_OK; j++) {
             take(h, &w, j);
             code = work(h);
+            if (h->kept) h->kept += weights_bytes(h, h->t);
         }
     } while (code == TG_OK && tg__walk_next(&w));
     return code;
+}
+
+KEPT(attention)
+{
+    tg__shape y = { .rank = 0 };
+    if (attention_shape(c, &y) != TG_OK) return 0;
+    y.dim[y.rank - 1] = length(c->x[2].s, 2);
+    tg__shape_finish(&y);
+    return y.n <= MOST_KEPT ? y.n : 0;
 }
 
 /* Without keys there is nothing to take the mean of. */
@@ -259,6 +278,8 @@ FORWARD(attention)
 BACKWARD(attention)
 {
     heads h;
+    for (int i = 0; i < 3; i++)
+        if (c->fresh && c->dx[i].p) c->k->fill(c->dx[i].s->n, c->dx[i].p, 1, 0);
     if (c->y.s->n == 0 || length(c->x[2].s, 2) == 0) return TG_OK;
     const tg_code code = begin(c, &h, true);
     return code == TG_OK ? each_head(&h, attend_blocks_backward, true) : code;

@@ -376,6 +376,7 @@ static tg_code labelled_scores(const tg__call *c, rows *r, tg__scores *s)
     tg_code code = rows_of(c, r);
     if (code == TG_OK) code = scores_of(c, r, s);
     s->smoothing = ((const tg_smoothed_attributes *)c->attributes)->label_smoothing;
+    s->kept = c->kept;
     return code;
 }
 
@@ -403,10 +404,10 @@ static tg_code entropy_backwards(const tg__call *c)
     if (code != TG_OK) return code;
     const tg__incoming g = tg__loss_incoming(c, r.total);
     if (c->dx[0].p) {
-        void *const dx = tg__gradient_begin(c, 0);
+        void *const dx = c->kept ? c->dx[0].p : tg__gradient_begin(c, 0);
         if (!dx) return TG_ERROR_MEMORY;
         c->k->reduce.cross_entropy_backward(&s, dx, &g);
-        tg__gradient_end(c, 0, dx);
+        if (!c->kept) tg__gradient_end(c, 0, dx);
     }
     if (!by_weights) return TG_OK;
     double *const dw = weights_begin(c, r.n);
@@ -438,10 +439,13 @@ static void entropy_derivation(tg__derivation *d)
     d->dx[2] = d_times(d, with_mean(d, own, hot), g);
 }
 
-TG_OP(cross_entropy, "ni", smoothed,
+TG_OP_KEEPS(cross_entropy, "ni", smoothed,
       "nll of log_softmax of the scores (last axis: classes) in one step")
 
 SHAPE(cross_entropy) { return smoothed_shape(c, y); }
+
+/* The softargmax of the rows. */
+KEPT(cross_entropy) { return c->x[0].s->n; }
 
 FORWARD(cross_entropy) { return entropy_elements(c); }
 

@@ -180,6 +180,7 @@ static void read_row(const char *text, const char *macro, const char *open)
         { "TG_OP_ZERO", 4, 0, 0 },
         { "TG_OP_PACKED", 4, PACKED, 0 },
         { "TG_OP_WRITES", 4, 0, 0 },
+        { "TG_OP_KEEPS", 4, 0, 0 },
         { "TG_VIEW", 3, VIEW, 0 },
         { "TG_ALIAS", 2, 0, 0 },
         { "TG_MAP1", 6, MAP, 1 },

@@ -30,6 +30,8 @@ typedef struct tg__call {
     const void *g;        /* dL/dy: as y */
     const tg__array *dx;  /* dx[i]: add dL/dx[i] here; p is NULL if it is not wanted. Shape and strides as x[i] */
     bool fresh; /* dx[i] is adjacent and to be overwritten: given to ops that heed it only (TG_OP_WRITES) */
+    void *kept; /* room for what forward keeps for backward, which reads it and then heeds fresh; NULL: nothing
+                   is kept. Given to ops that have a rule for it only (TG_OP_KEEPS) */
     size_t planes;       /* to these too: more than 1: g is so many, one behind the other, and dx[i] ... */
     const size_t *steps; /* ... where that of the first one goes, the others steps[i] elements apart */
     uint64_t run;         /* what draws random numbers adds this to the run of its attributes ... */
@@ -77,6 +79,10 @@ void tg__add(const tg__kernels *k, tg__array y, tg__array x);
 typedef tg_code tg__shape_rule(const tg__call *c, tg__shape *y);
 typedef tg_code tg__view_rule(const tg__call *c, tg__shape *y, int64_t *offset);
 typedef tg_code tg__rule(const tg__call *c);
+
+/* How many elements of the floating type forward keeps for backward by operand 0, for the shapes x[i].s; 0: none.
+   Where the call is for several instances at once, as many times those of one, one behind the other. */
+typedef int64_t tg__kept_rule(const tg__call *c);
 
 /* ---- derivatives as recorded operations ------------------------------------------------------------------------------- */
 
@@ -262,6 +268,7 @@ struct tg__op {
     tg__rule *backward;          /* ops; NULL if every letter is 0 or i */
     tg__derive_rule *derive;     /* maps and ops: the same as recorded operations; NULL as backward */
     bool writes;                 /* backward heeds fresh and planes */
+    tg__kept_rule *kept;         /* ops: NULL: it keeps nothing */
     const tg__case *cases;       /* ops and views */
     const char *value;           /* maps: the formula, in x or in a, b, c */
     const char *derivative[3];   /* maps: of the result with respect to each operand, also in the result y */
@@ -275,12 +282,17 @@ struct tg__op {
    and planes: it takes several cotangents at once, where others are called for each. */
 #define TG_OP_WRITES(NAME, LETTERS, ATTRIBUTES, DOC) TG__OP_ROW(NAME, LETTERS, ATTRIBUTES, DOC, true)
 
-#define TG__OP_ROW(NAME, LETTERS, ATTRIBUTES, DOC, WRITES)                                                     \
+/* The same for an op whose FORWARD can keep what its BACKWARD would compute again: KEPT says how much. */
+#define TG_OP_KEEPS(NAME, LETTERS, ATTRIBUTES, DOC)                                                            \
+    static tg__kept_rule NAME##_kept;                                                                          \
+    TG__OP_ROW(NAME, LETTERS, ATTRIBUTES, DOC, false, .kept = NAME##_kept)
+
+#define TG__OP_ROW(NAME, LETTERS, ATTRIBUTES, DOC, ...)                                                     \
     static tg__shape_rule NAME##_shape;                                                                        \
     static tg__rule NAME##_forward, NAME##_backward;                                                           \
     static tg__derive_rule NAME##_derive;                                                                      \
     TG__ROW(NAME, LETTERS, ATTRIBUTES, DOC, .kind = TG__OP, .shape = NAME##_shape, .forward = NAME##_forward,  \
-            .backward = NAME##_backward, .derive = NAME##_derive, .writes = WRITES,                            \
+            .backward = NAME##_backward, .derive = NAME##_derive, .writes = __VA_ARGS__,                       \
             .cases = tg__##NAME##_cases)
 
 /* The same for an op without any gradient: no BACKWARD, no DERIVATIVE. */
@@ -314,6 +326,7 @@ struct tg__op {
 #define VIEW(NAME) static tg_code NAME##_view(const tg__call *c, tg__shape *y, int64_t *offset)
 #define FORWARD(NAME) static tg_code NAME##_forward(const tg__call *c)
 #define BACKWARD(NAME) static tg_code NAME##_backward(const tg__call *c)
+#define KEPT(NAME) static int64_t NAME##_kept(const tg__call *c)
 #define DERIVATIVE(NAME) static void NAME##_derive(tg__derivation *d)
 #define CASES(NAME, ...) const tg__case tg__##NAME##_cases[] = { __VA_ARGS__, { .n = 0 } };
 

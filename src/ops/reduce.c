@@ -191,18 +191,23 @@ static tg_code fold_forward(const tg__call *c, rule *r)
     return TG_OK;
 }
 
-/* The length of the rows of adjacent elements that are reduced, if they are so short that it pays to
-   take many together; else 0. */
-static int64_t short_rows(const tg__call *c)
+/* The length of rows of adjacent elements that are reduced; 0: they lie otherwise. */
+static int64_t whole_rows(const tg__call *c)
 {
     const tg__shape *const x = c->x[0].s;
     unsigned axes;
-    (void)tg__reduced_axes(c, &axes);
+    if (tg__reduced_axes(c, &axes) != TG_OK || x->n == 0 || !tg__shape_contiguous(x)) return 0;
     int64_t n = 1;
     int i = x->rank;
     while (i > 0 && axes & 1u << (i - 1)) n *= x->dim[--i];
-    const bool trailing = axes == ((1u << x->rank) - 1) - ((1u << i) - 1);
-    return trailing && i < x->rank && x->n > 0 && n <= TG__CHUNK && tg__shape_contiguous(x) ? n : 0;
+    return axes && axes == ((1u << x->rank) - 1) - ((1u << i) - 1) ? n : 0;
+}
+
+/* The same where they are so short that it pays to take many together. */
+static int64_t short_rows(const tg__call *c)
+{
+    const int64_t n = whole_rows(c);
+    return n <= TG__CHUNK ? n : 0;
 }
 
 static tg_code fold_backward(const tg__call *c, rule *r)
@@ -893,21 +898,30 @@ static bool all_finite(tg__array x)
     return sum == 0;
 }
 
-TG_OP(logsumexp, "n", reduce, "logarithm of the sum of the exponentials over axes")
+TG_OP_KEEPS(logsumexp, "n", reduce, "logarithm of the sum of the exponentials over axes")
 
 SHAPE(logsumexp) { return tg__reduced_shape(c, y); }
 
+/* The softargmax of the rows, which is the gradient for a g of 1. */
+KEPT(logsumexp) { return whole_rows(c) ? c->x[0].s->n : 0; }
+
 FORWARD(logsumexp)
 {
-    const int64_t n = short_rows(c);
+    const int64_t n = c->kept ? whole_rows(c) : short_rows(c);
     if (n == 0) return fold_forward(c, logsumexp_of);
-    c->k->reduce.row_logsumexps(c->y.s->n, n, c->x[0].p, c->y.p);
+    if (c->kept) c->k->reduce.kept_logsumexps(c->y.s->n, n, c->x[0].p, c->y.p, c->kept);
+    else c->k->reduce.row_logsumexps(c->y.s->n, n, c->x[0].p, c->y.p);
     return TG_OK;
 }
 
 BACKWARD(logsumexp)
 {
-    const int64_t n = short_rows(c), rows = c->y.s->n;
+    const int64_t rows = c->y.s->n;
+    if (c->kept) {
+        c->k->reduce.kept_logsumexps_backward(rows, whole_rows(c), c->kept, c->g, c->dx[0].p);
+        return TG_OK;
+    }
+    const int64_t n = short_rows(c);
     if (n == 0 || !c->dx[0].p || !all_finite(c->y)) return fold_backward(c, spread_logsumexp);
     c->k->reduce.row_logsumexps_backward(rows, n, c->x[0].p, c->y.p, c->g, c->dx[0].p);
     return TG_OK;

@@ -8,18 +8,25 @@ enum { USERS_LOOKED_AT = 16, LONGEST_RANGE = 64 };
 
 /* ---- units ------------------------------------------------------------------------------------- */
 
-static uint32_t new_unit(tg__planning *w, const uint32_t *node, uint32_t n)
+/* So many bytes of an instance, a number of times, from the stage of a node on; 0: no memory. */
+static uint32_t new_room(tg__planning *w, uint32_t node, size_t bytes, uint32_t times)
 {
     tg__unit *const u = tg__more(&w->p.units, 1, sizeof *u);
-    uint32_t *const member = tg__more(&w->members, n, sizeof *member);
-    if (!u || !member) return tg__planning_failed(w), 0;
+    if (!u) return tg__planning_failed(w), 0;
+    *u = (tg__unit){ .n = times,
+                     .bytes = (uint32_t)bytes * times,
+                     .stage = w->p.single ? TG__EARLY : tg__node_at(w->p.g, node)->stage };
+    return (uint32_t)(u - (tg__unit *)(void *)w->p.units.data);
+}
+
+static uint32_t new_unit(tg__planning *w, const uint32_t *node, uint32_t n)
+{
     const tg__shape *const s = tg__node_shape(w->p.g, node[0]);
-    const uint32_t size = (uint32_t)(tg__type_size(s->type) * (size_t)(s->n ? s->n : 1));
-    *u = (tg__unit){ .first = (uint32_t)(member - (uint32_t *)(void *)w->members.data),
-                     .n = n,
-                     .bytes = size * n,
-                     .stage = w->p.single ? TG__EARLY : tg__node_at(w->p.g, node[0])->stage };
-    const uint32_t number = (uint32_t)(u - (tg__unit *)(void *)w->p.units.data);
+    const size_t bytes = tg__type_size(s->type) * (size_t)(s->n ? s->n : 1);
+    const uint32_t number = new_room(w, node[0], bytes, n);
+    uint32_t *const member = number ? tg__more(&w->members, n, sizeof *member) : NULL;
+    if (!member) return tg__planning_failed(w), 0;
+    tg__unit_at(w, number)->first = (uint32_t)(member - (uint32_t *)(void *)w->members.data);
     for (uint32_t i = 0; i < n; i++) {
         member[i] = node[i];
         w->p.unit[node[i]] = number;
@@ -242,11 +249,25 @@ static bool emit_guard(tg__planning *w, uint32_t id)
 
 static bool emit_one(tg__planning *w, uint32_t id);
 
+/* A gradient that alone reads what was kept takes its place. */
 static bool make_room(tg__planning *w, uint32_t id)
 {
     bool done = false;
     if (w->p.single && !tg__scalars_place(&w->scalars, id, &done)) return tg__planning_failed(w);
-    return done || new_unit(w, &id, 1);
+    const tg__keep *const k = done ? NULL : tg__kept_by(w, id);
+    if (!k || k->node == id || !tg__takes_place(w, id, k)) return done || new_unit(w, &id, 1);
+    w->p.unit[id] = k->unit;
+    return true;
+}
+
+/* The last operand of a step: what its operation keeps, or what its gradient finds there. */
+static bool refer_kept(tg__planning *w, tg__step *s, uint32_t id)
+{
+    tg__keep *const k = tg__kept_by(w, id);
+    if (!k || (k->node != id && !k->unit)) return true;
+    if (k->node == id) k->unit = new_room(w, id, k->n * tg__type_size(w->p.g->type), 1);
+    s->kept = true;
+    return k->unit && refer(w, k->node, TG__KEPT);
 }
 
 /* Elements that are used as scalars, where those have an array of their own. */
@@ -285,6 +306,7 @@ static bool emit_backward(tg__planning *w, uint32_t id)
     bool ok = true;
     for (uint32_t i = 0; ok && i < n; i++) ok = refer(w, result[i], TG__NO_SUM);
     for (uint32_t j = 0; ok && j < operands; j++) ok = refer(w, list[j], TG__NO_SUM);
+    ok = ok && refer_kept(w, s, id);
     close_step(w, s);
     for (uint32_t i = 1; ok && i < n; i++) ok = bring(w, result[i]);
     return ok;
@@ -334,6 +356,7 @@ static bool emit_one(tg__planning *w, uint32_t id)
     const uint32_t operands = node->op == TG__NODE_ASSEMBLE ? node->n / 2 : node->n;
     bool ok = refer(w, id, TG__NO_SUM);
     for (uint32_t j = 0; ok && j < operands; j++) ok = refer(w, operands_of(w, id)[j], TG__NO_SUM);
+    ok = ok && (!rule || refer_kept(w, s, id));
     close_step(w, s);
     w->p.role[id] = TG__DONE;
     return ok;

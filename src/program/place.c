@@ -9,6 +9,7 @@
 static uint32_t unit_of(const tg__planning *w, const tg__reference *r)
 {
     if (r->sum >= 0 || r->node == TG__ONES) return 0;
+    if (r->sum == TG__KEPT) return tg__kept_by(w, r->node)->unit;
     if (r->sum == TG__NO_SUM) return w->p.unit[r->node];
     return r->sum == TG__SLOT ? 0 : w->p.unit[tg__owner(&w->p, r->node)];
 }
@@ -84,7 +85,8 @@ static shelf *shelf_for(store *st, uint32_t bytes, bool body)
 static bool place_unit(tg__planning *w, store *st, uint32_t u)
 {
     tg__unit *const at = tg__unit_at(w, u);
-    if (at->strip) return true;
+    if (at->strip || at->placed) return true;
+    at->placed = true;
     tg__plan *const plan = w->p.plan;
     const bool body = at->stage == TG__BODY;
     shelf *const s = shelf_for(st, at->bytes, body);
@@ -133,7 +135,8 @@ static bool place_results(tg__planning *w, store *st, const tg__step *s)
     const uint32_t n = s->kind == TG__STEP_BACKWARD ? s->width : !none;
     for (uint32_t i = 0; i < n; i++)
         if (unit_of(w, &r[i]) && !place_unit(w, st, unit_of(w, &r[i]))) return false;
-    return true;
+    const uint32_t kept = s->kept ? unit_of(w, &r[s->n - 1]) : 0;
+    return !kept || place_unit(w, st, kept);
 }
 
 /* Sums over the batch and the count have their places from the beginning. */
@@ -190,6 +193,13 @@ static tg__operand locate(const tg__planning *w, const tg__reference *r)
     if (r->sum >= 0) return (tg__operand){ .area = TG__AREA_PARTIALS, .offset = (uint64_t)r->sum };
     if (r->node == TG__ONES)
         return (tg__operand){ .area = TG__AREA_SHARED, .lane = 1, .offset = w->p.plan->ones };
+    if (r->sum == TG__KEPT) {
+        const tg__keep *const k = tg__kept_by(w, r->node);
+        const tg__unit *const u = tg__unit_at(w, k->unit);
+        const bool body = u->stage == TG__BODY;
+        return (tg__operand){ .area = body ? TG__AREA_BODY : TG__AREA_SHARED, .lane = body ? k->n : 0,
+                              .offset = u->offset };
+    }
     const bool copy = r->sum == TG__NO_SUM;
     const uint32_t owner = copy ? r->node : tg__owner(&w->p, r->node);
     const tg__node *const node = tg__node_at(g, owner);

@@ -87,14 +87,15 @@ static void choose_block(tg__plan *plan, int asked)
 
 /* ---- the whole ----------------------------------------------------------------------------------- */
 
-enum { ARENAS = 12 };
+enum { ARENAS = 13 };
 
 static void list_arenas(tg__planning *w, tg__arena *arena[ARENAS])
 {
     tg__planner *const p = &w->p;
     tg__arena *const all[ARENAS] = { &p->by_node, &p->terms,     &p->dots,    &p->tiles,
                                      &p->rows,    &p->columns,   &p->sums,    &p->units,
-                                     &p->users,   &p->user_list, &w->members, &p->marks };
+                                     &p->users,   &p->user_list, &w->members, &p->marks,
+                                     &w->keeps };
     memcpy(arena, all, sizeof all);
 }
 
@@ -116,7 +117,7 @@ static bool begin(tg__planning *w)
     for (int i = 0; i < ARENAS; i++) tg__arena_init(arena[i], p->memory);
     tg__arena_init(&p->room, p->memory);
     p->n = p->g->n;
-    const size_t n = p->n, lists = p->single ? 7 : 5;
+    const size_t n = p->n, lists = p->single ? 8 : 6;
     const size_t bytes = n * (lists * sizeof(uint32_t) + sizeof(uint8_t) + sizeof(bool));
     if (!tg__arena_grow(&p->room, bytes + 64 + ARENAS * TG__FIRST_BYTES + (p->single ? tg__scalars_room(p) : 0)) ||
         !tg__begin_arenas(arena, ARENAS, &p->room) || !tg__arena_lend(&p->room, &p->by_node, bytes))
@@ -136,7 +137,8 @@ static bool begin(tg__planning *w)
     p->waiting = p->tile + n;
     p->unit = p->waiting + n;
     w->place = p->unit + n;
-    p->same = w->place + n;
+    w->keep = w->place + n;
+    p->same = w->keep + n;
     p->slot = p->same + n;
     p->role = (uint8_t *)(p->uses + lists * n);
     w->packed = (bool *)(p->role + n);
@@ -185,13 +187,14 @@ static bool make(const tg_program *program, tg__plan_kind kind, tg__plan *plan)
     if (ok && w.p.single) {
         tg__find_same(&w.p);
         mark(&w.p, written->node, n);
-        ok = tg__order_single(&w);
+        ok = tg__find_kept(&w) ? tg__order_single(&w) : tg__planning_failed(&w);
     } else if (ok) {
         plan->shared = TG__BATCH_CHUNK * sizeof(double); /* the row of ones */
         mark(&w.p, written->node, n);
         const bool dots = !(g->without & TG_DOTS) && !g->strict;
         tg__find_sums(&w.p);
         ok = (!dots || tg__find_dots(&w.p)) && tg__find_rows(&w.p) && list_users(&w.p);
+        ok = ok && tg__find_kept(&w);
         ok = ok ? tg__order(&w) : tg__planning_failed(&w);
     }
     ok = ok && tg__give_memory(&w, written->node, n) &&

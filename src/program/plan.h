@@ -52,6 +52,7 @@ typedef enum tg__step_kind {
 typedef struct tg__step {
     uint8_t kind;
     bool range; /* a MAP of scalars side by side */
+    bool kept;  /* of a RULE, a BACKWARD or a BLOCK: behind its operands, what it keeps for its gradient, or reads of it */
     uint16_t op;
     uint16_t chain; /* steps from this one on that are done strip by strip; 0: just this one */
     uint32_t node;

@@ -13,14 +13,25 @@ typedef struct tg__unit {
     uint32_t next;     /* of those that end with the same step, or that are free; 0: none */
     uint64_t offset;   /* in its area; of the body's for one instance */
     uint8_t stage;
+    bool placed;
     bool strip; /* there is only a strip of it at a time */
 } tg__unit;
+
+/* What an operation keeps for its gradient: n elements of an instance. */
+typedef struct tg__keep {
+    uint32_t node, n;
+    uint32_t unit;    /* where; 0: not there yet */
+    uint32_t readers; /* gradients */
+} tg__keep;
+
+enum { TG__KEEPERS = 8 }; /* most operands of an operation that keeps something */
 
 /* Which unit a node lies in, and where. */
 typedef struct tg__planning {
     tg__planner p; /* first */
-    tg__arena members;
+    tg__arena members, keeps;
     uint32_t *place; /* by node: its number in the unit */
+    uint32_t *keep;  /* by operation and gradient: the number, from 1 on, of what is kept; 0: nothing */
     bool *packed;    /* by node: of an input's or view's lanes there is a copy side by side */
     tg__scalars scalars;
 } tg__planning;
@@ -31,12 +42,13 @@ typedef union tg__reference {
         uint32_t node; /* TG__ONES: a row of ones */
         int64_t
             sum; /* >= 0: a place among the partial sums; TG__NO_SUM: a packed copy; TG__SOURCE: the node;
-                          TG__SLOT: its place among one instance's scalars */
+                          TG__SLOT: its place among one instance's scalars; TG__KEPT: what
+                          the node keeps */
     };
     tg__operand operand;
 } tg__reference;
 
-enum { TG__NO_SUM = -1, TG__SOURCE = -2, TG__SLOT = -3 };
+enum { TG__NO_SUM = -1, TG__SOURCE = -2, TG__SLOT = -3, TG__KEPT = -4 };
 
 static inline tg__unit *tg__unit_at(const tg__planning *w, uint32_t u)
 {
@@ -71,6 +83,17 @@ static inline uint32_t tg__step_count(const tg__plan *plan)
 /* The steps, when it is known what is needed: for blocks, in three stages; for one instance, in one. */
 bool tg__order(tg__planning *w);
 bool tg__order_single(tg__planning *w);
+
+/* ---- kept.c ---------------------------------------------------------------------------------------- */
+
+/* What there is to keep. False: no memory. */
+bool tg__find_kept(tg__planning *w);
+
+/* What operation id keeps, or gradient id reads; NULL: nothing. */
+tg__keep *tg__kept_by(const tg__planning *w, uint32_t id);
+
+/* Whether gradient id is written where k is: it alone reads it, and is all that is made of it. */
+bool tg__takes_place(const tg__planning *w, uint32_t id, const tg__keep *k);
 
 /* ---- place.c --------------------------------------------------------------------------------------- */
 

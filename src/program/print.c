@@ -86,8 +86,10 @@ static void print_step(const tg_program *p, const tg__plan *plan, const tg__step
     else if (s->kind == TG__STEP_BACKWARD || s->kind == TG__STEP_ROWS) fprintf(file, " %u", s->width);
     else if (s->columns) fprintf(file, " %u x %u", s->width, s->columns);
     else if (s->width != 1) fprintf(file, " [%u]", s->width);
-    for (uint32_t k = 0; k < s->n && k < FEW; k++) print_operand(&o[k], file);
-    fprintf(file, "%s\n", s->n > FEW ? " ..." : "");
+    for (uint32_t k = 0; k < s->n - s->kept && k < FEW; k++) print_operand(&o[k], file);
+    if (s->n - s->kept > FEW) fputs(" ...", file);
+    if (s->kept) fputs("; kept:", file), print_operand(&o[s->n - 1], file);
+    fputc('\n', file);
 }
 
 void tg_program_print(const tg_program *p, FILE *file)

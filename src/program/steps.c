@@ -76,7 +76,7 @@ static bool call_rule(tg__replay *r, const tg__step *s, int64_t n)
                    .n = (int)m,
                    .x = x,
                    .dx = dx,
-                   .fresh = tg__ops[code]->writes,
+                   .fresh = tg__ops[code]->writes || s->kept,
                    .run = r->options->run,
                    .scratch = &r->desk->scratch,
                    .message = r->desk->message,
@@ -96,6 +96,7 @@ static bool call_rule(tg__replay *r, const tg__step *s, int64_t n)
         c.first = (r->first + l) * ys->n;
         c.y = (tg__array){ ys, p[at] + l * lane[at] * size };
         c.g = back ? p[at + 1] + l * lane[at + 1] * size : NULL;
+        if (s->kept) c.kept = p[s->n - 1] + l * lane[s->n - 1] * (ptrdiff_t)tg__type_size(g->type);
         if (back) place_gradients(r, s, id + node->n, &c, dx, l);
         const tg_code result_code = back ? c.op->backward(&c) : c.op->forward(&c);
         if (result_code != TG_OK) return rule_failed(r, s, &c, result_code, l);
@@ -136,7 +137,7 @@ static bool call_piece(tg__replay *r, const tg__step *s, int64_t from, int64_t n
     shape[3] = f->y;
     set_instances(&shape[3], n);
     const ptrdiff_t skipped = from * f->y.stride[0] * (ptrdiff_t)tg__type_size(f->y.type);
-    const uint32_t m = s->n - 3; /* operands of a gradient's op */
+    const uint32_t m = s->n - 3 - s->kept, kept = s->n - 1; /* operands of a gradient's op; what it keeps */
     const tg__node *const node = tg__node_at(r->g, s->node);
     const uint32_t result = f->back ? tg__node_operands(r->g, node)[m] : s->node;
     r->desk->scratch.used = 0;
@@ -149,6 +150,7 @@ static bool call_piece(tg__replay *r, const tg__step *s, int64_t from, int64_t n
                    .y = { &shape[3], (f->back ? p[1 + m] : p[0]) + skipped },
                    .g = f->back ? p[2 + m] + skipped : NULL,
                    .dx = dx,
+                   .kept = s->kept ? p[kept] + from * r->lane[s->first + kept] * (ptrdiff_t)tg__type_size(r->g->type) : NULL,
                    .run = r->options->run,
                    .first = (r->first + from) * f->y.n,
                    .scratch = &r->desk->scratch,
@@ -159,7 +161,7 @@ static bool call_piece(tg__replay *r, const tg__step *s, int64_t from, int64_t n
         tg__program_fail(r->status, TG_ERROR_MEMORY, "run", "no memory");
         return false;
     }
-    c.fresh = c.op->writes && !f->summed;
+    c.fresh = (c.op->writes || s->kept) && !f->summed;
     if (f->back) {
         const tg__shape *const d = &shape[f->by];
         const int64_t size = (int64_t)tg__type_size(d->type);
