@@ -46,10 +46,13 @@ enum {
     TG_CHAINS = 256,   /* elementwise operations on tensors that follow each other are done
                                      strip by strip: what is between them stays in the first cache;
                                      those of one instance on short tensors are like those on scalars */
-    TG_REGISTERS = 512, /* one instance: numbers are computed in an order in which many go on with the last
-                                     one made, which is in a register still */
-    TG_KEEP = 1024,    /* what a loss or attention has for its value is kept for its gradient, if both are
+    TG_CHAIN_SUMS = 512, /* chains take in the reductions of what they make, which need not be stored then */
+    TG_CHAIN_PRODUCTS = 1024, /* and the product before them, by blocks of rows that stay in the cache,
+                                     and the bias's gradient */
+    TG_KEEP = 2048,    /* what a loss or attention has for its value is kept for its gradient, if both are
                                      wanted: exponentials are computed once */
+    TG_REGISTERS = 4096, /* one instance: numbers are computed in an order in which many go on with the last
+                                     one made, which is in a register still */
 };
 
 typedef struct tg_compile_options {

@@ -267,7 +267,7 @@ struct tg__op {
     tg__rule *forward;           /* ops */
     tg__rule *backward;          /* ops; NULL if every letter is 0 or i */
     tg__derive_rule *derive;     /* maps and ops: the same as recorded operations; NULL as backward */
-    bool writes;                 /* backward heeds fresh and planes */
+    bool writes;                 /* backward heeds fresh and planes, and reads no y */
     tg__kept_rule *kept;         /* ops: NULL: it keeps nothing */
     const tg__case *cases;       /* ops and views */
     const char *value;           /* maps: the formula, in x or in a, b, c */
@@ -278,7 +278,7 @@ struct tg__op {
 /* A block starts with its row. The rules and CASES follow; a missing one does not compile. */
 #define TG_OP(NAME, LETTERS, ATTRIBUTES, DOC) TG__OP_ROW(NAME, LETTERS, ATTRIBUTES, DOC, false)
 
-/* The same for an op whose BACKWARD heeds fresh: it writes a gradient that is the first one, where others get zeros to add to;
+/* The same for an op whose BACKWARD does not read y and heeds fresh: it writes a gradient that is the first one, where others get zeros to add to;
    and planes: it takes several cotangents at once, where others are called for each. */
 #define TG_OP_WRITES(NAME, LETTERS, ATTRIBUTES, DOC) TG__OP_ROW(NAME, LETTERS, ATTRIBUTES, DOC, true)
 

@@ -2,7 +2,7 @@
 #include "codes.h" /* generated */
 #include "program/planner.h"
 
-enum { SIBLINGS_LOOKED_AT = 64, MOST_COMPARED = 512, LONGEST_CHAIN = 16 };
+enum { SIBLINGS_LOOKED_AT = 64, MOST_COMPARED = 512 };
 
 /* Whether a and b have the same elements: a rule that adds to a gradient gets its operand adjacent. */
 static bool same_elements(const tg__graph *g, uint32_t a, uint32_t b)
@@ -63,41 +63,4 @@ uint32_t tg__side_by_side(const tg__planner *p, uint32_t id, uint32_t *at)
         at[i] = parts ? (uint32_t)tg__node_offset(g, look) : i;
     }
     return distinct(at, n) ? n : 0;
-}
-
-/* ---- chains ------------------------------------------------------------------------------------ */
-
-static bool is_link(const tg__planner *p, const tg__step *s, tg__stage stage)
-{
-    return s->kind == TG__STEP_MAP && !s->range && (stage != TG__BODY || s->width > 1) &&
-           tg__node_shape(p->g, s->node)->type == p->g->type;
-}
-
-/* Whether a step reads what an earlier one of the chain makes otherwise than element by element. */
-static bool reads_apart(const tg__planner *p, const tg__step *first, const tg__step *s,
-                        uint32_t (*operand_node)(const tg__plan *plan, uint32_t operand))
-{
-    for (uint32_t j = 1; j < s->n; j++) {
-        const uint32_t x = tg__same(p, operand_node(p->plan, s->first + j)), owner = tg__owner(p, x);
-        for (const tg__step *t = first; t < s; t++)
-            if (t->node == owner && x != owner) return true;
-    }
-    return false;
-}
-
-void tg__find_chains(const tg__planner *p,
-                     uint32_t (*operand_node)(const tg__plan *plan, uint32_t operand))
-{
-    tg__step *const steps = (tg__step *)(void *)p->plan->steps.data;
-    for (int stage = TG__EARLY; stage <= TG__LATE && !(p->g->without & TG_CHAINS); stage++) {
-        const tg__step *const end = steps + p->plan->begin[stage + 1];
-        for (tg__step *s = steps + p->plan->begin[stage], *next; s < end; s = next) {
-            next = s + 1;
-            if (!is_link(p, s, (tg__stage)stage)) continue;
-            while (next < end && next - s < LONGEST_CHAIN && is_link(p, next, (tg__stage)stage) &&
-                   next->width == s->width && !reads_apart(p, s, next, operand_node))
-                next++;
-            if (next - s > 1) s->chain = (uint16_t)(next - s);
-        }
-    }
 }

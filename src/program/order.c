@@ -276,21 +276,22 @@ static bool bring(tg__planning *w, uint32_t id)
     return !w->p.single || tg__scalars_bring(&w->scalars, id);
 }
 
-/* The gradient by node id's operand, and those by other operands that are computed with it. */
-static bool emit_backward(tg__planning *w, uint32_t id)
+/* The operand by which node id is a gradient. */
+static uint32_t by_of(const tg__planning *w, uint32_t id)
 {
-    const tg__graph *const g = w->p.g;
-    const uint32_t operands = tg__node_at(g, id)->n;
-    uint32_t result[TG__SIBLINGS], *const list = tg__more(&w->p.plan->lists,
-                                                          operands + TG__SIBLINGS, sizeof *list);
+    return (uint32_t)((const tg__back *)tg__node_data(w->p.g, tg__node_at(w->p.g, id)->data))->by;
+}
+
+/* The gradients `result` of one op, by n of its operands. */
+static bool emit_gradients(tg__planning *w, const uint32_t *result, uint32_t n)
+{
+    const uint32_t id = result[0], operands = tg__node_at(w->p.g, id)->n;
+    uint32_t *const list = tg__more(&w->p.plan->lists, operands + TG__SIBLINGS, sizeof *list);
     if (!list) return tg__planning_failed(w);
-    const uint32_t n = tg__siblings(&w->p, id, result),
-                   place = (uint32_t)(list - (uint32_t *)(void *)w->p.plan->lists.data);
+    const uint32_t place = (uint32_t)(list - (uint32_t *)(void *)w->p.plan->lists.data);
     memcpy(list, operands_of(w, id), operands * sizeof *list);
     for (uint32_t i = 0; i < n; i++) {
-        const uint32_t by =
-            (uint32_t)((const tg__back *)tg__node_data(g, tg__node_at(g, result[i])->data))->by;
-        const uint32_t x = operands_of(w, result[i])[by];
+        const uint32_t by = by_of(w, result[i]), x = operands_of(w, result[i])[by];
         list[operands + i] = by;
         list[by] = x;
         if (x != operands_of(w, id)[by] && w->p.role[x] == TG__NEEDED &&
@@ -308,6 +309,23 @@ static bool emit_backward(tg__planning *w, uint32_t id)
     for (uint32_t j = 0; ok && j < operands; j++) ok = refer(w, list[j], TG__NO_SUM);
     ok = ok && refer_kept(w, s, id);
     close_step(w, s);
+    return ok;
+}
+
+/* The gradient by node id's operand, and those by other operands that are computed with it, or beside it: then the
+   bias's first, whose rows have just been made, and last what the next steps take. */
+static bool emit_backward(tg__planning *w, uint32_t id)
+{
+    uint32_t result[TG__SIBLINGS];
+    const uint32_t n = tg__siblings(&w->p, id, result);
+    bool ok = true;
+    if (n == 1 || !tg__apart(w, id)) {
+        ok = emit_gradients(w, result, n);
+    } else {
+        for (uint32_t by = tg__node_at(w->p.g, id)->n - 2; by-- > 0;)
+            for (uint32_t i = 0; ok && i < n; i++)
+                if (by_of(w, result[i]) == by) ok = emit_gradients(w, &result[i], 1);
+    }
     for (uint32_t i = 1; ok && i < n; i++) ok = bring(w, result[i]);
     return ok;
 }
@@ -406,6 +424,7 @@ bool tg__order_single(tg__planning *w)
     for (uint32_t id = 1; ok && id < w->p.n; id++) ok = emit_single(w, id);
     ok = ok && tg__scalars_end(&w->scalars);
     for (int i = 1; i < 4; i++) plan->begin[i] = (uint32_t)(plan->steps.used / sizeof(tg__step));
+    ok = ok && tg__find_chains(w);
     plan->body = (uint64_t)w->scalars.places * tg__type_size(w->p.g->type);
     tg__scalars_free(&w->scalars);
     return ok || tg__planning_failed(w);
@@ -531,11 +550,6 @@ static bool emit_stage(tg__planning *w, tg__stage stage)
     return true;
 }
 
-static uint32_t operand_node(const tg__plan *plan, uint32_t operand)
-{
-    return ((const tg__reference *)(void *)plan->operands.data)[operand].node;
-}
-
 bool tg__order(tg__planning *w)
 {
     tg__plan *const plan = w->p.plan;
@@ -544,6 +558,5 @@ bool tg__order(tg__planning *w)
         if (!emit_stage(w, (tg__stage)stage)) return false;
     }
     plan->begin[3] = (uint32_t)(plan->steps.used / sizeof(tg__step));
-    tg__find_chains(&w->p, operand_node);
-    return true;
+    return tg__find_chains(w) || tg__planning_failed(w);
 }

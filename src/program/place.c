@@ -24,16 +24,38 @@ static void use(tg__planning *w, uint32_t u, uint32_t step)
     if (step > at->last) at->last = step;
 }
 
+static const tg__chain *chain_at(const tg__plan *plan, const tg__step *s)
+{
+    return (const tg__chain *)(void *)plan->chains.data + s->chain - 1;
+}
+
+/* Whether a step of a chain takes of an operand, or gives, just the elements of the strip that it is at. */
+static bool by_elements(const tg__planning *w, const tg__step *s, const tg__reference *r)
+{
+    return s->kind == TG__STEP_MAP && r->node != TG__ONES && tg__node_shape(w->p.g, r->node)->n == s->width;
+}
+
+/* Whether an operand is the result of an op whose gradient does not read it. */
+static bool is_unread(const tg__planning *w, const tg__step *s, uint32_t operand)
+{
+    const tg__node *const node = tg__node_at(w->p.g, s->node);
+    if (node->op != TG__NODE_BACKWARD || operand + 2 + s->kept != s->n) return false;
+    return tg__ops[((const tg__back *)tg__node_data(w->p.g, node->data))->op]->writes;
+}
+
+/* Anything else is wanted again for the next strip. */
 static void find_last_uses(tg__planning *w, const uint32_t *output, int n)
 {
     const tg__plan *const plan = w->p.plan;
     const uint32_t steps = tg__step_count(plan);
+    uint32_t end = 0; /* of the present chain */
     for (uint32_t i = 0; i < steps; i++) {
         const tg__step *const s = tg__plan_steps(plan) + i;
         const tg__reference *const r =
             (const tg__reference *)(void *)plan->operands.data + s->first;
+        if (s->chain) end = i + chain_at(plan, s)->steps - 1;
         for (uint32_t j = 0; j < s->n; j++)
-            if (unit_of(w, &r[j])) use(w, unit_of(w, &r[j]), i);
+            if (unit_of(w, &r[j]) && !is_unread(w, s, j)) use(w, unit_of(w, &r[j]), i < end && !by_elements(w, s, &r[j]) ? end : i);
     }
     for (int i = 0; i < n; i++) {
         const uint32_t u = w->p.unit[tg__owner(&w->p, output[i])];
@@ -41,19 +63,36 @@ static void find_last_uses(tg__planning *w, const uint32_t *output, int n)
     }
 }
 
-/* What only the chain that makes it uses. */
+/* Whether what step s of a chain makes is summed up by blocks in it. */
+static bool is_summed(const tg__planning *w, const tg__step *s, const tg__step *end)
+{
+    const tg__reference *const r = (const tg__reference *)(void *)w->p.plan->operands.data;
+    const uint32_t made = r[s->first].node;
+    for (const tg__step *t = s + 1; t < end; t++)
+        if (t->kind == TG__STEP_BACKWARD && tg__owner(&w->p, r[t->first + t->n - 1].node) == made) return true;
+    return false;
+}
+
+/* What only the chain that makes it uses: a strip at a time, of a product a block. */
 static void make_strips(tg__planning *w)
 {
     tg__plan *const plan = w->p.plan;
     for (uint32_t i = 0; i < tg__step_count(plan); i++) {
         const tg__step *const s = tg__plan_steps(plan) + i;
+        if (!s->chain) continue;
+        tg__chain *const chain = (tg__chain *)(void *)plan->chains.data + s->chain - 1;
+        const size_t size = tg__type_size(w->p.g->type);
         uint64_t bytes = 0;
-        for (uint32_t j = 0; j + 1 < s->chain; j++) {
-            tg__unit *const u = tg__unit_at(w, w->p.unit[s[j].node]);
-            if (u->last >= i + s->chain) continue;
+        for (uint32_t j = 0; j < chain->steps; j++) {
+            const bool product = j == 0 && chain->product;
+            const uint32_t made = ((const tg__reference *)(void *)plan->operands.data)[s[j].first].node;
+            tg__unit *const u = tg__unit_at(w, w->p.unit[made]);
+            if (!w->p.unit[made] || u->last >= i + chain->steps || (s[j].kind != TG__STEP_MAP && !product)) continue;
+            if (is_summed(w, s + j, s + chain->steps)) continue;
             u->strip = true;
             u->offset = bytes;
-            bytes += TG__STRIP_BYTES;
+            bytes += ((product ? chain->block : chain->strip) * size + 63) / 64 * 64;
+            if (product) chain->held = (uint32_t)bytes;
         }
         if (bytes > plan->strips) plan->strips = bytes;
     }
@@ -139,6 +178,14 @@ static bool place_results(tg__planning *w, store *st, const tg__step *s)
     return !kept || place_unit(w, st, kept);
 }
 
+/* What a chain makes of all its strips is not to lie where something is that one of them reads. */
+static bool place_sums(tg__planning *w, store *st, const tg__step *s, uint32_t steps)
+{
+    for (uint32_t i = 0; i < steps; i++)
+        if (s[i].kind != TG__STEP_MAP && !place_results(w, st, &s[i])) return false;
+    return true;
+}
+
 /* Sums over the batch and the count have their places from the beginning. */
 static bool place_all(tg__planning *w, store *st)
 {
@@ -157,6 +204,7 @@ static bool place_all(tg__planning *w, store *st)
     }
     for (uint32_t i = 0; i < steps; i++) {
         const tg__step *const s = tg__plan_steps(plan) + i;
+        if (s->chain && !place_sums(w, st, s, chain_at(plan, s)->steps)) return false;
         if (!adds_up(plan, s) && !place_results(w, st, s)) return false;
         if (!end_units(w, st, i)) return false;
     }

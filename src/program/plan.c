@@ -153,12 +153,13 @@ static void end(tg__planning *w)
     tg__arena_free(&w->p.room);
 }
 
-enum { KEPT = 8 };
+enum { ARENAS = 9 };
 
-static void list_kept(tg__plan *plan, tg__arena *arena[KEPT])
+static void list_arenas(tg__plan *plan, tg__arena *arena[ARENAS])
 {
-    tg__arena *const all[KEPT] = { &plan->steps, &plan->operands, &plan->totals,   &plan->outputs,
-                                   &plan->forms, &plan->words,    &plan->initials, &plan->lists };
+    tg__arena *const all[ARENAS] = { &plan->steps, &plan->operands, &plan->totals,   &plan->outputs,
+                                   &plan->forms, &plan->words,    &plan->initials, &plan->lists,
+                                   &plan->chains };
     memcpy(arena, all, sizeof all);
 }
 
@@ -170,10 +171,10 @@ static bool make(const tg_program *program, tg__plan_kind kind, tg__plan *plan)
     const tg__written *const written = &program->written;
     const int n = (int)written->n;
     plan->count = UINT64_MAX;
-    tg__arena *kept[KEPT];
-    list_kept(plan, kept);
+    tg__arena *arena[ARENAS];
+    list_arenas(plan, arena);
     tg__arena_init(&plan->room, &plan->memory);
-    bool ok = tg__begin_arenas(kept, KEPT, &plan->room);
+    bool ok = tg__begin_arenas(arena, ARENAS, &plan->room);
     tg__planning w = { .p = { .g = g,
                               .plan = plan,
                               .memory = &plan->memory,
@@ -210,9 +211,9 @@ static bool make(const tg_program *program, tg__plan_kind kind, tg__plan *plan)
 void tg__plan_free(tg__plan *plan)
 {
     if (!plan) return;
-    tg__arena *kept[KEPT];
-    list_kept(plan, kept);
-    for (int i = 0; i < KEPT; i++) tg__arena_free(kept[i]);
+    tg__arena *arena[ARENAS];
+    list_arenas(plan, arena);
+    for (int i = 0; i < ARENAS; i++) tg__arena_free(arena[i]);
     tg__arena_free(&plan->room);
     tg__memory own = { .bytes = sizeof *plan };
     tg__deallocate(&own, plan, sizeof *plan);

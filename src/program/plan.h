@@ -47,6 +47,8 @@ typedef enum tg__step_kind {
     TG__STEP_SCALARS,  /* one instance: the words from number width on */
     TG__STEP_LOAD,     /* one instance: y, x: width elements */
     TG__STEP_SAME,     /* one instance: y, x: the node's elements, adjacent */
+    TG__STEP_GATHER,   /* y, x: in a chain: rows of what it makes are reduced; columns: a form */
+    TG__STEP_KINDS
 } tg__step_kind;
 
 typedef struct tg__step {
@@ -54,12 +56,23 @@ typedef struct tg__step {
     bool range; /* a MAP of scalars side by side */
     bool kept;  /* of a RULE, a BACKWARD or a BLOCK: behind its operands, what it keeps for its gradient, or reads of it */
     uint16_t op;
-    uint16_t chain; /* steps from this one on that are done strip by strip; 0: just this one */
+    uint32_t chain; /* the chain that begins here, from 1 on; 0: none */
     uint32_t node;
     uint32_t n, first; /* operands */
     uint32_t width;    /* elements of an instance; scalars in a range */
     uint32_t columns;
 } tg__step;
+
+/* Steps that are done strip by strip of the elements that they have in common: elementwise ones, reductions of
+   what these make, sums of its rows (a BACKWARD of a linear map by its bias). In front there may be a product, whose
+   rows are computed block by block. */
+typedef struct tg__chain {
+    uint32_t steps;
+    uint32_t strip, block; /* elements; block 0: all */
+    uint32_t period;       /* the length of its rows; 0: any */
+    uint32_t held;         /* bytes of the strips that are the product's */
+    bool product;
+} tg__chain;
 
 /* An op, or its gradient, on arrays whose first axis is the instances (dim[0] is filled in at a run). */
 typedef struct tg__form {
@@ -116,6 +129,7 @@ typedef struct tg__output {
 typedef struct tg__plan {
     tg__memory memory;
     tg__arena steps, operands, totals, outputs, forms, lists;
+    tg__arena chains;
     tg__arena words, initials; /* one instance: what is done to its scalars; numbers there are before */
     tg__arena room;            /* what the others begin in */
     uint32_t begin[4]; /* the steps of stage s: begin[s] ... begin[s + 1]; before them: what is brought of inputs */

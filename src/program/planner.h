@@ -86,9 +86,6 @@ void tg__find_sums(tg__planner *p);
 enum { TG__SIBLINGS = 8 };
 uint32_t tg__siblings(const tg__planner *p, uint32_t id, uint32_t node[TG__SIBLINGS]);
 
-/* Marks the chains among the steps. operand_node gives the node of a step's operand. */
-void tg__find_chains(const tg__planner *p,
-                     uint32_t (*operand_node)(const tg__plan *plan, uint32_t operand));
 
 /* Whether the node puts scalars of an instance side by side: the operands at[i] ... are its elements
    at[i]. at has room for all operands; their number, or 0. */

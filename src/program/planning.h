@@ -95,6 +95,15 @@ tg__keep *tg__kept_by(const tg__planning *w, uint32_t id);
 /* Whether gradient id is written where k is: it alone reads it, and is all that is made of it. */
 bool tg__takes_place(const tg__planning *w, uint32_t id, const tg__keep *k);
 
+/* ---- chains.c -------------------------------------------------------------------------------------- */
+
+/* Brings steps together that are done strip by strip. False: no memory. */
+bool tg__find_chains(tg__planning *w);
+
+/* Whether the gradients of one op, of which id is the first, are better computed one by one: their sums join
+   chains. */
+bool tg__apart(const tg__planning *w, uint32_t id);
+
 /* ---- place.c --------------------------------------------------------------------------------------- */
 
 /* Memory for the values of ordered steps, which lasts for n outputs to the end; where outputs lie; then

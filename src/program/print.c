@@ -64,7 +64,7 @@ static void print_operand(const tg__operand *o, FILE *file)
 
 static const char *name_of(const tg_program *p, const tg__step *s)
 {
-    static const char *const kind[] = {
+    static const char *const kind[TG__STEP_KINDS] = {
         [TG__STEP_ASSEMBLE] = "assemble", [TG__STEP_GUARD] = "guard", [TG__STEP_COPY] = "copy", [TG__STEP_DOT] = "dot",
         [TG__STEP_DOTS] = "dots",         [TG__STEP_SUM] = "sum",   [TG__STEP_OUTER] = "outer",
         [TG__STEP_ROWS] = "rows",
@@ -83,6 +83,9 @@ static void print_step(const tg_program *p, const tg__plan *plan, const tg__step
     fprintf(file, "  %s%s%s", chained ? "| " : "", name_of(p, s),
             tg__node_at(&p->graph, s->node)->op == TG__NODE_BACKWARD ? "'" : "");
     if (s->kind == TG__STEP_BLOCK) fputs(" whole", file);
+    else if (s->kind == TG__STEP_GATHER) fputs(" of strips", file);
+    else if (chained && s->kind == TG__STEP_RULE) fprintf(file, " by rows [%u]", s->width);
+    else if (chained && s->kind == TG__STEP_BACKWARD) fputs(" by rows", file);
     else if (s->kind == TG__STEP_BACKWARD || s->kind == TG__STEP_ROWS) fprintf(file, " %u", s->width);
     else if (s->columns) fprintf(file, " %u x %u", s->width, s->columns);
     else if (s->width != 1) fprintf(file, " [%u]", s->width);
@@ -109,7 +112,7 @@ void tg_program_print(const tg_program *p, FILE *file)
         fprintf(file, "%s: %u steps\n", stage[i], plan->begin[i + 1] - plan->begin[i]);
         for (uint32_t j = plan->begin[i]; j < plan->begin[i + 1]; j++) {
             const tg__step *const s = tg__plan_steps(plan) + j;
-            if (s->chain) chained = s + s->chain;
+            if (s->chain) chained = s + ((const tg__chain *)(void *)plan->chains.data)[s->chain - 1].steps;
             print_step(p, plan, s, s < chained, file);
         }
     }

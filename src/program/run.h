@@ -166,6 +166,12 @@ bool tg__repeat_run(tg__repeat *k, uint64_t run);
 /* The steps of a stage for n instances; false with the error of one. */
 bool tg__run_steps(tg__replay *r, tg__stage stage, int64_t n);
 
+/* The chain of steps from s on, for n instances (strips.c). */
+bool tg__run_chain(tg__replay *r, const tg__step *s, const tg__chain *chain, int64_t n);
+
+/* Puts the error of a step's rule, in an instance of the block, into the run's status. Returns false. */
+bool tg__rule_failed(tg__replay *r, const tg__step *s, const tg__call *c, tg_code code, int64_t lane);
+
 /* "file:line: " of a node, in text; "" if its position is unknown. The number of characters. */
 int tg__run_site(const tg__replay *r, uint32_t node, char *text, size_t size);
 

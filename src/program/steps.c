@@ -15,7 +15,7 @@ int tg__run_site(const tg__replay *r, uint32_t node, char *text, size_t size)
     return 0;
 }
 
-static bool rule_failed(tg__replay *r, const tg__step *s, const tg__call *c, tg_code code, int64_t lane)
+bool tg__rule_failed(tg__replay *r, const tg__step *s, const tg__call *c, tg_code code, int64_t lane)
 {
     const tg__node *const node = tg__node_at(r->g, s->node);
     char text[TG__RUN_MESSAGE * 2];
@@ -99,7 +99,7 @@ static bool call_rule(tg__replay *r, const tg__step *s, int64_t n)
         if (s->kept) c.kept = p[s->n - 1] + l * lane[s->n - 1] * (ptrdiff_t)tg__type_size(g->type);
         if (back) place_gradients(r, s, id + node->n, &c, dx, l);
         const tg_code result_code = back ? c.op->backward(&c) : c.op->forward(&c);
-        if (result_code != TG_OK) return rule_failed(r, s, &c, result_code, l);
+        if (result_code != TG_OK) return tg__rule_failed(r, s, &c, result_code, l);
     }
     return true;
 }
@@ -172,7 +172,7 @@ static bool call_piece(tg__replay *r, const tg__step *s, int64_t from, int64_t n
     if (code == TG_OK) return true;
     /* One after the other they tell which instance it was. */
     return !f->back && code != TG_ERROR_MEMORY ? call_rule(r, s, from + n)
-                                               : rule_failed(r, s, &c, code, from);
+                                               : tg__rule_failed(r, s, &c, code, from);
 }
 
 /* Always as many at once, so that no result depends on the block. */
@@ -276,25 +276,6 @@ static void put_rows(const tg__replay *r, const tg__step *s, int64_t n)
                         (const void *const *)(p + 1), r->lane + s->first + 1);
 }
 
-/* A chain of elementwise steps on n elements. */
-static void do_chain(const tg__replay *r, const tg__step *s, int64_t n)
-{
-    const ptrdiff_t size = (ptrdiff_t)tg__type_size(r->g->type);
-    const int64_t strip = TG__STRIP_BYTES / size;
-    for (int64_t at = 0; at < n; at += strip) {
-        const int64_t m = n - at < strip ? n - at : strip;
-        for (const tg__step *t = s; t < s + s->chain; t++) {
-            const tg__operand *const o = tg__plan_operands(r->plan) + t->first;
-            const ptrdiff_t *const lane = r->lane + t->first;
-            void *p[4];
-            for (uint32_t j = 0; j < t->n; j++)
-                p[j] = (char *)r->p[t->first + j] +
-                       (o[j].area == TG__AREA_STRIPS ? 0 : at * lane[j] * size);
-            r->g->k->map_forward[t->op](m, p[0], (const void *const *)(p + 1), lane + 1);
-        }
-    }
-}
-
 /* Conditions, one for each instance. */
 static void guard(const tg__replay *r, const tg__step *s, int64_t n)
 {
@@ -328,13 +309,14 @@ bool tg__run_steps(tg__replay *r, tg__stage stage, int64_t n)
         void **const p = r->p + s->first;
         const void *const *const x = (const void *const *)(p + 1);
         const ptrdiff_t *const lane = r->lane + s->first + 1;
+        if (s->chain) {
+            const tg__chain *const chain = (const tg__chain *)(void *)r->plan->chains.data + s->chain - 1;
+            if (!tg__run_chain(r, s, chain, n)) return false;
+            s += chain->steps - 1;
+            continue;
+        }
         switch ((tg__step_kind)s->kind) {
         case TG__STEP_MAP:
-            if (s->chain > 1) {
-                do_chain(r, s, n * s->width);
-                s += s->chain - 1;
-                break;
-            }
             k->map_forward[s->op](s->range ? (int64_t)(s->width - 1) * r->w->block + n
                                            : n * s->width,
                                   p[0], x, lane);
@@ -362,6 +344,8 @@ bool tg__run_steps(tg__replay *r, tg__stage stage, int64_t n)
         case TG__STEP_LOAD: memcpy(p[0], p[1], s->width * tg__type_size(r->program->type)); break;
         case TG__STEP_SAME: same(r, s); break;
         case TG__STEP_SUM: sum_up(r, s, n); break;
+        case TG__STEP_GATHER: /* always in a chain */
+        case TG__STEP_KINDS: break;
         case TG__STEP_OUTER:
             k->lanes.outer(n, s->width, s->columns, p[0], x, x + s->width);
             break;

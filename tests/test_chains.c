@@ -1,0 +1,373 @@
+/* Chains with what comes before and after them, and what is kept for gradients: the same numbers with and without,
+   the tape's own where a program is strict, and the steps that do it. */
+#define _POSIX_C_SOURCE 200809L
+#include <tapegrad.h>
+#include <tapegrad/program.h>
+#include <tapegrad/short.h>
+
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const unsigned passes[] = { TG_CHAIN_SUMS, TG_CHAIN_PRODUCTS, TG_KEEP, TG_CHAINS, TG_WHOLE_BLOCKS,
+                                   TG_CHAIN_SUMS | TG_KEEP };
+enum { PASSES = sizeof passes / sizeof *passes };
+
+static void quiet(void)
+{
+    tg_set_error_handler(tg_ignore_error, NULL);
+}
+
+TestSuite(chains, .init = quiet);
+
+/* A loss of x, of n elements, and w, of m. */
+typedef struct model {
+    Value (*loss)(Value x, Value w);
+    int64_t n, m;
+} model;
+
+static void *drawn(tg_type type, int64_t n, unsigned seed)
+{
+    void *const x = malloc((size_t)n * 8 + 1);
+    cr_assert(x);
+    for (int64_t i = 0; i < n; i++) {
+        seed = seed * 1664525u + 1013904223u;
+        const double v = (double)(seed >> 8) / (1 << 23) - 1;
+        if (type == TG_F64) ((double *)x)[i] = v;
+        else ((float *)x)[i] = (float)v;
+    }
+    return x;
+}
+
+static double number_at(tg_type type, const void *x, int64_t i)
+{
+    return type == TG_F64 ? ((const double *)x)[i] : (double)((const float *)x)[i];
+}
+
+static Value leaf(tg_tape *t, tg_type type, const void *x, int64_t n)
+{
+    const Value v = type == TG_F64 ? param(t, (const double *)x, n) : param(t, (const float *)x, n);
+    return v;
+}
+
+static tg_tape *recording; /* by a model */
+
+/* The program of the gradient: x varies, or not. */
+static tg_program *compiled(const model *m, tg_type type, bool varies, const tg_compile_options *o)
+{
+    tg_tape *const t = recording = tg_tape_new(&(tg_tape_options){ .type = type });
+    void *const x0 = drawn(type, m->n, 1), *const w0 = drawn(type, m->m, 2);
+    const Value all[] = { leaf(t, type, x0, m->n), leaf(t, type, w0, m->m) }, loss = m->loss(all[0], all[1]);
+    tg_status status = { 0 };
+    tg_program *const p = tg_compile(&loss, 1, all, varies, all + varies, 2 - varies, o, &status);
+    cr_assert(p, "%s", status.message);
+    const tg_gradient_options by = { .wrt = (const int[]){ 0, 1 }, .n_wrt = 2 };
+    tg_program *const g = tg_gradient_program(p, &by, &status);
+    cr_assert(g, "%s", status.message);
+    tg_program_free(p);
+    tg_tape_free(t);
+    free(x0);
+    free(w0);
+    return g;
+}
+
+/* The loss, its gradients by x, and by w: *n numbers. */
+static void *results(const model *m, tg_type type, bool varies, int64_t count, const tg_compile_options *o, int64_t *n)
+{
+    const size_t size = type == TG_F64 ? 8 : 4;
+    void *const x = drawn(type, count * m->n, 3), *const w = drawn(type, m->m, 4);
+    *n = 1 + count * m->n + m->m;
+    char *const y = malloc((size_t)*n * size);
+    tg_program *const g = compiled(m, type, varies, o);
+    tg_status status = { 0 };
+    tg_workspace *const space = tg_workspace_new(g, 1, &status);
+    for (int again = 0; again < 2; again++) /* nothing of a run is left for the next */
+        cr_assert(tg_run(g, space, count, (const void *[]){ x, w },
+                         (void *[]){ y, y + size, y + size * (size_t)(1 + count * m->n) }, &status),
+                  "%s", status.message);
+    tg_workspace_free(space);
+    tg_program_free(g);
+    free(x);
+    free(w);
+    return y;
+}
+
+/* The same by the tape, of one instance. */
+static void *recorded(const model *m, tg_type type)
+{
+    const size_t size = type == TG_F64 ? 8 : 4;
+    void *const x = drawn(type, m->n, 3), *const w = drawn(type, m->m, 4);
+    char *const y = malloc((size_t)(1 + m->n + m->m) * size);
+    tg_tape *const t = recording = tg_tape_new(&(tg_tape_options){ .type = type });
+    const Value vx = leaf(t, type, x, m->n), vw = leaf(t, type, w, m->m), loss = m->loss(vx, vw);
+    cr_assert(tg_backward(loss));
+    const void *const from[] = { type == TG_F64 ? (const void *)tg_data(loss) : (const void *)tg_data_f32(loss),
+                                 type == TG_F64 ? (const void *)tg_grad(vx) : (const void *)tg_grad_f32(vx),
+                                 type == TG_F64 ? (const void *)tg_grad(vw) : (const void *)tg_grad_f32(vw) };
+    memcpy(y, from[0], size);
+    memcpy(y + size, from[1], size * (size_t)m->n);
+    memcpy(y + size * (size_t)(1 + m->n), from[2], size * (size_t)m->m);
+    tg_tape_free(t);
+    free(x);
+    free(w);
+    return y;
+}
+
+static void agree(tg_type type, const void *got, const void *expected, int64_t n, double part, const char *what)
+{
+    double largest = 0;
+    for (int64_t i = 0; i < n; i++) largest = fmax(largest, fabs(number_at(type, expected, i)));
+    for (int64_t i = 0; i < n; i++) {
+        const double a = number_at(type, got, i), b = number_at(type, expected, i);
+        cr_assert(fabs(a - b) <= part * largest, "%s, number %d of %d: %.17g, not %.17g", what, (int)i, (int)n, a, b);
+    }
+}
+
+static void check(const model *m)
+{
+    static const int64_t counts[] = { 1, 3, 37 };
+    for (int f32 = 0; f32 < 2; f32++) {
+        const tg_type type = f32 ? TG_F32 : TG_F64;
+        const double part = f32 ? 1e-5 : 1e-13;
+        for (int c = -1; c < 3; c++) { /* -1: nothing varies */
+            int64_t n;
+            void *const expected = results(m, type, c >= 0, c < 0 ? 1 : counts[c], &(tg_compile_options){ .without = ~0u }, &n);
+            for (int p = -1; p < PASSES; p++) {
+                const tg_compile_options o = { .without = p < 0 ? 0 : passes[p] };
+                char what[60];
+                snprintf(what, sizeof what, "without %u, counts %d, f32 %d", o.without, c, f32);
+                void *const got = results(m, type, c >= 0, c < 0 ? 1 : counts[c], &o, &n);
+                agree(type, got, expected, n, part, what);
+                free(got);
+            }
+            free(expected);
+        }
+        /* Bit by bit, where nothing may round otherwise. */
+        for (int varies = 0; varies < 2; varies++) {
+            int64_t n;
+            void *const expected = results(m, type, varies, 1 + varies, &(tg_compile_options){ .strict = true, .without = ~0u }, &n);
+            void *const got = results(m, type, varies, 1 + varies, &(tg_compile_options){ .strict = true }, &n);
+            agree(type, got, expected, n, 0, "strict");
+            free(expected);
+            free(got);
+        }
+    }
+}
+
+static bool prints(const model *m, bool varies, unsigned without, bool strict, const char *what)
+{
+    char text[20000] = "";
+    FILE *const file = fmemopen(text, sizeof text - 1, "w");
+    tg_program *const g = compiled(m, TG_F64, varies, &(tg_compile_options){ .without = without, .strict = strict });
+    tg_program_print(g, file);
+    fclose(file);
+    tg_program_free(g);
+    return strstr(text, what) != NULL;
+}
+
+/* What is printed only with a pass. */
+static void shows(const model *m, bool varies, unsigned pass, const char *what)
+{
+    cr_assert(prints(m, varies, 0, false, what), "%s", what);
+    cr_assert(!prints(m, varies, pass, false, what), "without %u: %s", pass, what);
+}
+
+/* ---- sums of chains ---------------------------------------------------------------------------------- */
+
+enum { ROWS = 60, ROW = 24, LONG = 5003 };
+
+static Value chain(Value x, Value w)
+{
+    return mul(exp(mul(x, at(w, 0))), add(square(x), at(w, 1)));
+}
+
+static Value of_rows(Value x, Value w)
+{
+    const Value y = reshape(chain(x, w), ROWS, ROW), z = sub(y, 0.5);
+    const Value sums[] = { sum(y, .axis = 1), mean(z, .axis = 1), prod(sigmoid(y), .axis = -1), var(y, .axis = 1),
+                           std(z, .axis = 1, .correction = 0), amax(y, .axis = 1), amin(z, .axis = 1),
+                           norm(y, .axis = 1), logsumexp(z, .axis = -1, .keep = true) };
+    Value total = sum(sums[0]);
+    for (size_t i = 0; i < sizeof sums / sizeof *sums; i++) total = add(total, sum(mul(sums[i], (double)(i + 1))));
+    return add(total, sum(logsumexp(y, .axes = TG_AXES(0, 1))));
+}
+
+Test(chains, rows_are_reduced_where_they_are_made)
+{
+    const model m = { of_rows, ROWS * ROW, 2 };
+    check(&m);
+    for (int varies = 0; varies < 2; varies++) {
+        shows(&m, varies, TG_CHAIN_SUMS, "| sum of strips");
+        shows(&m, varies, TG_CHAINS, "| amax of strips");
+    }
+    shows(&m, false, TG_CHAIN_SUMS, "| logsumexp of strips");
+    cr_assert(prints(&m, true, 0, true, "| var of strips"));
+}
+
+static Value of_all(Value x, Value w)
+{
+    const Value y = chain(x, w), z = tanh(y);
+    return add(add(mean(square(y)), sum(z)), add(mul(amax(y), amin(mul(z, at(w, 1)))), logsumexp(sub(y, 1000.0))));
+}
+
+Test(chains, long_rows_go_on_from_strip_to_strip)
+{
+    const model m = { of_all, LONG, 2 };
+    check(&m);
+    shows(&m, false, TG_CHAIN_SUMS, "| mean of strips");
+    shows(&m, true, TG_CHAIN_SUMS, "| amin of strips");
+    cr_assert(prints(&m, false, 0, true, "| sum of strips"));
+}
+
+/* The gradient's elementwise steps are in the same chain, so that nothing is stored but the gradient. */
+static Value of_squares(Value x, Value w)
+{
+    return sum(square(sub(x, at(w, 0))));
+}
+
+Test(chains, what_the_gradient_does_joins)
+{
+    const model m = { of_squares, LONG, 1 };
+    check(&m);
+    int64_t n;
+    double *const strict = results(&m, TG_F64, false, 1, &(tg_compile_options){ .strict = true }, &n), *const tape = recorded(&m, TG_F64);
+    agree(TG_F64, strict, tape, n, 0, "strict");
+    free(strict);
+    free(tape);
+    tg_program *const g = compiled(&m, TG_F64, true, NULL);
+    char text[4000] = "";
+    FILE *const file = fmemopen(text, sizeof text - 1, "w");
+    tg_program_print(g, file);
+    fclose(file);
+    tg_program_free(g);
+    const char *const reduced = strstr(text, "| sum of strips");
+    cr_assert(reduced && strstr(reduced + 1, "| "), "%s", text);
+}
+
+static Value of_infinite(Value x, Value w)
+{
+    const Value far = div(mul(x, at(w, 0)), where(gt(x, 0.9), 0.0, 1.0));
+    return add(logsumexp(far), add(amax(far), sum(far)));
+}
+
+Test(chains, infinities_stay)
+{
+    const model m = { of_infinite, LONG, 1 };
+    int64_t n;
+    double *const got = results(&m, TG_F64, false, 1, &(tg_compile_options){ .strict = false }, &n),
+           *const expected = results(&m, TG_F64, false, 1, &(tg_compile_options){ .without = ~0u }, &n);
+    cr_assert((isnan(got[0]) && isnan(expected[0])) || got[0] == expected[0], "%g, not %g", got[0], expected[0]);
+    free(got);
+    free(expected);
+}
+
+/* ---- products ------------------------------------------------------------------------------------------ */
+
+enum { POINTS = 6000, WIDE = 32, IN = 3, OUT = 2 };
+
+static Value net(Value x, Value w, Value (*activation)(Value z))
+{
+    const Value w1 = reshape(slice(w, .stop = WIDE * IN), WIDE, IN), b1 = slice(w, .start = WIDE * IN, .stop = WIDE * (IN + 1));
+    const Value w2 = reshape(slice(w, .start = WIDE * (IN + 1)), OUT, WIDE);
+    const Value b2 = sum(w2, .axis = 1);
+    const Value y = activation(tg_linear(reshape(x, POINTS, IN), w1, b1));
+    return mean(square(sub(activation(tg_linear(y, w2, b2)), 0.25)));
+}
+
+static Value as_relu(Value z) { return relu(z); }
+static Value as_tanh(Value z) { return tanh(z); }
+static Value relu_net(Value x, Value w) { return net(x, w, as_relu); }
+static Value tanh_net(Value x, Value w) { return net(x, w, as_tanh); }
+
+Test(chains, products_begin_chains)
+{
+    const model nets[] = { { relu_net, POINTS * IN, WIDE * (IN + 1 + OUT) }, { tanh_net, POINTS * IN, WIDE * (IN + 1 + OUT) } };
+    for (int i = 0; i < 2; i++) {
+        int64_t n;
+        double *const expected = results(&nets[i], TG_F64, false, 1, &(tg_compile_options){ .without = ~0u }, &n);
+        for (int p = -1; p < PASSES; p++) {
+            double *const got = results(&nets[i], TG_F64, false, 1, &(tg_compile_options){ .without = p < 0 ? 0 : passes[p] }, &n);
+            agree(TG_F64, got, expected, n, 1e-12, "a net");
+            free(got);
+        }
+        double *const strict = results(&nets[i], TG_F64, false, 1, &(tg_compile_options){ .strict = true }, &n),
+               *const tape = recorded(&nets[i], TG_F64);
+        agree(TG_F64, strict, tape, n, 0, "strict");
+        free(strict);
+        free(tape);
+        free(expected);
+        shows(&nets[i], false, TG_CHAIN_PRODUCTS, "| linear by rows");
+        shows(&nets[i], false, TG_CHAIN_PRODUCTS, "| linear' by rows");
+        cr_assert(!prints(&nets[i], false, 0, true, "by rows"));
+    }
+}
+
+/* ---- what is kept -------------------------------------------------------------------------------------- */
+
+enum { CLASSES = 5, SAMPLES = 7 };
+
+static Value classified(Value x, Value w)
+{
+    const Value scores = mul(reshape(x, SAMPLES, CLASSES), w);
+    static const int labels[SAMPLES] = { 0, 4, 2, 2, 1, 3, 4 };
+    const Value label = tg_index(recording, labels, SAMPLES);
+    const Value smooth = cross_entropy(scores, label, .label_smoothing = 0.1, .ignore_index = 2, .reduction = TG_SUM);
+    return add(add(cross_entropy(scores, label), smooth), sum(square(cross_entropy(mul(scores, 3), label, .reduction = TG_NONE))));
+}
+
+Test(chains, the_softmax_of_a_loss_is_kept)
+{
+    const model m = { classified, SAMPLES * CLASSES, CLASSES };
+    check(&m);
+    shows(&m, false, TG_KEEP, "; kept:");
+    shows(&m, true, TG_KEEP, "; kept:");
+    cr_assert(!prints(&m, false, 0, true, "; kept:"));
+}
+
+enum { TALL = 3000 };
+
+/* Rows that are short, long, all there is, and columns, for which nothing is kept. */
+static Value summed(Value x, Value w)
+{
+    const Value y = reshape(mul(x, add(at(w, 0), 4)), 2, TALL), z = mul(slice(reshape(x, TALL, 2), .stop = SAMPLES), w);
+    const Value part = add(logsumexp(y), sum(square(logsumexp(y, .axis = 1))));
+    const Value some = where(gt(select(z, .axis = 1, .index = 0), 0), 0.0, 2.0); /* gradients that are 0 */
+    return add(add(part, sum(mul(logsumexp(z, .axis = -1), some))), sum(logsumexp(z, .axis = 0)));
+}
+
+Test(chains, exponentials_are_computed_once)
+{
+    const model m = { summed, 2 * TALL, 2 };
+    check(&m);
+    shows(&m, false, TG_KEEP, "; kept:");
+    shows(&m, true, TG_KEEP, "; kept:");
+}
+
+static Value lost(Value x, Value w)
+{
+    const Value low = where(gt(x, 2), x, -INFINITY), high = where(gt(x, 0.5), INFINITY, mul(x, at(w, 0)));
+    return add(sum(mul(where(lt(logsumexp(low), 0), 1.0, 0.0), x)), where(gt(logsumexp(high), 0), sum(x), 0.0));
+}
+
+Test(chains, sums_of_nothing_and_of_infinity_are_kept_as_such)
+{
+    const model m = { lost, CLASSES, 1 };
+    check(&m);
+}
+
+static Value attended(Value x, Value w)
+{
+    const Value y = mul(reshape(x, 3, 2, SAMPLES, 4), at(w, 0));
+    const Value q = select(y, .axis = 0, .index = 0), k = select(y, .axis = 0, .index = 1), v = select(y, .axis = 0, .index = 2);
+    return add(sum(square(attention(q, k, v))), sum(mul(attention(q, k, v, .causal = true), v)));
+}
+
+Test(chains, the_weights_of_attention_are_kept)
+{
+    const model m = { attended, 3 * 2 * SAMPLES * 4, 1 };
+    check(&m);
+    shows(&m, false, TG_KEEP, "; kept:");
+    shows(&m, true, TG_KEEP, "; kept:");
+}
