@@ -10,9 +10,8 @@
 #include "program/planning.h"
 
 enum {
-    LONGEST_CHAIN = 24,
-    SKIPPED = 8,                /* steps between it and one that can be done earlier */
-    MOST_GATHERED = 4,          /* long rows that are reduced at the same time */
+    SKIPPED = 8,            /* steps between it and one that can be done earlier */
+    MOST_GATHERED = 4,      /* long rows that are reduced at the same time */
     BLOCK_BYTES = 64 << 10, /* of a block of a product's rows, at least, */
     MOST_BYTES = 512 << 10, /* and at most */
     NEAR_BYTES = 1 << 20,   /* what stays in the second cache needs no blocks */
@@ -24,7 +23,7 @@ typedef struct builder {
     tg__step *first;
     uint32_t n;        /* steps */
     uint32_t elements; /* of an instance */
-    uint32_t rows, sums, long_sums; /* the length of rows; 0: any. How many are reduced */
+    uint32_t rows, long_sums; /* the length of rows, 0: any; how many reductions go on from strip to strip */
     tg__chain chain;
 } builder;
 
@@ -54,7 +53,7 @@ static bool is_link(const tg__planning *w, const tg__step *s)
     return s->kind == TG__STEP_MAP && !s->range && s->width > 1 && tg__node_shape(w->p.g, s->node)->type == w->p.g->type;
 }
 
-/* The element of the chain that makes an operand; NULL: none. */
+/* The step of the chain that makes an operand; NULL: none. */
 static const tg__step *maker_of(const builder *b, const tg__step *s, uint32_t operand)
 {
     const uint32_t owner = tg__owner(&b->w->p, node_of(b->w, s, operand));
@@ -74,6 +73,23 @@ static bool is_whole(const builder *b, const tg__step *s, uint32_t operand)
            tg__shape_contiguous(tg__node_shape(w->p.g, x));
 }
 
+static bool is_reduction_step(const tg__step *s)
+{
+    return s->kind == TG__STEP_RULE || s->kind == TG__STEP_BLOCK;
+}
+
+/* Whether a step that is further behind could be one of the chain: it reads what that makes, and its result has no
+   place among one instance's numbers, where something else may still be. */
+static bool reads_chain(const builder *b, const tg__step *s)
+{
+    const bool apart = s->kind == TG__STEP_MAP || s->kind == TG__STEP_BACKWARD || is_reduction_step(s);
+    const uint32_t made = apart ? node_of(b->w, s, 0) : 0;
+    if (!apart || (b->w->p.single && b->w->p.slot[made] && tg__node_at(b->w->p.g, made)->shape)) return false;
+    for (uint32_t j = 1; j < s->n; j++)
+        if (maker_of(b, s, j)) return true;
+    return false;
+}
+
 /* ---- what joins a chain ------------------------------------------------------------------------------ */
 
 static bool may_have_rows(const builder *b, uint32_t n)
@@ -85,8 +101,6 @@ static bool may_have_rows(const builder *b, uint32_t n)
 static bool joins_as_link(const builder *b, const tg__step *s)
 {
     if (!is_link(b->w, s) || s->width != b->elements) return false;
-    for (uint32_t j = 1; j < s->n; j++)
-        if (maker_of(b, s, j) && tg__same(&b->w->p, node_of(b->w, s, j)) != node_of(b->w, maker_of(b, s, j), 0)) return false;
     for (uint32_t j = 1; j < s->n; j++)
         if (maker_of(b, s, j) && !is_whole(b, s, j)) return false;
     return true;
@@ -161,13 +175,12 @@ static uint32_t block_of(const tg__planning *w, int64_t length, int64_t least)
 static bool joins(builder *b, const tg__step *s)
 {
     uint32_t rows = 0;
-    if (b->n == LONGEST_CHAIN) return false;
+    if (b->n == TG__CHAIN_STEPS) return false;
     if (joins_as_link(b, s)) return true;
     if (joins_as_reduction(b, s, &rows)) b->long_sums += rows > strip_of(b->w);
     else if (!joins_as_bias(b, s, &rows)) return false;
     else if (!b->chain.block) b->chain.block = block_of(b->w, rows, 1);
     b->rows = rows;
-    b->sums++;
     return true;
 }
 
@@ -204,9 +217,7 @@ static bool starts_with_product(builder *b, tg__step *s, const tg__step *end)
     if (rows * length * size <= NEAR_BYTES || block * size > MOST_BYTES || length > strip_of(w)) return false;
     *b = (builder){ .w = b->w, .first = s, .n = 1, .elements = (uint32_t)(rows * length), .rows = (uint32_t)length,
                     .chain = { .product = true, .block = (uint32_t)block } };
-    if (maker_of(b, s + 1, 1) || (s[1].n > 2 && maker_of(b, s + 1, 2)))
-        if (joins_as_link(b, s + 1)) return true;
-    return false;
+    return reads_chain(b, s + 1) && joins_as_link(b, s + 1);
 }
 
 bool tg__apart(const tg__planning *w, uint32_t id)
@@ -235,22 +246,6 @@ static bool is_free(const builder *b, const tg__step *from, const tg__step *s)
         }
     }
     return true;
-}
-
-static bool is_reduction_step(const tg__step *s)
-{
-    return s->kind == TG__STEP_RULE || s->kind == TG__STEP_BLOCK;
-}
-
-/* Whether a step that is further behind could be one of the chain: its result has no place yet. */
-static bool reads_chain(const builder *b, const tg__step *s)
-{
-    const bool apart = s->kind == TG__STEP_MAP || s->kind == TG__STEP_BACKWARD || is_reduction_step(s);
-    const uint32_t made = node_of(b->w, s, 0);
-    if (!apart || (b->w->p.single && b->w->p.slot[made] && tg__node_at(b->w->p.g, made)->shape)) return false;
-    for (uint32_t j = 1; j < s->n; j++)
-        if (maker_of(b, s, j)) return true;
-    return false;
 }
 
 /* Steps behind the chain become part of it, those further behind too if nothing is in their way. */

@@ -20,8 +20,8 @@ enum {
     TG__AREA_INPUTS
 };
 
-/* What a chain of steps takes at a time of each operand. */
-enum { TG__STRIP_BYTES = 8 << 10 };
+/* What a chain of steps takes at a time of each operand; the most steps that it has. */
+enum { TG__STRIP_BYTES = 8 << 10, TG__CHAIN_STEPS = 24 };
 
 typedef struct tg__operand {
     uint32_t area;

@@ -4,8 +4,6 @@
 #include "ops/gather.h"
 #include "program/run.h"
 
-enum { MOST_STEPS = 32 };
-
 /* A run of a chain: elements of all instances, one behind the other. */
 typedef struct strips {
     tg__replay *r;
@@ -13,8 +11,9 @@ typedef struct strips {
     const tg__chain *chain;
     int64_t n;
     ptrdiff_t size; /* bytes of an element */
+    int64_t width;  /* elements of an instance */
     int64_t block;  /* the present block's first element */
-    tg__gathering sums[MOST_STEPS]; /* of steps that reduce long rows */
+    tg__gathering sums[TG__CHAIN_STEPS]; /* of steps that reduce long rows */
 } strips;
 
 /* Where the strip from element `at` on of an operand is, whose elements are so far apart. */
@@ -56,7 +55,7 @@ static bool reduce_rows(const strips *c, const tg__step *s, int64_t at, int64_t 
                             .message = r->desk->message,
                             .message_size = TG__RUN_MESSAGE };
     const tg_code code = call.op->forward(&call);
-    return code == TG_OK || tg__rule_failed(r, s, &call, code, 0);
+    return code == TG_OK || tg__rule_failed(r, s, &call, code, at / c->width);
 }
 
 /* A part of a long row. */
@@ -115,7 +114,7 @@ static bool do_rows(const strips *c, const tg__step *s, int64_t at, int64_t n)
                             .message = r->desk->message,
                             .message_size = TG__RUN_MESSAGE };
     const tg_code result_code = back ? call.op->backward(&call) : call.op->forward(&call);
-    return result_code == TG_OK || tg__rule_failed(r, s, &call, result_code, 0);
+    return result_code == TG_OK || tg__rule_failed(r, s, &call, result_code, at / c->width);
 }
 
 /* ---- strips ---------------------------------------------------------------------------------------------- */
@@ -150,8 +149,8 @@ static bool do_sums(strips *c, int64_t at, int64_t n)
 /* Strips end where rows do, or in them where these are longer; so do blocks. */
 bool tg__run_chain(tg__replay *r, const tg__step *s, const tg__chain *chain, int64_t n)
 {
-    const tg__step *const width = s + chain->product; /* a gradient's is another number */
-    strips c = { .r = r, .s = s, .chain = chain, .n = n * width->width, .size = (ptrdiff_t)tg__type_size(r->g->type) };
+    const int64_t width = s[chain->product].width; /* a gradient's is another number */
+    strips c = { .r = r, .s = s, .chain = chain, .n = n * width, .width = width, .size = (ptrdiff_t)tg__type_size(r->g->type) };
     const int64_t block = chain->block ? chain->block : c.n;
     const int64_t row = chain->period > chain->strip ? chain->period : block;
     for (int64_t m, end; c.block < c.n; c.block = end) {
