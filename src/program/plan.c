@@ -153,11 +153,11 @@ static void end(tg__planning *w)
     tg__arena_free(&w->p.room);
 }
 
-enum { ARENAS = 9 };
+enum { OWN_ARENAS = 9 };
 
-static void list_arenas(tg__plan *plan, tg__arena *arena[ARENAS])
+static void list_own_arenas(tg__plan *plan, tg__arena *arena[OWN_ARENAS])
 {
-    tg__arena *const all[ARENAS] = { &plan->steps, &plan->operands, &plan->totals,   &plan->outputs,
+    tg__arena *const all[OWN_ARENAS] = { &plan->steps, &plan->operands, &plan->totals,   &plan->outputs,
                                    &plan->forms, &plan->words,    &plan->initials, &plan->lists,
                                    &plan->chains };
     memcpy(arena, all, sizeof all);
@@ -171,10 +171,10 @@ static bool make(const tg_program *program, tg__plan_kind kind, tg__plan *plan)
     const tg__written *const written = &program->written;
     const int n = (int)written->n;
     plan->count = UINT64_MAX;
-    tg__arena *arena[ARENAS];
-    list_arenas(plan, arena);
+    tg__arena *arena[OWN_ARENAS];
+    list_own_arenas(plan, arena);
     tg__arena_init(&plan->room, &plan->memory);
-    bool ok = tg__begin_arenas(arena, ARENAS, &plan->room);
+    bool ok = tg__begin_arenas(arena, OWN_ARENAS, &plan->room);
     tg__planning w = { .p = { .g = g,
                               .plan = plan,
                               .memory = &plan->memory,
@@ -211,9 +211,9 @@ static bool make(const tg_program *program, tg__plan_kind kind, tg__plan *plan)
 void tg__plan_free(tg__plan *plan)
 {
     if (!plan) return;
-    tg__arena *arena[ARENAS];
-    list_arenas(plan, arena);
-    for (int i = 0; i < ARENAS; i++) tg__arena_free(arena[i]);
+    tg__arena *arena[OWN_ARENAS];
+    list_own_arenas(plan, arena);
+    for (int i = 0; i < OWN_ARENAS; i++) tg__arena_free(arena[i]);
     tg__arena_free(&plan->room);
     tg__memory own = { .bytes = sizeof *plan };
     tg__deallocate(&own, plan, sizeof *plan);
