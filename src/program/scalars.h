@@ -59,7 +59,7 @@ typedef struct tg__scalars {
       &(w)->sorted,   &(w)->tuples, &(w)->tensors, &(w)->parts_of, &(w)->chunks,  &(w)->shelves,  &(w)->waiting,       \
       &(w)->number_places, &(w)->number_users, &(w)->makers }
 
-enum { TG__SCALARS_ARENAS_N = 18 };
+enum { TG__SCALARS_ARENAS_N = sizeof((tg__arena *[])TG__SCALARS_ARENAS((tg__scalars *)NULL)) / sizeof(tg__arena *) };
 
 /* Which nodes are others when there is one instance. */
 void tg__find_same(tg__planner *p);
