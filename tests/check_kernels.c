@@ -400,7 +400,7 @@ static void picks(const tg__kernels *k, line *y, line *x)
             put(&wanted, j, adding ? at(y, j) + v : v);
         }
         kernel[adding](1, y->n, (tg__rows){ first(y), 0, y->stride }, (tg__rows){ p, 0, sx },
-                       (tg__index){ index, 0, si, step });
+                       (tg__index){ index, 0, si, step, 0 });
         for (int64_t j = 0; j < y->n; j++)
             EXPECT(at(y, j) == at(&wanted, j), "gather, %s, element %lld", k->level, (long long)j);
     }
@@ -409,7 +409,7 @@ static void picks(const tg__kernels *k, line *y, line *x)
         put(&to, i, at(&to, i) + at(y, j));
     }
     k->index.scatter_add(1, y->n, (tg__rows){ first(y), 0, y->stride }, (tg__rows){ p, 0, sx },
-                         (tg__index){ index, 0, si, step });
+                         (tg__index){ index, 0, si, step, 0 });
     for (int64_t i = 0; i < from.n; i++)
         EXPECT(at(&from, i) == at(&to, i), "scatter_add, %s, element %lld", k->level, (long long)i);
 }

@@ -125,7 +125,7 @@ Test(moves, rows_of_any_layout_are_copied_added_and_multiplied)
     EACH_LEVEL
     for (int y = 0; y < WAYS; y++)
         for (int a = 0; a < WAYS; a++)
-            for (int64_t m = 1; m <= 4; m += 3)
+            for (int64_t m = 1; m <= 19; m = m == 4 ? 19 : m + 3)
                 for (int i = 0; i < LENGTHS; i++)
                     check_rows(level[type][l], (tg_type)type, m, lengths[i], y, a, (int)pick(WAYS));
 }
@@ -172,6 +172,64 @@ Test(moves, arrays_are_put_side_by_side_and_back)
         }
 }
 
+Test(moves, rows_are_put_together_from_pieces_and_taken_apart)
+{
+    enum { PIECES = 3 };
+    static buffer y, x[PIECES], want, back[PIECES];
+    EACH_LEVEL
+    for (int round = 0; round < 200; round++) {
+        const tg__kernels *const k = level[type][l];
+        const int64_t m = 1 + pick(4);
+        tg__strip piece[PIECES];
+        int64_t row = 0, at_row = 0;
+        draw(&y, (tg_type)type, 9);
+        want = y;
+        for (int j = 0; j < PIECES; j++) {
+            const int64_t n = pick(5) ? pick(pick(4) ? 40 : 400) : 0;
+            draw(&x[j], (tg_type)type, 9);
+            piece[j] = (tg__strip){ pick(4) ? at(&x[j], 3) : NULL, n, n + pick(3) };
+            row += n;
+        }
+        for (int j = 0; j < PIECES; j++) {
+            back[j] = x[j];
+            for (int64_t e = 0; e < m * piece[j].n; e++) {
+                const int64_t i = e / piece[j].n, from = 3 + i * piece[j].row + e % piece[j].n;
+                const int64_t to = 1 + i * row + at_row + e % piece[j].n;
+                set(&want, to, piece[j].p ? get(&x[j], from) : 0.5);
+                if (piece[j].p) set(&back[j], from, get(&x[j], from) + get(&want, to));
+            }
+            at_row += piece[j].n;
+        }
+        k->rows.join(m, PIECES, piece, at(&y, 1), 0.5);
+        cr_assert(same(&y, &want), "%s: %lld rows of %lld", k->level, (long long)m, (long long)row);
+        k->rows.add_joined(m, PIECES, piece, at(&y, 1));
+        for (int j = 0; j < PIECES; j++)
+            cr_assert(same(&x[j], &back[j]), "%s: %lld rows, piece %d", k->level, (long long)m, j);
+    }
+}
+
+Test(moves, tiles_are_laid_and_summed)
+{
+    static buffer y, x, want, back;
+    EACH_LEVEL
+    for (int round = 0; round < 200; round++) {
+        const tg__kernels *const k = level[type][l];
+        const tg__tiles t = { 1 + pick(2), 1 + pick(3), 1 + pick(3), 1 + pick(3), 1 + pick(90) };
+        draw(&y, (tg_type)type, 9), draw(&x, (tg_type)type, 9);
+        want = y, back = x;
+        for (int64_t e = 0; e < t.blocks * t.down * t.rows * t.right * t.n; e++) {
+            const int64_t i = e / (t.n * t.right) % t.rows, b = e / (t.n * t.right * t.rows * t.down);
+            const int64_t from = 2 + (b * t.rows + i) * t.n + e % t.n;
+            set(&want, 1 + e, get(&x, from));
+            set(&back, from, get(&back, from) + get(&x, from));
+        }
+        k->rows.tile(&t, at(&y, 1), at(&x, 2));
+        cr_assert(same(&y, &want), "%s: rows of %lld", k->level, (long long)t.n);
+        k->rows.add_tiles(&t, at(&x, 2), at(&y, 1));
+        cr_assert(same(&x, &back), "%s: rows of %lld", k->level, (long long)t.n);
+    }
+}
+
 Test(moves, triangles_end_at_their_diagonal)
 {
     static buffer y, x, want, sum;
@@ -213,7 +271,8 @@ Test(moves, rows_are_picked_by_their_indices)
                    along = pick(2); /* an index for a row; of positions in its own row */
         int64_t index[5 * 41];
         for (int64_t i = 0; i < m * n; i++) index[i] = pick(choices);
-        const tg__index ix = { index, whole ? 1 : n, whole ? 0 : 1, whole || !along ? n : 1 };
+        const tg__index ix = { index, whole ? 1 : n, whole ? 0 : 1, whole || !along ? n : 1,
+                               pick(2) ? choices : 0 };
         draw(&y, (tg_type)type, 9), draw(&x, (tg_type)type, 9);
         const tg__rows ry = { at(&y, 1), n, 1 };
         const tg__rows rx = { at(&x, 2), !whole && along ? choices : 0, !whole && along ? 0 : 1 };
@@ -225,21 +284,31 @@ Test(moves, rows_are_picked_by_their_indices)
                 set(&want, 1 + i * n + j, get(&x, from));
                 set(&back, from, get(&back, from) + get(&x, from));
             }
-        k->index.gather(m, n, ry, rx, ix);
+        cr_assert(k->index.gather(m, n, ry, rx, ix));
         cr_assert(same(&y, &want), "gather, %s: %lld rows of %lld", k->level, (long long)m,
                   (long long)n);
         k->index.scatter_add(m, n, ry, rx, ix);
         cr_assert(same(&x, &back), "scatter_add, %s: %lld rows of %lld", k->level, (long long)m,
                   (long long)n);
+        const int64_t wrong = whole ? pick(m) : pick(m * n), right = index[wrong];
+        index[wrong] = pick(2) ? -1 : choices;
+        tg__index checked = ix;
+        checked.length = choices;
+        cr_assert(!k->index.gather(m, n, ry, rx, checked), "%s", k->level);
+        index[wrong] = right;
         for (int64_t i = 0; i < m * n; i++) set(&want, 1 + i, 0);
         for (int64_t i = 0; i < m; i++) set(&want, 1 + i * n + index[i] % n, 1);
         for (int64_t i = 0; i < m; i++) index[i] %= n;
-        k->index.one_hot(m, n, at(&y, 1), index, 1);
+        cr_assert(k->index.one_hot(m, n, at(&y, 1), index, 1));
         cr_assert(same(&y, &want), "one_hot, %s: %lld rows of %lld", k->level, (long long)m,
                   (long long)n);
         for (int64_t i = 0; i < m; i++) set(&want, 1 + i, (double)index[2 * i]);
         k->index.cast(m, at(&y, 1), index, 2);
         cr_assert(same(&y, &want), "cast, %s", k->level);
+        set(&want, 1 + (m - 1) * n + index[m - 1], 0);
+        index[m - 1] = n;
+        cr_assert(!k->index.one_hot(m, n, at(&y, 1), index, 1), "%s", k->level);
+        index[m - 1] = 0;
         const int64_t odd = pick(m * n);
         cr_assert(k->index.within(m * n, index, 1, choices + n));
         index[odd] = pick(2) ? -1 : 41 + choices;

@@ -40,6 +40,140 @@ WIDE_INLINE void row_add(int64_t n, real *restrict y, const real *restrict x)
     wide_store(y + n - LANES, end);
 }
 
+/* The same where what is stored is soon added to again, or what lies beside it: whatever the length, it is loaded in the pieces
+   in which it was stored. */
+#define ADD_SOME(COUNT)                                                                            \
+    if (n & COUNT) {                                                                               \
+        typedef real some __attribute__((vector_size(COUNT * sizeof(real)), aligned(sizeof(real)), may_alias)); \
+        *(some *)(y + i) += *(const some *)(x + i);                                                \
+        i += COUNT;                                                                                \
+    }
+WIDE_INLINE void row_add_again(int64_t n, real *restrict y, const real *restrict x)
+{
+    int64_t i = 0;
+    ONCE for (; i + 4 * LANES <= n; i += 4 * LANES)
+        _Pragma("GCC unroll 4") for (int q = 0; q < 4; q++)
+            wide_store(y + i + q * LANES,
+                       wide_load(y + i + q * LANES) + wide_load(x + i + q * LANES));
+    ONCE for (; i + LANES <= n; i += LANES) wide_store(y + i, wide_load(y + i) + wide_load(x + i));
+#if WIDE_LANES > 8
+    ADD_SOME(8)
+#endif
+#if WIDE_LANES > 4
+    ADD_SOME(4)
+#endif
+#if WIDE_LANES > 2
+    ADD_SOME(2)
+#endif
+    if (n & 1) y[i] += x[i];
+}
+#undef ADD_SOME
+
+WIDE_INLINE void row_fill(int64_t n, real *y, wide value)
+{
+    int64_t i = 0;
+    ONCE for (; i + LANES <= n; i += LANES) wide_store(y + i, value);
+    if (i < n) wide_store_first(y + i, wide_first(n - i), value);
+}
+
+/* ---- turning --------------------------------------------------------------------------------- */
+
+/* A square of LANES vectors: element (i, j) becomes element (j, i). In each step blocks beside the diagonal of blocks of twice
+   the length change places. */
+#define KEPT(k, d) ((k) & (d) ? WIDE_LANES + (k) - (d) : (k))
+#define TAKEN(k, d) ((k) & (d) ? WIDE_LANES + (k) : (k) + (d))
+#define INDICES_2(F, k, d) F(k, d), F(k + 1, d)
+#define INDICES_4(F, k, d) INDICES_2(F, k, d), INDICES_2(F, k + 2, d)
+#define INDICES_8(F, k, d) INDICES_4(F, k, d), INDICES_4(F, k + 4, d)
+#define INDICES_16(F, k, d) INDICES_8(F, k, d), INDICES_8(F, k + 8, d)
+#if WIDE_LANES == 16
+#define INDICES INDICES_16
+#elif WIDE_LANES == 8
+#define INDICES INDICES_8
+#elif WIDE_LANES == 4
+#define INDICES INDICES_4
+#else
+#define INDICES INDICES_2
+#endif
+#define EXCHANGE(D)                                                                                \
+    _Pragma("GCC unroll 16") for (int i = 0; i < LANES; i++)                                       \
+    {                                                                                              \
+        if (i & D) continue;                                                                       \
+        const wide a = v[i], b = v[i + D];                                                         \
+        v[i] = __builtin_shufflevector(a, b, INDICES(KEPT, 0, D));                                 \
+        v[i + D] = __builtin_shufflevector(a, b, INDICES(TAKEN, 0, D));                            \
+    }
+WIDE_INLINE void turn(wide *v)
+{
+    EXCHANGE(1)
+#if WIDE_LANES > 2
+    EXCHANGE(2)
+#endif
+#if WIDE_LANES > 4
+    EXCHANGE(4)
+#endif
+#if WIDE_LANES > 8
+    EXCHANGE(8)
+#endif
+}
+#undef EXCHANGE
+#undef INDICES
+
+/* y = or += x for (m, n) of y's rows, at most a square, where y's rows are adjacent and so are x's columns. whole is a constant
+   in every call: all of the square is there. */
+WIDE_INLINE void turn_square(int64_t m, int64_t n, real *y, ptrdiff_t y_row, const real *x,
+                             ptrdiff_t x_column, const bool whole, const bool add)
+{
+    wide v[WIDE_LANES];
+    const wide_mask height = wide_first(m), width = wide_first(n);
+    _Pragma("GCC unroll 16") for (int j = 0; j < LANES; j++)
+        if (whole) v[j] = wide_load(x + j * x_column);
+        else v[j] = j < n ? wide_load_first(x + j * x_column, height) : wide_splat(0);
+    turn(v);
+    _Pragma("GCC unroll 16") for (int i = 0; i < LANES; i++)
+    {
+        real *const to = y + i * y_row;
+        if (whole) wide_store(to, add ? wide_load(to) + v[i] : v[i]);
+        else if (i < m) wide_store_first(to, width, add ? wide_load_first(to, width) + v[i] : v[i]);
+    }
+}
+
+/* Some squares beside each other at a time: rows of y by whole cache lines that follow each other, while what is read of x is
+   still near. */
+enum { BESIDE = 4 };
+
+WIDE_INLINE void turn_rows(int64_t m, int64_t n, tg__rows y, tg__rows x, const bool add)
+{
+    for (int64_t from = 0; from < n; from += BESIDE * LANES) {
+        const int64_t end = n - from < BESIDE * LANES ? n : from + BESIDE * LANES;
+        for (int64_t i = 0; i < m; i += LANES)
+            for (int64_t j = from; j < end; j += LANES) {
+                real *const to = (real *)y.p + i * y.row + j;
+                const real *const at = (const real *)x.p + i + j * x.column;
+                if (m - i >= LANES && n - j >= LANES)
+                    turn_square(LANES, LANES, to, y.row, at, x.column, true, add);
+                else turn_square(m - i, n - j, to, y.row, at, x.column, false, add);
+            }
+    }
+}
+
+static __attribute__((noinline)) void copy_turned(int64_t m, int64_t n, tg__rows y, tg__rows x)
+{
+    turn_rows(m, n, y, x, false);
+}
+
+static __attribute__((noinline)) void add_turned(int64_t m, int64_t n, tg__rows y, tg__rows x)
+{
+    turn_rows(m, n, y, x, true);
+}
+
+/* Whether y's rows and x's columns are adjacent, and worth a square. */
+static bool turns(int64_t m, int64_t n, tg__rows y, tg__rows x)
+{
+    return y.column == 1 && x.row == 1 && x.column != 0 && x.column != 1 && y.row != 0 && 2 * m >= LANES &&
+           2 * n >= LANES;
+}
+
 /* ---- moving ---------------------------------------------------------------------------------- */
 
 /* Rows as columns where that makes y's or x's elements adjacent. */
@@ -59,6 +193,10 @@ enum { NEAR = 256 };
 
 static __attribute__((noinline)) void copy_apart(int64_t m, int64_t n, tg__rows y, tg__rows x)
 {
+    if (turns(m, n, y, x)) {
+        copy_turned(m, n, y, x);
+        return;
+    }
     for (int64_t from = 0; from < n; from += NEAR) {
         const int64_t some = n - from < NEAR ? n - from : NEAR;
         real *to = (real *)y.p + from * y.column;
@@ -88,7 +226,8 @@ static void copy_rows(int64_t m, int64_t n, tg__rows y, tg__rows x)
     }
     real *to = y.p;
     const real *at = x.p;
-    const bool is_long = n * (int64_t)sizeof(real) > LONG_COPY;
+    const int64_t bytes = n * (int64_t)sizeof(real);
+    const bool is_long = bytes > LONG_ROW && m * bytes > LONG_COPY;
     ONCE for (int64_t i = 0; i < m; i++, to += y.row, at += x.row)
     {
         if (is_long) memmove(to, at, (size_t)n * sizeof(real));
@@ -98,6 +237,10 @@ static void copy_rows(int64_t m, int64_t n, tg__rows y, tg__rows x)
 
 static __attribute__((noinline)) void add_apart(int64_t m, int64_t n, tg__rows y, tg__rows x)
 {
+    if (turns(m, n, y, x)) {
+        add_turned(m, n, y, x);
+        return;
+    }
     const int64_t piece = y.column == 1 ? NEAR : n;
     for (int64_t from = 0; from < n; from += piece) {
         const int64_t some = n - from < piece ? n - from : piece;
@@ -158,18 +301,28 @@ WIDE_INLINE real row_dot(int64_t n, const real *a, const real *b)
     return total;
 }
 
-/* y = or += s b. */
+/* y = or += s b. The end as in row_add. */
+WIDE_INLINE wide scaled_vector(const real *y, wide s, const real *b, const bool add)
+{
+    return add ? wide_fma(s, wide_load(b), wide_load(y)) : s * wide_load(b);
+}
+
 WIDE_INLINE void scaled_row(int64_t n, real *y, real s, const real *b, const bool add)
 {
     const wide a = wide_splat(s);
     int64_t j = 0;
-    for (; j + LANES <= n; j += LANES)
-        wide_store(y + j,
-                   add ? wide_fma(a, wide_load(b + j), wide_load(y + j)) : a * wide_load(b + j));
-    if (j == n) return;
-    const wide_mask rest = wide_first(n - j);
-    const wide x = wide_load_first(b + j, rest);
-    wide_store_first(y + j, rest, add ? wide_fma(a, x, wide_load_first(y + j, rest)) : a * x);
+    if (n < LANES) {
+        const wide_mask few = wide_first(n);
+        const wide x = wide_load_first(b, few);
+        wide_store_first(y, few, add ? wide_fma(a, x, wide_load_first(y, few)) : a * x);
+        return;
+    }
+    const wide end = scaled_vector(y + n - LANES, a, b + n - LANES, add);
+    ONCE for (; j + 4 * LANES <= n; j += 4 * LANES)
+        _Pragma("GCC unroll 4") for (int q = 0; q < 4; q++)
+            wide_store(y + j + q * LANES, scaled_vector(y + j + q * LANES, a, b + j + q * LANES, add));
+    ONCE for (; j + LANES <= n; j += LANES) wide_store(y + j, scaled_vector(y + j, a, b + j, add));
+    wide_store(y + n - LANES, end);
 }
 
 WIDE_INLINE void products_row(int64_t n, real *y, const real *a, const real *b, const bool add)
@@ -259,24 +412,103 @@ static void add_interleaved(int64_t k, int64_t n, void *const *x, const void *y_
     }
 }
 
-/* ---- triangles ------------------------------------------------------------------------------- */
+/* ---- pieces and tiles ------------------------------------------------------------------------ */
 
-WIDE_INLINE void row_zero(int64_t n, real *y)
+static void join_pieces(int64_t m, int pieces, const tg__strip *x, void *y_, double value_)
 {
-    int64_t i = 0;
-    for (; i + LANES <= n; i += LANES) wide_store(y + i, wide_splat(0));
-    if (i < n) wide_store_first(y + i, wide_first(n - i), wide_splat(0));
+    real *y = y_;
+    const wide value = wide_splat((real)value_);
+    int64_t width = 0;
+    for (int k = 0; k < pieces; k++) width += x[k].n;
+    const bool is_long = m * width * (int64_t)sizeof(real) > LONG_COPY;
+    ONCE for (int64_t i = 0; i < m; i++)
+        ONCE for (int k = 0; k < pieces; k++)
+        {
+            const int64_t n = x[k].n, skip = i * x[k].row;
+            const real *const p = x[k].p;
+            if (!p) row_fill(n, y, value);
+            else if (is_long && n > LONG_ROW / (int64_t)sizeof(real))
+                memcpy(y, p + skip, (size_t)n * sizeof(real));
+            else row_copy(n, y, p + skip);
+            y += n;
+        }
 }
 
+static void add_joined(int64_t m, int pieces, const tg__strip *x, const void *y_)
+{
+    const real *y = y_;
+    ONCE for (int64_t i = 0; i < m; i++)
+        ONCE for (int k = 0; k < pieces; k++)
+        {
+            if (x[k].p) row_add_again(x[k].n, (real *)x[k].p + i * x[k].row, y);
+            y += x[k].n;
+        }
+}
+
+static void copy_tiles(const tg__tiles *t_, void *y_, const void *x_)
+{
+    const tg__tiles tiles = *t_, *const t = &tiles; /* what is stored might be *t_ */
+    real *y = y_;
+    const real *block = x_;
+    ONCE for (int64_t b = 0; b < t->blocks; b++, block += t->rows * t->n)
+        ONCE for (int64_t d = 0; d < t->down; d++)
+        {
+            const real *x = block;
+            ONCE for (int64_t i = 0; i < t->rows; i++, x += t->n)
+                ONCE for (int64_t r = 0; r < t->right; r++, y += t->n) row_copy(t->n, y, x);
+        }
+}
+
+/* x[j] += all elements j of the tiles of a row, y, for some vectors from x on: no element of x is stored before it is
+   complete. */
+WIDE_INLINE void sum_tiles(const tg__tiles *t, const int vectors, real *x, const real *y)
+{
+    wide sum[4];
+    for (int q = 0; q < vectors; q++) sum[q] = wide_load(x + q * LANES);
+    ONCE for (int64_t d = 0; d < t->down; d++, y += t->rows * t->right * t->n)
+    {
+        const real *from = y;
+        ONCE for (int64_t r = 0; r < t->right; r++, from += t->n)
+            for (int q = 0; q < vectors; q++) sum[q] += wide_load(from + q * LANES);
+    }
+    for (int q = 0; q < vectors; q++) wide_store(x + q * LANES, sum[q]);
+}
+
+WIDE_INLINE void sum_tiles_of_some(const tg__tiles *t, int64_t n, real *x, const real *y)
+{
+    for (int64_t d = 0; d < t->down; d++, y += t->rows * t->right * t->n)
+        for (int64_t r = 0; r < t->right; r++)
+            ONCE for (int64_t j = 0; j < n; j++) x[j] += y[r * t->n + j];
+}
+
+static void add_tiles(const tg__tiles *t_, void *x_, const void *y_)
+{
+    const tg__tiles tiles = *t_, *const t = &tiles;
+    real *x = x_;
+    const real *block = y_;
+    ONCE for (int64_t b = 0; b < t->blocks; b++, block += t->down * t->rows * t->right * t->n)
+        ONCE for (int64_t i = 0; i < t->rows; i++, x += t->n)
+        {
+            const real *const y = block + i * t->right * t->n;
+            int64_t j = 0;
+            ONCE for (; j + 4 * LANES <= t->n; j += 4 * LANES) sum_tiles(t, 4, x + j, y + j);
+            ONCE for (; j + LANES <= t->n; j += LANES) sum_tiles(t, 1, x + j, y + j);
+            if (j < t->n) sum_tiles_of_some(t, t->n - j, x + j, y + j);
+        }
+}
+
+/* ---- triangles ------------------------------------------------------------------------------- */
+
 /* Where row i of a triangle is cut. */
-static int64_t edge_of(const tg__triangles *t, int64_t i)
+WIDE_INLINE int64_t edge_of(const tg__triangles *t, int64_t i)
 {
     const int64_t edge = i + t->offset + t->lower;
     return edge < 0 ? 0 : edge > t->n ? t->n : edge;
 }
 
-static void copy_triangles(const tg__triangles *t, void *y_, const void *x_)
+static void copy_triangles(const tg__triangles *t_, void *y_, const void *x_)
 {
+    const tg__triangles triangles = *t_, *const t = &triangles;
     real *y = y_;
     const real *x = x_;
     for (int64_t k = 0; k < t->matrices; k++)
@@ -284,29 +516,32 @@ static void copy_triangles(const tg__triangles *t, void *y_, const void *x_)
             const int64_t edge = edge_of(t, i);
             if (t->lower) {
                 row_copy(edge, y, x);
-                row_zero(t->n - edge, y + edge);
+                row_fill(t->n - edge, y + edge, wide_splat(0));
             } else {
-                row_zero(edge, y);
+                row_fill(edge, y, wide_splat(0));
                 row_copy(t->n - edge, y + edge, x + edge);
             }
         }
 }
 
-static void add_triangles(const tg__triangles *t, void *y_, const void *x_)
+static void add_triangles(const tg__triangles *t_, void *y_, const void *x_)
 {
+    const tg__triangles triangles = *t_, *const t = &triangles;
     real *y = y_;
     const real *x = x_;
     for (int64_t k = 0; k < t->matrices; k++)
         for (int64_t i = 0; i < t->m; i++, y += t->n, x += t->n) {
             const int64_t edge = edge_of(t, i);
-            if (t->lower) row_add(edge, y, x);
-            else row_add(t->n - edge, y + edge, x + edge);
+            if (t->lower) row_add_again(edge, y, x);
+            else row_add_again(t->n - edge, y + edge, x + edge);
         }
 }
 
 #define ROWS_KERNELS                                                                               \
     {                                                                                              \
-        .copy = copy_rows, .add = add_rows, .multiply = multiply_rows, .interleave = interleave,   \
+        .copy = copy_rows, .add = add_rows, .multiply = multiply_rows, .join = join_pieces,    \
+        .add_joined = add_joined, .tile = copy_tiles,                                              \
+        .add_tiles = add_tiles, .interleave = interleave,                                          \
         .add_interleaved = add_interleaved, .copy_triangles = copy_triangles,                      \
         .add_triangles = add_triangles                                                             \
     }

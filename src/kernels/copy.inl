@@ -1,6 +1,7 @@
 /* Moving rows. Included by kernel.c. */
 
-enum { LONG_COPY = 16384 }; /* bytes: beyond the first cache memmove knows ways that a loop has not */
+/* Bytes: beyond the first cache memmove knows ways that a loop has not, in rows that are worth a call. */
+enum { LONG_COPY = 20480, LONG_ROW = 2048 };
 
 static void copy(int64_t n, void *y_, ptrdiff_t sy, const void *x_, ptrdiff_t sx)
 {

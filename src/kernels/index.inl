@@ -3,46 +3,6 @@
    A row whose index does not move is a plain copy or sum of rows: that is what makes an embedding as
    fast as memory. Other rows have loops of their own for the strides that adjacent arrays have. */
 
-/* ALONG(TO, FROM) is what happens to an element; y and x are a row's first elements, k and e their indices and how far
-   apart these are. */
-#define PICK_ROW(ALONG)                                                                            \
-    if (y.column == 1 && e == 1 && x.column == 0 && index.step == 1) {                             \
-        for (int64_t j = 0; j < n; j++) ALONG(to[j], at[k[j]]);                                    \
-    } else if (y.column == 1 && e == 1 && x.column == 1) {                                         \
-        for (int64_t j = 0; j < n; j++) ALONG(to[j], at[j + k[j] * index.step]);                   \
-    } else {                                                                                       \
-        for (int64_t j = 0; j < n; j++)                                                            \
-            ALONG(to[j * y.column], at[j * x.column + k[j * e] * index.step]);                     \
-    }
-
-#define PICK(NAME, ALONG, ROW_COPY)                                                                \
-    static void NAME(int64_t m, int64_t n, tg__rows y, tg__rows x, tg__index index)                \
-    {                                                                                              \
-        const bool rows = index.column == 0 && y.column == 1 && x.column == 1;                     \
-        const ptrdiff_t e = index.column;                                                          \
-        for (int64_t i = 0; i < m; i++) {                                                          \
-            real *restrict const to = (real *)y.p + i * y.row;                                     \
-            real *restrict const at = (real *)x.p + i * x.row;                                     \
-            const int64_t *const k = index.p + i * index.row;                                      \
-            if (rows) ROW_COPY;                                                                    \
-            else {                                                                                 \
-                PICK_ROW(ALONG)                                                                    \
-            }                                                                                      \
-        }                                                                                          \
-    }
-
-#define SET(TO, FROM) TO = FROM
-#define ADD_TO(TO, FROM) TO += FROM
-#define ADD_FROM(FROM, TO) TO += FROM
-PICK(gather, SET, row_copy(n, to, at + *k * index.step))
-PICK(gather_add, ADD_TO, row_add(n, to, at + *k * index.step))
-PICK(scatter_add, ADD_FROM, row_add(n, at + *k * index.step, to))
-#undef SET
-#undef ADD_TO
-#undef ADD_FROM
-#undef PICK
-#undef PICK_ROW
-
 /* The sign bit is set in an index below 0, and in what an index beyond the last one leaves of it. */
 static bool within(int64_t n, const int64_t *i, ptrdiff_t stride, int64_t length)
 {
@@ -56,6 +16,56 @@ static bool within(int64_t n, const int64_t *i, ptrdiff_t stride, int64_t length
     return outside >> 63 == 0;
 }
 
+/* ALONG(TO, FROM) is what happens to an element, whose index is i; y and x are a row's first elements, k and e their indices
+   and how far apart these are. A look at each index costs less than a pass over all of them before. */
+#define EACH_INDEX(AT, ...)                                                                        \
+    for (int64_t j = 0; j < n; j++) {                                                              \
+        const int64_t i = k[AT];                                                                   \
+        if ((uint64_t)i >= length) return false;                                                   \
+        __VA_ARGS__;                                                                               \
+    }
+#define PICK_ROW(ALONG)                                                                            \
+    if (y.column == 1 && e == 1 && x.column == 0 && index.step == 1) {                             \
+        EACH_INDEX(j, ALONG(to[j], at[i]))                                                         \
+    } else if (y.column == 1 && e == 1 && x.column == 1) {                                         \
+        EACH_INDEX(j, ALONG(to[j], at[j + i * index.step]))                                        \
+    } else {                                                                                       \
+        EACH_INDEX(j * e, ALONG(to[j * y.column], at[j * x.column + i * index.step]))              \
+    }
+
+#define PICK(NAME, ALONG, ROW_COPY)                                                                \
+    static bool NAME(int64_t m, int64_t n, tg__rows y, tg__rows x, tg__index index)                \
+    {                                                                                              \
+        const bool rows = index.column == 0 && y.column == 1 && x.column == 1;                     \
+        const ptrdiff_t e = index.column;                                                          \
+        const uint64_t length = index.length ? (uint64_t)index.length : UINT64_MAX;                \
+        for (int64_t row = 0; row < m; row++) {                                                    \
+            real *restrict const to = (real *)y.p + row * y.row;                                   \
+            real *restrict const at = (real *)x.p + row * x.row;                                   \
+            const int64_t *const k = index.p + row * index.row;                                    \
+            if (rows) {                                                                            \
+                if ((uint64_t)*k >= length) return false;                                          \
+                ROW_COPY;                                                                          \
+            } else {                                                                               \
+                PICK_ROW(ALONG)                                                                    \
+            }                                                                                      \
+        }                                                                                          \
+        return true;                                                                               \
+    }
+
+#define SET(TO, FROM) TO = FROM
+#define ADD_TO(TO, FROM) TO += FROM
+#define ADD_FROM(FROM, TO) TO += FROM
+PICK(gather, SET, row_copy(n, to, at + *k * index.step))
+PICK(gather_add, ADD_TO, row_add(n, to, at + *k * index.step))
+PICK(scatter_add, ADD_FROM, row_add_again(n, at + *k * index.step, to))
+#undef SET
+#undef ADD_TO
+#undef ADD_FROM
+#undef PICK
+#undef PICK_ROW
+#undef EACH_INDEX
+
 static void cast(int64_t n, void *y_, const int64_t *x, ptrdiff_t sx)
 {
     real *const y = y_;
@@ -66,18 +76,20 @@ static void cast(int64_t n, void *y_, const int64_t *x, ptrdiff_t sx)
 }
 
 /* Some rows at a time, so that they are in the first cache when their ones are set. */
-static void one_hot(int64_t n, int64_t classes, void *y_, const int64_t *index, ptrdiff_t si)
+static bool one_hot(int64_t n, int64_t classes, void *y_, const int64_t *index, ptrdiff_t si)
 {
-    enum { BYTES = 8192 };
-    const int64_t piece =
-        classes * (int64_t)sizeof(real) < BYTES ? BYTES / (classes * (int64_t)sizeof(real)) : 1;
+    enum { BYTES = 16384 };
+    const int64_t row = classes * (int64_t)sizeof(real), piece = row < BYTES ? BYTES / row : 1;
     real *y = y_;
     for (int64_t from = 0; from < n; from += piece) {
         const int64_t some = n - from < piece ? n - from : piece;
-        memset(y, 0, (size_t)(some * classes) * sizeof(real));
-        for (int64_t i = 0; i < some; i++) y[i * classes + index[(from + i) * si]] = 1;
-        y += some * classes;
+        memset(y, 0, (size_t)(some * row));
+        for (int64_t i = 0; i < some; i++, y += classes, index += si) {
+            if ((uint64_t)*index >= (uint64_t)classes) return false;
+            y[*index] = 1;
+        }
     }
+    return true;
 }
 
 #define INDEX_KERNELS                                                                              \

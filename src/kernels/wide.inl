@@ -19,7 +19,12 @@ typedef int64_t wide_integer;
 #define WIDE_NAME(BITS, NAME) _mm##BITS##_##NAME##_pd
 #endif
 
-#define LANES ((int)(WIDE_BYTES / sizeof(real)))
+#ifdef TG_REAL_F32
+#define WIDE_LANES (WIDE_BYTES / 4)
+#else
+#define WIDE_LANES (WIDE_BYTES / 8)
+#endif
+#define LANES ((int)WIDE_LANES)
 #define WIDE_INLINE static inline __attribute__((always_inline))
 
 typedef real wide __attribute__((vector_size(WIDE_BYTES)));

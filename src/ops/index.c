@@ -1,7 +1,7 @@
 /* Index ops: elements picked by an integer tensor. All of them are one walk: each element of the
    index goes with an element y of the array that has the index's dimensions, and with the
-   element of x at that position of one axis (see picks). Indices count from 0; all are checked
-   before anything is written. Repeated ones add in a fixed order. */
+   element of x at that position of one axis (see picks). Indices count from 0; each is checked
+   before it is used. Repeated ones add in a fixed order. */
 #include "ops/op.h"
 
 static int axis_of(const tg__call *c)
@@ -61,20 +61,22 @@ typedef struct picks {
     ptrdiff_t step;
 } picks;
 
-/* a: y, x and the index. */
-static void each_pick(const picks *p, tg__pick_kernel *kernel, const tg__array a[3])
+/* a: y, x and the index. length: of the axis, 0: the indices have been checked before. False: one is outside. */
+static bool each_pick(const picks *p, tg__pick_kernel *kernel, const tg__array a[3], int64_t length)
 {
-    if (p->y.n == 0) return;
+    if (p->y.n == 0) return true;
     const tg__array all[] = { { &p->y, a[0].p }, { &p->x, a[1].p }, { &p->index, a[2].p } };
     ptrdiff_t row[3];
     tg__walk w;
     tg__walk_begin(&w, 3, all);
     const int64_t m = tg__walk_rows(&w, all, row);
+    bool inside;
     do
-        kernel(m, w.n, (tg__rows){ w.p[0], row[0], w.stride[0] },
-               (tg__rows){ w.p[1], row[1], w.stride[1] },
-               (tg__index){ (const int64_t *)(void *)w.p[2], row[2], w.stride[2], p->step });
-    while (tg__walk_next(&w));
+        inside = kernel(m, w.n, (tg__rows){ w.p[0], row[0], w.stride[0] },
+                        (tg__rows){ w.p[1], row[1], w.stride[1] },
+                        (tg__index){ (const int64_t *)(void *)w.p[2], row[2], w.stride[2], p->step, length });
+    while (inside && tg__walk_next(&w));
+    return inside;
 }
 
 /* index along an axis of x, elsewhere the same position in both: gather and scatter. y has at
@@ -106,7 +108,101 @@ static picks picks_of_rows(const tg__shape *x, const tg__shape *y, const tg__sha
     return p;
 }
 
+/* ---- the walk where everything is adjacent --------------------------------------------------- */
+
+/* x is (outer, length, inner), y (outer, count, inner). The index has count elements, or as many as y where it goes
+   along: no shapes are made for a walk. */
+typedef struct blocks {
+    int64_t outer, length, count, inner;
+    bool along;
+} blocks;
+
+static bool same_elsewhere(const tg__shape *x, const tg__shape *y, int axis)
+{
+    bool same = x->rank == y->rank;
+    for (int i = 0; same && i < x->rank; i++) same = i == axis || x->dim[i] == y->dim[i];
+    return same;
+}
+
+/* Where each element of y has its own index: y is of the index's shape. */
+static bool blocks_along(const tg__shape *x, const tg__shape *y, const tg__shape *index, int axis,
+                         blocks *b)
+{
+    *b = (blocks){ 1, x->dim[axis], index->dim[axis], 1, true };
+    for (int i = 0; i < axis; i++) b->outer *= index->dim[i];
+    for (int i = axis + 1; i < index->rank; i++) b->inner *= index->dim[i];
+    return same_elsewhere(x, index, axis) && tg__shape_same_dims(y, index) &&
+           tg__shape_contiguous(x) && tg__shape_contiguous(y) && tg__shape_contiguous(index);
+}
+
+/* Where indices are of whole rows of x. */
+static bool blocks_of_rows(const tg__shape *x, const tg__shape *index, int axis, blocks *b)
+{
+    *b = (blocks){ 1, x->dim[axis], index->n, 1, false };
+    for (int i = 0; i < axis; i++) b->outer *= x->dim[i];
+    for (int i = axis + 1; i < x->rank; i++) b->inner *= x->dim[i];
+    return tg__shape_contiguous(x) && tg__shape_contiguous(index);
+}
+
+/* a: y, x and the index, whose elements are checked unless they were before. False: one is outside. */
+static bool pick_blocks(const tg__call *c, const blocks *b, tg__pick_kernel *kernel,
+                        const tg__array a[3], bool checked)
+{
+    const ptrdiff_t size = (ptrdiff_t)tg__type_size(a[0].s->type);
+    const int64_t row = b->count * b->inner;
+    const int64_t *const index = a[2].p;
+    if (!checked && !b->along && b->outer > 1) { /* once for all blocks */
+        if (!c->k->index.within(b->count, index, 1, b->length)) return false;
+        checked = true;
+    }
+    const int64_t length = checked ? 0 : b->length;
+    if (b->inner == 1)
+        return kernel(b->outer, b->count, (tg__rows){ a[0].p, b->count, 1 },
+                      (tg__rows){ a[1].p, b->length, 0 },
+                      (tg__index){ index, b->along ? b->count : 0, 1, 1, length });
+    bool inside = true;
+    for (int64_t i = 0; i < b->outer && inside; i++)
+        inside = kernel(b->count, b->inner, (tg__rows){ (char *)a[0].p + i * row * size, b->inner, 1 },
+                        (tg__rows){ (char *)a[1].p + i * b->length * b->inner * size, 0, 1 },
+                        b->along ? (tg__index){ index + i * row, b->inner, 1, b->inner, length }
+                                 : (tg__index){ index, 1, 0, b->inner, length });
+    return inside;
+}
+
 /* ---- ops ------------------------------------------------------------------------------------- */
+
+/* What is picked of rows of x, and of elements where each of y has its own index. All take y, x and the index. */
+static tg_code pick_rows(const tg__call *c, tg__pick_kernel *kernel, const tg__array a[3], int axis,
+                         bool checked)
+{
+    const tg__array x = a[1], index = a[2];
+    const int64_t length = x.s->dim[axis];
+    blocks b;
+    bool inside = a[0].s->n > 0 && length > 0;
+    if (inside && blocks_of_rows(x.s, index.s, axis, &b)) {
+        inside = pick_blocks(c, &b, kernel, a, checked);
+    } else if (inside) {
+        const picks p = picks_of_rows(x.s, a[0].s, index.s, axis);
+        inside = each_pick(&p, kernel, a, checked ? 0 : length);
+    }
+    return inside ? TG_OK : check_indices(c, index, axis, length);
+}
+
+static tg_code pick_along(const tg__call *c, tg__pick_kernel *kernel, const tg__array a[3], bool checked)
+{
+    const tg__array y = a[0], x = a[1], index = a[2];
+    const int axis = axis_of(c);
+    const int64_t length = x.s->dim[axis];
+    blocks b;
+    bool inside = a[0].s->n > 0 && length > 0;
+    if (inside && blocks_along(x.s, y.s, index.s, axis, &b)) {
+        inside = pick_blocks(c, &b, kernel, a, checked);
+    } else if (inside) {
+        const picks p = picks_along(x.s, y.s, index.s, axis);
+        inside = each_pick(&p, kernel, a, checked ? 0 : length);
+    }
+    return inside ? TG_OK : check_indices(c, index, axis, length);
+}
 
 /* Zeros of x's shape, with g added where index says, which gets g's shape by broadcasting. */
 static tg_value scattered(const tg__derivation *d, const tg__shape *x, tg_value index, tg_value g,
@@ -132,21 +228,13 @@ SHAPE(index_select)
 
 FORWARD(index_select)
 {
-    const tg__array x = c->x[0], index = c->x[1];
-    const int axis = axis_of(c);
-    const tg_code code = check_indices(c, index, axis, x.s->dim[axis]);
-    if (code) return code;
-    const picks p = picks_of_rows(x.s, c->y.s, index.s, axis);
-    each_pick(&p, c->k->index.gather, (const tg__array[]){ c->y, x, index });
-    return TG_OK;
+    return pick_rows(c, c->k->index.gather, (const tg__array[]){ c->y, c->x[0], c->x[1] }, axis_of(c), false);
 }
 
 BACKWARD(index_select)
 {
-    const picks p = picks_of_rows(c->dx[0].s, c->y.s, c->x[1].s, axis_of(c));
-    each_pick(&p, c->k->index.scatter_add,
-              (const tg__array[]){ { c->y.s, (void *)c->g }, c->dx[0], c->x[1] });
-    return TG_OK;
+    const tg__array g = { c->y.s, (void *)(uintptr_t)c->g };
+    return pick_rows(c, c->k->index.scatter_add, (const tg__array[]){ g, c->dx[0], c->x[1] }, axis_of(c), true);
 }
 DERIVATIVE(index_select)
 {
@@ -187,20 +275,13 @@ SHAPE(embedding)
 
 FORWARD(embedding)
 {
-    const tg__array x = c->x[0], index = c->x[1];
-    const tg_code code = check_indices(c, index, 0, x.s->dim[0]);
-    if (code) return code;
-    const picks p = picks_of_rows(x.s, c->y.s, index.s, 0);
-    each_pick(&p, c->k->index.gather, (const tg__array[]){ c->y, x, index });
-    return TG_OK;
+    return pick_rows(c, c->k->index.gather, (const tg__array[]){ c->y, c->x[0], c->x[1] }, 0, false);
 }
 
 BACKWARD(embedding)
 {
-    const picks p = picks_of_rows(c->dx[0].s, c->y.s, c->x[1].s, 0);
-    each_pick(&p, c->k->index.scatter_add,
-              (const tg__array[]){ { c->y.s, (void *)c->g }, c->dx[0], c->x[1] });
-    return TG_OK;
+    const tg__array g = { c->y.s, (void *)(uintptr_t)c->g };
+    return pick_rows(c, c->k->index.scatter_add, (const tg__array[]){ g, c->dx[0], c->x[1] }, 0, true);
 }
 DERIVATIVE(embedding)
 {
@@ -245,21 +326,13 @@ SHAPE(gather)
 
 FORWARD(gather)
 {
-    const tg__array x = c->x[0], index = c->x[1];
-    const int axis = axis_of(c);
-    const tg_code code = check_indices(c, index, axis, x.s->dim[axis]);
-    if (code) return code;
-    const picks p = picks_along(x.s, c->y.s, index.s, axis);
-    each_pick(&p, c->k->index.gather, (const tg__array[]){ c->y, x, index });
-    return TG_OK;
+    return pick_along(c, c->k->index.gather, (const tg__array[]){ c->y, c->x[0], c->x[1] }, false);
 }
 
 BACKWARD(gather)
 {
-    const picks p = picks_along(c->dx[0].s, c->y.s, c->x[1].s, axis_of(c));
-    each_pick(&p, c->k->index.scatter_add,
-              (const tg__array[]){ { c->y.s, (void *)c->g }, c->dx[0], c->x[1] });
-    return TG_OK;
+    const tg__array g = { c->y.s, (void *)(uintptr_t)c->g };
+    return pick_along(c, c->k->index.scatter_add, (const tg__array[]){ g, c->dx[0], c->x[1] }, true);
 }
 DERIVATIVE(gather)
 {
@@ -291,24 +364,16 @@ SHAPE(scatter_add)
 
 FORWARD(scatter_add)
 {
-    const tg__array y = c->y, index = c->x[1], src = c->x[2];
-    const int axis = axis_of(c);
-    const tg_code code = check_indices(c, index, axis, y.s->dim[axis]);
-    if (code) return code;
-    tg__copy(c->k, y, c->x[0]);
-    const picks p = picks_along(y.s, src.s, index.s, axis);
-    each_pick(&p, c->k->index.scatter_add, (const tg__array[]){ src, y, index });
-    return TG_OK;
+    tg__copy(c->k, c->y, c->x[0]);
+    return pick_along(c, c->k->index.scatter_add, (const tg__array[]){ c->x[2], c->y, c->x[1] }, false);
 }
 
 BACKWARD(scatter_add)
 {
-    const tg__array g = { c->y.s, (void *)c->g }, index = c->x[1], dsrc = c->dx[2];
+    const tg__array g = { c->y.s, (void *)(uintptr_t)c->g };
     if (c->dx[0].p) tg__add(c->k, c->dx[0], g);
-    if (!dsrc.p) return TG_OK;
-    const picks p = picks_along(g.s, dsrc.s, index.s, axis_of(c));
-    each_pick(&p, c->k->index.gather_add, (const tg__array[]){ dsrc, g, index });
-    return TG_OK;
+    if (!c->dx[2].p) return TG_OK;
+    return pick_along(c, c->k->index.gather_add, (const tg__array[]){ c->dx[2], g, c->x[1] }, true);
 }
 DERIVATIVE(scatter_add)
 {
@@ -339,7 +404,16 @@ SHAPE(take)
     return TG_OK;
 }
 
-static void to_distances(const tg__shape *x, tg__array index, int64_t *to)
+/* How far from the first element of x the one at the lowest address is, if there are any. */
+static ptrdiff_t lowest_of(const tg__shape *x)
+{
+    ptrdiff_t lowest = 0;
+    for (int i = 0; i < x->rank; i++)
+        if (x->stride[i] < 0) lowest += (x->dim[i] - 1) * x->stride[i];
+    return lowest;
+}
+
+static void to_distances(const tg__shape *x, ptrdiff_t lowest, tg__array index, int64_t *to)
 {
     tg__walk w;
     tg__walk_begin(&w, 1, &index);
@@ -347,14 +421,14 @@ static void to_distances(const tg__shape *x, tg__array index, int64_t *to)
         const int64_t *from = (const int64_t *)w.p[0];
         for (int64_t j = 0; j < w.n; j++, to++) {
             int64_t at = from[j * w.stride[0]];
-            *to = 0;
+            *to = -lowest;
             for (int i = x->rank - 1; i >= 0; at /= x->dim[i--])
                 *to += at % x->dim[i] * x->stride[i];
         }
     } while (tg__walk_next(&w));
 }
 
-/* Where x is not adjacent, positions in row-major order become distances from its first element. */
+/* Where x is not adjacent, positions in row-major order become distances from its element at the lowest address. */
 static tg_code take_with(const tg__call *c, tg__pick_kernel *kernel, tg__array y, tg__array x)
 {
     picks p = { .x = *y.s, .y = *y.s, .index = *c->x[1].s, .step = 1 };
@@ -363,22 +437,34 @@ static tg_code take_with(const tg__call *c, tg__pick_kernel *kernel, tg__array y
     if (!tg__shape_contiguous(x.s) && p.index.n) {
         index = tg__scratch(c, (size_t)p.index.n * sizeof(int64_t));
         if (!index) return TG_ERROR_MEMORY;
-        to_distances(x.s, c->x[1], index);
+        const ptrdiff_t lowest = lowest_of(x.s);
+        to_distances(x.s, lowest, c->x[1], index);
+        x.p = (char *)x.p + lowest * (ptrdiff_t)tg__type_size(x.s->type);
         tg__shape_finish(&p.index);
     }
-    each_pick(&p, kernel, (const tg__array[]){ y, x, { &p.index, index } });
+    each_pick(&p, kernel, (const tg__array[]){ y, x, { &p.index, index } }, 0);
     return TG_OK;
 }
 
 FORWARD(take)
 {
-    const tg_code code = check_indices(c, c->x[1], -1, c->x[0].s->n);
-    return code ? code : take_with(c, c->k->index.gather, c->y, c->x[0]);
+    const tg__array x = c->x[0], index = c->x[1];
+    const blocks b = { 1, x.s->n, index.s->n, 1, true };
+    if (tg__shape_contiguous(x.s) && tg__shape_contiguous(index.s) &&
+        x.s->n > 0 && pick_blocks(c, &b, c->k->index.gather, (const tg__array[]){ c->y, x, index }, false))
+        return TG_OK;
+    const tg_code code = check_indices(c, index, -1, x.s->n);
+    return code ? code : take_with(c, c->k->index.gather, c->y, x);
 }
 
 BACKWARD(take)
 {
-    return take_with(c, c->k->index.scatter_add, (tg__array){ c->y.s, (void *)c->g }, c->dx[0]);
+    const tg__array g = { c->y.s, (void *)(uintptr_t)c->g }, dx = c->dx[0], index = c->x[1];
+    const blocks b = { 1, dx.s->n, index.s->n, 1, true };
+    if (!tg__shape_contiguous(dx.s) || !tg__shape_contiguous(index.s))
+        return take_with(c, c->k->index.scatter_add, g, dx);
+    pick_blocks(c, &b, c->k->index.scatter_add, (const tg__array[]){ g, dx, index }, true);
+    return TG_OK;
 }
 DERIVATIVE(take)
 {
@@ -467,16 +553,15 @@ SHAPE(one_hot)
 FORWARD(one_hot)
 {
     const int64_t classes = ((const tg_classes_attributes *)c->attributes)->classes;
-    const tg_code code = check_indices(c, c->x[0], c->y.s->rank - 1, classes);
-    if (code) return code;
     char *y = c->y.p;
+    bool inside;
     tg__walk w;
     tg__walk_begin(&w, 1, c->x);
     do {
-        c->k->index.one_hot(w.n, classes, y, (const int64_t *)(void *)w.p[0], w.stride[0]);
+        inside = c->k->index.one_hot(w.n, classes, y, (const int64_t *)(void *)w.p[0], w.stride[0]);
         y += (size_t)(w.n * classes) * tg__type_size(c->y.s->type);
-    } while (tg__walk_next(&w));
-    return TG_OK;
+    } while (inside && tg__walk_next(&w));
+    return inside ? TG_OK : check_indices(c, c->x[0], c->y.s->rank - 1, classes);
 }
 CASES(one_hot,
       { .n = 1, .x = { TENSOR(0, 3, 2, 3) }, .attributes = ATTRIBUTES(classes, .classes = 4) },

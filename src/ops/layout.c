@@ -464,17 +464,24 @@ CASES(diagonal, { .n = 1, .x = { TENSOR(-2, 2, 2, 3, 4) } },
 typedef struct flow {
     const tg__kernels *k;
     bool backward;
+    bool adjacent; /* numbers that lie adjacent in x, as they do in y: see move_pieces */
     tg__array x, y;
 } flow;
 
+static flow flow_of(const tg__call *c, bool backward, tg__array x, void *y)
+{
+    const bool adjacent = x.s->type != TG_I64 && tg__shape_contiguous(x.s);
+    return (flow){ c->k, backward, adjacent, x, { c->y.s, y } };
+}
+
 static flow forward_of(const tg__call *c, int i)
 {
-    return (flow){ .k = c->k, .backward = false, .x = c->x[i], .y = c->y };
+    return flow_of(c, false, c->x[i], c->y.p);
 }
 
 static flow backward_of(const tg__call *c, int i)
 {
-    return (flow){ .k = c->k, .backward = true, .x = c->dx[i], .y = { c->y.s, (void *)c->g } };
+    return flow_of(c, true, c->dx[i], (void *)(uintptr_t)c->g);
 }
 
 static void move(const flow *f, tg__array x, tg__array y)
@@ -497,6 +504,31 @@ static tg__array part(tg__array a, int axis, range r, tg__shape *s)
     s->n = 1;
     for (int i = 0; i < s->rank; i++) s->n *= s->dim[i];
     return (tg__array){ s, s->n ? (char *)a.p + skip : a.p };
+}
+
+/* The number of elements that axes from ... end - 1 have together. */
+static int64_t elements(const tg__shape *s, int from, int end)
+{
+    int64_t n = 1;
+    for (int i = from; i < end; i++) n *= s->dim[i];
+    return n;
+}
+
+/* Where elements are adjacent y is rows that are put together from pieces: no shapes are made for them. value is between
+   the pieces. */
+static void move_pieces(const flow *f, int64_t m, int pieces, const tg__strip *x, double value)
+{
+    if (f->backward) f->k->rows.add_joined(m, pieces, x, f->y.p);
+    else f->k->rows.join(m, pieces, x, f->y.p, value);
+}
+
+/* The piece of x at positions r of an axis. */
+static tg__strip piece(const flow *f, int axis, range r)
+{
+    const tg__shape *const s = f->x.s;
+    const int64_t n = elements(s, axis + 1, s->rank);
+    const ptrdiff_t skip = r.from * n * (ptrdiff_t)tg__type_size(s->type);
+    return (tg__strip){ f->x.p ? (char *)f->x.p + skip : NULL, r.length * n, s->dim[axis] * n };
 }
 
 TG_OP(contiguous, "c", none, "the same with elements adjacent in row-major order: a copy")
@@ -561,10 +593,31 @@ SHAPE(cat)
     return TG_OK;
 }
 
+enum { FEW = 4 }; /* operands, for which there is room on the stack */
+
+/* Operands one behind the other along an axis that they have, which in a stack is one of length 1. False: there is no memory,
+   or some are not adjacent. */
+static bool join(const tg__call *c, flow (*side)(const tg__call *, int), int axis, bool stacked)
+{
+    tg__strip few[FEW], *x = few;
+    flow f = side(c, 0);
+    if (c->n > FEW && !(x = tg__scratch(c, (size_t)c->n * sizeof *x))) return false;
+    for (int i = 0; i < c->n; i++) {
+        f = side(c, i);
+        if (!f.adjacent) return false;
+        if (stacked) x[i] = (tg__strip){ f.x.p, 0, 0 };
+        else x[i] = piece(&f, axis, (range){ 0, f.x.s->dim[axis] });
+        if (stacked) x[i].n = x[i].row = elements(f.x.s, axis, f.x.s->rank);
+    }
+    move_pieces(&f, elements(c->y.s, 0, axis), c->n, x, 0);
+    return true;
+}
+
 static tg_code cat(const tg__call *c, flow (*side)(const tg__call *, int))
 {
     const int axis = tg__axis(((const tg_axis_attributes *)c->attributes)->axis, c->y.s->rank);
     int64_t from = 0;
+    if (join(c, side, axis, false)) return TG_OK;
     for (int i = 0; i < c->n; i++) {
         const flow f = side(c, i);
         const int64_t length = f.x.s->dim[axis];
@@ -626,6 +679,7 @@ SHAPE(stack)
 static tg_code stack(const tg__call *c, flow (*side)(const tg__call *, int))
 {
     const int axis = tg__axis(((const tg_axis_attributes *)c->attributes)->axis, c->y.s->rank);
+    if (join(c, side, axis, true)) return TG_OK;
     for (int i = 0; i < c->n; i++) {
         const flow f = side(c, i);
         tg__shape s;
@@ -646,10 +700,10 @@ static bool side_by_side(const tg__call *c, const tg__array *x)
     return adjacent;
 }
 
-/* The operands' arrays, or NULL when there is no memory. */
-static void **arrays_of(const tg__call *c, const tg__array *x)
+/* The operands' arrays, or NULL when there is no memory. Few need none. */
+static void **arrays_of(const tg__call *c, const tg__array *x, void *few[FEW])
 {
-    void **const p = tg__scratch(c, (size_t)c->n * sizeof *p);
+    void **const p = c->n <= FEW ? few : tg__scratch(c, (size_t)c->n * sizeof *p);
     for (int i = 0; p && i < c->n; i++) p[i] = x[i].p;
     return p;
 }
@@ -679,7 +733,7 @@ FORWARD(stack)
         stack_numbers(c);
         return TG_OK;
     }
-    void **const x = arrays_of(c, c->x);
+    void *few[FEW], **const x = arrays_of(c, c->x, few);
     if (!x) return TG_ERROR_MEMORY;
     c->k->rows.interleave(c->n, c->x[0].s->n, c->y.p, (const void *const *)x);
     return TG_OK;
@@ -692,7 +746,7 @@ BACKWARD(stack)
         add_stacked_numbers(c);
         return TG_OK;
     }
-    void **const dx = arrays_of(c, c->dx);
+    void *few[FEW], **const dx = arrays_of(c, c->dx, few);
     if (!dx) return TG_ERROR_MEMORY;
     c->k->rows.add_interleaved(c->n, c->x[0].s->n, dx, c->g);
     return TG_OK;
@@ -731,11 +785,15 @@ static tg_code roll(const tg__call *c, flow f)
     const int64_t n = f.x.s->dim[axis];
     if (n == 0) return TG_OK;
     const int64_t shift = (a->shift % n + n) % n;
+    const range front = { 0, n - shift }, back = { n - shift, shift };
+    if (f.adjacent) {
+        const tg__strip x[] = { piece(&f, axis, back), piece(&f, axis, front) };
+        move_pieces(&f, elements(f.x.s, 0, axis), 2, x, 0);
+        return TG_OK;
+    }
     tg__shape s[4];
-    move(&f, part(f.x, axis, (range){ 0, n - shift }, &s[0]),
-         part(f.y, axis, (range){ shift, n - shift }, &s[1]));
-    move(&f, part(f.x, axis, (range){ n - shift, shift }, &s[2]),
-         part(f.y, axis, (range){ 0, shift }, &s[3]));
+    move(&f, part(f.x, axis, front, &s[0]), part(f.y, axis, (range){ shift, n - shift }, &s[1]));
+    move(&f, part(f.x, axis, back, &s[2]), part(f.y, axis, (range){ 0, shift }, &s[3]));
     return TG_OK;
 }
 
@@ -807,11 +865,44 @@ static tiling tiling_of(const tg__shape *x, const tg__shape *y)
     return t;
 }
 
+/* How often y repeats x along an axis of y, and how long x is there. */
+static int64_t repeats_of(const tg__shape *x, const tg__shape *y, int axis, int64_t *length)
+{
+    const int i = axis - (y->rank - x->rank);
+    *length = i < 0 ? 1 : x->dim[i];
+    return y->dim[axis] / *length;
+}
+
+/* Whether no more than two axes are repeated, and rows are not too short for a kernel of theirs. */
+static bool few_repeats(const tg__shape *x, const tg__shape *y, tg__tiles *t)
+{
+    enum { SHORT = 8 };
+    int repeated = 0;
+    *t = (tg__tiles){ 1, 1, 1, 1, 1 };
+    for (int i = y->rank - 1; i >= 0; i--) {
+        int64_t length;
+        const int64_t times = repeats_of(x, y, i, &length);
+        if (repeated == 0) t->n *= length;
+        else if (repeated == 1) t->rows *= length;
+        else t->blocks *= length;
+        if (times == 1) continue;
+        if (++repeated == 1) t->right = times;
+        else t->down = times;
+    }
+    return repeated <= 2 && t->n >= SHORT;
+}
+
 /* The last axes are one movement, as many as a shape can have; for each position of the others
    it is made anew. */
 static tg_code tile(flow f)
 {
+    tg__tiles few;
     if (f.y.s->n == 0) return TG_OK;
+    if (f.adjacent && few_repeats(f.x.s, f.y.s, &few)) {
+        if (f.backward) f.k->rows.add_tiles(&few, f.x.p, f.y.p);
+        else f.k->rows.tile(&few, f.y.p, f.x.p);
+        return TG_OK;
+    }
     const tiling t = tiling_of(f.x.s, f.y.s);
     const int first = t.rank > TG_MAX_RANK ? t.rank - TG_MAX_RANK : 0;
     tg__shape x = { .type = f.x.s->type, .rank = t.rank - first }, y;
@@ -903,27 +994,37 @@ static void fill(const tg__kernels *k, tg__array y, double value)
     tg__copy(k, y, (tg__array){ &s, (void *)(uintptr_t)p });
 }
 
-FORWARD(pad)
+static tg_code pad(const tg__call *c, flow f)
 {
     const tg_pad_attributes *a = c->attributes;
-    const flow f = forward_of(c, 0);
     const int axis = tg__axis(a->axis, f.y.s->rank);
     const int64_t n = f.x.s->dim[axis];
+    if (f.adjacent) {
+        const int64_t m = elements(f.x.s, 0, axis), inner = elements(f.x.s, axis + 1, f.x.s->rank);
+        const tg__strip x = piece(&f, axis, (range){ 0, n });
+        const tg__strip before = { NULL, a->before * inner, 0 }, after = { NULL, a->after * inner, 0 };
+        const tg__rows y = { (char *)f.y.p + (size_t)before.n * tg__type_size(f.y.s->type),
+                             before.n + x.n + after.n, 1 };
+        if (f.backward) f.k->rows.add(m, x.n, (tg__rows){ x.p, x.row, 1 }, y);
+        else move_pieces(&f, m, 3, (const tg__strip[]){ before, x, after }, a->value);
+        return TG_OK;
+    }
     tg__shape s[3];
-    fill(c->k, part(f.y, axis, (range){ 0, a->before }, &s[0]), a->value);
-    move(&f, f.x, part(f.y, axis, (range){ a->before, n }, &s[1]));
+    move(&f, f.x, part(f.y, axis, (range){ a->before, n }, &s[0]));
+    if (f.backward) return TG_OK;
+    fill(c->k, part(f.y, axis, (range){ 0, a->before }, &s[1]), a->value);
     fill(c->k, part(f.y, axis, (range){ a->before + n, a->after }, &s[2]), a->value);
     return TG_OK;
 }
 
+FORWARD(pad)
+{
+    return pad(c, forward_of(c, 0));
+}
+
 BACKWARD(pad)
 {
-    const tg_pad_attributes *a = c->attributes;
-    const flow f = backward_of(c, 0);
-    const int axis = tg__axis(a->axis, f.y.s->rank);
-    tg__shape s;
-    move(&f, f.x, part(f.y, axis, (range){ a->before, f.x.s->dim[axis] }, &s));
-    return TG_OK;
+    return pad(c, backward_of(c, 0));
 }
 DERIVATIVE(pad)
 {

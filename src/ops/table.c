@@ -97,6 +97,11 @@ static void copy_integers(tg__array y, tg__array x)
 static void each_rows(void (*kernel)(int64_t, int64_t, tg__rows, tg__rows), tg__array y,
                       tg__array x)
 {
+    if (tg__shape_contiguous(y.s) && tg__shape_contiguous(x.s)) {
+        const int64_t n = y.s->n;
+        kernel(1, n, (tg__rows){ y.p, n, 1 }, (tg__rows){ x.p, n, 1 });
+        return;
+    }
     const tg__array both[] = { y, x };
     ptrdiff_t row[2];
     tg__walk w;
