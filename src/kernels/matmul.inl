@@ -1,8 +1,9 @@
-/* The matrix product c = d + a b, for any strides (included by kernel.c after wide.inl): one register tile, and four ways to feed it or
+/* The matrix product c = d + a b, for any strides (included by kernel.c after wide.inl): one register tile, and five ways to feed it or
    do without.
 
      dots    a's rows and b's columns are contiguous, or b is thin and copied so: dot products,
              several at a time
+     outer   one column times one row: row by row
      rows    b's rows are contiguous: the tile reads both operands where they are
      plain   next to no work, or one row with odd strides: scalar loops
      packed  everything else: operands are copied block by block into the order in which the tile
@@ -408,7 +409,7 @@ static void product_packed(const tg__product *p, void *scratch)
 
 /* ---- which way ------------------------------------------------------------------------------- */
 
-typedef enum way { PLAIN, DOT, DOTS, COPIED, ROWS, PACKED } way;
+typedef enum way { PLAIN, DOT, DOTS, COPIED, OUTER, ROWS, PACKED } way;
 
 /* A column times a few numbers, added to what is there: a gradient of a layer with few inputs. Rows of c are shorter than a
    vector, but follow one another. */
@@ -450,10 +451,31 @@ static tg__product oriented(const tg__product *p)
     return r;
 }
 
+/* All products of two vectors. */
+static bool is_outer(const tg__product *p)
+{
+    const bool adds = p->d.p == p->c.p && p->d.row == p->c.row && p->d.column == 1;
+    return p->k == 1 && p->n >= LANES && p->b.column == 1 && p->c.column == 1 && (!p->d.p || adds);
+}
+
+/* Fields of *p would be loaded again for every row: what is stored might be theirs. */
+static void product_outer(const tg__product *p)
+{
+    const int64_t m = p->m, n = p->n;
+    const ptrdiff_t a_row = p->a.row, c_row = p->c.row;
+    const real *const a = p->a.p, *const b = p->b.p;
+    real *const c = p->c.p;
+    if (p->d.p)
+        for (int64_t i = 0; i < m; i++) scaled_row(n, c + i * c_row, a[i * a_row], b, true);
+    else
+        for (int64_t i = 0; i < m; i++) scaled_row(n, c + i * c_row, a[i * a_row], b, false);
+}
+
 static way way_of(const tg__product *p)
 {
     if (p->k == 0) return PLAIN;
     if (p->m == 1 && p->n == 1) return DOT;
+    if (is_outer(p)) return OUTER;
     const bool near = p->m <= 16 || p->k * p->n <= IN_PLACE;
     if (near && p->a.column == 1 && 2 * p->k >= LANES) {
         if (p->b.row == 1 && (p->m <= 8 || p->n <= 16)) return DOTS;
@@ -522,6 +544,7 @@ static void product(const tg__product *p, void *scratch)
     const way w = way_of(&r);
     if (w == PLAIN) product_plain(&r);
     else if (w == DOT) product_dot(&r);
+    else if (w == OUTER) product_outer(&r);
     else if (w == PACKED) product_packed(&r, scratch);
     else if (r.k <= depth_of(&r, w)) product_in_place(&r, w, scratch);
     else product_by_depth(&r, w, scratch);

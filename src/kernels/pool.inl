@@ -275,12 +275,18 @@ static void twos_max(int64_t n, real *restrict y, const real *restrict a, const 
     }
 }
 
-/* d += even and odd, which take turns. */
-WIDE_INLINE void add_twos(const twos *t, real *d, wide even, wide odd)
+/* The first n elements of d += x. A whole vector is stored without a mask: what lies beside it is sooner there to be loaded. */
+WIDE_INLINE void add_first(int64_t n, real *d, wide x)
 {
-    wide_store_first(d, t->low, wide_load_first(d, t->low) + WIDE_LOWS(even, odd));
-    wide_store_first(d + LANES, t->high,
-                     wide_load_first(d + LANES, t->high) + WIDE_HIGHS(even, odd));
+    if (n >= LANES) wide_store(d, wide_load(d) + x);
+    else if (n > 0) wide_store_first(d, wide_first(n), wide_load_first(d, wide_first(n)) + x);
+}
+
+/* The elements that `left` windows see of d += even and odd, which take turns. */
+WIDE_INLINE void add_twos(int64_t left, real *d, wide even, wide odd)
+{
+    add_first(2 * left, d, WIDE_LOWS(even, odd));
+    add_first(2 * left - LANES, d + LANES, WIDE_HIGHS(even, odd));
 }
 
 static void twos_max_put(int64_t n, const real *restrict g, const real *restrict a,
@@ -292,9 +298,9 @@ static void twos_max_put(int64_t n, const real *restrict g, const real *restrict
         const wide all = wide_load_first(g + k, wide_first(n - k));
         const wide_mask third = t.third & ~t.fourth, second = t.second & ~(t.third | t.fourth);
         const wide_mask first = (wide_mask) ~(t.second | t.third | t.fourth);
-        add_twos(&t, da + 2 * k, WIDE_NAME(512, maskz_mov)(first, all),
+        add_twos(n - k, da + 2 * k, WIDE_NAME(512, maskz_mov)(first, all),
                  WIDE_NAME(512, maskz_mov)(second, all));
-        add_twos(&t, db + 2 * k, WIDE_NAME(512, maskz_mov)(third, all),
+        add_twos(n - k, db + 2 * k, WIDE_NAME(512, maskz_mov)(third, all),
                  WIDE_NAME(512, maskz_mov)(t.fourth, all));
     }
 }
