@@ -25,6 +25,21 @@ static tg_code diagonal_of(const tg__call *c, tg__array x, tg__shape *s, tg__arr
     return TG_OK;
 }
 
+/* The diagonal of one matrix as a row of n elements, which needs no shape. False: x is several matrices. */
+static bool diagonal_of_matrix(const tg__call *c, tg__array x, int64_t *n, void **p)
+{
+    const int64_t away = ((const tg_offset_attributes *)c->attributes)->offset;
+    const tg__shape *const s = x.s;
+    if (s->rank != 2) return false;
+    const bool outside = away >= s->dim[1] || away <= -s->dim[0];
+    const int64_t down = outside || away > 0 ? 0 : -away, right = outside || away < 0 ? 0 : away;
+    const int64_t rows = s->dim[0] - down, columns = s->dim[1] - right;
+    *n = outside ? 0 : rows < columns ? rows : columns;
+    *p = (char *)x.p +
+         (down * s->stride[0] + right * s->stride[1]) * (ptrdiff_t)tg__type_size(s->type);
+    return true;
+}
+
 SHAPE(trace)
 {
     int64_t offset;
@@ -45,25 +60,33 @@ static tg__shape along(const tg__shape *y, const tg__shape *diagonal)
 FORWARD(trace)
 {
     tg__shape s;
-    tg__array x;
-    const tg_code code = diagonal_of(c, c->x[0], &s, &x);
+    tg__array x = c->x[0];
+    int64_t n;
+    memset(c->y.p, 0, (size_t)c->y.s->n * tg__type_size(c->y.s->type));
+    if (diagonal_of_matrix(c, x, &n, &x.p)) {
+        c->k->add(n, c->y.p, 0, x.p, x.s->stride[0] + x.s->stride[1]);
+        return TG_OK;
+    }
+    const tg_code code = diagonal_of(c, x, &s, &x);
     if (code) return code;
     const tg__shape y = along(c->y.s, &s);
-    c->k->fill(c->y.s->n, c->y.p, 1, 0);
-    if (s.rank == 1) c->k->add(s.n, c->y.p, 0, x.p, s.stride[0]);
-    else tg__add(c->k, (tg__array){ &y, c->y.p }, x);
+    tg__add(c->k, (tg__array){ &y, c->y.p }, x);
     return TG_OK;
 }
 
 BACKWARD(trace)
 {
     tg__shape s;
-    tg__array dx;
-    const tg_code code = diagonal_of(c, c->dx[0], &s, &dx);
+    tg__array dx = c->dx[0];
+    int64_t n;
+    if (diagonal_of_matrix(c, dx, &n, &dx.p)) {
+        c->k->add(n, dx.p, dx.s->stride[0] + dx.s->stride[1], c->g, 0);
+        return TG_OK;
+    }
+    const tg_code code = diagonal_of(c, dx, &s, &dx);
     if (code) return code;
     const tg__shape g = along(c->y.s, &s);
-    if (s.rank == 1) c->k->add(s.n, dx.p, s.stride[0], c->g, 0);
-    else tg__add(c->k, dx, (tg__array){ &g, (void *)(uintptr_t)c->g });
+    tg__add(c->k, dx, (tg__array){ &g, (void *)(uintptr_t)c->g });
     return TG_OK;
 }
 
@@ -309,23 +332,33 @@ static int axis_of(const tensor *x, int name)
     return -1;
 }
 
-/* x with each name once: where one is repeated its diagonal, and without axes that broadcast. */
-static tensor named(const equation *e, const term *of, tg__array x)
+/* y = x, as far as its rank goes: see tg__shape_copy. */
+static void tensor_copy(tensor *y, const tensor *x)
 {
-    tensor y = { .s = { .type = x.s->type, .n = 1 }, .p = x.p };
+    tg__shape_copy(&y->s, &x->s);
+    for (int i = 0; i < x->s.rank; i++) y->name[i] = x->name[i];
+    y->p = x->p;
+}
+
+/* y = x with each name once: where one is repeated its diagonal, and without axes that broadcast. */
+static void name_axes(const equation *e, const term *of, tg__array x, tensor *y)
+{
+    y->s.type = x.s->type;
+    y->s.rank = 0;
+    y->s.n = 1;
+    y->p = x.p;
     for (int i = 0; i < of->rank; i++) {
-        const int name = of->name[i], seen = axis_of(&y, name);
+        const int name = of->name[i], seen = axis_of(y, name);
         if (x.s->dim[i] != e->dim[name]) continue;
         if (seen >= 0) {
-            y.s.stride[seen] += x.s->stride[i];
+            y->s.stride[seen] += x.s->stride[i];
             continue;
         }
-        y.name[y.s.rank] = (int8_t)name;
-        y.s.dim[y.s.rank] = x.s->dim[i];
-        y.s.stride[y.s.rank++] = x.s->stride[i];
-        y.s.n *= x.s->dim[i];
+        y->name[y->s.rank] = (int8_t)name;
+        y->s.dim[y->s.rank] = x.s->dim[i];
+        y->s.stride[y->s.rank++] = x.s->stride[i];
+        y->s.n *= x.s->dim[i];
     }
-    return y;
 }
 
 /* Some names in an order. */
@@ -343,30 +376,38 @@ static void include(group *g, const tensor *x, names wanted)
     }
 }
 
-/* The axes of a group one by one; an axis that x does not have repeats it. */
-static tg__shape seen_by(const equation *e, const tensor *x, const group *g)
+/* An axis that x does not have repeats it. */
+static ptrdiff_t stride_of(const tensor *x, int name)
 {
-    tg__shape s = { .type = x->s.type, .rank = g->n, .n = 1 };
+    const int axis = axis_of(x, name);
+    return axis < 0 ? 0 : x->s.stride[axis];
+}
+
+/* The axes of a group one by one. */
+static void seen_by(const equation *e, const tensor *x, const group *g, tg__shape *s)
+{
+    s->type = x->s.type;
+    s->rank = g->n;
+    s->n = 1;
     for (int i = 0; i < g->n; i++) {
-        const int axis = axis_of(x, g->name[i]);
-        s.dim[i] = e->dim[g->name[i]];
-        s.stride[i] = axis < 0 ? 0 : x->s.stride[axis];
-        s.n *= s.dim[i];
+        s->dim[i] = e->dim[g->name[i]];
+        s->stride[i] = stride_of(x, g->name[i]);
+        s->n *= s->dim[i];
     }
-    return s;
 }
 
 /* The stride of the axes of a group as one; false if they are not. */
 static bool joined(const equation *e, const tensor *x, const group *g, ptrdiff_t *stride)
 {
-    const tg__shape s = seen_by(e, x, g);
     int64_t n = 1;
     *stride = 0;
-    for (int i = s.rank - 1; i >= 0; i--) {
-        if (s.dim[i] == 1) continue;
-        if (n != 1 && s.stride[i] != *stride * n) return false;
-        if (n == 1) *stride = s.stride[i];
-        n *= s.dim[i];
+    for (int i = g->n - 1; i >= 0; i--) {
+        const int64_t dim = e->dim[g->name[i]];
+        if (dim == 1) continue;
+        const ptrdiff_t here = stride_of(x, g->name[i]);
+        if (n != 1 && here != *stride * n) return false;
+        if (n == 1) *stride = here;
+        n *= dim;
     }
     return true;
 }
@@ -375,7 +416,8 @@ static bool joined(const equation *e, const tensor *x, const group *g, ptrdiff_t
 static tg_code make(const tg__call *c, const equation *e, tg_type type, const group *const *g,
                     int groups, tensor *y)
 {
-    *y = (tensor){ .s = { .type = type } };
+    y->s.type = type;
+    y->s.rank = 0;
     int rank = 0;
     for (int i = 0; i < groups; i++) rank += g[i]->n;
     if (rank > TG_MAX_RANK)
@@ -397,9 +439,11 @@ static tg_code make(const tg__call *c, const equation *e, tg_type type, const gr
 /* y = x or y += x, by names; x is repeated along axes that it does not have. */
 static void move(const tg__call *c, const equation *e, const tensor *y, const tensor *x, bool add)
 {
-    group g = { .n = 0 };
+    group g;
+    tg__shape s;
+    g.n = 0;
     include(&g, y, ~(names)0);
-    const tg__shape s = seen_by(e, x, &g);
+    seen_by(e, x, &g, &s);
     const tg__array to = { &y->s, y->p }, from = { &s, x->p };
     if (add) tg__add(c->k, to, from);
     else tg__copy(c->k, to, from);
@@ -414,7 +458,7 @@ static tg_code arrange(const tg__call *c, const equation *e, tensor *x, const gr
     const tg_code code = make(c, e, x->s.type, g, 3, &y);
     if (code) return code;
     move(c, e, &y, x, false);
-    *x = y;
+    tensor_copy(x, &y);
     joined(e, x, g[1], &stride[0]);
     joined(e, x, g[2], &stride[1]);
     return TG_OK;
@@ -424,7 +468,7 @@ static tg_code arrange(const tg__call *c, const equation *e, tensor *x, const gr
 
 /* Where a result goes: y = or y +=. */
 typedef struct target {
-    tensor y;
+    const tensor *y;
     bool add;
 } target;
 
@@ -433,8 +477,11 @@ typedef struct target {
 static void multiply_elements(const tg__call *c, const equation *e, const target *to,
                               const tensor *a, const tensor *b, const group *all)
 {
-    const tg__shape y = seen_by(e, &to->y, all), p = seen_by(e, a, all), q = seen_by(e, b, all);
-    const tg__array arrays[] = { { &y, to->y.p }, { &p, a->p }, { &q, b->p } };
+    tg__shape y, p, q;
+    seen_by(e, to->y, all, &y);
+    seen_by(e, a, all, &p);
+    seen_by(e, b, all, &q);
+    const tg__array arrays[] = { { &y, to->y->p }, { &p, a->p }, { &q, b->p } };
     ptrdiff_t row[3];
     tg__walk w;
     tg__walk_begin(&w, 3, arrays);
@@ -450,7 +497,7 @@ static void multiply_elements(const tg__call *c, const equation *e, const target
 enum { FEW_ROWS = 256 };
 
 /* The axes of two groups, those of the one last along which x's elements lie closest. */
-static group ordered(const tensor *x, const group *outer, const group *inner)
+static void order_groups(const tensor *x, const group *outer, const group *inner, group *all)
 {
     const group *first = outer, *second = inner;
     if (outer->n && inner->n) {
@@ -459,9 +506,9 @@ static group ordered(const tensor *x, const group *outer, const group *inner)
         if (i >= 0 && x->s.stride[i] == 1 && (j < 0 || x->s.stride[j] != 1))
             first = inner, second = outer;
     }
-    group all = *first;
-    for (int i = 0; i < second->n; i++) all.name[all.n++] = second->name[i];
-    return all;
+    all->n = 0;
+    for (int i = 0; i < first->n; i++) all->name[all->n++] = first->name[i];
+    for (int i = 0; i < second->n; i++) all->name[all->n++] = second->name[i];
 }
 
 static tg_code multiply(const tg__call *c, tg__product p, const tg__array *batch)
@@ -503,72 +550,92 @@ static tg_code contract_elements(const tg__call *c, const equation *e, const ten
     if (!to) {
         const tg_code code = make(c, e, a->s.type, (const group *const[]){ outer }, 1, y);
         if (code) return code;
-        made = (target){ *y, false };
+        made = (target){ y, false };
         to = &made;
+    } else {
+        tensor_copy(y, to->y);
     }
-    *y = to->y;
     target there = *to;
     if (inner->n && !to->add) {
         c->k->fill(y->s.n, y->p, 1, 0); /* what is not added to is adjacent */
         there.add = true;
     }
-    const group all = ordered(a, outer, inner);
+    group all;
+    order_groups(a, outer, inner, &all);
     multiply_elements(c, e, &there, a, b, &all);
     return TG_OK;
 }
 
-/* y = the product of a and b, summed over all names but those kept: a stack of products of matrices
-   (rows, inner) and (inner, columns). It lies in `to`, if that has just its axes and they are
-   matrices there. */
-static tg_code contract(const tg__call *c, const equation *e, tensor a, tensor b, names keep,
-                        const target *to, tensor *y)
+/* The names of the axes of a product of a and b, by what they are in it. */
+typedef struct roles {
+    group stack, rows, inner, columns;
+} roles;
+
+/* In the order of the result, if that has just these axes (last), else in that of the operands. */
+static void find_roles(const tensor *a, const tensor *b, names keep, const tensor *last, roles *r)
 {
-    const names in_a = names_of(&a), in_b = names_of(&b);
-    const bool last = to && names_of(&to->y) == ((in_a | in_b) & keep);
-    group stack = { 0 }, rows = { 0 }, inner = { 0 }, columns = { 0 };
-    if (last) {
-        include(&stack, &to->y, in_a & in_b);
-        include(&rows, &to->y, in_a & ~in_b);
-        include(&columns, &to->y, in_b & ~in_a);
-    } else {
-        include(&stack, &a, in_a & in_b & keep);
-        include(&rows, &a, in_a & ~in_b & keep);
-        include(&columns, &b, in_b & ~in_a & keep);
-    }
-    include(&inner, &a, ~keep);
-    include(&inner, &b, ~keep);
-    const int64_t m = length_of(e, &rows), n = length_of(e, &columns), k = length_of(e, &inner);
+    const names in_a = names_of(a), in_b = names_of(b);
+    r->stack.n = r->rows.n = r->inner.n = r->columns.n = 0;
+    include(&r->stack, last ? last : a, in_a & in_b & (last ? ~(names)0 : keep));
+    include(&r->rows, last ? last : a, in_a & ~in_b & (last ? ~(names)0 : keep));
+    include(&r->columns, last ? last : b, in_b & ~in_a & (last ? ~(names)0 : keep));
+    include(&r->inner, a, ~keep);
+    include(&r->inner, b, ~keep);
+}
+
+/* The product of a and b as a stack of products of matrices (rows, inner) and (inner, columns). last: it lies in `to`, if its
+   axes are matrices there. */
+static tg_code contract_matrices(const tg__call *c, const equation *e, const tensor *a_, const tensor *b_,
+                                 const roles *r, const target *to, bool last, tensor *y)
+{
+    tensor a, b;
     ptrdiff_t sa[2], sb[2], sy[2];
-    const bool sums =
-        m == 1 && n == 1 && joined(e, &a, &inner, &sa[0]) && joined(e, &b, &inner, &sb[0]);
-    const bool dots = sums && sa[0] == 1 && sb[0] == 1, columns_of = sums && k <= FEW_ROWS;
-    const bool fits = __builtin_popcountll(in_a | in_b) <= TG_MAX_RANK;
-    if (fits && ((k == 1 && (m == 1 || n == 1)) || dots || columns_of)) {
-        group outer = stack;
-        include(&outer, &a, in_a & ~in_b & keep);
-        include(&outer, &b, in_b & ~in_a & keep);
-        return contract_elements(c, e, &a, &b, &outer, &inner, last ? to : NULL, y);
-    }
-    tg_code code = arrange(c, e, &a, (const group *const[]){ &stack, &rows, &inner }, sa);
-    if (!code) code = arrange(c, e, &b, (const group *const[]){ &stack, &inner, &columns }, sb);
+    tensor_copy(&a, a_);
+    tensor_copy(&b, b_);
+    tg_code code = arrange(c, e, &a, (const group *const[]){ &r->stack, &r->rows, &r->inner }, sa);
+    if (!code)
+        code = arrange(c, e, &b, (const group *const[]){ &r->stack, &r->inner, &r->columns }, sb);
     if (code) return code;
     const bool direct =
-        last && joined(e, &to->y, &rows, &sy[0]) && joined(e, &to->y, &columns, &sy[1]);
+        last && joined(e, to->y, &r->rows, &sy[0]) && joined(e, to->y, &r->columns, &sy[1]);
     if (direct) {
-        *y = to->y;
+        tensor_copy(y, to->y);
     } else {
-        code = make(c, e, a.s.type, (const group *const[]){ &stack, &rows, &columns }, 3, y);
+        code = make(c, e, a.s.type, (const group *const[]){ &r->stack, &r->rows, &r->columns }, 3, y);
         if (code) return code;
-        joined(e, y, &rows, &sy[0]);
-        joined(e, y, &columns, &sy[1]);
+        joined(e, y, &r->rows, &sy[0]);
+        joined(e, y, &r->columns, &sy[1]);
     }
-    const tg__shape of_y = seen_by(e, y, &stack), of_a = seen_by(e, &a, &stack),
-                    of_b = seen_by(e, &b, &stack);
-    tg__product p = {
-        m, n, k, { a.p, sa[0], sa[1] }, { b.p, sb[0], sb[1] }, { y->p, sy[0], sy[1] }, { 0 }
-    };
+    tg__shape of_y, of_a, of_b;
+    seen_by(e, y, &r->stack, &of_y);
+    seen_by(e, &a, &r->stack, &of_a);
+    seen_by(e, &b, &r->stack, &of_b);
+    tg__product p = { length_of(e, &r->rows), length_of(e, &r->columns), length_of(e, &r->inner),
+                      { a.p, sa[0], sa[1] },  { b.p, sb[0], sb[1] },     { y->p, sy[0], sy[1] },
+                      { 0 } };
     if (direct && to->add) p.d = p.c;
     return multiply(c, p, (const tg__array[]){ { &of_y, y->p }, { &of_a, a.p }, { &of_b, b.p } });
+}
+
+/* y = the product of a and b, summed over all names but those kept. It lies in `to`, if that has just its axes. */
+static tg_code contract(const tg__call *c, const equation *e, const tensor *a, const tensor *b,
+                        names keep, const target *to, tensor *y)
+{
+    const names in_a = names_of(a), in_b = names_of(b);
+    const bool last = to && names_of(to->y) == ((in_a | in_b) & keep);
+    roles r;
+    find_roles(a, b, keep, last ? to->y : NULL, &r);
+    const int64_t m = length_of(e, &r.rows), n = length_of(e, &r.columns), k = length_of(e, &r.inner);
+    ptrdiff_t sa, sb;
+    const bool sums =
+        m == 1 && n == 1 && joined(e, a, &r.inner, &sa) && joined(e, b, &r.inner, &sb);
+    const bool dots = sums && sa == 1 && sb == 1, columns_of = sums && k <= FEW_ROWS;
+    const bool fits = __builtin_popcountll(in_a | in_b) <= TG_MAX_RANK;
+    if (!fits || !((k == 1 && (m == 1 || n == 1)) || dots || columns_of))
+        return contract_matrices(c, e, a, b, &r, to, last, y);
+    include(&r.stack, a, in_a & ~in_b & keep);
+    include(&r.stack, b, in_b & ~in_a & keep);
+    return contract_elements(c, e, a, b, &r.stack, &r.inner, last ? to : NULL, y);
 }
 
 /* x summed over names that are not kept. */
@@ -581,8 +648,8 @@ static tg_code sum_out(const tg__call *c, const equation *e, tensor *x, names ke
     const void *const one = x->s.type == TG_F32 ? (const void *)&one_f32 : &one_f64;
     const tensor ones = { .s = { .type = x->s.type, .n = 1 }, .p = (void *)(uintptr_t)one };
     tensor y;
-    const tg_code code = contract(c, e, *x, ones, keep, to, &y);
-    *x = y;
+    const tg_code code = contract(c, e, x, &ones, keep, to, &y);
+    if (!code) tensor_copy(x, &y);
     return code;
 }
 
@@ -602,6 +669,7 @@ static void choose_two(const equation *e, const tensor *x, int n, names wanted, 
 {
     const int few = n < LOOK_AHEAD ? n : LOOK_AHEAD;
     double least = INFINITY;
+    if (n == 2) return; /* the first two */
     for (int i = 0; i < few; i++)
         for (int j = i + 1; j < few; j++) {
             double size = 1;
@@ -620,20 +688,21 @@ static void choose_two(const equation *e, const tensor *x, int n, names wanted, 
 static tg_code run(const tg__call *c, const equation *e, tensor *x, int n, bool in_order,
                    const target *to)
 {
-    const names wanted = names_of(&to->y);
+    const names wanted = names_of(to->y);
     for (; n > 1; n--) {
         int i = 0, j = 1;
         if (!in_order) choose_two(e, x, n, wanted, &i, &j);
         const names later = needed(x, n, i, j, wanted);
-        tensor a = x[i], b = x[j];
-        tg_code code = sum_out(c, e, &a, later | names_of(&b), NULL);
-        if (!code) code = sum_out(c, e, &b, later | names_of(&a), NULL);
-        if (!code) code = contract(c, e, a, b, later, n == 2 ? to : NULL, &x[i]);
+        tensor y;
+        tg_code code = sum_out(c, e, &x[i], later | names_of(&x[j]), NULL);
+        if (!code) code = sum_out(c, e, &x[j], later | names_of(&x[i]), NULL);
+        if (!code) code = contract(c, e, &x[i], &x[j], later, n == 2 ? to : NULL, &y);
         if (code) return code;
-        for (int k = j; k + 1 < n; k++) x[k] = x[k + 1];
+        tensor_copy(&x[i], &y);
+        for (int k = j; k + 1 < n; k++) tensor_copy(&x[k], &x[k + 1]);
     }
     const tg_code code = sum_out(c, e, &x[0], wanted, to);
-    if (!code && x[0].p != to->y.p) move(c, e, &to->y, &x[0], to->add);
+    if (!code && x[0].p != to->y->p) move(c, e, to->y, &x[0], to->add);
     return code;
 }
 
@@ -661,9 +730,10 @@ FORWARD(einsum)
     tensor *const x = tg__scratch(c, (size_t)c->n * sizeof *x);
     if (code) return code;
     if (!x) return TG_ERROR_MEMORY;
-    for (int i = 0; i < c->n; i++) x[i] = named(&e, &e.x[i], c->x[i]);
-    const target to = { named(&e, &e.y, c->y), false };
-    return run(c, &e, x, c->n, true, &to);
+    tensor y;
+    name_axes(&e, &e.y, c->y, &y);
+    for (int i = 0; i < c->n; i++) name_axes(&e, &e.x[i], c->x[i], &x[i]);
+    return run(c, &e, x, c->n, true, &(target){ &y, false });
 }
 
 /* The gradient by one operand is the product of g and of all others, summed to what it has. */
@@ -678,12 +748,13 @@ BACKWARD(einsum)
     const size_t used = c->scratch->used;
     for (int i = 0; i < c->n && !code; i++) {
         if (!c->dx[i].p) continue;
+        tensor dx;
         int n = 0;
-        x[n++] = named(&e, &e.y, g);
+        name_axes(&e, &e.y, g, &x[n++]);
         for (int j = 0; j < c->n; j++)
-            if (j != i) x[n++] = named(&e, &e.x[j], c->x[j]);
-        const target to = { named(&e, &e.x[i], c->dx[i]), true };
-        code = run(c, &e, x, n, false, &to);
+            if (j != i) name_axes(&e, &e.x[j], c->x[j], &x[n++]);
+        name_axes(&e, &e.x[i], c->dx[i], &dx);
+        code = run(c, &e, x, n, false, &(target){ &dx, true });
         c->scratch->used = used;
     }
     return code;
