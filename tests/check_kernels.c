@@ -367,8 +367,8 @@ static void sums_up(const tg__kernels *k, line *y, line *x)
 {
     if (y->stride == 0) return;
     long double sum = 0;
-    k->scan.cumsum(y->n,
-                   (const tg__scan_line[]){ { first(y), y->stride }, { first(x), x->stride } });
+    k->scan.cumsum(1, y->n,
+                   (const tg__scan_line[]){ { first(y), y->stride, 0 }, { first(x), x->stride, 0 } });
     for (int64_t i = 0; i < y->n; i++) {
         sum += (long double)at(x, i);
         const long double bound = 2 * (long double)epsilon(y->type) * (fabsl(sum) + 2);

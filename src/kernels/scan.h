@@ -5,21 +5,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The elements of one line, stride apart. */
+/* Lines of elements: those of a line are stride apart, the first ones of neighbouring lines are step apart. */
 typedef struct tg__scan_line {
     void *p;
-    ptrdiff_t stride;
+    ptrdiff_t stride, step;
 } tg__scan_line;
 
-/* One line of n elements of each array of a[]. Forward kernels write the first of them from the
-   others; backward kernels are given g, y and the operands, and add to the last ones. */
-typedef void tg__scan_kernel(int64_t n, const tg__scan_line *a);
-
-/* The same of w > 0 lines beside each other: the first elements of all lines are adjacent, and so are the second ones ... */
-typedef void tg__scan_beside_kernel(int64_t w, int64_t n, const tg__scan_line *a);
+/* Lines of n elements of each array of a[]. Forward kernels write the first of them from the others; backward kernels are
+   given g, y and the operands, and add to the last ones. */
+typedef void tg__scan_kernel(int64_t lines, int64_t n, const tg__scan_line *a);
 
 typedef struct tg__scan_kernels {
-    tg__scan_beside_kernel *cumsum_beside, *cumsum_backward_beside, *cumprod_beside;
     tg__scan_kernel *cumsum;                /* y, x: y[j] = x[0] + ... + x[j] */
     tg__scan_kernel *cumsum_backward;       /* g, dx */
     tg__scan_kernel *cumprod;               /* y, x: y[j] = x[0] * ... * x[j] */

@@ -1,7 +1,7 @@
-/* Running sums, products and the like, line by line, in double for both types. Included by
-   kernel.c, which defines real. */
+/* Running sums, products and the like along lines, in double for both types. Included by kernel.c, which defines real.
 
-#define AT(LINE, J) ((real *)(LINE).p)[(J) * (LINE).stride]
+   An element waits for the one before it, so that several lines are taken at a time; or of a sum along adjacent elements
+   eight of them. Which of these it is depends on how the lines lie, never on the level. */
 
 /* A sum with what rounding took from it (Knuth's two-sum), so that the last element of a long line
    is as good as the first. */
@@ -27,199 +27,365 @@ static double total_of(running r)
     return total == total ? total : r.sum;
 }
 
-/* A few elements are added one by one: the long sum, with all that it needs, is made once for them. */
-enum { SCAN_BLOCK = 16 };
-
+#ifndef TG_REAL_F32
 /* What r lost, as far as it is finite. */
 static double lost_of(running r)
 {
     const double total = r.sum + r.lost;
     return total == total ? r.lost : 0;
 }
+#endif
 
 /* ---- eight at a time, in doubles -------------------------------------------------------------- */
 
-enum { EIGHT = 8, SCAN_LINES = 128 };
+#define SCAN_INLINE static inline __attribute__((always_inline))
+
+enum {
+    EIGHT = 8,
+    SCAN_PARTS = 4,   /* so many vectors of lines */
+    SCAN_BLOCK = 16,  /* steps after which what a sum has lost is seen to */
+    SCAN_LINES = 128  /* lines that go along together */
+};
 typedef double doubles __attribute__((vector_size(EIGHT * sizeof(double))));
 typedef real eight __attribute__((vector_size(EIGHT * sizeof(real))));
 typedef real eight_unaligned
     __attribute__((vector_size(EIGHT * sizeof(real)), aligned(sizeof(real)), may_alias));
 
-static inline __attribute__((always_inline)) doubles load_eight(const real *x)
+SCAN_INLINE doubles load_eight(const real *x)
 {
     const eight v = *(const eight_unaligned *)x;
     return __builtin_convertvector(v, doubles);
 }
 
-static inline __attribute__((always_inline)) void store_eight(real *y, doubles v)
+SCAN_INLINE void store_eight(real *y, doubles v)
 {
     *(eight_unaligned *)y = __builtin_convertvector(v, eight);
 }
 
-/* Steps i ... i + n - 1 of eight lines; step is that of both arrays. What was lost goes first into the next sum. */
-static inline __attribute__((always_inline)) void cumsum_eight(int64_t n, real *y, ptrdiff_t sy, const real *x,
-                                                               ptrdiff_t sx, double *sum, double *lost, const bool add)
+/* The first m of eight, and 0 for the others. */
+SCAN_INLINE doubles load_first_of_eight(int64_t m, const real *x)
 {
-    doubles s, part;
-    memcpy(&s, sum, sizeof s);
-    memcpy(&part, lost, sizeof part);
-    for (int64_t i = 0; i < n; i++, y += sy, x += sx) {
-        part += load_eight(x);
-        store_eight(y, add ? load_eight(y) + (s + part) : s + part);
+    eight v = { 0 };
+#if defined(__AVX512VL__) && defined(TG_REAL_F32)
+    v = (eight)_mm256_maskz_loadu_ps((__mmask8)((1u << m) - 1), x);
+#elif defined(__AVX512F__)
+    v = (eight)_mm512_maskz_loadu_pd((__mmask8)((1u << m) - 1), x);
+#else
+    for (int64_t l = 0; l < m; l++) v[l] = x[l];
+#endif
+    return __builtin_convertvector(v, doubles);
+}
+
+SCAN_INLINE void store_first_of_eight(int64_t m, real *y, doubles s)
+{
+    const eight v = __builtin_convertvector(s, eight);
+#if defined(__AVX512VL__) && defined(TG_REAL_F32)
+    _mm256_mask_storeu_ps(y, (__mmask8)((1u << m) - 1), (__m256)v);
+#elif defined(__AVX512F__)
+    _mm512_mask_storeu_pd(y, (__mmask8)((1u << m) - 1), (__m512d)v);
+#else
+    for (int64_t l = 0; l < m; l++) y[l] = v[l];
+#endif
+}
+
+/* Eight of them, or the first m; m is then below 8. */
+SCAN_INLINE doubles load_upto_eight(const bool whole, int64_t m, const real *x)
+{
+    return whole ? load_eight(x) : load_first_of_eight(m, x);
+}
+
+SCAN_INLINE void store_upto_eight(const bool whole, int64_t m, real *y, doubles v)
+{
+    if (whole) store_eight(y, v);
+    else store_first_of_eight(m, y, v);
+}
+
+/* ---- sums of lines beside each other ----------------------------------------------------------- */
+
+/* What is lost in the addition of a part (Knuth's two-sum), as far as it is finite; sum is then that with the part. */
+SCAN_INLINE wide wide_lost(wide *sum, wide part)
+{
+    const wide next = *sum + part, seen = next - *sum;
+    const wide lost = (*sum - (next - seen)) + (part - seen), total = next + lost;
+    *sum = next;
+    return (wide)((wide_integers)lost & (total == total));
+}
+
+SCAN_INLINE wide scan_load(const real *x, const bool whole, wide_mask first)
+{
+    return whole ? wide_load(x) : wide_load_first(x, first);
+}
+
+/* Steps 0 ... n - 1, no more than SCAN_BLOCK, of a few vectors of lines, or the first ones of one. What was lost goes first
+   into the next sum. */
+SCAN_INLINE void cumsum_wide(int64_t n, real *y, ptrdiff_t sy, const real *x, ptrdiff_t sx, real *sum, real *lost,
+                             const int parts, const bool add, const bool whole, wide_mask first)
+{
+    wide s[SCAN_PARTS], part[SCAN_PARTS];
+    for (int k = 0; k < parts; k++) {
+        s[k] = wide_load(sum + k * LANES);
+        part[k] = wide_load(lost + k * LANES);
     }
-    for (int l = 0; l < EIGHT; l++) {
-        const running r = plus((running){ sum[l], 0 }, part[l]);
-        sum[l] = r.sum;
-        lost[l] = lost_of(r);
+    for (int64_t i = 0; i < n; i++, y += sy, x += sx)
+        for (int k = 0; k < parts; k++) {
+            real *const to = y + k * LANES;
+            part[k] += scan_load(x + k * LANES, whole, first);
+            const wide total = s[k] + part[k], new = add ? scan_load(to, whole, first) + total : total;
+            if (whole) wide_store(to, new);
+            else wide_store_first(to, first, new);
+        }
+    for (int k = 0; k < parts; k++) {
+        wide_store(lost + k * LANES, wide_lost(&s[k], part[k]));
+        wide_store(sum + k * LANES, s[k]);
     }
 }
 
-/* Lines beside each other, sums along steps of sy and sx; add: y += them. */
-static inline __attribute__((always_inline)) void cumsum_lines(int64_t w, int64_t n, real *y, ptrdiff_t sy, const real *x,
-                                                               ptrdiff_t sx, const bool add)
+/* Sums along steps of sy and sx; add: y += them. */
+SCAN_INLINE void cumsum_beside(int64_t w, int64_t n, real *y, ptrdiff_t sy, const real *x, ptrdiff_t sx, const bool add)
 {
-    double sum[SCAN_LINES] = { 0 }, lost[SCAN_LINES] = { 0 };
+    real sum[SCAN_LINES] = { 0 }, lost[SCAN_LINES] = { 0 };
+    const wide_mask all = wide_first(LANES);
     for (int64_t i = 0; i < n; i += SCAN_BLOCK, y += SCAN_BLOCK * sy, x += SCAN_BLOCK * sx) {
         const int64_t m = n - i < SCAN_BLOCK ? n - i : SCAN_BLOCK;
-        for (int64_t j = 0; j < w; j += EIGHT) cumsum_eight(m, y + j, sy, x + j, sx, sum + j, lost + j, add);
+        int64_t j = 0;
+        for (; j + SCAN_PARTS * LANES <= w; j += SCAN_PARTS * LANES)
+            cumsum_wide(m, y + j, sy, x + j, sx, sum + j, lost + j, SCAN_PARTS, add, true, all);
+        for (; j + LANES <= w; j += LANES)
+            cumsum_wide(m, y + j, sy, x + j, sx, sum + j, lost + j, 1, add, true, all);
+        if (j < w) cumsum_wide(m, y + j, sy, x + j, sx, sum + j, lost + j, 1, add, false, wide_first(w - j));
     }
 }
 
+/* ---- sums along a line ------------------------------------------------------------------------- */
+
+/* The sums of lanes 0 ... l in lane l; or, back, of lanes l ... 7: by pairs, fours, and eight. */
+SCAN_INLINE doubles eight_lane_sums(doubles v, const bool back)
+{
 #if defined(__AVX512F__)
-/* The sums of lanes 0 ... l in lane l; or, backward, of lanes l ... 7. */
-static inline __attribute__((always_inline)) doubles lane_sums_up(doubles v)
-{
-    const __m512i none = _mm512_setzero_si512();
-    v += (doubles)_mm512_alignr_epi64((__m512i)v, none, 7);
-    v += (doubles)_mm512_alignr_epi64((__m512i)v, none, 6);
-    return v + (doubles)_mm512_alignr_epi64((__m512i)v, none, 4);
-}
-
-static inline __attribute__((always_inline)) doubles lane_sums_down(doubles v)
-{
-    const __m512i none = _mm512_setzero_si512();
-    v += (doubles)_mm512_alignr_epi64(none, (__m512i)v, 1);
-    v += (doubles)_mm512_alignr_epi64(none, (__m512i)v, 2);
-    return v + (doubles)_mm512_alignr_epi64(none, (__m512i)v, 4);
-}
-
-/* Eight elements of a line that goes on from r: y = their sums, or y += them. */
-static inline __attribute__((always_inline)) running eight_sums(running r, real *y, const real *x, const bool back)
-{
-    const double lost = lost_of(r);
-    const doubles part = back ? lane_sums_down(load_eight(x)) : lane_sums_up(load_eight(x));
-    const doubles s = r.sum + (part + lost);
-    store_eight(y, back ? load_eight(y) + s : s);
-    return plus(r, back ? part[0] : part[7]);
-}
-
-static running cumsum_up(int64_t n, real *y, const real *x)
-{
-    running r = { 0, 0 };
-    for (int64_t i = 0; i < n; i += EIGHT) r = eight_sums(r, y + i, x + i, false);
-    return r;
-}
-
-static running cumsum_down(int64_t n, real *y, const real *x)
-{
-    running r = { 0, 0 };
-    for (int64_t i = n - EIGHT; i >= 0; i -= EIGHT) r = eight_sums(r, y + i, x + i, true);
-    return r;
-}
-#define BY_EIGHT(n, a) ((a)[0].stride == 1 && (a)[1].stride == 1 ? (n) / EIGHT * EIGHT : 0)
-#else
-#define BY_EIGHT(n, a) 0
-#define cumsum_up(n, y, x) ((running){ 0, 0 })
-#define cumsum_down(n, y, x) ((running){ 0, 0 })
-#endif
-
-static void cumsum(int64_t n, const tg__scan_line *a)
-{
-    const int64_t eights = BY_EIGHT(n, a);
-    running r = cumsum_up(eights, a[0].p, a[1].p);
-    for (int64_t i = eights; i < n; i += SCAN_BLOCK) {
-        const int64_t end = n - i < SCAN_BLOCK ? n : i + SCAN_BLOCK;
-        const double lost = lost_of(r);
-        double part = 0;
-        for (int64_t j = i; j < end; j++) {
-            part += (double)AT(a[1], j);
-            AT(a[0], j) = (real)(r.sum + (part + lost));
-        }
-        r = plus(r, part);
+    if (back) {
+        v += (doubles)_mm512_maskz_permute_pd(0x55, (__m512d)v, 0xff);
+        v += (doubles)_mm512_maskz_permutex_pd(0x33, (__m512d)v, 0xaa);
+        return v + (doubles)_mm512_maskz_permutexvar_pd(0x0f, _mm512_set1_epi64(4), (__m512d)v);
     }
+    v += (doubles)_mm512_maskz_permute_pd(0xaa, (__m512d)v, 0x00);
+    v += (doubles)_mm512_maskz_permutex_pd(0xcc, (__m512d)v, 0x55);
+    return v + (doubles)_mm512_maskz_permutexvar_pd(0xf0, _mm512_set1_epi64(3), (__m512d)v);
+#else
+    double t[EIGHT];
+    const int turn = back ? EIGHT - 1 : 0; /* lane l is turn ^ l */
+    memcpy(t, &v, sizeof t);
+    for (int l = 0; l < EIGHT; l += 2) t[turn ^ (l + 1)] += t[turn ^ l];
+    for (int l = 0; l < EIGHT; l += 4)
+        for (int i = 2; i < 4; i++) t[turn ^ (l + i)] += t[turn ^ (l + 1)];
+    for (int l = 4; l < EIGHT; l++) t[turn ^ l] += t[turn ^ 3];
+    memcpy(&v, t, sizeof v);
+    return v;
+#endif
+}
+
+/* The sums of eight more elements of a line. */
+SCAN_INLINE doubles eight_sums(running *r, doubles v, const bool back)
+{
+    const doubles part = eight_lane_sums(v, back);
+    const double all = part[back ? 0 : EIGHT - 1];
+#ifdef TG_REAL_F32
+    const doubles s = r->sum + part;
+    r->sum += all;
+#else
+    const doubles s = r->sum + (part + lost_of(*r));
+    *r = plus(*r, all);
+#endif
+    return s;
+}
+
+/* The sums of m <= 8 more elements: y = them, or, back, y += them. */
+SCAN_INLINE void adjacent_sums(const bool whole, int64_t m, running *r, real *y, const real *x, const bool back)
+{
+    const doubles s = eight_sums(r, load_upto_eight(whole, m, x), back);
+    store_upto_eight(whole, m, y, back ? load_upto_eight(whole, m, y) + s : s);
+}
+
+SCAN_INLINE void cumsum_adjacent(int64_t n, real *y, const real *x, const bool back)
+{
+    running r = { 0, 0 };
+    const int64_t whole = n / EIGHT * EIGHT;
+    for (int64_t i = 0; i < whole; i += EIGHT) {
+        const int64_t at = back ? n - EIGHT - i : i;
+        adjacent_sums(true, EIGHT, &r, y + at, x + at, back);
+    }
+    const int64_t at = back ? 0 : whole;
+    if (whole < n) adjacent_sums(false, n - whole, &r, y + at, x + at, back);
+}
+
+/* The same of elements that lie apart: eight are brought together. */
+SCAN_INLINE void cumsum_apart(int64_t n, real *y, ptrdiff_t sy, const real *x, ptrdiff_t sx, const bool back)
+{
+    running r = { 0, 0 };
+    for (int64_t i = 0; i < n; i += EIGHT) {
+        const int64_t m = n - i < EIGHT ? n - i : EIGHT, at = back ? n - i - m : i;
+        real from[EIGHT] = { 0 }, to[EIGHT] = { 0 };
+        for (int64_t l = 0; l < m; l++) from[l] = x[(at + l) * sx];
+        for (int64_t l = 0; l < m && back; l++) to[l] = y[(at + l) * sy];
+        adjacent_sums(true, EIGHT, &r, to, from, back);
+        for (int64_t l = 0; l < m; l++) y[(at + l) * sy] = to[l];
+    }
+}
+
+SCAN_INLINE void cumsum_line(int64_t n, real *y, ptrdiff_t sy, const real *x, ptrdiff_t sx, const bool back)
+{
+    if (sy == 1 && sx == 1) cumsum_adjacent(n, y, x, back);
+    else cumsum_apart(n, y, sy, x, sx, back);
+}
+
+static void cumsum(int64_t lines, int64_t n, const tg__scan_line *a)
+{
+    real *const y = a[0].p;
+    const real *const x = a[1].p;
+    if (lines == 1 || a[0].step != 1 || a[1].step != 1) {
+        for (int64_t l = 0; l < lines; l++)
+            cumsum_line(n, y + l * a[0].step, a[0].stride, x + l * a[1].step, a[1].stride, false);
+        return;
+    }
+    for (int64_t l = 0; l < lines; l += SCAN_LINES)
+        cumsum_beside(lines - l < SCAN_LINES ? lines - l : SCAN_LINES, n, y + l, a[0].stride, x + l, a[1].stride, false);
 }
 
 /* Each element is in its own sum and in all later ones: sums of g from the back. */
-static void cumsum_backward(int64_t n, const tg__scan_line *a)
+static void cumsum_backward(int64_t lines, int64_t n, const tg__scan_line *a)
 {
-    const int64_t eights = BY_EIGHT(n, a), first = n - eights;
-    running r = cumsum_down(eights, (real *)a[1].p + first, (const real *)a[0].p + first);
-    for (int64_t i = first; i > 0; i -= SCAN_BLOCK) {
-        const int64_t end = i < SCAN_BLOCK ? 0 : i - SCAN_BLOCK;
-        const double lost = lost_of(r);
-        double part = 0;
-        for (int64_t j = i - 1; j >= end; j--) {
-            part += (double)AT(a[0], j);
-            AT(a[1], j) += (real)(r.sum + (part + lost));
-        }
-        r = plus(r, part);
+    const real *const g = a[0].p;
+    real *const dx = a[1].p;
+    if (lines == 1 || a[0].step != 1 || a[1].step != 1) {
+        for (int64_t l = 0; l < lines; l++)
+            cumsum_line(n, dx + l * a[1].step, a[1].stride, g + l * a[0].step, a[0].stride, true);
+        return;
     }
+    const real *const g_end = g + (n - 1) * a[0].stride;
+    real *const dx_end = dx + (n - 1) * a[1].stride;
+    for (int64_t l = 0; l < lines; l += SCAN_LINES)
+        cumsum_beside(lines - l < SCAN_LINES ? lines - l : SCAN_LINES, n, dx_end + l, -a[1].stride, g_end + l,
+                      -a[0].stride, true);
 }
 
-static void cumprod(int64_t n, const tg__scan_line *a)
+/* ---- several lines at a time ------------------------------------------------------------------- */
+
+/* NAME of all lines, from NAME_some of w of them, of which the first is number `first`; w, and whether elements are adjacent,
+   are constants to it. */
+#define SOME_LINES(NAME, ARRAYS)                                                                   \
+    static void NAME(int64_t lines, int64_t n, const tg__scan_line *a)                             \
+    {                                                                                              \
+        bool adjacent = true;                                                                      \
+        for (int k = 0; k < ARRAYS; k++) adjacent &= a[k].stride == 1;                             \
+        int64_t l = 0;                                                                             \
+        for (; l + SOME <= lines && adjacent; l += SOME) NAME##_some(l, SOME, n, a, true);         \
+        for (; l + SOME <= lines; l += SOME) NAME##_some(l, SOME, n, a, false);                    \
+        for (; l + 2 <= lines; l += 2) NAME##_some(l, 2, n, a, false);                             \
+        for (; l < lines; l++) NAME##_some(l, 1, n, a, false);                                     \
+    }
+enum { SOME = 8, SCAN_STEPS = 32 };
+
+/* Element j of line number l of those. */
+#define AT(K, L, J) ((real *)a[K].p)[(first + (L)) * a[K].step + (J) * (adjacent ? 1 : a[K].stride)]
+
+#define EACH_LINE _Pragma("GCC unroll 8") for (int l = 0; l < w; l++)
+
+SCAN_INLINE void cumprod_apart_some(int64_t first, const int w, int64_t n, const tg__scan_line *a, const bool adjacent)
 {
-    double product = 1;
-    for (int64_t j = 0; j < n; j++) AT(a[0], j) = (real)(product *= (double)AT(a[1], j));
+    double product[SOME];
+    EACH_LINE product[l] = 1;
+    for (int64_t j = 0; j < n; j++) EACH_LINE AT(0, l, j) = (real)(product[l] *= (double)AT(1, l, j));
+}
+SOME_LINES(cumprod_apart, 2)
+
+/* Lines beside each other, eight by eight. */
+SCAN_INLINE void cumprod_eights(int64_t n, real *y, ptrdiff_t sy, const real *x, ptrdiff_t sx, const int parts)
+{
+    doubles product[SCAN_PARTS];
+    for (int k = 0; k < parts; k++) product[k] = 1 - (doubles){ 0 };
+    for (int64_t i = 0; i < n; i++, y += sy, x += sx)
+        for (int k = 0; k < parts; k++) store_eight(y + k * EIGHT, product[k] *= load_eight(x + k * EIGHT));
+}
+
+static void cumprod(int64_t lines, int64_t n, const tg__scan_line *a)
+{
+    real *const y = a[0].p;
+    const real *const x = a[1].p;
+    int64_t l = 0;
+    if (a[0].step == 1 && a[1].step == 1) {
+        for (; l + SCAN_PARTS * EIGHT <= lines; l += SCAN_PARTS * EIGHT)
+            cumprod_eights(n, y + l, a[0].stride, x + l, a[1].stride, SCAN_PARTS);
+        for (; l + EIGHT <= lines; l += EIGHT) cumprod_eights(n, y + l, a[0].stride, x + l, a[1].stride, 1);
+    }
+    const tg__scan_line rest[2] = { { y + l * a[0].step, a[0].stride, a[0].step },
+                                    { (void *)(uintptr_t)(x + l * a[1].step), a[1].stride, a[1].step } };
+    cumprod_apart(lines - l, n, rest);
 }
 
 /* f * x, where an x of zero stands for a gradient that is not there. */
-static double share(double f, double x)
+SCAN_INLINE double share(double f, double x)
 {
     return x == 0 ? 0 : f * x;
 }
 
 /* dx[j] = (x[0] ... x[j-1]) * (g[j] + x[j+1] (g[j+1] + x[j+2] (...))): no division, so that zeros
    are as good as other numbers. */
-static void cumprod_backward(int64_t n, const tg__scan_line *a)
+SCAN_INLINE void cumprod_backward_some(int64_t first, const int w, int64_t n, const tg__scan_line *a, const bool adjacent)
 {
-    double behind = 0;
-    for (int64_t j = n - 1; j >= 0; j--) {
-        const double before = j ? (double)AT(a[1], j - 1) : 1;
-        const double next = j + 1 < n ? (double)AT(a[2], j + 1) : 0;
-        behind = (double)AT(a[0], j) + share(next, behind);
-        AT(a[3], j) += (real)share(before, behind);
+    double behind[SOME], all[SOME][SCAN_STEPS]; /* what is behind, of some steps */
+    EACH_LINE behind[l] = 0;
+    for (int64_t end = n, begin; end > 0; end = begin) {
+        begin = end > SCAN_STEPS ? end - SCAN_STEPS : 0;
+        for (int64_t j = end - 1; j >= begin; j--) {
+            const int64_t next = j + 1 < n ? j + 1 : j; /* behind the last one is 0 */
+            EACH_LINE
+            {
+                behind[l] = (double)AT(0, l, j) + share((double)AT(2, l, next), behind[l]);
+                all[l][j - begin] = behind[l];
+            }
+        }
+        EACH_LINE
+        {
+            if (begin == 0) AT(3, l, 0) += (real)all[l][0];
+            for (int64_t j = begin ? begin : 1; j < end; j++)
+                AT(3, l, j) += (real)share((double)AT(1, l, j - 1), all[l][j - begin]);
+        }
     }
 }
+SOME_LINES(cumprod_backward, 4)
+
+/* ---- logarithms of sums of exponentials ---------------------------------------------------------- */
+
+#define ON(LINE, J) ((real *)(LINE).p)[(J) * (LINE).stride]
 
 /* Exponentials are summed relative to a reference, which moves only when it is this far off: each
    move costs a rounding of the sum, but makes the sum so far this many powers of e smaller. */
 enum { FAR = 30 };
 
-static void logcumsumexp(int64_t n, const tg__scan_line *a)
+static void logcumsumexp_line(int64_t n, const tg__scan_line *a)
 {
     running r = { 0, 0 };
     double reference = -(double)INFINITY;
     for (int64_t j = 0; j < n; j++) {
-        const double x = (double)AT(a[1], j);
+        const double x = (double)ON(a[1], j);
         if (x > reference + FAR) {
             r = scaled(r, exp(reference - x));
             reference = x;
         }
         if (x == reference) r = plus(r, isinf(x) && x < 0 ? 0 : 1);
         else r = plus(r, exp(x - reference));
-        AT(a[0], j) = (real)(reference + log(total_of(r)));
+        ON(a[0], j) = (real)(reference + log(total_of(r)));
     }
 }
 
 /* dx[i] = the sum over j >= i of g[j] exp(x[i] - y[j]). y does not fall, so that from the back to
    the front its exponentials grow. */
-static void logcumsumexp_backward(int64_t n, const tg__scan_line *a)
+static void logcumsumexp_backward_line(int64_t n, const tg__scan_line *a)
 {
     running r = { 0, 0 };
     double reference = 0;
     bool any = false;
     for (int64_t j = n - 1; j >= 0; j--) {
-        const double g = (double)AT(a[0], j), y = (double)AT(a[1], j), x = (double)AT(a[2], j);
+        const double g = (double)ON(a[0], j), y = (double)ON(a[1], j), x = (double)ON(a[2], j);
         const bool nothing = isinf(y) && y < 0;
         if (g != 0 && !nothing) {
             if (!any) reference = y;
@@ -230,77 +396,60 @@ static void logcumsumexp_backward(int64_t n, const tg__scan_line *a)
             r = plus(r, y == reference ? g : g * exp(reference - y));
             any = true;
         }
-        if (any && !nothing) AT(a[3], j) += (real)(total_of(r) * exp(x - reference));
+        if (any && !nothing) ON(a[3], j) += (real)(total_of(r) * exp(x - reference));
     }
 }
 
-/* Lines that are left over, fewer than eight, go one by one. */
-static void one_by_one(tg__scan_kernel *kernel, int64_t first, int64_t w, int64_t n, const tg__scan_line *a)
-{
-    for (int64_t j = first; j < w; j++) {
-        const tg__scan_line line[2] = { { (real *)a[0].p + j, a[0].stride }, { (real *)a[1].p + j, a[1].stride } };
-        kernel(n, line);
+/* Lines one by one. */
+#define EACH_ONE(NAME, ARRAYS)                                                                     \
+    static void NAME(int64_t lines, int64_t n, const tg__scan_line *a)                             \
+    {                                                                                              \
+        for (int64_t l = 0; l < lines; l++) {                                                      \
+            tg__scan_line one[ARRAYS];                                                             \
+            for (int k = 0; k < ARRAYS; k++) {                                                     \
+                one[k] = a[k];                                                                     \
+                one[k].p = (real *)a[k].p + l * a[k].step;                                         \
+            }                                                                                      \
+            NAME##_line(n, one);                                                                   \
+        }                                                                                          \
     }
-}
+EACH_ONE(logcumsumexp, 2)
+EACH_ONE(logcumsumexp_backward, 4)
 
-static void cumsum_beside(int64_t w, int64_t n, const tg__scan_line *a)
-{
-    const int64_t whole = w / EIGHT * EIGHT;
-    for (int64_t j = 0; j < whole; j += SCAN_LINES)
-        cumsum_lines(whole - j < SCAN_LINES ? whole - j : SCAN_LINES, n, (real *)a[0].p + j, a[0].stride,
-                     (const real *)a[1].p + j, a[1].stride, false);
-    one_by_one(cumsum, whole, w, n, a);
-}
+/* ---- y[j] = a[j] y[j - 1] + b[j] --------------------------------------------------------------- */
 
-static void cumsum_backward_beside(int64_t w, int64_t n, const tg__scan_line *a)
+SCAN_INLINE void recurrence_some(int64_t first, const int w, int64_t n, const tg__scan_line *a, const bool adjacent)
 {
-    const int64_t whole = w / EIGHT * EIGHT;
-    for (int64_t j = 0; j < whole; j += SCAN_LINES)
-        cumsum_lines(whole - j < SCAN_LINES ? whole - j : SCAN_LINES, n, (real *)a[1].p + (n - 1) * a[1].stride + j,
-                     -a[1].stride, (const real *)a[0].p + (n - 1) * a[0].stride + j, -a[0].stride, true);
-    one_by_one(cumsum_backward, whole, w, n, a);
-}
-
-static void cumprod_beside(int64_t w, int64_t n, const tg__scan_line *a)
-{
-    const int64_t whole = w / EIGHT * EIGHT;
-    for (int64_t j = 0; j < whole; j += EIGHT) {
-        doubles product = 1 - (doubles){ 0 };
-        real *y = (real *)a[0].p + j;
-        const real *x = (const real *)a[1].p + j;
-        for (int64_t i = 0; i < n; i++, y += a[0].stride, x += a[1].stride) {
-            product *= load_eight(x);
-            store_eight(y, product);
-        }
-    }
-    one_by_one(cumprod, whole, w, n, a);
-}
-
-static void recurrence(int64_t n, const tg__scan_line *a)
-{
-    double y = 0;
+    double y[SOME];
+    EACH_LINE y[l] = 0;
     for (int64_t j = 0; j < n; j++)
-        AT(a[0], j) = (real)(y = share((double)AT(a[1], j), y) + (double)AT(a[2], j));
+        EACH_LINE AT(0, l, j) = (real)(y[l] = share((double)AT(1, l, j), y[l]) + (double)AT(2, l, j));
 }
+SOME_LINES(recurrence, 3)
 
-static void recurrence_backward(int64_t n, const tg__scan_line *a)
+SCAN_INLINE void recurrence_backward_some(int64_t first, const int w, int64_t n, const tg__scan_line *a,
+                                          const bool adjacent)
 {
-    double behind = 0;
-    for (int64_t j = n - 1; j >= 0; j--) {
-        const double next = j + 1 < n ? (double)AT(a[2], j + 1) : 0;
-        behind = (double)AT(a[0], j) + share(next, behind);
-        if (j) AT(a[3], j) += (real)share((double)AT(a[1], j - 1), behind);
-        AT(a[4], j) += (real)behind;
-    }
+    double behind[SOME];
+    EACH_LINE behind[l] = 0;
+    for (int64_t j = n - 1; j >= 0; j--)
+        EACH_LINE
+        {
+            const double next = j + 1 < n ? (double)AT(2, l, j + 1) : 0;
+            behind[l] = (double)AT(0, l, j) + share(next, behind[l]);
+            if (j) AT(3, l, j) += (real)share((double)AT(1, l, j - 1), behind[l]);
+            AT(4, l, j) += (real)behind[l];
+        }
 }
+SOME_LINES(recurrence_backward, 5)
 
 #undef AT
+#undef ON
 
 #define SCAN_KERNELS                                                                               \
     {                                                                                              \
         .cumsum = cumsum, .cumsum_backward = cumsum_backward, .cumprod = cumprod,                  \
         .cumprod_backward = cumprod_backward, .logcumsumexp = logcumsumexp,                        \
         .logcumsumexp_backward = logcumsumexp_backward, .recurrence = recurrence,                  \
-        .recurrence_backward = recurrence_backward, .cumsum_beside = cumsum_beside,                \
-        .cumsum_backward_beside = cumsum_backward_beside, .cumprod_beside = cumprod_beside         \
+        .recurrence_backward = recurrence_backward                                                 \
     }

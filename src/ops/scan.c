@@ -16,9 +16,8 @@ static tg_code scan_shape(const tg__call *c, tg__shape *y)
     return tg__no_axis(c, ((const tg_last_attributes *)c->attributes)->axis, y);
 }
 
-/* n arrays that have y's dimensions. beside, if there is one, is the kernel for lines beside each other. */
-static tg_code each_line(const tg__call *c, tg__scan_kernel *kernel, tg__scan_beside_kernel *beside,
-                         const tg__array *a, int n)
+/* n arrays that have y's dimensions. */
+static tg_code each_line(const tg__call *c, tg__scan_kernel *kernel, const tg__array *a, int n)
 {
     const int axis = axis_of(c);
     tg__shape across[TG__WALK];
@@ -32,29 +31,23 @@ static tg_code each_line(const tg__call *c, tg__scan_kernel *kernel, tg__scan_be
         line[i].stride = a[i].s->stride[axis];
     }
     tg__walk_begin(&w, n, first);
-    const ptrdiff_t size = (ptrdiff_t)tg__type_size(c->y.s->type);
-    bool side_by_side = beside && w.n > 1;
-    for (int i = 0; i < n; i++) side_by_side &= w.stride[i] == 1;
+    for (int i = 0; i < n; i++) line[i].step = w.stride[i];
     do {
         for (int i = 0; i < n; i++) line[i].p = w.p[i];
-        if (side_by_side) beside(w.n, c->y.s->dim[axis], line);
-        for (int64_t j = 0; j < w.n && !side_by_side; j++) {
-            for (int i = 0; i < n; i++) line[i].p = w.p[i] + j * w.stride[i] * size;
-            kernel(c->y.s->dim[axis], line);
-        }
+        kernel(w.n, c->y.s->dim[axis], line);
     } while (tg__walk_next(&w));
     return TG_OK;
 }
 
-static tg_code scan(const tg__call *c, tg__scan_kernel *kernel, tg__scan_beside_kernel *beside)
+static tg_code scan(const tg__call *c, tg__scan_kernel *kernel)
 {
-    return each_line(c, kernel, beside, (const tg__array[]){ c->y, c->x[0] }, 2);
+    return each_line(c, kernel, (const tg__array[]){ c->y, c->x[0] }, 2);
 }
 
 static tg_code scan_backward(const tg__call *c, tg__scan_kernel *kernel)
 {
     const tg__array g = { c->y.s, (void *)(uintptr_t)c->g };
-    return each_line(c, kernel, NULL, (const tg__array[]){ g, c->y, c->x[0], c->dx[0] }, 4);
+    return each_line(c, kernel, (const tg__array[]){ g, c->y, c->x[0], c->dx[0] }, 4);
 }
 
 /* ---- recorded derivatives -------------------------------------------------------------------- */
@@ -96,14 +89,13 @@ SHAPE(cumsum)
 
 FORWARD(cumsum)
 {
-    return scan(c, c->k->scan.cumsum, c->k->scan.cumsum_beside);
+    return scan(c, c->k->scan.cumsum);
 }
 
 BACKWARD(cumsum)
 {
     const tg__array g = { c->y.s, (void *)(uintptr_t)c->g };
-    return each_line(c, c->k->scan.cumsum_backward, c->k->scan.cumsum_backward_beside,
-                     (const tg__array[]){ g, c->dx[0] }, 2);
+    return each_line(c, c->k->scan.cumsum_backward, (const tg__array[]){ g, c->dx[0] }, 2);
 }
 
 DERIVATIVE(cumsum)
@@ -126,7 +118,7 @@ SHAPE(cumprod)
 
 FORWARD(cumprod)
 {
-    return scan(c, c->k->scan.cumprod, c->k->scan.cumprod_beside);
+    return scan(c, c->k->scan.cumprod);
 }
 
 BACKWARD(cumprod)
@@ -157,7 +149,7 @@ SHAPE(logcumsumexp)
 
 FORWARD(logcumsumexp)
 {
-    return scan(c, c->k->scan.logcumsumexp, NULL);
+    return scan(c, c->k->scan.logcumsumexp);
 }
 
 BACKWARD(logcumsumexp)
@@ -197,7 +189,7 @@ SHAPE(recurrence)
 
 FORWARD(recurrence)
 {
-    return each_line(c, c->k->scan.recurrence, NULL,
+    return each_line(c, c->k->scan.recurrence,
                      (const tg__array[]){ c->y, c->x[0], c->x[1] }, 3);
 }
 
@@ -210,7 +202,7 @@ BACKWARD(recurrence)
     for (int i = 0; i < still.rank; i++) still.stride[i] = 0;
     tg__array dx[2];
     for (int i = 0; i < 2; i++) dx[i] = c->dx[i].p ? c->dx[i] : (tg__array){ &still, &nowhere };
-    return each_line(c, c->k->scan.recurrence_backward, NULL,
+    return each_line(c, c->k->scan.recurrence_backward,
                      (const tg__array[]){ g, c->y, c->x[0], dx[0], dx[1] }, 5);
 }
 
