@@ -1,11 +1,25 @@
 /* Losses of two operands, element by element; and the table of all kernels of reduce.h. Included by kernel.c after
    classes.inl. */
 
+/* 1 / p where that is exact, else 0; and e / p with its help: compilers make two loops of it, and a product is quicker than a
+   quotient. */
+static inline real exact_inverse(real p)
+{
+    int exponent;
+    const real inverse = 1 / p;
+    return M(fabs)(M(frexp)(p, &exponent)) == R(0.5) && isnormal(inverse) ? inverse : 0;
+}
+
+INLINE real over(real e, real p, real inverse)
+{
+    return inverse != 0 ? e * inverse : e / p;
+}
+
 #define PAIR(NAME, TERM)                                                                           \
     INLINE void pair_##NAME##_row(const tg__pair *x, real *restrict y, ptrdiff_t sa, ptrdiff_t sb) \
     {                                                                                              \
-        const real *const as = x->a, *const bs = x->b, p = (real)x->p;                             \
-        (void)p;                                                                                   \
+        const real *const as = x->a, *const bs = x->b, p = (real)x->p, inverse = exact_inverse(p); \
+        (void)inverse;                                                                             \
         for (int64_t i = 0; i < x->n; i++) {                                                       \
             const real a = as[i * sa], b = bs[i * sb];                                             \
             (void)a, (void)b;                                                                      \
@@ -18,17 +32,19 @@
         else if (x->sa == 1 && x->sb == 0) pair_##NAME##_row(x, y, 1, 0);                          \
         else pair_##NAME##_row(x, y, x->sa, x->sb);                                                \
     }
-/* da += g DA and db += g DB, all of them adjacent. */
+/* da += g DA and db += g DB, all of them adjacent; DB may use the slope by a. */
 #define PAIR_SLOPES(NAME, DA, DB)                                                                  \
     INLINE void pair_##NAME##_slopes_of(const tg__pair *x, real *restrict da, real *restrict db,   \
                                         const real g)                                              \
     {                                                                                              \
-        const real *const as = x->a, *const bs = x->b, p = (real)x->p;                             \
-        (void)p;                                                                                   \
+        const real *const as = x->a, *const bs = x->b, p = (real)x->p, inverse = exact_inverse(p); \
+        (void)inverse;                                                                             \
         for (int64_t i = 0; i < x->n; i++) {                                                       \
             const real a = as[i], b = bs[i];                                                       \
             (void)a, (void)b;                                                                      \
-            if (da) da[i] += g * (DA);                                                             \
+            const real slope = DA;                                                                 \
+            (void)slope;                                                                           \
+            if (da) da[i] += g * slope;                                                            \
             if (db) db[i] += g * (DB);                                                             \
         }                                                                                          \
     }                                                                                              \
@@ -46,6 +62,12 @@
     PAIR(NAME##_da, DA)                                                                            \
     PAIR(NAME##_db, DB)                                                                            \
     PAIR_SLOPES(NAME, DA, DB)
+/* Of a - b. */
+#define DISTANCE_LOSS(NAME, VALUE, DA)                                                             \
+    PAIR(NAME, VALUE)                                                                              \
+    PAIR(NAME##_da, DA)                                                                            \
+    PAIR(NAME##_db, -(DA))                                                                         \
+    PAIR_SLOPES(NAME, DA, -slope)
 
 /* A logarithm no smaller than -100, and its derivative. NaN stays. */
 static inline real bounded(real logarithm)
@@ -58,8 +80,8 @@ static inline real bounded_slope(real logarithm, real slope)
     return logarithm < -100 ? 0 : logarithm == logarithm ? slope : logarithm;
 }
 
-PAIR_LOSS(mse, (a - b) * (a - b), 2 * (a - b), 2 * (b - a))
-PAIR_LOSS(l1, abs(a - b), sign(a - b), sign(b - a))
+DISTANCE_LOSS(mse, (a - b) * (a - b), 2 * (a - b))
+DISTANCE_LOSS(l1, abs(a - b), sign(a - b))
 PAIR_LOSS(bce, -(b *bounded(log(a)) + (1 - b) * bounded(log1p(-a))),
           (1 - b) * bounded_slope(log1p(-a), 1 / (1 - a)) - b * bounded_slope(log(a), 1 / a),
           bounded(log1p(-a)) - bounded(log(a)))
@@ -70,10 +92,10 @@ static inline real huber(real e, real p)
     return size <= p ? R(0.5) * e * e : p * (size - R(0.5) * p);
 }
 
-static inline real smooth_l1(real e, real p)
+static inline real smooth_l1(real e, real p, real inverse)
 {
     const real size = abs(e);
-    return size < p ? R(0.5) * e * (e / p) : size - R(0.5) * p;
+    return size < p ? R(0.5) * e * over(e, p, inverse) : size - R(0.5) * p;
 }
 
 static inline real held(real e, real p)
@@ -81,9 +103,8 @@ static inline real held(real e, real p)
     return e > p ? p : e < -p ? -p : e;
 }
 
-PAIR_LOSS(huber, huber(a - b, p), held(a - b, p), held(b - a, p))
-PAIR_LOSS(smooth_l1, smooth_l1(a - b, p), abs(a - b) < p ? (a - b) / p : sign(a - b),
-          abs(a - b) < p ? (b - a) / p : sign(b - a))
+DISTANCE_LOSS(huber, huber(a - b, p), held(a - b, p))
+DISTANCE_LOSS(smooth_l1, smooth_l1(a - b, p, inverse), abs(a - b) < p ? over(a - b, p, inverse) : sign(a - b))
 PAIR_LOSS(kl_div, ((b == 0) & (a == a)) ? 0 : b * (log(b) - a), -b, (b == 0 ? 0 : log(b) + 1) - a)
 PAIR_LOSS(hinge, a * b >= 1 ? 0 : 1 - a * b, a *b >= 1 ? 0 : -b, a *b >= 1 ? 0 : -a)
 /* max(a, 0) - a b + log(1 + exp(-|a|)): softplus holds the first and the last. */
@@ -141,13 +162,13 @@ static void pair_add(tg__pair_kernel *f, const tg__pair *p, void *dx, ptrdiff_t 
     {                                                                                              \
         .load = load, .store = store, .sum = sum_plain, .offsets = sum_offsets,                    \
         .squares = sum_squares, .sizes = sum_sizes, .scaled_squares = sum_scaled_squares,          \
-        .powers = sum_powers, .exps = sum_exps, .matches = sum_matches,                            \
+        .powers = sum_powers, .exps = sum_exps, .equals = sum_equals, .matches = sum_matches,                            \
         .size_matches = sum_size_matches, .max = fold_max, .min = fold_min,                        \
         .size_max = fold_size_max, .size_min = fold_size_min, .product = fold_product,             \
         .spread = spread_plain, .spread_offsets = spread_offsets, .spread_scaled = spread_scaled, .spread_signs = spread_signs,    \
         .spread_powers = spread_powers, .spread_exps = spread_exps, .spread_quotients = spread_quotients,                                \
-        .spread_matches = spread_matches, .spread_size_matches = spread_size_matches,              \
-        .find = find, .first_extremes = first_extremes, \
+        .spread_equals = spread_equals, .spread_matches = spread_matches, .spread_size_matches = spread_size_matches,              \
+        .find = find, .first_extremes = first_extremes, .first_extremes_columns = first_extremes_columns, \
         .row_logsumexps = logsumexps, .row_logsumexps_backward = logsumexps_backward,                                            \
         .kept_logsumexps = kept_logsumexps, .kept_logsumexps_backward = kept_logsumexps_backward,  \
         .products_before = products_before, .spread_products = spread_products,      \

@@ -90,6 +90,7 @@ typedef struct tg__reduce_kernels {
     tg__sum_kernel *scaled_squares; /* (x b)^2 */
     tg__sum_kernel *powers;         /* |x b|^p */
     tg__sum_kernel *exps;           /* exp(x - b) */
+    tg__sum_kernel *equals;         /* 1 where x == b */
     tg__sum_kernel *matches;        /* 1 where x is b; NaN matches NaN */
     tg__sum_kernel *size_matches;   /* 1 where |x| is b */
 
@@ -103,6 +104,7 @@ typedef struct tg__reduce_kernels {
     tg__spread_kernel *spread_powers;       /* a sign(x) |x b|^p, 0 at x = 0 */
     tg__spread_kernel *spread_exps;         /* a exp(x - b) */
     tg__spread_kernel *spread_quotients;    /* a (b / x) */
+    tg__spread_kernel *spread_equals;       /* a where x == b */
     tg__spread_kernel *spread_matches;      /* a where x is b */
     tg__spread_kernel *spread_size_matches; /* a sign(x) where |x| is b */
 
@@ -121,6 +123,9 @@ typedef struct tg__reduce_kernels {
 
     /* Where the first smallest or largest of each row of n adjacent elements is; n > 0. */
     void (*first_extremes)(int64_t rows, int64_t n, const void *x, bool largest, int64_t *index);
+
+    /* The same of the columns of n such rows; columns > 0. */
+    void (*first_extremes_columns)(int64_t columns, int64_t n, const void *x, bool largest, int64_t *index);
 
     /* The two halves of a product's gradient, one output: before[i] = the running product m in
        front of element i; then, over the elements from the last to the first (n negative steps from

@@ -110,6 +110,7 @@ SUM(sizes, abs(v))
 SUM(scaled_squares, (v * b) * (v * b))
 SUM(powers, pow(abs(v) * b, p))
 SUM(exps, exp(v - b))
+SUM(equals, m_keep((v) == (b), 1))
 SUM(matches, m_keep(SAME(v, b), 1))
 SUM(size_matches, m_keep(SAME(abs(v), b), 1))
 
@@ -225,14 +226,101 @@ static void first_extremes(int64_t rows, int64_t n, const void *xs, bool largest
         index[r] = largest ? first_smallest(n, x + r * n, -1) : first_smallest(n, x + r * n, 1);
 }
 
+/* Rows i ... i + n - 1 of a few vectors of columns: the first smallest so far, times sign, and where it is. */
+INLINE void first_smallest_rows(int64_t i, int64_t n, const real *x, ptrdiff_t stride, const real sign, real *least,
+                                wide_integer *at, const int parts)
+{
+    wide m[COLUMN_PARTS];
+    wide_integers first[COLUMN_PARTS], now = (wide_integer)i - (wide_integers){ 0 };
+    for (int k = 0; k < parts; k++) {
+        m[k] = wide_load(least + k * LANES);
+        memcpy(&first[k], at + k * LANES, sizeof first[k]);
+    }
+    for (; n > 0; n--, x += stride, now += 1)
+        for (int k = 0; k < parts; k++) {
+            const wide v = sign * wide_load(x + k * LANES);
+            const wide_integers before = BEFORE(v, m[k]);
+            first[k] = (before & now) | (~before & first[k]);
+            m[k] = (wide)((before & (wide_integers)v) | (~before & (wide_integers)m[k]));
+        }
+    for (int k = 0; k < parts; k++) {
+        wide_store(least + k * LANES, m[k]);
+        memcpy(at + k * LANES, &first[k], sizeof first[k]);
+    }
+}
+
+/* The same of w columns, w <= TG__TILE, some rows at a time. Columns that fill no vector go one by one. */
+INLINE void first_smallest_columns(int64_t w, int64_t n, const real *x, ptrdiff_t stride, const real sign,
+                                   int64_t *index)
+{
+    real least[TG__TILE];
+    wide_integer at[TG__TILE];
+    for (int64_t j = 0; j < w; j++) {
+        least[j] = sign * x[j];
+        at[j] = 0;
+    }
+    for (int64_t i = 1; i < n; i += SUM_ROWS) {
+        const int64_t rows = n - i < SUM_ROWS ? n - i : SUM_ROWS;
+        const real *const xi = x + i * stride;
+        int64_t j = 0;
+        for (; j + COLUMN_PARTS * LANES <= w; j += COLUMN_PARTS * LANES)
+            first_smallest_rows(i, rows, xi + j, stride, sign, least + j, at + j, COLUMN_PARTS);
+        for (; j + LANES <= w; j += LANES) first_smallest_rows(i, rows, xi + j, stride, sign, least + j, at + j, 1);
+        for (int64_t r = 0; r < rows; r++)
+            for (int64_t k = j; k < w; k++) {
+                const real v = sign * xi[r * stride + k];
+                const bool before = BEFORE(v, least[k]);
+                at[k] = before ? (wide_integer)(i + r) : at[k];
+                least[k] = before ? v : least[k];
+            }
+    }
+    for (int64_t j = 0; j < w; j++) index[j] = at[j];
+}
+
+static void first_extremes_columns(int64_t columns, int64_t n, const void *xs, bool largest, int64_t *index)
+{
+    const real *const x = xs;
+    for (int64_t j = 0; j < columns; j += TG__TILE) {
+        const int64_t w = columns - j < TG__TILE ? columns - j : TG__TILE;
+        if (largest) first_smallest_columns(w, n, x + j, columns, -1, index + j);
+        else first_smallest_columns(w, n, x + j, columns, 1, index + j);
+    }
+}
+
 /* ---- gradients ------------------------------------------------------------------------------- */
 
+/* Rows that are shorter than a vector, or not much longer than a long one, are taken by so many. */
+enum { SHORT_ROW = WIDE_BYTES == 64 ? 2 * LANES : LANES - 1 };
+
+/* 0, 1, 2, ... */
+INLINE wide wide_numbers(void)
+{
+    real number[LANES];
+    for (int l = 0; l < LANES; l++) number[l] = (real)l;
+    return wide_load(number);
+}
+
+/* Lane l is lane i[l] of v. */
+INLINE wide wide_pick(wide v, wide_integers i)
+{
+#if WIDE_BYTES == 64
+    return WIDE_NAME(512, permutexvar)((__m512i)i, v);
+#elif WIDE_BYTES == 32 && defined(TG_REAL_F32)
+    return _mm256_permutevar8x32_ps(v, (__m256i)i);
+#else
+    real from[LANES], to[LANES];
+    wide_store(from, v);
+    for (int l = 0; l < LANES; l++) to[l] = from[i[l]];
+    return wide_load(to);
+#endif
+}
+
 /* TERM speaks of an element v and of the parameters a, b, rest and p, and is a multiple of a: one
-   element that is seen n times gets n a at once. The end of a row of columns is not stored as a part of a vector: the next
-   row's first load would wait for it. */
+   element that is seen n times gets n a at once. Where rows follow each other no part of a vector is stored at the end of
+   one: the next row's first load would wait for it. Columns go down many rows before the next ones begin. */
 #define SPREAD(NAME, TERM)                                                                         \
     LANEWISE(spread_##NAME##_term, TERM)                                                           \
-    LANEWISE(spread_##NAME##_kept, m_keep(a != 0, TERM))                                            \
+    LANEWISE(spread_##NAME##_kept, m_keep(a != 0, TERM))                                           \
     INLINE void spread_##NAME##_at(const real *x, real *dx, wide a, wide b, wide rest,             \
                                    const real p, const bool whole, wide_mask there)                \
     {                                                                                              \
@@ -277,40 +365,62 @@ static void first_extremes(int64_t rows, int64_t n, const void *xs, bool largest
             i += LANES;                                                                            \
         }                                                                                          \
     }                                                                                              \
-    /* The same of rows that are shorter than a vector. */                                         \
+    /* The same of a few rows that are not much longer than a vector, or shorter. */               \
+    INLINE void spread_##NAME##_few(int64_t rows, int64_t n, const real *x, real *dx,              \
+                                    const real *as, const real *bs, const real *rests,             \
+                                    const real p)                                                  \
+    {                                                                                              \
+        const wide_mask all = wide_first(LANES), there = wide_first(rows);                         \
+        const wide a = wide_load_first(as, there), b = wide_load_first(bs, there);                 \
+        const wide rest = wide_load_first(rests, there), inverse = wide_splat(1 / (real)n);        \
+        wide at = wide_numbers() + R(0.5);                                                         \
+        for (int64_t i = 0; i < rows * n; i += LANES, at += LANES) {                               \
+            const int64_t left = rows * n - i;                                                     \
+            const wide_integers r = __builtin_convertvector(at * inverse, wide_integers);          \
+            const wide ar = wide_pick(a, r), br = wide_pick(b, r), rr = wide_pick(rest, r);        \
+            if (left >= LANES) spread_##NAME##_at(x + i, dx + i, ar, br, rr, p, true, all);        \
+            else spread_##NAME##_at(x + i, dx + i, ar, br, rr, p, false, wide_first(left));        \
+        }                                                                                          \
+    }                                                                                              \
     static void spread_##NAME##_short_rows(int64_t rows, int64_t n, const real *x, real *dx,       \
                                            const real *as, const real *bs, const real *rests,      \
                                            const real p)                                           \
     {                                                                                              \
-        real a[TG__TILE * LANES], b[TG__TILE * LANES], rest[TG__TILE * LANES];                     \
-        for (int64_t r = 0; r < rows; r++) {                                                       \
-            wide_store(a + r * n, wide_splat(as[r]));                                              \
-            wide_store(b + r * n, wide_splat(bs[r]));                                              \
-            wide_store(rest + r * n, wide_splat(rests[r]));                                        \
+        for (int64_t r = 0; r < rows; r += LANES)                                                  \
+            spread_##NAME##_few(rows - r < LANES ? rows - r : LANES, n, x + r * n, dx + r * n,     \
+                                as + r, bs + r, rests + r, p);                                     \
+    }                                                                                              \
+    INLINE void spread_##NAME##_columns_part(int64_t n, const real *x, real *dx, ptrdiff_t stride, \
+                                             const real *as, const real *bs, const real *rests,    \
+                                             const real p, const int parts, const bool whole,      \
+                                             wide_mask there)                                      \
+    {                                                                                              \
+        wide a[COLUMN_PARTS], b[COLUMN_PARTS], rest[COLUMN_PARTS];                                 \
+        for (int k = 0; k < parts; k++) {                                                          \
+            a[k] = wide_load_some(as + k * LANES, whole, there);                                   \
+            b[k] = wide_load_some(bs + k * LANES, whole, there);                                   \
+            rest[k] = wide_load_some(rests + k * LANES, whole, there);                             \
         }                                                                                          \
-        const wide_mask all = wide_first(LANES);                                                   \
-        for (int64_t i = 0; i < rows * n; i += LANES) {                                            \
-            const int64_t left = rows * n - i;                                                     \
-            const wide wa = wide_load(a + i), wb = wide_load(b + i), wr = wide_load(rest + i);     \
-            if (left >= LANES) spread_##NAME##_at(x + i, dx + i, wa, wb, wr, p, true, all);        \
-            else spread_##NAME##_at(x + i, dx + i, wa, wb, wr, p, false, wide_first(left));        \
-        }                                                                                          \
+        for (int64_t i = 0; i < n; i++, x += stride, dx += stride)                                 \
+            for (int k = 0; k < parts; k++)                                                        \
+                spread_##NAME##_at(x + k * LANES, dx + k * LANES, a[k], b[k], rest[k], p, whole,   \
+                                   there);                                                         \
     }                                                                                              \
     INLINE void spread_##NAME##_columns(const tg__tile *t, real *dx, const real *as,               \
                                         const real *bs, const real *rests, const real p)           \
     {                                                                                              \
-        const real *x = t->x;                                                                      \
-        const wide_mask all = wide_first(LANES);                                                   \
-        for (int64_t i = 0; i < t->n; i++, x += t->sn, dx += t->sn) {                              \
+        const int64_t w = t->w;                                                                    \
+        for (int64_t i = 0; i < t->n; i += SUM_ROWS) {                                             \
+            const int64_t n = t->n - i < SUM_ROWS ? t->n - i : SUM_ROWS;                           \
+            const real *const x = (const real *)t->x + i * t->sn;                                  \
+            real *const d = dx + i * t->sn;                                                        \
             int64_t j = 0;                                                                         \
-            for (; j + LANES <= t->w; j += LANES)                                                  \
-                spread_##NAME##_at(x + j, dx + j, wide_load(as + j), wide_load(bs + j),            \
-                                   wide_load(rests + j), p, true, all);                            \
-            for (; j < t->w; j++) {                                                                \
-                const real v = x[j], a = as[j], b = bs[j], rest = rests[j];                        \
-                (void)v, (void)b, (void)rest;                                                      \
-                dx[j] += m_keep(a != 0, TERM);                                                     \
-            }                                                                                      \
+            for (; j + COLUMN_PARTS * LANES <= w; j += COLUMN_PARTS * LANES)                       \
+                spread_##NAME##_columns_part(n, x + j, d + j, t->sn, as + j, bs + j, rests + j, p, \
+                                             COLUMN_PARTS, true, wide_first(LANES));               \
+            for (; j < w; j += LANES)                                                              \
+                spread_##NAME##_columns_part(n, x + j, d + j, t->sn, as + j, bs + j, rests + j, p, \
+                                             1, false, wide_first(w - j));                         \
         }                                                                                          \
     }                                                                                              \
     static void spread_##NAME##_apart(int64_t n, const real *x, real *dx, ptrdiff_t sx,            \
@@ -335,7 +445,7 @@ static void first_extremes(int64_t rows, int64_t n, const void *xs, bool largest
             return;                                                                                \
         }                                                                                          \
         if (t->w > 1 && t->sn == 1 && t->sw == t->n) {                                             \
-            if (t->n < LANES)                                                                      \
+            if (t->n <= SHORT_ROW)                                                                 \
                 spread_##NAME##_short_rows(t->w, t->n, x, dx, as, bs, rests, (real)p);             \
             else spread_##NAME##_rows(t->w, t->n, x, dx, as, bs, rests, (real)p);                  \
             return;                                                                                \
@@ -358,6 +468,7 @@ SPREAD(signs, a *sign(v))
 SPREAD(powers, where(v == 0, 0, a *copysign(pow(abs(v) * b, p), v)))
 SPREAD(exps, a *exp(v - b))
 SPREAD(quotients, a *(b / v))
+SPREAD(equals, m_keep((v) == (b), a))
 SPREAD(matches, m_keep(SAME(v, b), a))
 SPREAD(size_matches, m_keep(SAME(abs(v), b), a *sign(v)))
 

@@ -109,8 +109,25 @@ static void walk_rows(tg__walk *w, int64_t rows, int64_t step, int64_t n, int64_
     w->step[0][0] = w->step[0][1] = step * (ptrdiff_t)tg__type_size(type);
 }
 
-/* In backward dx goes along with x. Axes beside each other of adjacent elements take the short way:
-   those are (outer, n, inner), n of them reduced. */
+/* Axes beside each other of adjacent elements: x is (outer, n, inner), n of them reduced. */
+typedef struct block {
+    int64_t outer, n, inner;
+} block;
+
+/* Whether x is such a block. */
+static bool block_of(const tg__shape *x, unsigned axes, block *b)
+{
+    const unsigned lowest = axes & -axes;
+    if ((axes & (axes + lowest)) || !tg__shape_contiguous(x)) return false;
+    *b = (block){ axes ? 1 : x->n, 1, 1 };
+    for (int i = 0; i < x->rank && axes; i++)
+        if (axes >> i & 1) b->n *= x->dim[i];
+        else if (axes >> i) b->outer *= x->dim[i];
+        else b->inner *= x->dim[i];
+    return true;
+}
+
+/* In backward dx goes along with x. A block takes the short way. */
 static void fold_begin(fold *f, const tg__call *c, bool backward)
 {
     unsigned axes;
@@ -121,19 +138,13 @@ static void fold_begin(fold *f, const tg__call *c, bool backward)
     f->k = &c->k->reduce;
     f->a = c->attributes;
     f->at = 0;
-    const unsigned lowest = axes & -axes;
-    if (!(axes & (axes + lowest)) && tg__shape_contiguous(x)) {
-        int64_t outer = 1, inner = 1;
-        int i = 0;
-        for (f->count = 1; i < x->rank; i++)
-            if (axes >> i & 1) f->count *= x->dim[i];
-            else if (axes >> i) outer *= x->dim[i];
-            else inner *= x->dim[i];
-        if (axes == 0) f->count = 1, outer = x->n, inner = 1;
-        const bool across = inner > 1;
-        walk_rows(&f->outputs, across ? outer : 1, f->count * inner, across ? inner : outer,
-                  across ? 1 : f->count, px, dx, x->type);
-        walk_rows(&f->elements, 1, 0, f->count, inner, px, dx, x->type);
+    block b;
+    if (block_of(x, axes, &b)) {
+        const bool across = b.inner > 1;
+        f->count = b.n;
+        walk_rows(&f->outputs, across ? b.outer : 1, b.n * b.inner, across ? b.inner : b.outer,
+                  across ? 1 : b.n, px, dx, x->type);
+        walk_rows(&f->elements, 1, 0, b.n, b.inner, px, dx, x->type);
         return;
     }
     const tg__shape kept = tg__shape_part(x, ~axes), reduced = tg__shape_part(x, axes);
@@ -524,30 +535,52 @@ static double freedom(const fold *f)
     return n > 0 ? n : (double)NAN;
 }
 
-/* The mean, corrected by the mean distance from it: of equal elements exactly one of them, so that
-   their variance is 0. */
-static void center_of(fold *f, double *y)
+/* Whether a mean is so large against the deviation of the elements that its rounding is felt there: by the square of their
+   quotient. */
+static bool is_far(double mean, double variance, double square)
 {
-    double rest[TG__TILE];
-    mean_of(f, y, NULL);
-    total(f, f->k->offsets, y, 0, rest);
-    for (int64_t j = 0; j < f->w; j++) y[j] += rest[j] / (double)f->count;
+    return !(mean * mean < square * variance);
 }
 
+/* To means that are far the mean distance of the elements from them is added: then they are one of the elements where all
+   are equal. False if there are none. */
+static bool center(fold *f, double *mean, const double *variance, double square)
+{
+    double rest[TG__TILE];
+    bool far = false;
+    for (int64_t j = 0; j < f->w; j++) far |= is_far(mean[j], variance[j], square);
+    if (!far) return false;
+    total(f, f->k->offsets, mean, 0, rest);
+    for (int64_t j = 0; j < f->w; j++)
+        if (is_far(mean[j], variance[j], square)) mean[j] += rest[j] / (double)f->count;
+    return true;
+}
+
+/* Squares around a mean that is off by an ulp or two are too large by the square of that: only of elements far from 0 does
+   it matter, and of equal ones, whose variance is 0. The others are the same again. */
 static void variance_of(fold *f, double *y, const double *g)
 {
     (void)g;
     double mean[TG__TILE];
-    center_of(f, mean);
+    mean_of(f, mean, NULL);
+    total(f, f->k->squares, mean, 0, y);
+    for (int64_t j = 0; j < f->w; j++) y[j] /= freedom(f);
+    if (!center(f, mean, y, 1000)) return;
     total(f, f->k->squares, mean, 0, y);
     for (int64_t j = 0; j < f->w; j++) y[j] /= freedom(f);
 }
 
+/* The mean for the gradient, as exact as the elements' distances from it are to be. */
+static void mean_for(fold *f, double *mean, const double *variance)
+{
+    mean_of(f, mean, NULL);
+    (void)center(f, mean, variance, 16);
+}
+
 static void spread_variance(fold *f, double *y, const double *g)
 {
-    (void)y;
     double mean[TG__TILE], a[TG__TILE];
-    center_of(f, mean);
+    mean_for(f, mean, y);
     for (int64_t j = 0; j < f->w; j++) a[j] = g[j] == 0 ? 0 : 2 * g[j] / freedom(f);
     spread(f, f->k->spread_offsets, a, mean, 0);
 }
@@ -581,8 +614,9 @@ static void deviation_of(fold *f, double *y, const double *g)
 
 static void spread_deviation(fold *f, double *y, const double *g)
 {
-    double mean[TG__TILE], a[TG__TILE];
-    center_of(f, mean);
+    double mean[TG__TILE], a[TG__TILE], variance[TG__TILE];
+    for (int64_t j = 0; j < f->w; j++) variance[j] = y[j] * y[j];
+    mean_for(f, mean, variance);
     for (int64_t j = 0; j < f->w; j++)
         a[j] = g[j] == 0 || y[j] == 0 ? 0 : g[j] / (y[j] * freedom(f));
     spread(f, f->k->spread_offsets, a, mean, 0);
@@ -633,8 +667,10 @@ static void shares(fold *f, tg__sum_kernel *matches, const double *y, const doub
 static void spread_extreme(fold *f, double *y, const double *g)
 {
     double a[TG__TILE];
-    shares(f, f->k->matches, y, g, a);
-    spread(f, f->k->spread_matches, a, y, 0);
+    bool nan = false;
+    for (int64_t j = 0; j < f->w; j++) nan |= y[j] != y[j];
+    shares(f, nan ? f->k->matches : f->k->equals, y, g, a);
+    spread(f, nan ? f->k->spread_matches : f->k->spread_equals, a, y, 0);
 }
 
 TG_OP(amax, "n", reduce, "largest element over axes; ties share the gradient")
@@ -691,15 +727,22 @@ static void find_smallest(fold *f, double *y, const double *g)
     find_first(f, y);
 }
 
-/* Rows of adjacent elements take a short way. */
+/* Blocks take a short way. */
 static tg_code find_extremes(const tg__call *c, bool most)
 {
     const tg__shape *const x = c->x[0].s;
+    const tg__reduce_kernels *const k = &c->k->reduce;
     unsigned axes;
+    block b;
     (void)tg__reduced_axes(c, &axes);
-    if (x->rank == 0 || axes != 1u << (x->rank - 1) || x->n == 0 || !tg__shape_contiguous(x))
-        return fold_forward(c, most ? find_largest : find_smallest);
-    c->k->reduce.first_extremes(c->y.s->n, x->dim[x->rank - 1], c->x[0].p, most, c->y.p);
+    if (c->y.s->n == 0) return TG_OK;
+    if (!block_of(x, axes, &b)) return fold_forward(c, most ? find_largest : find_smallest);
+    int64_t *const index = c->y.p;
+    if (b.inner == 1) k->first_extremes(b.outer, b.n, c->x[0].p, most, index);
+    const size_t size = (size_t)(b.n * b.inner) * tg__type_size(x->type);
+    for (int64_t i = 0; i < b.outer && b.inner > 1; i++)
+        k->first_extremes_columns(b.inner, b.n, (const char *)c->x[0].p + (size_t)i * size, most,
+                                  index + i * b.inner);
     return TG_OK;
 }
 
