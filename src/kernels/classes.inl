@@ -159,51 +159,59 @@ static void cross_entropy_soft_backward(const tg__scores *c, void *dx_, void *dp
     }
 }
 
-/* weight is a constant NULL to the inlined body where there is none; so is what g is of all rows. */
-INLINE void nll_of(int64_t n, real *y, const real *x, ptrdiff_t sx, ptrdiff_t step,
+/* weight is a constant NULL to the inlined body where there is none; so is a step of 1, and what g is of all rows. */
+INLINE void nll_of(int64_t n, real *y, const real *x, ptrdiff_t sx, const ptrdiff_t step,
                    const int64_t *label, const real *weight)
 {
-    for (int64_t i = 0; i < n; i++)
-        y[i] = label[i] < 0 ? 0 : -TIMES(weight_of(weight, label[i]), x[i * sx + label[i] * step]);
+    for (int64_t i = 0; i < n; i++, x += sx)
+        y[i] = label[i] < 0 ? 0 : -TIMES(weight_of(weight, label[i]), x[label[i] * step]);
 }
 
 static void nll(int64_t n, void *y, const void *x, ptrdiff_t sx, ptrdiff_t step,
                 const int64_t *label, const void *weight)
 {
-    if (weight) nll_of(n, y, x, sx, step, label, weight);
-    else nll_of(n, y, x, sx, step, label, NULL);
+    if (step != 1) nll_of(n, y, x, sx, step, label, weight);
+    else if (weight) nll_of(n, y, x, sx, 1, label, weight);
+    else nll_of(n, y, x, sx, 1, label, NULL);
 }
 
-INLINE void nll_backward_of(int64_t n, real *dx, ptrdiff_t sx, ptrdiff_t step, const int64_t *label,
-                            const real *weight, const tg__incoming *g, const bool one, const real all)
+INLINE void nll_backward_of(int64_t n, real *dx, ptrdiff_t sx, const ptrdiff_t step, const int64_t *label,
+                            const real *weight, const real all)
 {
-    for (int64_t i = 0; i < n; i++)
-        if (label[i] >= 0)
-            dx[i * sx + label[i] * step] -=
-                one ? all * weight_of(weight, label[i])
-                    : TIMES(incoming(g, i), weight_of(weight, label[i]));
+    for (int64_t i = 0; i < n; i++, dx += sx)
+        if (label[i] >= 0) dx[label[i] * step] -= all * weight_of(weight, label[i]);
 }
 
-static void nll_backward(int64_t n, void *dx, ptrdiff_t sx, ptrdiff_t step, const int64_t *label,
+static void nll_backward(int64_t n, void *dx_, ptrdiff_t sx, ptrdiff_t step, const int64_t *label,
                          const void *weight, const tg__incoming *g)
 {
-    const bool one = g->sg == 0;
-    const real all = one ? incoming(g, 0) : 0;
-    if (one && all == 0) return;
-    if (one && weight) nll_backward_of(n, dx, sx, step, label, weight, g, true, all);
-    else if (one) nll_backward_of(n, dx, sx, step, label, NULL, g, true, all);
-    else nll_backward_of(n, dx, sx, step, label, weight, g, false, 0);
+    real *const dx = dx_;
+    const real all = g->sg == 0 && n > 0 ? incoming(g, 0) : 0;
+    for (int64_t i = 0; i < n && g->sg != 0; i++)
+        if (label[i] >= 0) dx[i * sx + label[i] * step] -= TIMES(incoming(g, i), weight_of(weight, label[i]));
+    if (all == 0) return;
+    if (step != 1) nll_backward_of(n, dx, sx, step, label, weight, all);
+    else if (weight) nll_backward_of(n, dx, sx, 1, label, weight, all);
+    else nll_backward_of(n, dx, sx, 1, label, NULL, all);
+}
+
+INLINE void nll_weights_of(int64_t n, double *dw, const real *x, ptrdiff_t sx, const ptrdiff_t step,
+                           const int64_t *label, const double all, double mean)
+{
+    for (int64_t i = 0; i < n; i++, x += sx)
+        if (label[i] >= 0) dw[label[i]] -= all * ((double)x[label[i] * step] + mean);
 }
 
 static void nll_weights(int64_t n, double *dw, const void *x_, ptrdiff_t sx, ptrdiff_t step,
                         const int64_t *label, const tg__incoming *g, double mean)
 {
     const real *const x = x_;
-    const bool one = g->sg == 0;
-    const double all = one ? (double)incoming(g, 0) : 0;
-    if (one && all == 0) return;
-    for (int64_t i = 0; i < n; i++) {
-        const double gi = label[i] < 0 ? 0 : one ? all : (double)incoming(g, i);
+    const double all = g->sg == 0 && n > 0 ? (double)incoming(g, 0) : 0;
+    for (int64_t i = 0; i < n && g->sg != 0; i++) {
+        const double gi = label[i] < 0 ? 0 : (double)incoming(g, i);
         if (gi != 0) dw[label[i]] -= gi * ((double)x[i * sx + label[i] * step] + mean);
     }
+    if (all == 0) return;
+    if (step == 1) nll_weights_of(n, dw, x, sx, 1, label, all, mean);
+    else nll_weights_of(n, dw, x, sx, step, label, all, mean);
 }

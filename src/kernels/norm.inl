@@ -203,8 +203,8 @@ static void norm_rows_backward(const tg__norm *p, const tg__norm_gradients *d)
     const int64_t n = p->channels * p->inner, step = p->groups * n;
     const bool parts = d->gamma || d->beta;
     real *const gamma = p->work, *const beta = gamma + n;
-    for (int64_t k = 0; k < p->groups; k++)
-        for (int64_t r = 0; r < p->outer; r += SUM_ROWS) {
+    for (int64_t r = 0; r < p->outer; r += SUM_ROWS)
+        for (int64_t k = 0; k < p->groups; k++) {
             const int64_t end = p->outer - r < SUM_ROWS ? p->outer : r + SUM_ROWS;
             for (int64_t i = 0; parts && i < n; i++) gamma[i] = beta[i] = 0;
             for (int64_t q = r; q < end; q++) {
@@ -343,34 +343,73 @@ static void join_columns(columns *t, double n, const real *about, const real *s1
     t->n = all;
 }
 
+/* Of n rows of a few vectors of columns: their means, and the sums of the distances from these and of their squares. */
+INLINE void moments_part(int64_t n, const real *x, ptrdiff_t step, real *about, real *s1, real *s2, const int parts,
+                         const bool whole, wide_mask there)
+{
+    wide mean[COLUMN_PARTS], first[COLUMN_PARTS], second[COLUMN_PARTS];
+    for (int k = 0; k < parts; k++) mean[k] = first[k] = second[k] = wide_splat(0);
+    for (int64_t i = 0; i < n; i++)
+        for (int k = 0; k < parts; k++) mean[k] += wide_load_some(x + i * step + k * LANES, whole, there);
+    for (int k = 0; k < parts; k++) mean[k] /= (real)n;
+    for (int64_t i = 0; i < n; i++)
+        for (int k = 0; k < parts; k++) {
+            const wide v = wide_load_some(x + i * step + k * LANES, whole, there) - mean[k];
+            first[k] += v;
+            second[k] += v * v;
+        }
+    for (int k = 0; k < parts; k++) {
+        wide_store_some(about + k * LANES, whole, there, mean[k]);
+        wide_store_some(s1 + k * LANES, whole, there, first[k]);
+        wide_store_some(s2 + k * LANES, whole, there, second[k]);
+    }
+}
+
 /* n rows of w columns: their sums about the means of these rows are joined to the moments. */
 static void join_rows(columns *t, int64_t n, const real *x)
 {
-    real about[TG__TILE] = { 0 }, s1[TG__TILE] = { 0 }, s2[TG__TILE] = { 0 };
-    for (int64_t i = 0; i < n; i++)
-        for (int64_t j = 0; j < t->w; j++) about[j] += x[i * t->step + j];
-    for (int64_t j = 0; j < t->w; j++) about[j] /= (real)n;
-    for (int64_t i = 0; i < n; i++)
-        for (int64_t j = 0; j < t->w; j++) {
-            const real v = x[i * t->step + j] - about[j];
-            s1[j] += v;
-            s2[j] += v * v;
-        }
+    real about[TG__TILE], s1[TG__TILE], s2[TG__TILE];
+    int64_t j = 0;
+    for (; j + COLUMN_PARTS * LANES <= t->w; j += COLUMN_PARTS * LANES)
+        moments_part(n, x + j, t->step, about + j, s1 + j, s2 + j, COLUMN_PARTS, true, wide_first(LANES));
+    for (; j < t->w; j += LANES)
+        moments_part(n, x + j, t->step, about + j, s1 + j, s2 + j, 1, false, wide_first(t->w - j));
     join_columns(t, (double)n, about, s1, s2);
+}
+
+/* Of n rows of a few vectors of columns: the sums of g and of g (x - about). */
+INLINE void products_part(int64_t n, const real *x, const real *g, ptrdiff_t step, const real *about, real *s1, real *s2,
+                          const int parts, const bool whole, wide_mask there)
+{
+    wide center[COLUMN_PARTS], first[COLUMN_PARTS], second[COLUMN_PARTS];
+    for (int k = 0; k < parts; k++) {
+        center[k] = wide_load_some(about + k * LANES, whole, there);
+        first[k] = second[k] = wide_splat(0);
+    }
+    for (int64_t i = 0; i < n; i++)
+        for (int k = 0; k < parts; k++) {
+            const int64_t at = i * step + k * LANES;
+            const wide h = wide_load_some(g + at, whole, there);
+            first[k] += h;
+            second[k] += h * (wide_load_some(x + at, whole, there) - center[k]);
+        }
+    for (int k = 0; k < parts; k++) {
+        wide_store_some(s1 + k * LANES, whole, there, first[k]);
+        wide_store_some(s2 + k * LANES, whole, there, second[k]);
+    }
 }
 
 static void add_products(columns *t, int64_t n, const real *x, const real *g)
 {
-    real s1[TG__TILE] = { 0 }, s2[TG__TILE] = { 0 }, about[TG__TILE];
-    for (int64_t j = 0; j < t->w; j++) about[j] = t->shift[j];
-    for (int64_t i = 0; i < n; i++)
-        for (int64_t j = 0; j < t->w; j++) {
-            s1[j] += g[i * t->step + j];
-            s2[j] += g[i * t->step + j] * (x[i * t->step + j] - about[j]);
-        }
-    for (int64_t j = 0; j < t->w; j++) {
-        t->g[j] += (double)s1[j];
-        t->gz[j] += (double)s2[j];
+    real s1[TG__TILE], s2[TG__TILE];
+    int64_t j = 0;
+    for (; j + COLUMN_PARTS * LANES <= t->w; j += COLUMN_PARTS * LANES)
+        products_part(n, x + j, g + j, t->step, t->shift + j, s1 + j, s2 + j, COLUMN_PARTS, true, wide_first(LANES));
+    for (; j < t->w; j += LANES)
+        products_part(n, x + j, g + j, t->step, t->shift + j, s1 + j, s2 + j, 1, false, wide_first(t->w - j));
+    for (int64_t i = 0; i < t->w; i++) {
+        t->g[i] += (double)s1[i];
+        t->gz[i] += (double)s2[i];
     }
 }
 
@@ -495,6 +534,38 @@ static void column_slopes(const tg__norm *p, const tg__norm_gradients *d, const 
         two_sum(&d->beta[t->at + j], &d->beta[d->n + t->at + j], t->g[j]);
 }
 
+/* dx of n rows of one or two vectors of columns. */
+INLINE void columns_dx_part(int64_t n, const real *x, const real *g, real *dx, ptrdiff_t step, const slopes *o, int64_t j,
+                            const int parts, const bool whole, wide_mask there)
+{
+    wide center[2], rest[2], gamma[2], scale[2], mean[2], slope[2];
+    for (int k = 0; k < parts; k++) {
+        const int64_t at = j + k * LANES;
+        center[k] = wide_load_some(o->center + at, whole, there);
+        rest[k] = wide_load_some(o->rest + at, whole, there);
+        gamma[k] = wide_load_some(o->gamma + at, whole, there);
+        scale[k] = wide_load_some(o->scale + at, whole, there);
+        mean[k] = wide_load_some(o->mean + at, whole, there);
+        slope[k] = wide_load_some(o->slope + at, whole, there);
+    }
+    for (int64_t i = 0; i < n; i++)
+        for (int k = 0; k < parts; k++) {
+            const int64_t at = i * step + j + k * LANES;
+            const wide z = (wide_load_some(x + at, whole, there) - center[k]) - rest[k];
+            const wide h = wide_load_some(g + at, whole, there) * gamma[k] - mean[k];
+            const wide d = wide_load_some(dx + at, whole, there) + scale[k] * (h - z * slope[k]);
+            wide_store_some(dx + at, whole, there, d);
+        }
+}
+
+static void columns_dx(int64_t n, int64_t w, const real *x, const real *g, real *dx, ptrdiff_t step, const slopes *o)
+{
+    int64_t j = 0;
+    for (; j + 2 * LANES <= w; j += 2 * LANES)
+        columns_dx_part(n, x, g, dx, step, o, j, 2, true, wide_first(LANES));
+    for (; j < w; j += LANES) columns_dx_part(n, x, g, dx, step, o, j, 1, false, wide_first(w - j));
+}
+
 static void norm_columns_backward(const tg__norm *p, const tg__norm_gradients *d)
 {
     columns t = { .at = 0 };
@@ -504,13 +575,10 @@ static void norm_columns_backward(const tg__norm *p, const tg__norm_gradients *d
         if (p->inner == 1) column_slopes(p, d, &t, &o);
         else
             for (int64_t j = 0; j < t.w; j += p->inner) channel_slopes(p, d, &t, j, &o);
-        if (!d->dx) continue;
-        const real *x = (const real *)p->x + t.at, *g = (const real *)d->g + t.at;
-        real *restrict dx = (real *)d->dx + t.at;
-        for (int64_t i = 0; i < p->outer; i++, x += t.step, g += t.step, dx += t.step)
-            for (int64_t j = 0; j < t.w; j++)
-                dx[j] += o.scale[j] * ((g[j] * o.gamma[j] - o.mean[j]) -
-                                       ((x[j] - o.center[j]) - o.rest[j]) * o.slope[j]);
+        for (int64_t i = 0; d->dx && i < p->outer; i += SUM_ROWS) {
+            const int64_t at = t.at + i * t.step, n = p->outer - i < SUM_ROWS ? p->outer - i : SUM_ROWS;
+            columns_dx(n, t.w, (const real *)p->x + at, (const real *)d->g + at, (real *)d->dx + at, t.step, &o);
+        }
     }
 }
 

@@ -349,18 +349,36 @@ static real product_sum(int64_t n, const real *g, const real *y)
     return (real)(s[0] + s[1]);
 }
 
+LANEWISE(product_of_lanes, TIMES(v, a))
+
+/* Of n rows of a few vectors of columns. */
+INLINE void product_sums_part(int64_t n, const real *g, const real *y, int64_t step, real *s, const int parts,
+                              const bool whole, wide_mask there)
+{
+    const wide none = wide_splat(0);
+    wide sum[COLUMN_PARTS];
+    for (int k = 0; k < parts; k++) sum[k] = none;
+    for (int64_t i = 0; i < n; i++)
+        for (int k = 0; k < parts; k++) {
+            const int64_t at = i * step + k * LANES;
+            const wide gs = wide_load_some(g + at, whole, there), ys = wide_load_some(y + at, whole, there);
+            sum[k] += product_of_lanes(gs, ys, none, none, 0);
+        }
+    for (int k = 0; k < parts; k++) wide_store_some(s + k * LANES, whole, there, sum[k]);
+}
+
 /* Of w columns whose elements lie step apart. */
 static void product_sums(int64_t w, int64_t n, const real *g, const real *y, int64_t step, real *s)
 {
-    real product[TG__CHUNK];
-    tg__sums sums = { { 0 }, { 0 } };
-    const int64_t rows = TG__CHUNK / w;
-    for (int64_t i = 0; i < n; i += rows) {
-        const int64_t m = n - i < rows ? n - i : rows;
-        for (int64_t r = 0; r < m; r++)
-            for (int64_t j = 0; j < w; j++)
-                product[r * w + j] = TIMES(g[(i + r) * step + j], y[(i + r) * step + j]);
-        sum_plain(&(tg__tile){ w, m, product, 1, w }, NULL, 0, &sums);
+    tg__sums sums;
+    for (int64_t j = 0; j < w; j++) sums.total[j] = sums.rest[j] = 0;
+    for (int64_t i = 0; i < n; i += SUM_ROWS, g += SUM_ROWS * step, y += SUM_ROWS * step) {
+        const int64_t m = n - i < SUM_ROWS ? n - i : SUM_ROWS;
+        int64_t j = 0;
+        for (; j + COLUMN_PARTS * LANES <= w; j += COLUMN_PARTS * LANES)
+            product_sums_part(m, g + j, y + j, step, s + j, COLUMN_PARTS, true, wide_first(LANES));
+        for (; j < w; j += LANES) product_sums_part(m, g + j, y + j, step, s + j, 1, false, wide_first(w - j));
+        for (j = 0; j < w; j++) two_sum(&sums.total[j], &sums.rest[j], (double)s[j]);
     }
     for (int64_t j = 0; j < w; j++) s[j] = (real)(sums.total[j] + sums.rest[j]);
 }

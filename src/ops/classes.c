@@ -83,6 +83,11 @@ static tg_code read_labels(const tg__call *c, tg__array s, int64_t classes, int6
     return TG_OK;
 }
 
+static double weight_at(const double *weight, int64_t label)
+{
+    return label < 0 ? 0 : weight ? weight[label] : 1;
+}
+
 /* The sum of the labels' weights. */
 static tg_code add_weights(const tg__call *c, rows *r)
 {
@@ -90,8 +95,10 @@ static tg_code add_weights(const tg__call *c, rows *r)
     if (r->weight && !w) return TG_ERROR_MEMORY;
     if (w) c->k->reduce.load(r->n, w, r->weight);
     double part[4] = { 0 }; /* one addition need not wait for the other */
-    for (int64_t i = 0; i < r->count; i++)
-        if (r->label[i] >= 0) part[i % 4] += w ? w[r->label[i]] : 1;
+    int64_t i = 0;
+    for (; i + 4 <= r->count; i += 4)
+        for (int k = 0; k < 4; k++) part[k] += weight_at(w, r->label[i + k]);
+    for (; i < r->count; i++) part[i % 4] += weight_at(w, r->label[i]);
     r->total = (part[0] + part[2]) + (part[1] + part[3]);
     return TG_OK;
 }
