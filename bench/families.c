@@ -1,6 +1,9 @@
 /* Every operation of the table that is not elementwise: its rules, called on prepared arrays without a
    tape (as eager), against the plain loops of families.h, with operands in the first and second cache
-   and in memory. In rows with a number under "slower" the rule is slower than 0.9 of the loop.
+   and in memory. What a call costs before its kernel has begun (axes, strides, where the results go) is
+   what the call on operands of one element takes longer than the loop on them; without it the time is
+   that of the kernel alone. In rows with a number under "slower" the kernel is slower than 0.9 of the
+   loop.
 
    Before anything is measured rule and loop must agree; and every public operation of the table must
    have a loop, or a reason why not. Elementwise operations are those of bench/kernels.c. */
@@ -68,13 +71,15 @@ static void draw(const tg__array *a, const tg__sample *s)
     }
 }
 
+/* n 0: every dimension is 1. */
 static void make_operand(call *k, tg_type type, int i, int64_t n)
 {
     const tg__sample *const s = &k->row->x.x[i];
     const char letter = tg__letter(k->c.op->letters, i);
     tg__shape *const shape = &k->shape[i];
     *shape = (tg__shape){ .type = letter == 'i' ? TG_I64 : type, .rank = s->rank };
-    for (int j = 0; j < s->rank; j++) shape->dim[j] = s->dim[j] < 0 ? -s->dim[j] * n : s->dim[j];
+    for (int j = 0; j < s->rank; j++)
+        shape->dim[j] = n == 0 ? 1 : s->dim[j] < 0 ? -s->dim[j] * n : s->dim[j];
     tg__shape_finish(shape);
     if (i == 0 && k->row->turned) {
         shape->stride[s->rank - 2] = 1;
@@ -82,7 +87,7 @@ static void make_operand(call *k, tg_type type, int i, int64_t n)
     }
     k->x[i] = (tg__array){ shape, array(shape) };
     k->dx[i] = (tg__array){ shape, letter == 'i' || letter == '0' ? NULL : array(shape) };
-    draw(&k->x[i], s);
+    if (n > 0 || letter != 'i') draw(&k->x[i], s);
 }
 
 static void fail(const call *k, const char *why)
@@ -91,7 +96,8 @@ static void fail(const call *k, const char *why)
     exit(1);
 }
 
-static void begin(call *k, const plain_row *row, tg_type type, int64_t n)
+/* False if the op takes no such operands. */
+static bool begin(call *k, const plain_row *row, tg_type type, int64_t n)
 {
     const int code = tg__find(row->op);
     const tg__op *const op = tg__ops[code];
@@ -109,14 +115,15 @@ static void begin(call *k, const plain_row *row, tg_type type, int64_t n)
                     .message = k->message,
                     .message_size = sizeof k->message };
     for (int i = 0; i < row->x.n; i++) make_operand(k, type, i, n);
-    if (op->shape(&k->c, &k->result) != TG_OK) fail(k, k->message);
+    if (op->shape(&k->c, &k->result) != TG_OK) return false;
     if (k->result.type != TG_I64) k->result.type = type;
     tg__shape_finish(&k->result);
     k->c.y = (tg__array){ &k->result, array(&k->result) };
-    if (k->result.type == TG_I64) return;
+    if (k->result.type == TG_I64) return true;
     const tg__array g = { &k->result, array(&k->result) };
     draw(&g, &(const tg__sample){ .lo = 0.5, .hi = 1 });
     k->c.g = k->g = g.p;
+    return true;
 }
 
 static void end(call *k)
@@ -210,12 +217,28 @@ static void time_both(call *k, int repeats, timing t[2])
     else t[0] = once(k, 0), t[1] = once(k, 1);
 }
 
-/* At size number i: the value, or then the gradient. */
-static void measure(call *k, int i, bool gradient)
+static const char *const sizes[SIZES] = { "first-cache", "second-cache", "memory" };
+
+/* What a call takes longer than the loop where there is one element; 0 if the op takes no such operands. */
+static double call_cost(const plain_row *row, tg_type type, bool gradient)
 {
-    static const char *const names[SIZES] = { "first-cache", "second-cache", "memory" };
+    call k;
+    double cost = 0;
+    if (begin(&k, row, type, 0) && k.c.op->forward(&k.c) == TG_OK) {
+        timing t[2];
+        k.gradient = gradient;
+        time_both(&k, REPEATS, t);
+        cost = fmax(0, t[0].median - t[1].median);
+    }
+    end(&k);
+    return cost;
+}
+
+/* At size number i: the value, or then the gradient. */
+static void measure(call *k, int i, bool gradient, double cost)
+{
     bench_row r = { .name = k->row->op,
-                    .size = names[i],
+                    .size = sizes[i],
                     .type = tg__type_name(k->type),
                     .layout = k->row->what[gradient],
                     .per = "call" };
@@ -224,18 +247,26 @@ static void measure(call *k, int i, bool gradient)
     if (k->type == TG_F64 || i == 0) (gradient ? compare_gradients : compare_values)(k, &r);
     time_both(k, i == SIZES - 1 ? REPEATS_IN_MEMORY : REPEATS, t);
     r.side[SIDE_EAGER] = t[0], r.side[SIDE_PLAIN] = t[1];
-    const double ratio = ratio_of(&t[0], &t[1]).median;
-    if (ratio > 1 / 0.9 && !report_quick()) r.more[0].key = "slower", r.more[0].value = ratio;
+    const double kernel = ratio_of(&t[0], &t[1]).median * fmax(0, 1 - cost / t[0].median);
+    if (!report_quick()) {
+        r.more[0].key = "call_ns", r.more[0].value = cost;
+        r.more[1].key = "kernel/plain", r.more[1].value = kernel;
+        if (kernel > 1 / 0.9) r.more[2].key = "slower", r.more[2].value = kernel;
+    }
     report_row(&r);
 }
 
 static void measure_row(const plain_row *row, tg_type type)
 {
+    double cost[2] = { 0 };
+    for (int i = 0; i < 2 && !report_quick(); i++)
+        if (i == 0 || row->gradient) cost[i] = call_cost(row, type, i);
     for (int i = 0; i < (report_quick() ? 1 : SIZES); i++) {
+        if (!report_wants(row->op, sizes[i])) continue;
         call k;
-        begin(&k, row, type, row->size[i]);
-        measure(&k, i, false);
-        if (row->gradient) measure(&k, i, true);
+        if (!begin(&k, row, type, row->size[i])) fail(&k, k.message);
+        measure(&k, i, false, cost[0]);
+        if (row->gradient) measure(&k, i, true, cost[1]);
         end(&k);
     }
 }
