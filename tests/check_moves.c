@@ -589,3 +589,147 @@ Test(moves, factors_multiply_to_their_matrix)
                       (long long)n);
         }
 }
+
+/* ---- lines and columns ------------------------------------------------------------------------- */
+
+/* Numbers of many digits, so that another order of additions would be seen. */
+static void draw_digits(buffer *b, tg_type type)
+{
+    b->type = type;
+    for (int64_t i = 0; i < ROOM; i++) set(b, i, uniform());
+}
+
+/* Lines that are adjacent, beside each other, or neither. */
+typedef struct lie {
+    ptrdiff_t stride, step;
+} lie;
+
+static lie lie_of(int way, int64_t lines, int64_t n)
+{
+    return way == 0 ? (lie){ 1, n } : way == 1 ? (lie){ lines, 1 } : (lie){ 2, 2 * n + 1 };
+}
+
+/* What kernel number `which` does with lines of lie s: its result, and what is given to it is always the same. */
+static void scan_with(const tg__kernels *k, int which, int64_t lines, int64_t n, lie s, buffer *result)
+{
+    static buffer x[4];
+    state = SEED + (uint64_t)(lines * 100 + n);
+    for (int i = 0; i < 4; i++) draw_digits(&x[i], result->type);
+    draw_digits(result, result->type);
+    const tg__scan_line in[4] = { { at(&x[0], 0), s.stride, s.step },
+                                  { at(&x[1], 0), s.stride, s.step },
+                                  { at(&x[2], 0), s.stride, s.step },
+                                  { at(&x[3], 0), s.stride, s.step } };
+    const tg__scan_line out = { at(result, 0), s.stride, s.step };
+    switch (which) {
+    case 0: k->scan.cumsum(lines, n, (const tg__scan_line[]){ out, in[0] }); break;
+    case 1: k->scan.cumsum_backward(lines, n, (const tg__scan_line[]){ in[0], out }); break;
+    case 2: k->scan.cumprod(lines, n, (const tg__scan_line[]){ out, in[0] }); break;
+    case 3: k->scan.cumprod_backward(lines, n, (const tg__scan_line[]){ in[0], in[1], in[2], out }); break;
+    case 4: k->scan.logcumsumexp(lines, n, (const tg__scan_line[]){ out, in[0] }); break;
+    case 5: k->scan.recurrence(lines, n, (const tg__scan_line[]){ out, in[0], in[1] }); break;
+    default: k->scan.recurrence_backward(lines, n, (const tg__scan_line[]){ in[0], in[1], in[2], out, in[3] });
+    }
+}
+
+Test(moves, scans_give_the_same_bits_at_every_level)
+{
+    static buffer result, base;
+    EACH_LEVEL
+    for (int which = 0; which < 7; which++)
+        for (int way = 0; way < 3; way++)
+            for (int i = 0; i < 40; i++) {
+                const int64_t lines = 1 + pick(40), n = 1 + pick(90);
+                const uint64_t later = state;
+                const lie s = lie_of(way, lines, n);
+                if ((lines - 1) * s.step + (n - 1) * s.stride >= ROOM) continue;
+                base.type = result.type = (tg_type)type;
+                scan_with(level[type][0], which, lines, n, s, &base);
+                scan_with(level[type][l], which, lines, n, s, &result);
+                state = later;
+                cr_assert(memcmp(result.room, base.room, ROOM * tg__type_size((tg_type)type)) == 0,
+                          "%s: kernel %d, %lld lines of %lld, way %d", level[type][l]->level, which, (long long)lines,
+                          (long long)n, way);
+            }
+}
+
+/* Sums of a line, against those in long double. */
+Test(moves, running_sums_are_near_the_exact_ones)
+{
+    static buffer x, y;
+    EACH_LEVEL
+    for (int way = 0; way < 3; way++)
+        for (int i = 0; i < 60; i++) {
+            const int64_t lines = 1 + pick(40), n = 1 + pick(90);
+            const lie s = lie_of(way, lines, n);
+            if ((lines - 1) * s.step + (n - 1) * s.stride >= ROOM) continue;
+            const long double epsilon = type == TG_F32 ? 0x1p-23L : 0x1p-52L;
+            draw_digits(&x, (tg_type)type);
+            y.type = (tg_type)type;
+            level[type][l]->scan.cumsum(lines, n,
+                                        (const tg__scan_line[]){ { at(&y, 0), s.stride, s.step },
+                                                                 { at(&x, 0), s.stride, s.step } });
+            for (int64_t r = 0; r < lines; r++) {
+                long double sum = 0, sizes = 1;
+                for (int64_t j = 0; j < n; j++) {
+                    const int64_t here = r * s.step + j * s.stride;
+                    sum += (long double)get(&x, here);
+                    sizes += fabsl((long double)get(&x, here));
+                    cr_assert(fabsl((long double)get(&y, here) - sum) <= 2 * epsilon * sizes, "%s: %lld of %lld, way %d",
+                              level[type][l]->level, (long long)j, (long long)n, way);
+                }
+            }
+        }
+}
+
+/* With ties, and NaN, the first of which comes before all. */
+Test(moves, the_first_extremes_of_columns_are_found)
+{
+    static buffer x;
+    EACH_LEVEL
+    for (int i = 0; i < 200; i++) {
+        const int64_t columns = 1 + pick(90), n = 1 + pick(40);
+        const bool largest = pick(2);
+        int64_t index[90];
+        draw(&x, (tg_type)type, 9);
+        for (int64_t j = pick(3); j > 0; j--) set(&x, pick(columns * n), (double)NAN);
+        level[type][l]->reduce.first_extremes_columns(columns, n, at(&x, 0), largest, index);
+        for (int64_t j = 0; j < columns; j++) {
+            int64_t best = 0;
+            for (int64_t r = 1; r < n; r++) {
+                const double v = get(&x, r * columns + j), m = get(&x, best * columns + j);
+                if (!isnan(m) && (isnan(v) || (largest ? v > m : v < m))) best = r;
+            }
+            cr_assert_eq(index[j], best, "%s: column %lld of %lld, %lld rows", level[type][l]->level, (long long)j,
+                         (long long)columns, (long long)n);
+        }
+    }
+}
+
+/* Rows that follow each other, and columns, of any number: no element but theirs is changed. */
+Test(moves, gradients_are_spread_over_rows_and_columns)
+{
+    static buffer x, y, expected;
+    EACH_LEVEL
+    for (int i = 0; i < 400; i++) {
+        const tg__kernels *const k = level[type][l];
+        const bool columns = pick(2), equals = pick(2);
+        const int64_t w = 1 + pick(100), n = 1 + pick(70);
+        double a[TG__TILE], b[TG__TILE];
+        draw(&x, (tg_type)type, 5);
+        draw(&y, (tg_type)type, 9);
+        expected = y;
+        for (int64_t j = 0; j < w; j++) a[j] = (double)(pick(5) - 2), b[j] = (double)(pick(5) - 2);
+        const ptrdiff_t sw = columns ? 1 : n, sn = columns ? w : 1;
+        for (int64_t j = 0; j < w; j++)
+            for (int64_t r = 0; r < n; r++) {
+                const int64_t here = j * sw + r * sn;
+                if (!equals || get(&x, here) == b[j]) set(&expected, here, get(&expected, here) + a[j]);
+            }
+        const tg__tile t = { w, n, at(&x, 0), sw, sn };
+        if (equals) k->reduce.spread_equals(&t, at(&y, 0), a, b, 0);
+        else k->reduce.spread(&t, at(&y, 0), a, NULL, 0);
+        cr_assert(same(&y, &expected), "%s: %lld %s of %lld", k->level, (long long)w, columns ? "columns" : "rows",
+                  (long long)n);
+    }
+}
