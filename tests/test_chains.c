@@ -246,6 +246,29 @@ Test(chains, what_the_gradient_does_joins)
     cr_assert(reduced && strstr(reduced + 1, "| "), "%s", text);
 }
 
+/* The gradient waits for the sum: what is cheap is made again by it, and the exponentials are stored. */
+static Value of_square(Value x, Value w)
+{
+    return square(sum(mul(mul(x, at(w, 0)), exp(x))));
+}
+
+Test(chains, cheap_steps_are_done_again)
+{
+    const model m = { of_square, LONG, 1 };
+    check(&m);
+    char text[2][4000] = { "" };
+    int muls[2] = { 0 };
+    for (int i = 0; i < 2; i++) {
+        tg_program *const g = compiled(&m, TG_F64, true, &(tg_compile_options){ .without = i ? TG_CHAIN_SUMS : 0 });
+        FILE *const file = fmemopen(text[i], sizeof text[i] - 1, "w");
+        tg_program_print(g, file);
+        fclose(file);
+        tg_program_free(g);
+        for (const char *at = text[i]; (at = strstr(at, "| mul [")); at++) muls[i]++;
+    }
+    cr_assert(muls[0] > muls[1], "%s%s", text[0], text[1]);
+}
+
 static Value of_infinite(Value x, Value w)
 {
     const Value far = div(mul(x, at(w, 0)), where(gt(x, 0.9), 0.0, 1.0));

@@ -46,7 +46,8 @@ enum {
     TG_CHAINS = 256,   /* elementwise operations on tensors that follow each other are done
                                      strip by strip: what is between them stays in the first cache;
                                      those of one instance on short tensors are like those on scalars */
-    TG_CHAIN_SUMS = 512, /* chains take in the reductions of what they make, which need not be stored then */
+    TG_CHAIN_SUMS = 512, /* chains take in the reductions of what they make, which need not be stored then;
+                                     what is cheap is done again for the gradient rather than stored */
     TG_CHAIN_PRODUCTS = 1024, /* and the product before them, by blocks of rows that stay in the cache,
                                      and the bias's gradient */
     TG_KEEP = 2048,    /* what a loss or attention has for its value is kept for its gradient, if both are

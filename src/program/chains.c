@@ -312,5 +312,5 @@ bool tg__find_chains(tg__planning *w)
             s += b.n - 1;
         }
     }
-    return true;
+    return tg__make_again(w);
 }

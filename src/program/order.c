@@ -8,8 +8,7 @@ enum { USERS_LOOKED_AT = 16, LONGEST_RANGE = 64 };
 
 /* ---- units ------------------------------------------------------------------------------------- */
 
-/* So many bytes of an instance, a number of times, from the stage of a node on; 0: no memory. */
-static uint32_t new_room(tg__planning *w, uint32_t node, size_t bytes, uint32_t times)
+uint32_t tg__new_room(tg__planning *w, uint32_t node, size_t bytes, uint32_t times)
 {
     tg__unit *const u = tg__more(&w->p.units, 1, sizeof *u);
     if (!u) return tg__planning_failed(w), 0;
@@ -23,7 +22,7 @@ static uint32_t new_unit(tg__planning *w, const uint32_t *node, uint32_t n)
 {
     const tg__shape *const s = tg__node_shape(w->p.g, node[0]);
     const size_t bytes = tg__type_size(s->type) * (size_t)(s->n ? s->n : 1);
-    const uint32_t number = new_room(w, node[0], bytes, n);
+    const uint32_t number = tg__new_room(w, node[0], bytes, n);
     uint32_t *const member = number ? tg__more(&w->members, n, sizeof *member) : NULL;
     if (!member) return tg__planning_failed(w), 0;
     tg__unit_at(w, number)->first = (uint32_t)(member - (uint32_t *)(void *)w->members.data);
@@ -265,7 +264,7 @@ static bool refer_kept(tg__planning *w, tg__step *s, uint32_t id)
 {
     tg__keep *const k = tg__kept_by(w, id);
     if (!k || (k->node != id && !k->unit)) return true;
-    if (k->node == id) k->unit = new_room(w, id, k->n * tg__type_size(w->p.g->type), 1);
+    if (k->node == id) k->unit = tg__new_room(w, id, k->n * tg__type_size(w->p.g->type), 1);
     s->kept = true;
     return k->unit && refer(w, k->node, TG__KEPT);
 }

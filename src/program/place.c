@@ -10,6 +10,7 @@ static uint32_t unit_of(const tg__planning *w, const tg__reference *r)
 {
     if (r->sum >= 0 || r->node == TG__ONES) return 0;
     if (r->sum == TG__KEPT) return tg__kept_by(w, r->node)->unit;
+    if (r->sum <= TG__AGAIN) return (uint32_t)(TG__AGAIN - r->sum);
     if (r->sum == TG__NO_SUM) return w->p.unit[r->node];
     return r->sum == TG__SLOT ? 0 : w->p.unit[tg__owner(&w->p, r->node)];
 }
@@ -85,9 +86,9 @@ static void make_strips(tg__planning *w)
         uint64_t bytes = 0;
         for (uint32_t j = 0; j < chain->steps; j++) {
             const bool product = j == 0 && chain->product;
-            const uint32_t made = ((const tg__reference *)(void *)plan->operands.data)[s[j].first].node;
-            tg__unit *const u = tg__unit_at(w, w->p.unit[made]);
-            if (!w->p.unit[made] || u->last >= i + chain->steps || (s[j].kind != TG__STEP_MAP && !product)) continue;
+            const uint32_t made = unit_of(w, (const tg__reference *)(void *)plan->operands.data + s[j].first);
+            tg__unit *const u = tg__unit_at(w, made);
+            if (!made || u->last >= i + chain->steps || (s[j].kind != TG__STEP_MAP && !product)) continue;
             if (is_summed(w, s + j, s + chain->steps)) continue;
             u->strip = true;
             u->offset = bytes;
@@ -248,6 +249,8 @@ static tg__operand locate(const tg__planning *w, const tg__reference *r)
         return (tg__operand){ .area = body ? TG__AREA_BODY : TG__AREA_SHARED, .lane = body ? k->n : 0,
                               .offset = u->offset };
     }
+    if (r->sum <= TG__AGAIN) /* always a strip */
+        return (tg__operand){ .area = TG__AREA_STRIPS, .lane = 1, .offset = tg__unit_at(w, unit_of(w, r))->offset };
     const bool copy = r->sum == TG__NO_SUM;
     const uint32_t owner = copy ? r->node : tg__owner(&w->p, r->node);
     const tg__node *const node = tg__node_at(g, owner);

@@ -43,12 +43,12 @@ typedef union tg__reference {
         int64_t
             sum; /* >= 0: a place among the partial sums; TG__NO_SUM: a packed copy; TG__SOURCE: the node;
                           TG__SLOT: its place among one instance's scalars; TG__KEPT: what
-                          the node keeps */
+                          the node keeps; TG__AGAIN less a unit's number: the node, made again there */
     };
     tg__operand operand;
 } tg__reference;
 
-enum { TG__NO_SUM = -1, TG__SOURCE = -2, TG__SLOT = -3, TG__KEPT = -4 };
+enum { TG__NO_SUM = -1, TG__SOURCE = -2, TG__SLOT = -3, TG__KEPT = -4, TG__AGAIN = -5 };
 
 static inline tg__unit *tg__unit_at(const tg__planning *w, uint32_t u)
 {
@@ -84,6 +84,9 @@ static inline uint32_t tg__step_count(const tg__plan *plan)
 bool tg__order(tg__planning *w);
 bool tg__order_single(tg__planning *w);
 
+/* So many bytes of an instance, a number of times, from the stage of a node on; 0: no memory. */
+uint32_t tg__new_room(tg__planning *w, uint32_t node, size_t bytes, uint32_t times);
+
 /* ---- kept.c ---------------------------------------------------------------------------------------- */
 
 /* What there is to keep. False: no memory. */
@@ -103,6 +106,11 @@ bool tg__find_chains(tg__planning *w);
 /* Whether the gradients of one op, of which id is the first, are better computed one by one: their sums join
    chains. */
 bool tg__apart(const tg__planning *w, uint32_t id);
+
+/* ---- again.c --------------------------------------------------------------------------------------- */
+
+/* Lets chains make again what is cheap. False: no memory. */
+bool tg__make_again(tg__planning *w);
 
 /* ---- place.c --------------------------------------------------------------------------------------- */
 
