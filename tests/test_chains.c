@@ -133,12 +133,13 @@ static void check(const model *m)
         const double part = f32 ? 1e-5 : 1e-13;
         for (int c = -1; c < 3; c++) { /* -1: nothing varies */
             int64_t n;
-            void *const expected = results(m, type, c >= 0, c < 0 ? 1 : counts[c], &(tg_compile_options){ .without = ~0u }, &n);
+            const int64_t count = c < 0 ? 1 : counts[c];
+            void *const expected = results(m, type, c >= 0, count, &(tg_compile_options){ .without = ~0u }, &n);
             for (int p = -1; p < PASSES; p++) {
                 const tg_compile_options o = { .without = p < 0 ? 0 : passes[p] };
                 char what[60];
                 snprintf(what, sizeof what, "without %u, counts %d, f32 %d", o.without, c, f32);
-                void *const got = results(m, type, c >= 0, c < 0 ? 1 : counts[c], &o, &n);
+                void *const got = results(m, type, c >= 0, count, &o, &n);
                 agree(type, got, expected, n, part, what);
                 free(got);
             }
@@ -147,8 +148,9 @@ static void check(const model *m)
         /* Bit by bit, where nothing may round otherwise. */
         for (int varies = 0; varies < 2; varies++) {
             int64_t n;
-            void *const expected = results(m, type, varies, 1 + varies, &(tg_compile_options){ .strict = true, .without = ~0u }, &n);
-            void *const got = results(m, type, varies, 1 + varies, &(tg_compile_options){ .strict = true }, &n);
+            const tg_compile_options with = { .strict = true }, without = { .strict = true, .without = ~0u };
+            void *const expected = results(m, type, varies, 1 + varies, &without, &n);
+            void *const got = results(m, type, varies, 1 + varies, &with, &n);
             agree(type, got, expected, n, 0, "strict");
             free(expected);
             free(got);
@@ -232,7 +234,8 @@ Test(chains, what_the_gradient_does_joins)
     const model m = { of_squares, LONG, 1 };
     check(&m);
     int64_t n;
-    double *const strict = results(&m, TG_F64, false, 1, &(tg_compile_options){ .strict = true }, &n), *const tape = recorded(&m, TG_F64);
+    double *const strict = results(&m, TG_F64, false, 1, &(tg_compile_options){ .strict = true }, &n);
+    double *const tape = recorded(&m, TG_F64);
     agree(TG_F64, strict, tape, n, 0, "strict");
     free(strict);
     free(tape);
@@ -292,8 +295,8 @@ enum { POINTS = 6000, WIDE = 32, IN = 3, OUT = 2 };
 
 static Value net(Value x, Value w, Value (*activation)(Value z))
 {
-    const Value w1 = reshape(slice(w, .stop = WIDE * IN), WIDE, IN), b1 = slice(w, .start = WIDE * IN, .stop = WIDE * (IN + 1));
-    const Value w2 = reshape(slice(w, .start = WIDE * (IN + 1)), OUT, WIDE);
+    const Value w1 = reshape(slice(w, .stop = WIDE * IN), WIDE, IN);
+    const Value b1 = slice(w, .start = WIDE * IN, .stop = WIDE * (IN + 1)), w2 = reshape(slice(w, .start = WIDE * (IN + 1)), OUT, WIDE);
     const Value b2 = sum(w2, .axis = 1);
     const Value y = activation(tg_linear(reshape(x, POINTS, IN), w1, b1));
     return mean(square(sub(activation(tg_linear(y, w2, b2)), 0.25)));
@@ -306,12 +309,14 @@ static Value tanh_net(Value x, Value w) { return net(x, w, as_tanh); }
 
 Test(chains, products_begin_chains)
 {
-    const model nets[] = { { relu_net, POINTS * IN, WIDE * (IN + 1 + OUT) }, { tanh_net, POINTS * IN, WIDE * (IN + 1 + OUT) } };
+    enum { ALL = POINTS * IN, WEIGHTS = WIDE * (IN + 1 + OUT) };
+    const model nets[] = { { relu_net, ALL, WEIGHTS }, { tanh_net, ALL, WEIGHTS } };
     for (int i = 0; i < 2; i++) {
         int64_t n;
         double *const expected = results(&nets[i], TG_F64, false, 1, &(tg_compile_options){ .without = ~0u }, &n);
         for (int p = -1; p < PASSES; p++) {
-            double *const got = results(&nets[i], TG_F64, false, 1, &(tg_compile_options){ .without = p < 0 ? 0 : passes[p] }, &n);
+            const tg_compile_options o = { .without = p < 0 ? 0 : passes[p] };
+            double *const got = results(&nets[i], TG_F64, false, 1, &o, &n);
             agree(TG_F64, got, expected, n, 1e-12, "a net");
             free(got);
         }
@@ -337,7 +342,8 @@ static Value classified(Value x, Value w)
     static const int labels[SAMPLES] = { 0, 4, 2, 2, 1, 3, 4 };
     const Value label = tg_index(recording, labels, SAMPLES);
     const Value smooth = cross_entropy(scores, label, .label_smoothing = 0.1, .ignore_index = 2, .reduction = TG_SUM);
-    return add(add(cross_entropy(scores, label), smooth), sum(square(cross_entropy(mul(scores, 3), label, .reduction = TG_NONE))));
+    const Value each = cross_entropy(mul(scores, 3), label, .reduction = TG_NONE);
+    return add(add(cross_entropy(scores, label), smooth), sum(square(each)));
 }
 
 Test(chains, the_softmax_of_a_loss_is_kept)
@@ -354,7 +360,8 @@ enum { TALL = 3000 };
 /* Rows that are short, long, all there is, and columns, for which nothing is kept. */
 static Value summed(Value x, Value w)
 {
-    const Value y = reshape(mul(x, add(at(w, 0), 4)), 2, TALL), z = mul(slice(reshape(x, TALL, 2), .stop = SAMPLES), w);
+    const Value y = reshape(mul(x, add(at(w, 0), 4)), 2, TALL);
+    const Value z = mul(slice(reshape(x, TALL, 2), .stop = SAMPLES), w);
     const Value part = add(logsumexp(y), sum(square(logsumexp(y, .axis = 1))));
     const Value some = where(gt(select(z, .axis = 1, .index = 0), 0), 0.0, 2.0); /* gradients that are 0 */
     return add(add(part, sum(mul(logsumexp(z, .axis = -1), some))), sum(logsumexp(z, .axis = 0)));
@@ -383,7 +390,8 @@ Test(chains, sums_of_nothing_and_of_infinity_are_kept_as_such)
 static Value attended(Value x, Value w)
 {
     const Value y = mul(reshape(x, 3, 2, SAMPLES, 4), at(w, 0));
-    const Value q = select(y, .axis = 0, .index = 0), k = select(y, .axis = 0, .index = 1), v = select(y, .axis = 0, .index = 2);
+    const Value q = select(y, .axis = 0, .index = 0), k = select(y, .axis = 0, .index = 1);
+    const Value v = select(y, .axis = 0, .index = 2);
     return add(sum(square(attention(q, k, v))), sum(mul(attention(q, k, v, .causal = true), v)));
 }
 

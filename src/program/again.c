@@ -92,7 +92,8 @@ static bool repeat(tg__planning *w, uint32_t made, uint32_t to, tg__stage stage)
     const int64_t where = TG__AGAIN - (int64_t)unit;
     for (uint32_t i = to; i < to + steps; i++)
         for (uint32_t j = 1; j < step_at(w, i)->n; j++)
-            if (reference_at(w, step_at(w, i)->first + j)->node == node) reference_at(w, step_at(w, i)->first + j)->sum = where;
+            if (reference_at(w, step_at(w, i)->first + j)->node == node)
+                reference_at(w, step_at(w, i)->first + j)->sum = where;
     for (uint32_t j = 0; j < again.n; j++) r[j] = *reference_at(w, again.first + j);
     r[0].sum = where;
     for (uint32_t i = tg__step_count(plan) - 1; i > to; i--) *step_at(w, i) = *step_at(w, i - 1);

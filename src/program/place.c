@@ -56,7 +56,8 @@ static void find_last_uses(tg__planning *w, const uint32_t *output, int n)
             (const tg__reference *)(void *)plan->operands.data + s->first;
         if (s->chain) end = i + chain_at(plan, s)->steps - 1;
         for (uint32_t j = 0; j < s->n; j++)
-            if (unit_of(w, &r[j]) && !is_unread(w, s, j)) use(w, unit_of(w, &r[j]), i < end && !by_elements(w, s, &r[j]) ? end : i);
+            if (unit_of(w, &r[j]) && !is_unread(w, s, j))
+                use(w, unit_of(w, &r[j]), i < end && !by_elements(w, s, &r[j]) ? end : i);
     }
     for (int i = 0; i < n; i++) {
         const uint32_t u = w->p.unit[tg__owner(&w->p, output[i])];

@@ -81,10 +81,12 @@ static bool do_rows(const strips *c, const tg__step *s, int64_t at, int64_t n)
     const tg__node *const node = tg__node_at(r->g, s->node);
     const bool back = s->kind == TG__STEP_BACKWARD;
     const tg__back *const b = back ? tg__node_data(r->g, node->data) : NULL;
-    const uint32_t *const id = back ? (const uint32_t *)(void *)r->plan->lists.data + s->columns : tg__node_operands(r->g, node);
+    const uint32_t *const list = (const uint32_t *)(void *)r->plan->lists.data + s->columns;
+    const uint32_t *const id = back ? list : tg__node_operands(r->g, node);
     const uint32_t m = back ? node->n - 2 : node->n;
     const int64_t rows = n / c->chain->period, first = at / c->chain->period;
-    const tg__shape *const whole = tg__node_shape(r->g, id[0]), *const result = tg__node_shape(r->g, back ? id[m] : s->node);
+    const tg__shape *const whole = tg__node_shape(r->g, id[0]);
+    const tg__shape *const result = tg__node_shape(r->g, back ? id[m] : s->node);
     tg__shape xs = shape_of(whole->type, rows, whole->dim[whole->rank - 1]);
     const tg__shape ys = shape_of(result->type, rows, result->dim[result->rank - 1]);
     if (whole->rank == 2) xs.stride[0] = whole->stride[0], xs.stride[1] = whole->stride[1];
@@ -97,6 +99,7 @@ static bool do_rows(const strips *c, const tg__step *s, int64_t at, int64_t n)
     x[0].p = p[0] + first * xs.stride[0] * c->size;
     const bool by_rows = back && b->by == 0;
     char *const y = strip_of(c, s, 0, at, 1);
+    const char *const g = !back ? NULL : by_rows ? p[m + 1] + first * ys.stride[0] * c->size : strip_of(c, s, m + 2, at, 1);
     if (back) dx[b->by].p = by_rows ? y : r->p[s->first];
     r->desk->scratch.used = 0;
     const int code = back ? b->op : node->op;
@@ -107,7 +110,7 @@ static bool do_rows(const strips *c, const tg__step *s, int64_t at, int64_t n)
                             .n = (int)m,
                             .x = x,
                             .y = { &ys, back ? p[m] : y },
-                            .g = !back ? NULL : by_rows ? p[m + 1] + first * ys.stride[0] * c->size : strip_of(c, s, m + 2, at, 1),
+                            .g = g,
                             .dx = dx,
                             .fresh = back && (by_rows || at == 0),
                             .scratch = &r->desk->scratch,
