@@ -48,7 +48,8 @@ typedef struct tg_custom_call {
     size_t message_size;
 } tg_custom_call;
 
-/* One call of derivative: set dx[i], for every operand with wanted[i], to dL/dx[i], recorded with
+/* One call of derivative (in programs, while one is compiled: then x, y and g have no values yet, and to
+   read them is an error): set dx[i], for every operand with wanted[i], to dL/dx[i], recorded with
    operations of the library from x, y and g = dL/dy. What is not set is zero. */
 typedef struct tg_custom_derivation {
     int n;

@@ -148,6 +148,10 @@ DERIVATIVE(custom)
         pull_back(d);
         return;
     }
+    if (d->to->custom) {
+        d->to->custom(d->to, d, op);
+        return;
+    }
     const tg_custom_derivation u = { d->n, d->x, d->y, d->g, d->wanted, d->dx, op->user };
     if (!op->derivative(&u)) d->to->fail(d->to, "its derivative failed");
 }

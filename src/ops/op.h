@@ -89,6 +89,7 @@ typedef int64_t tg__kept_rule(const tg__call *c);
 /* Where a derivative rule puts what it records: ops know no tape. After an error it records nothing more, apply gives
    null values, and shape some shape. */
 typedef struct tg__recorder tg__recorder;
+typedef struct tg__derivation tg__derivation;
 struct tg__recorder {
     tg_value (*apply)(tg__recorder *r, int code, const tg_value *x, int n, const void *attributes);
     bool linear; /* only what depends on g will be differentiated again: the others are as constants */
@@ -96,12 +97,14 @@ struct tg__recorder {
     tg_value (*number)(double x);                                  /* an operand */
     tg_value (*zeros)(tg__recorder *r, const tg__shape *s);        /* of the floating type */
     const tg__shape *(*shape)(const tg__recorder *r, tg_value v);
+    /* Calls a user's .derivative, which records on a tape. NULL: values are of one. */
+    void (*custom)(tg__recorder *r, tg__derivation *d, const tg_custom *op);
 };
 
 /* One call of a derivative rule: for every wanted operand it sets dx[i] to a value recorded from x, y and g = dL/dy, of
    x[i]'s shape, or of one to which x[i] broadcasts (the caller sums it up). What it does not set is zero. It uses the
    functions d_NAME(d, operands, attributes), one for every op. */
-typedef struct tg__derivation {
+struct tg__derivation {
     tg__recorder *to;
     int code;
     const void *attributes;
@@ -110,7 +113,7 @@ typedef struct tg__derivation {
     tg_value y, g;
     const bool *wanted;
     tg_value *dx;
-} tg__derivation;
+};
 typedef void tg__derive_rule(tg__derivation *d);
 
 const tg__shape *tg__shape_of(const tg__derivation *d, tg_value v);

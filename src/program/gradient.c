@@ -44,7 +44,7 @@ static uint32_t out_of_memory(walk *w)
 
 static tg_value value_of(const walk *w, uint32_t node)
 {
-    return (tg_value){ (tg_tape *)(void *)w->g, node, node != 0 };
+    return tg__node_value(w->g, node);
 }
 
 static uint32_t node_of(walk *w, tg_value v)
@@ -92,6 +92,16 @@ static const tg__shape *shape(const tg__recorder *r, tg_value v)
 {
     const tg__graph *const g = ((const walk *)(const void *)r)->g;
     return tg__node_shape(g, v.tape == TG__NUMBER ? 0 : v.id);
+}
+
+static void custom(tg__recorder *r, tg__derivation *d, const tg_custom *op)
+{
+    tg__graph_derive_custom(((walk *)(void *)r)->g, d, op);
+}
+
+static tg__recorder recorder(bool linear)
+{
+    return (tg__recorder){ apply, linear, fail, tg__of_number, zeros, shape, custom };
 }
 
 /* ---- contributions ----------------------------------------------------------------------------- */
@@ -313,6 +323,25 @@ static void step_each(walk *w, uint32_t i, uint32_t gradient)
                        "linear in it");
 }
 
+/* The gradient of a user's operation without .derivative: it is linear in its first operand, the cotangent,
+   by which it is differentiated by .tangent, whatever the cotangent is. */
+static void step_by_tangent(walk *w, uint32_t i, uint32_t gradient)
+{
+    const tg__node node = *tg__node_at(w->g, i);
+    const tg_custom_attributes a = *(const tg_custom_attributes *)tg__node_data(w->g, node.data);
+    const uint32_t *const own = tg__node_operands(w->g, &node), cotangent = own[0];
+    uint32_t x[1 + TG__CUSTOM_OPERANDS];
+    bool twice = false;
+    for (uint32_t j = 1; j < node.n; j++) x[j] = own[j], twice |= !a.linear && w->wanted[own[j]];
+    if (twice) fail(&w->recorder, "it has no .derivative: it cannot be differentiated twice");
+    else if (!a.op->tangent) fail(&w->recorder, "it has neither .derivative nor .tangent");
+    if (tg__graph_failed(w->g) || !w->wanted[cotangent]) return;
+    const tg__shape s = *tg__node_shape(w->g, cotangent);
+    x[0] = filled(w, 1, &s).id;
+    const uint32_t same = tg__graph_apply(w->g, TG__CODE_custom_gradient, x, (int)node.n, &a);
+    if (!tg__graph_failed(w->g)) contribute(w, cotangent, tg__graph_backward(w->g, same, 0, gradient));
+}
+
 static void step(walk *w, uint32_t i)
 {
     const adjoint *const a = adjoint_of(w, i);
@@ -329,8 +358,7 @@ static void step(walk *w, uint32_t i)
     const bool by_ops = w->how & TG__BY_OPS;
     if (assembled) step_apart(w, i, gradient);
     else if (summed) step_each(w, i, gradient);
-    else if (op->kind == TG__OP && node->op == TG__CODE_custom && by_ops)
-        fail(&w->recorder, "a program cannot differentiate a user's operation twice");
+    else if (node->op == TG__CODE_custom_gradient) step_by_tangent(w, i, gradient);
     else if (op->kind == TG__OP && !by_ops && node->op != TG__CODE_call && !is_copying(g, node->op))
         step_by_rule(w, i, gradient);
     else step_by_ops(w, i, gradient);
@@ -364,9 +392,7 @@ bool tg__graph_gradient(tg__graph *g, const uint32_t *output, const uint32_t *co
                         const uint32_t *wrt, const uint32_t *from, int m, unsigned how,
                         uint32_t *gradient)
 {
-    walk w = { .recorder = { .apply = apply, .linear = how & TG__LINEAR, .fail = fail,
-                             .number = tg__of_number, .zeros = zeros, .shape = shape },
-               .g = g, .how = how };
+    walk w = { .recorder = recorder(how & TG__LINEAR), .g = g, .how = how };
     /* What is made later than all of these has nothing to do with them. */
     for (int i = 0; i < n; i++)
         if (output[i] >= w.n) w.n = output[i] + 1;
@@ -400,9 +426,7 @@ uint32_t tg__graph_derived(tg__graph *g, const uint32_t *x, uint32_t n, const tg
                            const void *attributes)
 {
     if (tg__graph_failed(g)) return 0;
-    walk w = { .recorder = { .apply = apply, .fail = fail, .number = tg__of_number, .zeros = zeros,
-                             .shape = shape },
-               .g = g, .at = x[n] };
+    walk w = { .recorder = recorder(false), .g = g, .at = x[n] };
     tg__arena_init(&w.operands, g->memory);
     tg__arena room;
     tg__arena_init(&room, g->memory);

@@ -119,6 +119,12 @@ static inline const void *tg__node_constant(const tg__graph *g, uint32_t id)
 }
 
 /* The node that owns the elements a view looks at; any other node owns its own. */
+/* A node as rules of derivatives see it. */
+static inline tg_value tg__node_value(const tg__graph *g, uint32_t id)
+{
+    return (tg_value){ (tg_tape *)(uintptr_t)g, id, id != 0 };
+}
+
 static inline uint32_t tg__node_owner(const tg__graph *g, uint32_t id)
 {
     const tg__node *const node = tg__node_at(g, id);
@@ -197,5 +203,8 @@ bool tg__graph_gradient(tg__graph *g, const uint32_t *output, const uint32_t *co
    n of the op, its result, the gradient of that. */
 uint32_t tg__graph_derived(tg__graph *g, const uint32_t *x, uint32_t n, const tg__back *back,
                            const void *attributes);
+
+/* Sets d->dx to what the derivative of a user's operation records, as nodes. */
+void tg__graph_derive_custom(tg__graph *g, tg__derivation *d, const tg_custom *op);
 
 #endif

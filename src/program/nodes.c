@@ -32,7 +32,8 @@ bool tg__is_pure(const tg__node *node, const void *data)
 {
     if (node->op == TG__CODE_call)
         return !(((const tg_call_attributes *)data)->flags & TG__CALL_IMPURE);
-    return node->op != TG__CODE_custom || !((const tg_custom_attributes *)data)->op->impure;
+    const bool custom = node->op == TG__CODE_custom || node->op == TG__CODE_custom_gradient;
+    return !custom || !((const tg_custom_attributes *)data)->op->impure;
 }
 
 /* ---- which nodes are the same -------------------------------------------------------------------- */

@@ -60,7 +60,7 @@ static uint32_t flags_of(const tg__graph *g)
             node->op == TG__NODE_BACKWARD ? tg__node_data(g, node->data) : NULL;
         const int code = back ? back->op : node->op;
         const void *const a = tg__node_data(g, back ? back->attributes : node->data);
-        if (code == TG__CODE_custom) {
+        if (code == TG__CODE_custom || code == TG__CODE_custom_gradient) {
             const tg_custom *const own = ((const tg_custom_attributes *)a)->op;
             flags |= (own->impure ? TG__CALL_IMPURE : 0u) |
                      (own->one_thread ? TG__CALL_ONE_THREAD : 0u);
