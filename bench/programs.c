@@ -81,7 +81,8 @@ typedef struct model {
 #define BOTH(NAME) { NAME##_f64, NAME##_f32 }
 
 static const model models[] = {
-    { "tanh-net", tanh_net, BOTH(tanh_plain), BOTH(tanh_expert), tanh_hvp_plain, tanh_hvp_expert, INPUTS, CLASSES, NET_PARAMETERS },
+    { "tanh-net", tanh_net, BOTH(tanh_plain), BOTH(tanh_expert), tanh_hvp_plain, tanh_hvp_expert, INPUTS, CLASSES,
+      NET_PARAMETERS },
     { "square-net", square_net, BOTH(square_plain), BOTH(square_expert), square_hvp_plain, square_hvp_expert, INPUTS,
       CLASSES, NET_PARAMETERS },
     { "logistic", logistic, BOTH(logistic_plain), BOTH(logistic_expert), logistic_hvp_plain, logistic_hvp_expert,
@@ -264,9 +265,9 @@ static bench_row gradient_row(task *k, const timing *t, tg_type type, const char
 
 static void measure(const model *m)
 {
-    static const side sides[WAYS] = { SIDE_PLAIN,   SIDE_EXPERT,  SIDE_PLAIN,     SIDE_EXPERT,  SIDE_PLAIN,   SIDE_EXPERT,
-                                      SIDE_PROGRAM, SIDE_PROGRAM, SIDE_PROGRAM_1, SIDE_PROGRAM, SIDE_PROGRAM, SIDE_PROGRAM,
-                                      SIDE_EMITTED };
+    static const side sides[WAYS] = { SIDE_PLAIN,   SIDE_EXPERT,  SIDE_PLAIN,   SIDE_EXPERT,    SIDE_PLAIN,
+                                      SIDE_EXPERT,  SIDE_PROGRAM, SIDE_PROGRAM, SIDE_PROGRAM_1, SIDE_PROGRAM,
+                                      SIDE_PROGRAM, SIDE_PROGRAM, SIDE_EMITTED };
     task *const k = new_task(m);
     timing t[WAYS];
     report_time(k->c ? WAYS : EMITTED, sides, one_pass, k, REPEATS, t);

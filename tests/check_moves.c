@@ -675,8 +675,8 @@ Test(moves, running_sums_are_near_the_exact_ones)
                     const int64_t here = r * s.step + j * s.stride;
                     sum += (long double)get(&x, here);
                     sizes += fabsl((long double)get(&x, here));
-                    cr_assert(fabsl((long double)get(&y, here) - sum) <= 2 * epsilon * sizes, "%s: %lld of %lld, way %d",
-                              level[type][l]->level, (long long)j, (long long)n, way);
+                    cr_assert(fabsl((long double)get(&y, here) - sum) <= 2 * epsilon * sizes,
+                              "%s: %lld of %lld, way %d", level[type][l]->level, (long long)j, (long long)n, way);
                 }
             }
         }

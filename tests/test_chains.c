@@ -296,7 +296,8 @@ enum { POINTS = 6000, WIDE = 32, IN = 3, OUT = 2 };
 static Value net(Value x, Value w, Value (*activation)(Value z))
 {
     const Value w1 = reshape(slice(w, .stop = WIDE * IN), WIDE, IN);
-    const Value b1 = slice(w, .start = WIDE * IN, .stop = WIDE * (IN + 1)), w2 = reshape(slice(w, .start = WIDE * (IN + 1)), OUT, WIDE);
+    const Value b1 = slice(w, .start = WIDE * IN, .stop = WIDE * (IN + 1)),
+                w2 = reshape(slice(w, .start = WIDE * (IN + 1)), OUT, WIDE);
     const Value b2 = sum(w2, .axis = 1);
     const Value y = activation(tg_linear(reshape(x, POINTS, IN), w1, b1));
     return mean(square(sub(activation(tg_linear(y, w2, b2)), 0.25)));

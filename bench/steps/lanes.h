@@ -71,9 +71,10 @@ static inline exponential reduced(lanes x)
 #ifdef TG_REAL_F32
     static const real c[] = { 0x1p-1F, 0x1.5554dcp-3F, 0x1.55551ap-5F, 0x1.120bb6p-7F, 0x1.6d115p-10F };
 #else
-    static const real c[] = { 0x1.0000000000001p-1,  0x1.5555555555556p-3,  0x1.5555555553d48p-5,  0x1.11111111109abp-7,
-                              0x1.6c16c17896742p-10, 0x1.a01a01a7caa3bp-13, 0x1.a019b8e3fdb17p-16, 0x1.71de0d950eaadp-19,
-                              0x1.2891b6514ff7cp-22, 0x1.af38e5e7b1a55p-26 };
+    static const real c[] = { 0x1.0000000000001p-1,  0x1.5555555555556p-3,  0x1.5555555553d48p-5,
+                              0x1.11111111109abp-7,  0x1.6c16c17896742p-10, 0x1.a01a01a7caa3bp-13,
+                              0x1.a019b8e3fdb17p-16, 0x1.71de0d950eaadp-19, 0x1.2891b6514ff7cp-22,
+                              0x1.af38e5e7b1a55p-26 };
 #endif
     enum { DEGREE = sizeof c / sizeof *c - 1 };
     lanes q = all(c[DEGREE]);

@@ -50,8 +50,8 @@ enum {
                                      what is cheap is done again for the gradient rather than stored */
     TG_CHAIN_PRODUCTS = 1024, /* and the product before them, by blocks of rows that stay in the cache,
                                      and the bias's gradient */
-    TG_KEEP = 2048,    /* what a loss or attention has for its value is kept for its gradient, if both are
-                                     wanted: exponentials are computed once */
+    TG_KEEP = 2048,    /* what cross_entropy, logsumexp or attention has for its value is kept for its gradient, if
+                                     both are wanted: exponentials are computed once */
     TG_REGISTERS = 4096, /* one instance: numbers are computed in an order in which many go on with the last
                                      one made, which is in a register still */
 };

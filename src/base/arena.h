@@ -54,7 +54,7 @@ void *tg__arena_push(tg__arena *a, size_t bytes);
 
 /* Makes capacity at least bytes; where the arena has none of its own yet, by a part of a block which must
    stay as long: several small arenas in one piece of memory. If it grows beyond that, it gets its own. New
-   memory is zero if the block's is. */
+   memory is zero if the block's is. To lend to the same arena again leaves the part it had unused. */
 bool tg__arena_lend(tg__arena *block, tg__arena *a, size_t bytes);
 
 #endif

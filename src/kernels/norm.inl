@@ -378,8 +378,8 @@ static void join_rows(columns *t, int64_t n, const real *x)
 }
 
 /* Of n rows of a few vectors of columns: the sums of g and of g (x - about). */
-INLINE void products_part(int64_t n, const real *x, const real *g, ptrdiff_t step, const real *about, real *s1, real *s2,
-                          const int parts, const bool whole, wide_mask there)
+INLINE void products_part(int64_t n, const real *x, const real *g, ptrdiff_t step, const real *about, real *s1,
+                          real *s2, const int parts, const bool whole, wide_mask there)
 {
     wide center[COLUMN_PARTS], first[COLUMN_PARTS], second[COLUMN_PARTS];
     for (int k = 0; k < parts; k++) {
@@ -535,8 +535,8 @@ static void column_slopes(const tg__norm *p, const tg__norm_gradients *d, const 
 }
 
 /* dx of n rows of one or two vectors of columns. */
-INLINE void columns_dx_part(int64_t n, const real *x, const real *g, real *dx, ptrdiff_t step, const slopes *o, int64_t j,
-                            const int parts, const bool whole, wide_mask there)
+INLINE void columns_dx_part(int64_t n, const real *x, const real *g, real *dx, ptrdiff_t step, const slopes *o,
+                            int64_t j, const int parts, const bool whole, wide_mask there)
 {
     wide center[2], rest[2], gamma[2], scale[2], mean[2], slope[2];
     for (int k = 0; k < parts; k++) {

@@ -1,8 +1,8 @@
 /* Losses of two operands, element by element; and the table of all kernels of reduce.h. Included by kernel.c after
    classes.inl. */
 
-/* 1 / p where that is exact, else 0; and e / p with its help: compilers make two loops of it, and a product is quicker than a
-   quotient. */
+/* 1 / p where that is exact, else 0; and e / p with its help: compilers make two loops of it, and a product is
+   quicker than a quotient. */
 static inline real exact_inverse(real p)
 {
     int exponent;
@@ -158,27 +158,25 @@ static void pair_add(tg__pair_kernel *f, const tg__pair *p, void *dx, ptrdiff_t 
         pair_##NAME##_slopes                                                                       \
     }
 
-#define REDUCE_KERNELS                                                                             \
-    {                                                                                              \
-        .load = load, .store = store, .sum = sum_plain, .offsets = sum_offsets,                    \
-        .squares = sum_squares, .sizes = sum_sizes, .scaled_squares = sum_scaled_squares,          \
-        .powers = sum_powers, .exps = sum_exps, .equals = sum_equals, .matches = sum_matches,                            \
-        .size_matches = sum_size_matches, .max = fold_max, .min = fold_min,                        \
-        .size_max = fold_size_max, .size_min = fold_size_min, .product = fold_product,             \
-        .spread = spread_plain, .spread_offsets = spread_offsets, .spread_scaled = spread_scaled, .spread_signs = spread_signs,    \
-        .spread_powers = spread_powers, .spread_exps = spread_exps, .spread_quotients = spread_quotients,                                \
-        .spread_equals = spread_equals, .spread_matches = spread_matches, .spread_size_matches = spread_size_matches,              \
-        .find = find, .first_extremes = first_extremes, .first_extremes_columns = first_extremes_columns, \
-        .row_logsumexps = logsumexps, .row_logsumexps_backward = logsumexps_backward,                                            \
-        .kept_logsumexps = kept_logsumexps, .kept_logsumexps_backward = kept_logsumexps_backward,  \
-        .products_before = products_before, .spread_products = spread_products,      \
-        .softargmax = softargmax, .log_softmax = log_softmax,                                      \
-        .softargmax_backward = softargmax_backward, .log_softmax_backward = log_softmax_backward,  \
-        .cross_entropy = cross_entropy, .cross_entropy_backward = cross_entropy_backward,          \
-        .cross_entropy_weights = cross_entropy_weights, .cross_entropy_soft = cross_entropy_soft,  \
-        .cross_entropy_soft_backward = cross_entropy_soft_backward, .nll = nll,                    \
-        .nll_backward = nll_backward, .nll_weights = nll_weights, .mse = PAIR_ROW(mse),            \
-        .l1 = PAIR_ROW(l1), .bce = PAIR_ROW(bce), .bce_with_logits = PAIR_ROW(bce_with_logits),    \
-        .huber = PAIR_ROW(huber), .smooth_l1 = PAIR_ROW(smooth_l1), .kl_div = PAIR_ROW(kl_div),    \
-        .hinge = PAIR_ROW(hinge), .pair_sum = pair_sum, .pair_add = pair_add,                      \
+#define REDUCE_KERNELS                                                                                                 \
+    {                                                                                                                  \
+        .load = load, .store = store, .sum = sum_plain, .offsets = sum_offsets, .squares = sum_squares,                \
+        .sizes = sum_sizes, .scaled_squares = sum_scaled_squares, .powers = sum_powers, .exps = sum_exps,              \
+        .equals = sum_equals, .matches = sum_matches, .size_matches = sum_size_matches, .max = fold_max,               \
+        .min = fold_min, .size_max = fold_size_max, .size_min = fold_size_min, .product = fold_product,                \
+        .spread = spread_plain, .spread_offsets = spread_offsets, .spread_scaled = spread_scaled,                      \
+        .spread_signs = spread_signs, .spread_powers = spread_powers, .spread_exps = spread_exps,                      \
+        .spread_quotients = spread_quotients, .spread_equals = spread_equals, .spread_matches = spread_matches,        \
+        .spread_size_matches = spread_size_matches, .find = find, .first_extremes = first_extremes,                    \
+        .first_extremes_columns = first_extremes_columns, .row_logsumexps = logsumexps,                                \
+        .row_logsumexps_backward = logsumexps_backward, .kept_logsumexps = kept_logsumexps,                            \
+        .kept_logsumexps_backward = kept_logsumexps_backward, .products_before = products_before,                      \
+        .spread_products = spread_products, .softargmax = softargmax, .log_softmax = log_softmax,                      \
+        .softargmax_backward = softargmax_backward, .log_softmax_backward = log_softmax_backward,                      \
+        .cross_entropy = cross_entropy, .cross_entropy_backward = cross_entropy_backward,                              \
+        .cross_entropy_weights = cross_entropy_weights, .cross_entropy_soft = cross_entropy_soft,                      \
+        .cross_entropy_soft_backward = cross_entropy_soft_backward, .nll = nll, .nll_backward = nll_backward,          \
+        .nll_weights = nll_weights, .mse = PAIR_ROW(mse), .l1 = PAIR_ROW(l1), .bce = PAIR_ROW(bce),                    \
+        .bce_with_logits = PAIR_ROW(bce_with_logits), .huber = PAIR_ROW(huber), .smooth_l1 = PAIR_ROW(smooth_l1),      \
+        .kl_div = PAIR_ROW(kl_div), .hinge = PAIR_ROW(hinge), .pair_sum = pair_sum, .pair_add = pair_add,              \
     }

@@ -1,7 +1,8 @@
-/* Running sums, products and the like along lines, in double for both types. Included by kernel.c, which defines real.
+/* Running sums, products and the like along lines, in double for both types; sums of lines beside each other in the
+   type itself, with what rounding took. Included by kernel.c, which defines real.
 
-   An element waits for the one before it, so that several lines are taken at a time; or of a sum along adjacent elements
-   eight of them. Which of these it is depends on how the lines lie, never on the level. */
+   An element waits for the one before it, so that several lines are taken at a time; or of a sum along adjacent
+   elements eight of them. Which of these it is depends on how the lines lie, never on the level. */
 
 /* A sum with what rounding took from it (Knuth's two-sum), so that the last element of a long line
    is as good as the first. */
@@ -116,8 +117,8 @@ SCAN_INLINE wide scan_load(const real *x, const bool whole, wide_mask first)
     return whole ? wide_load(x) : wide_load_first(x, first);
 }
 
-/* Steps 0 ... n - 1, no more than SCAN_BLOCK, of a few vectors of lines, or the first ones of one. What was lost goes first
-   into the next sum. */
+/* Steps 0 ... n - 1, no more than SCAN_BLOCK, of a few vectors of lines, or the first ones of one. What was lost goes
+   first into the next sum. */
 SCAN_INLINE void cumsum_wide(int64_t n, real *y, ptrdiff_t sy, const real *x, ptrdiff_t sx, real *sum, real *lost,
                              const int parts, const bool add, const bool whole, wide_mask first)
 {
@@ -247,7 +248,8 @@ static void cumsum(int64_t lines, int64_t n, const tg__scan_line *a)
         return;
     }
     for (int64_t l = 0; l < lines; l += SCAN_LINES)
-        cumsum_beside(lines - l < SCAN_LINES ? lines - l : SCAN_LINES, n, y + l, a[0].stride, x + l, a[1].stride, false);
+        cumsum_beside(lines - l < SCAN_LINES ? lines - l : SCAN_LINES, n, y + l, a[0].stride, x + l, a[1].stride,
+                      false);
 }
 
 /* Each element is in its own sum and in all later ones: sums of g from the back. */
@@ -269,8 +271,8 @@ static void cumsum_backward(int64_t lines, int64_t n, const tg__scan_line *a)
 
 /* ---- several lines at a time ------------------------------------------------------------------- */
 
-/* NAME of all lines, from NAME_some of w of them, of which the first is number `first`; w, and whether elements are adjacent,
-   are constants to it. */
+/* NAME of all lines, from NAME_some of w of them, of which the first is number `first`; w, and whether elements are
+   adjacent, are constants to it. */
 #define SOME_LINES(NAME, ARRAYS)                                                                   \
     static void NAME(int64_t lines, int64_t n, const tg__scan_line *a)                             \
     {                                                                                              \
@@ -329,7 +331,8 @@ SCAN_INLINE double share(double f, double x)
 
 /* dx[j] = (x[0] ... x[j-1]) * (g[j] + x[j+1] (g[j+1] + x[j+2] (...))): no division, so that zeros
    are as good as other numbers. */
-SCAN_INLINE void cumprod_backward_some(int64_t first, const int w, int64_t n, const tg__scan_line *a, const bool adjacent)
+SCAN_INLINE void cumprod_backward_some(int64_t first, const int w, int64_t n, const tg__scan_line *a,
+                                       const bool adjacent)
 {
     double behind[SOME], all[SOME][SCAN_STEPS]; /* what is behind, of some steps */
     EACH_LINE behind[l] = 0;

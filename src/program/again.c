@@ -15,11 +15,6 @@ static tg__reference *reference_at(const tg__planning *w, uint32_t i)
     return (tg__reference *)(void *)w->p.plan->operands.data + i;
 }
 
-static tg__chain *chain_of(const tg__planning *w, const tg__step *s)
-{
-    return (tg__chain *)(void *)w->p.plan->chains.data + s->chain - 1;
-}
-
 static bool is_cheap(uint16_t op)
 {
     switch (op) {
@@ -57,14 +52,14 @@ static bool reads_what_is_there(const tg__planning *w, const tg__step *s, uint32
         const uint32_t x = reference_at(w, s->first + j)->node, owner = tg__owner(&w->p, x);
         const uint16_t op = tg__node_at(w->p.g, owner)->op;
         const bool array = tg__node_shape(w->p.g, x)->n > 1;
-        if (op != TG__NODE_INPUT && op != TG__NODE_CONSTANT && (array || tg__node_at(w->p.g, owner)->shape)) return false;
+        if (op != TG__NODE_INPUT && op != TG__NODE_CONSTANT && (array || tg__node_at(w->p.g, owner)->shape))
+            return false;
         arrays += array && !reads_of(w, x, from, steps);
     }
     return arrays <= 1;
 }
 
-/* The step of an earlier chain that makes a node that nothing but it and the chain at `to` read; the first one of that
-   chain is *from. -1: none. */
+/* The step of an earlier chain that makes a node that nothing but it and the chain at `to` read. -1: none. */
 static int64_t made_before(const tg__planning *w, uint32_t node, uint32_t to, uint32_t first)
 {
     int64_t made = -1;
@@ -73,7 +68,8 @@ static int64_t made_before(const tg__planning *w, uint32_t node, uint32_t to, ui
         const tg__step *const s = step_at(w, i);
         if (made < 0 && s->kind == TG__STEP_MAP && s->n && reference_at(w, s->first)->node == node) made = i;
         if (made < 0 || !s->chain) continue;
-        const uint32_t steps = chain_of(w, s)->steps, own = chain_of(w, step_at(w, to))->steps;
+        const uint32_t steps = tg__plan_chain(w->p.plan, s)->steps,
+                       own = tg__plan_chain(w->p.plan, step_at(w, to))->steps;
         const bool all = reads_of(w, node, i, steps) + reads_of(w, node, to, own) == w->p.uses[node];
         return made < i + steps && all ? made : -1;
     }
@@ -85,7 +81,7 @@ static bool repeat(tg__planning *w, uint32_t made, uint32_t to, tg__stage stage)
 {
     tg__plan *const plan = w->p.plan;
     const tg__step again = *step_at(w, made);
-    const uint32_t node = again.node, steps = chain_of(w, step_at(w, to))->steps;
+    const uint32_t node = again.node, steps = tg__plan_chain(w->p.plan, step_at(w, to))->steps;
     const uint32_t unit = tg__new_room(w, node, again.width * tg__type_size(w->p.g->type), 1);
     tg__reference *const r = unit ? tg__more(&plan->operands, again.n, sizeof *r) : NULL;
     if (!r || !tg__more(&plan->steps, 1, sizeof again)) return false;
@@ -102,7 +98,7 @@ static bool repeat(tg__planning *w, uint32_t made, uint32_t to, tg__stage stage)
     s->first = (uint32_t)(r - reference_at(w, 0));
     s->chain = s[1].chain;
     s[1].chain = 0;
-    chain_of(w, s)->steps++;
+    tg__plan_chain(w->p.plan, s)->steps++;
     for (int i = (int)stage + 1; i < 4; i++) plan->begin[i]++;
     return true;
 }
@@ -110,7 +106,7 @@ static bool repeat(tg__planning *w, uint32_t made, uint32_t to, tg__stage stage)
 /* A step of the chain at `to` that reads what can be made again: the step that made it, or -1. */
 static int64_t find_one(const tg__planning *w, uint32_t to, uint32_t first)
 {
-    const tg__chain *const c = chain_of(w, step_at(w, to));
+    const tg__chain *const c = tg__plan_chain(w->p.plan, step_at(w, to));
     if (c->product || c->steps == TG__CHAIN_STEPS) return -1;
     for (uint32_t i = to; i < to + c->steps; i++) {
         const tg__step *const s = step_at(w, i);

@@ -50,7 +50,8 @@ static uint32_t strip_of(const tg__planning *w)
 
 static bool is_link(const tg__planning *w, const tg__step *s)
 {
-    return s->kind == TG__STEP_MAP && !s->range && s->width > 1 && tg__node_shape(w->p.g, s->node)->type == w->p.g->type;
+    return s->kind == TG__STEP_MAP && !s->range && s->width > 1 &&
+           tg__node_shape(w->p.g, s->node)->type == w->p.g->type;
 }
 
 /* The step of the chain that makes an operand; NULL: none. */
@@ -160,7 +161,8 @@ static bool joins_as_bias(const builder *b, const tg__step *s, uint32_t *rows)
     const tg__graph *const g = w->p.g;
     if (g->without & TG_CHAIN_PRODUCTS || g->strict || s->kind != TG__STEP_BACKWARD || s->width != 1) return false;
     const tg__back *const back = tg__node_data(g, tg__node_at(g, s->node)->data);
-    if (back->op != TG__CODE_linear || back->by != 2 || !tg__once(w, s->node) || !is_whole(b, s, s->n - 1)) return false;
+    if (back->op != TG__CODE_linear || back->by != 2 || !tg__once(w, s->node) || !is_whole(b, s, s->n - 1))
+        return false;
     *rows = (uint32_t)tg__node_shape(g, s->node)->n;
     return may_have_rows(b, *rows) && *rows <= strip_of(w) && *rows < b->elements;
 }

@@ -15,7 +15,7 @@ enum { AGAIN = TG__BY_OPS | TG__EACH };
 /* A copy with room for as much more. */
 static bool clone(tg__arena *to, const tg__arena *from, tg__arena *room)
 {
-    if (!tg__arena_lend(room, to, 2 * from->used + 1)) return false;
+    if (!tg__arena_lend(room, to, 2 * from->used)) return false;
     memcpy(to->data, from->data, from->used);
     to->used = from->used;
     return true;
@@ -32,7 +32,7 @@ static bool clone_graph(tg__graph *to, const tg__graph *from, tg__memory *m)
     for (size_t i = 0; i < sizeof own / sizeof *own; i++) tg__arena_init(own[i], m);
     to->room.raw = true;
     size_t bytes = 0;
-    for (size_t i = 0; i < sizeof others / sizeof *others; i++) bytes += 2 * others[i]->used + 64;
+    for (size_t i = 1; i < sizeof others / sizeof *others; i++) bytes += 2 * others[i]->used + 64; /* but nodes */
     to->buckets = 0;
     bool ok = tg__graph_expect(to, 2 * from->n, bytes);
     for (size_t i = 0; ok && i < sizeof others / sizeof *others; i++) ok = clone(own[i], others[i], &to->room);

@@ -378,11 +378,12 @@ static void write_backward(const gradient *b)
     snprintf(state, sizeof state, "state%u[j]", id);
     snprintf(kept, sizeof kept, "kept%u[%" PRId64 " * (begin / %" PRId64 ") + j]", id, b->s.k.state_size, b->stretch);
     if (b->stretches > 1) {
-        tg__write_line(e, "for (int begin = (limit%u - 1) / %" PRId64 " * %" PRId64 "; begin >= 0; begin -= %" PRId64 ") {",
-                       id, b->stretch, b->stretch, b->stretch);
+        tg__write_line(
+            e, "for (int begin = (limit%u - 1) / %" PRId64 " * %" PRId64 "; begin >= 0; begin -= %" PRId64 ") {", id,
+            b->stretch, b->stretch, b->stretch);
         e->depth++;
-        tg__write_line(e, "const int end = begin + %" PRId64 " < limit%u ? begin + %" PRId64 " : limit%u;", b->stretch, id,
-                       b->stretch, id);
+        tg__write_line(e, "const int end = begin + %" PRId64 " < limit%u ? begin + %" PRId64 " : limit%u;", b->stretch,
+                       id, b->stretch, id);
         write_state_copy(b, state, kept);
     } else {
         tg__write_line(e, "{");

@@ -227,7 +227,8 @@ static void mark(const walk *w, uint32_t from)
 {
     for (uint32_t i = from; i < w->n; i++) {
         const tg__node *const node = tg__node_at(w->g, i);
-        if (!w->wanted[i]) w->wanted[i] = leads_on(w, node) && (!node->shape || tg__node_shape(w->g, i)->type != TG_I64);
+        if (!w->wanted[i])
+            w->wanted[i] = leads_on(w, node) && (!node->shape || tg__node_shape(w->g, i)->type != TG_I64);
     }
 }
 

@@ -2,8 +2,7 @@
 #include "program/lower.h"
 #include "program/vjp.h"
 
-/* The numbers of inputs or outputs in another order: those of the program at first, from `begin` to
-   `end`, then what is made of them, at `derived`. */
+/* The numbers of inputs or outputs in another order. */
 typedef struct order {
     uint32_t *number, n;
 } order;

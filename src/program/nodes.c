@@ -5,7 +5,13 @@
 
 #include "codes.h" /* generated */
 
-enum { LINE = 64 / sizeof(uint32_t), FEWEST_BUCKETS = 256, FEWEST_NODES = 128, OPERANDS = 3 /* of a node, and what gradients put together */, MOST_NODES = 1 << 30 };
+enum {
+    LINE = 64 / sizeof(uint32_t),
+    FEWEST_BUCKETS = 256,
+    FEWEST_NODES = 128,
+    OPERANDS = 3 /* of a node, and what gradients put together */,
+    MOST_NODES = 1 << 30
+};
 
 size_t tg__nodes_put(tg__graph *g, tg__arena *a, const void *bytes, size_t n)
 {

@@ -63,9 +63,9 @@ static uint32_t length_of(const operation *o)
 
 /* ---- what there is to do -------------------------------------------------------------------------------- */
 
-/* By place: 0, or only_read, or the number of the operation that makes it, plus 1. NULL: no memory. */
 static const uint32_t only_read = UINT32_MAX;
 
+/* By place: 0, or only_read, or the number of the operation that makes it, plus 1. NULL: no memory. */
 static uint32_t *makers(tg__scalars *w)
 {
     const size_t had = w->makers.used / sizeof(uint32_t);

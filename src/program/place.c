@@ -25,11 +25,6 @@ static void use(tg__planning *w, uint32_t u, uint32_t step)
     if (step > at->last) at->last = step;
 }
 
-static const tg__chain *chain_at(const tg__plan *plan, const tg__step *s)
-{
-    return (const tg__chain *)(void *)plan->chains.data + s->chain - 1;
-}
-
 /* Whether a step of a chain takes of an operand, or gives, just the elements of the strip that it is at. */
 static bool by_elements(const tg__planning *w, const tg__step *s, const tg__reference *r)
 {
@@ -54,7 +49,7 @@ static void find_last_uses(tg__planning *w, const uint32_t *output, int n)
         const tg__step *const s = tg__plan_steps(plan) + i;
         const tg__reference *const r =
             (const tg__reference *)(void *)plan->operands.data + s->first;
-        if (s->chain) end = i + chain_at(plan, s)->steps - 1;
+        if (s->chain) end = i + tg__plan_chain(plan, s)->steps - 1;
         for (uint32_t j = 0; j < s->n; j++)
             if (unit_of(w, &r[j]) && !is_unread(w, s, j))
                 use(w, unit_of(w, &r[j]), i < end && !by_elements(w, s, &r[j]) ? end : i);
@@ -82,7 +77,7 @@ static void make_strips(tg__planning *w)
     for (uint32_t i = 0; i < tg__step_count(plan); i++) {
         const tg__step *const s = tg__plan_steps(plan) + i;
         if (!s->chain) continue;
-        tg__chain *const chain = (tg__chain *)(void *)plan->chains.data + s->chain - 1;
+        tg__chain *const chain = tg__plan_chain(plan, s);
         const size_t size = tg__type_size(w->p.g->type);
         uint64_t bytes = 0;
         for (uint32_t j = 0; j < chain->steps; j++) {
@@ -206,7 +201,7 @@ static bool place_all(tg__planning *w, store *st)
     }
     for (uint32_t i = 0; i < steps; i++) {
         const tg__step *const s = tg__plan_steps(plan) + i;
-        if (s->chain && !place_sums(w, st, s, chain_at(plan, s)->steps)) return false;
+        if (s->chain && !place_sums(w, st, s, tg__plan_chain(plan, s)->steps)) return false;
         if (!adds_up(plan, s) && !place_results(w, st, s)) return false;
         if (!end_units(w, st, i)) return false;
     }

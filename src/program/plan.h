@@ -54,7 +54,8 @@ typedef enum tg__step_kind {
 typedef struct tg__step {
     uint8_t kind;
     bool range; /* a MAP of scalars side by side */
-    bool kept;  /* of a RULE, a BACKWARD or a BLOCK: behind its operands, what it keeps for its gradient, or reads of it */
+    bool kept;  /* of a RULE, BACKWARD, BLOCK or GATHER: behind its operands, what it keeps for its gradient, or
+                   reads of it */
     uint16_t op;
     uint32_t chain; /* the chain that begins here, from 1 on; 0: none */
     uint32_t node;
@@ -159,6 +160,12 @@ static inline const tg__state *tg__program_states(const tg__arena *states, uint3
 {
     *n = (uint32_t)(states->used / sizeof(tg__state));
     return (const tg__state *)(void *)states->data;
+}
+
+/* The chain that begins at a step. */
+static inline tg__chain *tg__plan_chain(const tg__plan *p, const tg__step *s)
+{
+    return (tg__chain *)(void *)p->chains.data + s->chain - 1;
 }
 
 static inline const tg__step *tg__plan_steps(const tg__plan *p)

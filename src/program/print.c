@@ -112,7 +112,7 @@ void tg_program_print(const tg_program *p, FILE *file)
         fprintf(file, "%s: %u steps\n", stage[i], plan->begin[i + 1] - plan->begin[i]);
         for (uint32_t j = plan->begin[i]; j < plan->begin[i + 1]; j++) {
             const tg__step *const s = tg__plan_steps(plan) + j;
-            if (s->chain) chained = s + ((const tg__chain *)(void *)plan->chains.data)[s->chain - 1].steps;
+            if (s->chain) chained = s + tg__plan_chain(plan, s)->steps;
             print_step(p, plan, s, s < chained, file);
         }
     }

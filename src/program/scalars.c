@@ -66,8 +66,8 @@ void tg__find_same(tg__planner *p)
         else if (g->count && node->op == TG__CODE_mul) of = x[1] == g->count ? x[0] : x[0] == g->count ? x[1] : 0;
         else if (g->count && node->op == TG__CODE_div && x[1] == g->count) of = x[0];
         /* The one element of what is the same as a view: of that view. */
-        const bool looked = node->op == TG__NODE_VIEW && tg__node_shape(g, id)->n == 1 && !tg__node_at(g, x[0])->shape &&
-                            tg__node_at(g, p->same[x[0]])->op == TG__NODE_VIEW;
+        const bool looked = node->op == TG__NODE_VIEW && tg__node_shape(g, id)->n == 1 &&
+                            !tg__node_at(g, x[0])->shape && tg__node_at(g, p->same[x[0]])->op == TG__NODE_VIEW;
         const bool adjacent = of && tg__shape_same_dims(tg__node_shape(g, of), tg__node_shape(g, id)) &&
                               (!node->shape || (tg__shape_contiguous(tg__node_shape(g, of)) &&
                                                 tg__node_owner(g, of) == of));

@@ -68,7 +68,7 @@ static bool call_rule(tg__replay *r, const tg__step *s, int64_t n)
         return false;
     }
     tg__array *const dx = x + m;
-    const size_t kept = r->desk->scratch.used;
+    const size_t used = r->desk->scratch.used;
     tg__call c = { .op = tg__ops[code],
                    .code = code,
                    .k = g->k,
@@ -92,7 +92,7 @@ static bool call_rule(tg__replay *r, const tg__step *s, int64_t n)
         for (uint32_t j = 0; j < m; j++)
             x[j].p =
                 p[results + j] + l * lane[results + j] * (ptrdiff_t)tg__type_size(x[j].s->type);
-        r->desk->scratch.used = kept;
+        r->desk->scratch.used = used;
         c.first = (r->first + l) * ys->n;
         c.y = (tg__array){ ys, p[at] + l * lane[at] * size };
         c.g = back ? p[at + 1] + l * lane[at + 1] * size : NULL;
@@ -150,7 +150,8 @@ static bool call_piece(tg__replay *r, const tg__step *s, int64_t from, int64_t n
                    .y = { &shape[3], (f->back ? p[1 + m] : p[0]) + skipped },
                    .g = f->back ? p[2 + m] + skipped : NULL,
                    .dx = dx,
-                   .kept = s->kept ? p[kept] + from * r->lane[s->first + kept] * (ptrdiff_t)tg__type_size(r->g->type) : NULL,
+                   .kept = s->kept ? p[kept] + from * r->lane[s->first + kept] * (ptrdiff_t)tg__type_size(r->g->type)
+                                   : NULL,
                    .run = r->options->run,
                    .first = (r->first + from) * f->y.n,
                    .scratch = &r->desk->scratch,
@@ -310,7 +311,7 @@ bool tg__run_steps(tg__replay *r, tg__stage stage, int64_t n)
         const void *const *const x = (const void *const *)(p + 1);
         const ptrdiff_t *const lane = r->lane + s->first + 1;
         if (s->chain) {
-            const tg__chain *const chain = (const tg__chain *)(void *)r->plan->chains.data + s->chain - 1;
+            const tg__chain *const chain = tg__plan_chain(r->plan, s);
             if (!tg__run_chain(r, s, chain, n)) return false;
             s += chain->steps - 1;
             continue;

@@ -27,7 +27,8 @@ static char *strip_of(const strips *c, const tg__step *s, uint32_t operand, int6
 
 static tg__shape shape_of(tg_type type, int64_t rows, int64_t columns)
 {
-    return (tg__shape){ .type = type, .rank = 2, .n = rows * columns, .dim = { rows, columns }, .stride = { columns, 1 } };
+    return (
+        tg__shape){ .type = type, .rank = 2, .n = rows * columns, .dim = { rows, columns }, .stride = { columns, 1 } };
 }
 
 /* ---- reductions ---------------------------------------------------------------------------------------- */
@@ -99,7 +100,9 @@ static bool do_rows(const strips *c, const tg__step *s, int64_t at, int64_t n)
     x[0].p = p[0] + first * xs.stride[0] * c->size;
     const bool by_rows = back && b->by == 0;
     char *const y = strip_of(c, s, 0, at, 1);
-    const char *const g = !back ? NULL : by_rows ? p[m + 1] + first * ys.stride[0] * c->size : strip_of(c, s, m + 2, at, 1);
+    const char *const g = !back     ? NULL
+                          : by_rows ? p[m + 1] + first * ys.stride[0] * c->size
+                                    : strip_of(c, s, m + 2, at, 1);
     if (back) dx[b->by].p = by_rows ? y : r->p[s->first];
     r->desk->scratch.used = 0;
     const int code = back ? b->op : node->op;
@@ -152,8 +155,10 @@ static bool do_sums(strips *c, int64_t at, int64_t n)
 /* Strips end where rows do, or in them where these are longer; so do blocks. */
 bool tg__run_chain(tg__replay *r, const tg__step *s, const tg__chain *chain, int64_t n)
 {
-    const int64_t width = s[chain->product].width; /* a gradient's is another number */
-    strips c = { .r = r, .s = s, .chain = chain, .n = n * width, .width = width, .size = (ptrdiff_t)tg__type_size(r->g->type) };
+    const int64_t width = s[chain->product ? 1 : 0].width; /* a gradient's is another number */
+    strips c = {
+        .r = r, .s = s, .chain = chain, .n = n * width, .width = width, .size = (ptrdiff_t)tg__type_size(r->g->type)
+    };
     const int64_t block = chain->block ? chain->block : c.n;
     const int64_t row = chain->period > chain->strip ? chain->period : block;
     for (int64_t m, end; c.block < c.n; c.block = end) {

@@ -174,7 +174,8 @@ static bool one_by_one(tg__scalars *w, const uint32_t *tuple, uint32_t n, uint32
             ok = instruction(w, TG__SCALARS_ROW) && word(w, m) && word(w, shape[0]) && word(w, shape[2]);
             for (uint32_t k = 0; ok && k < m; k++) ok = words(w, tuple + k * width, 3 + shape[0]);
         } else {
-            ok = instruction(w, TG__SCALARS_DOT) && word(w, m) && words(w, shape, 4) && words(w, tuple, (size_t)m * width);
+            ok = instruction(w, TG__SCALARS_DOT) && word(w, m) && words(w, shape, 4) &&
+                 words(w, tuple, (size_t)m * width);
         }
         if (!ok) return false;
     }
