@@ -88,13 +88,14 @@ static bool call_rule(tg__replay *r, const tg__step *s, int64_t n)
         x[j].s = tg__node_shape(g, id[j]);
         dx[j] = (tg__array){ x[j].s, NULL };
     }
+    const bool unread = back && c.op->writes; /* its memory may be used again already */
     for (int64_t l = 0; l < n; l++) {
         for (uint32_t j = 0; j < m; j++)
             x[j].p =
                 p[results + j] + l * lane[results + j] * (ptrdiff_t)tg__type_size(x[j].s->type);
         r->desk->scratch.used = used;
         c.first = (r->first + l) * ys->n;
-        c.y = (tg__array){ ys, p[at] + l * lane[at] * size };
+        c.y = (tg__array){ ys, unread ? NULL : p[at] + l * lane[at] * size };
         c.g = back ? p[at + 1] + l * lane[at + 1] * size : NULL;
         if (s->kept) c.kept = p[s->n - 1] + l * lane[s->n - 1] * (ptrdiff_t)tg__type_size(g->type);
         if (back) place_gradients(r, s, id + node->n, &c, dx, l);
@@ -163,6 +164,7 @@ static bool call_piece(tg__replay *r, const tg__step *s, int64_t from, int64_t n
         return false;
     }
     c.fresh = (c.op->writes || s->kept) && !f->summed;
+    if (f->back && c.op->writes) c.y.p = NULL; /* its memory may be used again already */
     if (f->back) {
         const tg__shape *const d = &shape[f->by];
         const int64_t size = (int64_t)tg__type_size(d->type);
