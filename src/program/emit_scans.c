@@ -199,6 +199,8 @@ void tg__emit_scan(const tg__writing *w)
 
 /* ---- gradients of loops --------------------------------------------------------------------------- */
 
+enum { FEW_STATES = 1 << 13 }; /* numbers: so many are kept all at once, that no step is done again */
+
 /* The states before the steps of one stretch are kept at a time, and those before each stretch. */
 typedef struct gradient {
     scan s;
@@ -461,7 +463,7 @@ void tg__emit_scan_gradient(const tg__writing *w)
     }
     if (!tg__emit_called(e, v, true, &b.back)) return;
     b.wanted = how.wanted;
-    if (!tg__keeps_all(a)) {
+    if (!tg__keeps_all(a) && (a->steps + 1) * b.s.k.state_size > FEW_STATES) {
         b.stretch = root_above(a->steps);
         b.stretches = (a->steps + b.stretch - 1) / b.stretch;
     }
