@@ -372,8 +372,11 @@ static uint32_t apply_scalar(tg__graph *g, int code, const uint32_t *x, int n, c
     const uint32_t quick = quick_derivative(g, code, x);
     if (quick) return quick;
     if (o->constants == n && !(g->without & TG_FOLD)) return fold_scalars(g, code, x, n);
-    uint32_t simple = simplify(g, code, x, (const tg__shape *)(void *)g->shapes.data);
-    if (!simple) simple = simplify_scalar(g, code, x);
+    /* Without constants there is little to simplify, and in what is large there are few. */
+    const bool sum = code == TG__CODE_add || code == TG__CODE_sub, choice = code == TG__CODE_where;
+    uint32_t simple = 0;
+    if (o->constants || code == TG__CODE_neg) simple = simplify(g, code, x, (const tg__shape *)(void *)g->shapes.data);
+    if (!simple && (o->constants || sum || choice)) simple = simplify_scalar(g, code, x);
     return simple ? simple : tg__nodes_find_scalar(g, code, x, (uint32_t)n, o->stage);
 }
 
