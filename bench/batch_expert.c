@@ -5,6 +5,7 @@
 
 #include "batch.h"
 #include "ops/op.h"
+#include "sum_of.h"
 
 enum { WIDTH = 64 / sizeof(real), VECTORS = 8, BLOCK = VECTORS * WIDTH };
 typedef real vector __attribute__((vector_size(64), aligned(sizeof(real))));
@@ -18,22 +19,6 @@ static void map(function f, int n, real *y, const real *x)
     static tg__map_forward_kernel *kernel[FUNCTIONS];
     if (!kernel[f]) kernel[f] = tg__kernels_for(sizeof(real) == 4 ? TG_F32 : TG_F64)->map_forward[tg__find(name[f])];
     kernel[f](n, y, (const void *const[]){ x }, (const ptrdiff_t[]){ 1 });
-}
-
-/* Halves, then quarters, are added as vectors. */
-static inline real sum_of(vector v)
-{
-    typedef real half __attribute__((vector_size(32)));
-    typedef real quarter __attribute__((vector_size(16)));
-    half a[2];
-    memcpy(a, &v, sizeof a);
-    a[0] += a[1];
-    quarter b[2];
-    memcpy(b, a, sizeof b);
-    b[0] += b[1];
-    real sum = b[0][0];
-    for (int i = 1; i < WIDTH / 4; i++) sum += b[0][i];
-    return sum;
 }
 
 /* Of one block: inputs, hidden values and their derivatives, outputs, lane by lane. */

@@ -36,28 +36,14 @@ typedef real lanes __attribute__((vector_size(64)));
 typedef real loose __attribute__((vector_size(64), aligned(sizeof(real))));
 typedef word masks __attribute__((vector_size(64)));
 
+#include "sum_of.h"
+
 static inline lanes load(const real *p) { return *(const loose *)p; }
 static inline void store(real *p, lanes x) { *(loose *)p = x; }
 static inline lanes all(real x) { return x - (lanes){ 0 }; }
 static inline lanes choose(masks m, lanes a, lanes b) { return (lanes)((m & (masks)a) | (~m & (masks)b)); }
 static inline lanes larger(lanes a, lanes b) { return choose(a > b, a, b); }
 static inline lanes smaller(lanes a, lanes b) { return choose(a < b, a, b); }
-
-/* Halves, then quarters, are added as vectors. */
-static inline real sum_of(lanes x)
-{
-    typedef real half __attribute__((vector_size(32)));
-    typedef real quarter __attribute__((vector_size(16)));
-    half a[2];
-    memcpy(a, &x, sizeof a);
-    a[0] += a[1];
-    quarter b[2];
-    memcpy(b, a, sizeof b);
-    b[0] += b[1];
-    real sum = b[0][0];
-    for (int i = 1; i < LANES / 4; i++) sum += b[0][i];
-    return sum;
-}
 
 /* exp(x) - 1 = power - 1 + power p for x = n log 2 + r, with power = 2^n, p = exp(r) - 1 = r + r^2 q(r); q
    interpolates at Chebyshev's points, with an error below 0.15 ulp. */

@@ -47,8 +47,10 @@ __attribute__((format(printf, 3, 4))) tg_code tg__fail(const tg__call *c, tg_cod
 /* The same for an axis that s does not have. */
 tg_code tg__no_axis(const tg__call *c, int axis, const tg__shape *s);
 
-/* Of ops with tg_reduce_attributes: the axes that a call reduces, as bits; the shape of its result. */
+/* Of ops with tg_reduce_attributes: the axes that a call reduces, as bits; where these are the last ones, how many
+   elements they have together, else 0; the shape of its result. */
 tg_code tg__reduced_axes(const tg__call *c, unsigned *axes);
+int64_t tg__reduced_rows(const tg__call *c);
 tg_code tg__reduced_shape(const tg__call *c, tg__shape *y);
 
 /* Memory for the duration of one rule, aligned to 64 bytes; NULL when there is none (return TG_ERROR_MEMORY then). */

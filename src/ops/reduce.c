@@ -92,6 +92,17 @@ static tg_code reduced_shape_of_some(const tg__call *c, tg__shape *y)
                     TG__SHAPE_TEXT(c->x[0].s));
 }
 
+int64_t tg__reduced_rows(const tg__call *c)
+{
+    const tg__shape *const x = c->x[0].s;
+    unsigned axes;
+    if (tg__reduced_axes(c, &axes) != TG_OK) return 0;
+    int64_t n = 1;
+    int i = x->rank;
+    while (i > 0 && axes & 1u << (i - 1)) n *= x->dim[--i];
+    return axes && axes == ((1u << x->rank) - 1) - ((1u << i) - 1) ? n : 0;
+}
+
 /* ---- from tile to tile ----------------------------------------------------------------------- */
 
 /* A walk over rows of n elements a stride apart, of which the first elements are a step apart. */
@@ -206,12 +217,7 @@ static tg_code fold_forward(const tg__call *c, rule *r)
 static int64_t whole_rows(const tg__call *c)
 {
     const tg__shape *const x = c->x[0].s;
-    unsigned axes;
-    if (tg__reduced_axes(c, &axes) != TG_OK || x->n == 0 || !tg__shape_contiguous(x)) return 0;
-    int64_t n = 1;
-    int i = x->rank;
-    while (i > 0 && axes & 1u << (i - 1)) n *= x->dim[--i];
-    return axes && axes == ((1u << x->rank) - 1) - ((1u << i) - 1) ? n : 0;
+    return x->n > 0 && tg__shape_contiguous(x) ? tg__reduced_rows(c) : 0;
 }
 
 /* The same where they are so short that it pays to take many together. */

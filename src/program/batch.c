@@ -179,6 +179,24 @@ static bool gathered(const tg__planner *p, const uint32_t *x, uint32_t y, tg__fo
     return true;
 }
 
+bool tg__is_reduction(int code)
+{
+    switch (code) {
+    case TG__CODE_sum:
+    case TG__CODE_mean:
+    case TG__CODE_prod:
+    case TG__CODE_var:
+    case TG__CODE_std:
+    case TG__CODE_amax:
+    case TG__CODE_amin:
+    case TG__CODE_argmax:
+    case TG__CODE_argmin:
+    case TG__CODE_norm:
+    case TG__CODE_logsumexp: return true;
+    default: return false;
+    }
+}
+
 /* The form of op `code` on operands x with result y; false: it has none. */
 static bool form_of(const tg__planner *p, int code, const uint32_t *x, int n, uint32_t y,
                     const void *attributes, tg__form *f)
@@ -187,6 +205,11 @@ static bool form_of(const tg__planner *p, int code, const uint32_t *x, int n, ui
     f->n = n;
     memcpy(&f->attributes, attributes, tg__ops[code]->attributes->size);
     const tg__shape *const s = tg__node_shape(p->g, x[0]);
+    if (tg__is_reduction(code)) {
+        if (s->rank == 0 || s->rank == TG_MAX_RANK) return false;
+        shift_reduced(&f->attributes.reduce, s->rank);
+        return first_varies(p, x, n, y, f);
+    }
     switch (code) {
     case TG__CODE_matmul:
     case TG__CODE_dot:
@@ -199,20 +222,6 @@ static bool form_of(const tg__planner *p, int code, const uint32_t *x, int n, ui
     case TG__CODE_contiguous:
     case TG__CODE_layer_norm:
     case TG__CODE_rms_norm: return first_varies(p, x, n, y, f);
-    case TG__CODE_sum:
-    case TG__CODE_mean:
-    case TG__CODE_prod:
-    case TG__CODE_var:
-    case TG__CODE_std:
-    case TG__CODE_amax:
-    case TG__CODE_amin:
-    case TG__CODE_norm:
-    case TG__CODE_logsumexp:
-    case TG__CODE_argmax:
-    case TG__CODE_argmin:
-        if (s->rank == 0 || s->rank == TG_MAX_RANK) return false;
-        shift_reduced(&f->attributes.reduce, s->rank);
-        return first_varies(p, x, n, y, f);
     case TG__CODE_softargmax:
     case TG__CODE_softargmin:
     case TG__CODE_log_softmax:

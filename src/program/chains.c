@@ -107,39 +107,14 @@ static bool joins_as_link(const builder *b, const tg__step *s)
     return true;
 }
 
-static bool is_reduction(int code)
-{
-    switch (code) {
-    case TG__CODE_sum:
-    case TG__CODE_mean:
-    case TG__CODE_prod:
-    case TG__CODE_var:
-    case TG__CODE_std:
-    case TG__CODE_amax:
-    case TG__CODE_amin:
-    case TG__CODE_argmax:
-    case TG__CODE_argmin:
-    case TG__CODE_norm:
-    case TG__CODE_logsumexp: return true;
-    default: return false;
-    }
-}
-
 /* The length of the rows that a step reduces; 0: it reduces nothing, or other than rows. */
 static uint32_t reduced_by(const builder *b, const tg__step *s)
 {
     const tg__graph *const g = b->w->p.g;
     const tg__node *const node = tg__node_at(g, s->node);
-    const bool rule = s->kind == TG__STEP_RULE || s->kind == TG__STEP_BLOCK;
-    if (g->without & TG_CHAIN_SUMS || !rule || !is_reduction(node->op) || !is_whole(b, s, 1)) return 0;
+    if (g->without & TG_CHAIN_SUMS || !is_reduction_step(s) || !tg__is_reduction(node->op) || !is_whole(b, s, 1)) return 0;
     const tg__array x = { tg__node_shape(g, node_of(b->w, s, 1)), NULL };
-    const tg__call c = { .x = &x, .attributes = tg__node_data(g, node->data) };
-    unsigned axes;
-    if (tg__reduced_axes(&c, &axes) != TG_OK) return 0;
-    int64_t n = 1;
-    int i = x.s->rank;
-    while (i > 0 && axes & 1u << (i - 1)) n *= x.s->dim[--i];
-    return axes && axes == ((1u << x.s->rank) - 1) - ((1u << i) - 1) ? (uint32_t)n : 0;
+    return (uint32_t)tg__reduced_rows(&(tg__call){ .x = &x, .attributes = tg__node_data(g, node->data) });
 }
 
 /* Long rows go on from strip to strip; whether their sums are made as otherwise depends on where these end. */
@@ -217,9 +192,11 @@ static bool starts_with_product(builder *b, tg__step *s, const tg__step *end)
     const int64_t size = (int64_t)tg__type_size(w->p.g->type);
     const int64_t block = block_of(w, length, ROWS_A_COLUMN * inner);
     if (rows * length * size <= NEAR_BYTES || block * size > MOST_BYTES || length > strip_of(w)) return false;
-    *b = (builder){ .w = b->w, .first = s, .n = 1, .elements = (uint32_t)(rows * length), .rows = (uint32_t)length,
-                    .chain = { .product = true, .block = (uint32_t)block } };
-    return reads_chain(b, s + 1) && joins_as_link(b, s + 1);
+    const builder with = { .w = b->w, .first = s, .n = 1, .elements = (uint32_t)(rows * length), .rows = (uint32_t)length,
+                           .chain = { .product = true, .block = (uint32_t)block } };
+    if (!reads_chain(&with, s + 1) || !joins_as_link(&with, s + 1)) return false;
+    *b = with;
+    return true;
 }
 
 bool tg__apart(const tg__planning *w, uint32_t id)
@@ -305,10 +282,7 @@ bool tg__find_chains(tg__planning *w)
         tg__step *const end = steps + plan->begin[stage + 1];
         for (tg__step *s = steps + plan->begin[stage]; s < end; s++) {
             builder b = { .w = w, .first = s, .n = 1, .elements = s->width };
-            if (!starts_with_product(&b, s, end)) {
-                b = (builder){ .w = w, .first = s, .n = 1, .elements = s->width };
-                if (!is_link(w, s)) continue;
-            }
+            if (!starts_with_product(&b, s, end) && !is_link(w, s)) continue;
             extend(&b, end);
             if (b.n > 1 && !finish(&b)) return false;
             s += b.n - 1;

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "program/call.h"
+#include "program/nodes.h"
 
 enum { SITES = 64 };
 
@@ -146,13 +147,9 @@ static bool put_site(import *m, tg_site site)
         g->site = *known;
         return true;
     }
-    if (!tg__arena_grow(&g->sites, g->sites.used + sizeof site)) {
-        tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
-        return false;
-    }
-    memcpy(g->sites.data + g->sites.used, &site, sizeof site);
-    g->site = *known = (uint32_t)(g->sites.used / sizeof site);
-    g->sites.used += sizeof site;
+    const size_t place = tg__nodes_put(g, &g->sites, &site, sizeof site);
+    if (place == SIZE_MAX) return false;
+    g->site = *known = (uint32_t)(place / sizeof site);
     return true;
 }
 

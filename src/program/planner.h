@@ -118,6 +118,9 @@ bool tg__emit_scalars(tg__planner *p, uint32_t first);
 enum { TG__SORTED_BYTES = 64 };
 void tg__sort(void *entries, size_t n, size_t size, int (*compare)(const void *, const void *));
 
+/* Whether an op has tg_reduce_attributes and reduces numbers one by one (batch.c). */
+bool tg__is_reduction(int code);
+
 /* n elements at the end of an arena; NULL when there is no memory. */
 void *tg__more(tg__arena *a, size_t n, size_t size);
 
