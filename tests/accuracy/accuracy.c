@@ -167,11 +167,13 @@ static void measure(state *s, const tg__kernels *k, int i, double got)
     const double x[3] = { s->x[0][i], s->x[1][i], s->x[2][i] };
     long double bound;
     const long double near = formula_near(s->main, x, &bound);
+    if (isinf(got) && bound < INFINITY && (got > 0 ? near : -near) > 0x1p1025L + bound) return;
     if (isfinite(got) && isfinite(near) && bound < INFINITY && fabsl(near) < 0x1p1023L) {
         int e;
-        (void)frexpl(near, &e);
+        const long double least = fabsl(near) - bound;
+        (void)frexpl(least, &e);
         const long double error = ldexpl(fabsl((long double)got - near) + bound,
-                                         -unit_exponent(TG_F64, near == 0 ? -2000 : e - 1));
+                                         -unit_exponent(TG_F64, least > 0 ? e : -2000));
         if (error <= s->j->worst) return;
     }
     measure_exactly(s, k, i, got);

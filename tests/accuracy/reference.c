@@ -3,10 +3,11 @@
 
 #include <float.h>
 #include <math.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "gamma.h"
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
@@ -266,113 +267,6 @@ void formula_free(formula *f)
 
 /* ---- multiple precision ---------------------------------------------------------------------- */
 
-#define BERNOULLI 64
-static mpfr_t bernoulli[BERNOULLI]; /* B(2 k) / (2 k)! for k = 1 ... */
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-/* By zeta(2 k) (Abramowitz and Stegun 23.2.16). */
-static void make_bernoulli(void)
-{
-    mpfr_t two_pi;
-    mpfr_init2(two_pi, 2048);
-    mpfr_const_pi(two_pi, MPFR_RNDN);
-    mpfr_mul_2ui(two_pi, two_pi, 1, MPFR_RNDN);
-    for (unsigned k = 1; k <= BERNOULLI; k++) {
-        mpfr_t power;
-        mpfr_init2(power, 2048);
-        mpfr_init2(bernoulli[k - 1], 2048);
-        mpfr_pow_ui(power, two_pi, 2 * k, MPFR_RNDN);
-        mpfr_zeta_ui(bernoulli[k - 1], 2 * k, MPFR_RNDN);
-        mpfr_mul_si(bernoulli[k - 1], bernoulli[k - 1], k % 2 ? 2 : -2, MPFR_RNDN);
-        mpfr_div(bernoulli[k - 1], bernoulli[k - 1], power, MPFR_RNDN);
-        mpfr_clear(power);
-    }
-    mpfr_clear(two_pi);
-}
-
-/* y = n! zeta(n + 1, x), x > 0 (6.4.11 after 200 terms or so). */
-static void zeta_times_factorial(mpfr_t y, unsigned n, const mpfr_t x)
-{
-    const mpfr_prec_t bits = mpfr_get_prec(y);
-    mpfr_t end, term, u, rising;
-    mpfr_inits2(bits, end, term, u, rising, (mpfr_ptr)NULL);
-    pthread_once(&once, make_bernoulli);
-    mpfr_set(end, x, MPFR_RNDN);
-    mpfr_set_ui(y, 0, MPFR_RNDN);
-    for (const double last = (double)bits / 4 + n; mpfr_cmp_d(end, last) < 0;) {
-        mpfr_pow_si(term, end, -(long)n - 1, MPFR_RNDN);
-        mpfr_add(y, y, term, MPFR_RNDN);
-        mpfr_add_ui(end, end, 1, MPFR_RNDN);
-    }
-    mpfr_pow_si(u, end, -2, MPFR_RNDN);
-    mpfr_pow_si(rising, end, -(long)n, MPFR_RNDN); /* (n)(n + 1) ... x^(-n - 2 k) / n */
-    mpfr_div_ui(rising, rising, n, MPFR_RNDN);
-    mpfr_add(y, y, rising, MPFR_RNDN);
-    mpfr_pow_si(term, end, -(long)n - 1, MPFR_RNDN);
-    mpfr_div_2ui(term, term, 1, MPFR_RNDN);
-    mpfr_add(y, y, term, MPFR_RNDN);
-    for (unsigned k = 0; k < BERNOULLI; k++) {
-        mpfr_mul_ui(rising, rising, (n + 2 * k) * (n + 2 * k + 1), MPFR_RNDN);
-        mpfr_mul(rising, rising, u, MPFR_RNDN);
-        mpfr_mul(term, rising, bernoulli[k], MPFR_RNDN);
-        mpfr_add(y, y, term, MPFR_RNDN);
-    }
-    mpfr_fac_ui(term, n, MPFR_RNDN);
-    mpfr_mul(y, y, term, MPFR_RNDN);
-    mpfr_clears(end, term, u, rising, (mpfr_ptr)NULL);
-}
-
-/* The n-th derivative of digamma for x < 0, no whole number: distances to whole numbers above x, and to
-   those below until 0. */
-static void polygamma_below_0(mpfr_t y, unsigned n, const mpfr_t x)
-{
-    mpfr_t f, t;
-    mpfr_inits2(mpfr_get_prec(y) + 64, f, t, (mpfr_ptr)NULL);
-    mpfr_ui_sub(t, 1, x, MPFR_RNDN);
-    zeta_times_factorial(y, n, t);
-    mpfr_neg(f, x, MPFR_RNDN);
-    mpfr_frac(f, f, MPFR_RNDN);
-    zeta_times_factorial(t, n, f);
-    mpfr_sub(y, t, y, MPFR_RNDN);
-    if (n % 2 == 0) mpfr_neg(y, y, MPFR_RNDN);
-    mpfr_ui_sub(f, 1, f, MPFR_RNDN);
-    zeta_times_factorial(t, n, f);
-    mpfr_add(y, y, t, MPFR_RNDN);
-    if (n % 2 == 0) mpfr_neg(y, y, MPFR_RNDN);
-    mpfr_clears(f, t, (mpfr_ptr)NULL);
-}
-
-/* Orders up to 170; trigamma below 0 by reflection. */
-static void polygamma(mpfr_t y, const mpfr_t order, const mpfr_t x)
-{
-    const unsigned n = (unsigned)mpfr_get_ui(order, MPFR_RNDN);
-    if (n == 0) {
-        mpfr_digamma(y, x, MPFR_RNDN);
-    } else if (mpfr_sgn(x) > 0) {
-        zeta_times_factorial(y, n, x);
-        if (n % 2 == 0) mpfr_neg(y, y, MPFR_RNDN);
-    } else if (n > 1 && !mpfr_integer_p(x)) {
-        polygamma_below_0(y, n, x);
-    } else if (mpfr_integer_p(x)) {
-        if (n % 2) mpfr_set_inf(y, 1);
-        else mpfr_set_nan(y);
-    } else {
-        mpfr_t t, r;
-        mpfr_inits2(mpfr_get_prec(y) + 64, t, r, (mpfr_ptr)NULL);
-        mpfr_ui_sub(t, 1, x, MPFR_RNDN);
-        zeta_times_factorial(y, 1, t);
-        mpfr_rint(t, x, MPFR_RNDN);
-        mpfr_sub(r, x, t, MPFR_RNDN);
-        mpfr_const_pi(t, MPFR_RNDN);
-        mpfr_mul(r, r, t, MPFR_RNDN);
-        mpfr_sin(r, r, MPFR_RNDN);
-        mpfr_div(r, t, r, MPFR_RNDN);
-        mpfr_sqr(r, r, MPFR_RNDN);
-        mpfr_sub(y, r, y, MPFR_RNDN);
-        mpfr_clears(t, r, (mpfr_ptr)NULL);
-    }
-}
-
 static void remainder_exact(mpfr_t y, const mpfr_t a, const mpfr_t b)
 {
     mpfr_fmod(y, a, b, MPFR_RNDN);
@@ -421,7 +315,7 @@ static void call_exact(int function, mpfr_t *p)
         mpfr_swap(p[0], p[2]);
         break;
     case F_polygamma:
-        polygamma(p[2], p[0], p[1]);
+        polygamma_exact(p[2], (unsigned)mpfr_get_ui(p[0], MPFR_RNDN), p[1]);
         mpfr_swap(p[0], p[2]);
         break;
     case F_where: mpfr_swap(p[0], mpfr_zero_p(p[0]) ? p[2] : p[1]); break;
@@ -499,8 +393,6 @@ void formula_exact(formula *f, const double *x, mpfr_t y)
 
 /* ---- long double ----------------------------------------------------------------------------- */
 
-#define EPSILON 0x1p-63L /* of one operation */
-
 /* A function's result, of operands with errors e0 and e1; the slope bounds what e0 does. */
 static void give(long double *y, long double *e, long double value, long double slope,
                  long double own)
@@ -570,9 +462,16 @@ static void call_near(int function, long double *p, long double *e)
         *e = fmaxl(*e, e[1]);
         break;
     case F_lgamma:
-        give(p, e, lgammal(x), INFINITY, 16);
-        *e += 0x1p-58L;
-        if (x < 0) *e = INFINITY;
+        *e = *e > 0 ? INFINITY : 0;
+        *p = lgamma_near(x, e);
+        break;
+    case F_digamma:
+        *e = *e > 0 ? INFINITY : 0;
+        *p = digamma_near(x, e);
+        break;
+    case F_polygamma:
+        *e = *e < 0.5L && e[1] == 0 ? 0 : INFINITY; /* the order is whole */
+        *p = a < 0.5L ? digamma_near(b, e) : polygamma_near((unsigned)rintl(a), b, e);
         break;
     case F_sign: *p = x > 0 ? 1 : x < 0 ? -1 : 0; break;
     case F_eq: *p = a == b; break;
@@ -585,7 +484,7 @@ static void call_near(int function, long double *p, long double *e)
         *p = a != 0 ? p[1] : p[2];
         *e = a != 0 ? e[1] : e[2];
         break;
-    default: *p = NAN; break; /* digamma, polygamma, remainder, floor, round */
+    default: *p = NAN; break; /* remainder, floor, round */
     }
 }
 
