@@ -17,8 +17,6 @@ typedef struct part {
     uint32_t node, look, next;
 } part;
 
-enum { FEWEST_PARTS = 64 };
-
 typedef struct walk {
     tg__recorder recorder; /* first: rules get its address */
     tg__graph *g;
@@ -369,8 +367,9 @@ static void step(walk *w, uint32_t i)
 
 static bool begin(walk *w, const uint32_t *wrt, const uint32_t *from, int m)
 {
-    /* New memory is zero. The adjoints must not move when the first parts are given room behind them. */
-    const size_t adjoints = w->n * (sizeof(adjoint) + sizeof(bool)), parts = FEWEST_PARTS * sizeof(part);
+    /* New memory is zero. The adjoints must not move when the parts, mostly one a view, are given room behind
+       them. */
+    const size_t adjoints = w->n * (sizeof(adjoint) + sizeof(bool)), parts = (1 + w->g->views) * sizeof(part);
     if (!tg__arena_grow(&w->adjoints, adjoints + parts + 64) || !tg__arena_push(&w->adjoints, adjoints) ||
         !tg__arena_lend(&w->adjoints, &w->parts, parts)) {
         out_of_memory(w);

@@ -60,6 +60,7 @@ typedef struct tg__graph {
     tg__arena nodes, pool, shapes, attributes, constants, table, scratch, sites;
     tg__arena room; /* what the others begin in */
     uint32_t n; /* nodes; number 0 is none */
+    uint32_t views; /* so many of them */
     uint32_t expected; /* nodes that there will be, about */
     uint32_t buckets; /* of the table: a power of two, at least twice the nodes */
     uint32_t recent[TG__RECENT_SHAPES]; /* shapes made before, by hash: their places */

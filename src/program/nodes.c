@@ -225,6 +225,7 @@ uint32_t tg__nodes_append(tg__graph *g, const tg__node *like, const uint32_t *x,
     if (size && (place = tg__nodes_put(g, &g->attributes, data, size)) == SIZE_MAX) return 0;
     if (s && (shape = place_of_shape(g, x, like->n, s)) == SIZE_MAX) return 0;
     const tg__op *const op = tg__node_op(like);
+    g->views += like->op == TG__NODE_VIEW;
     g->has_rules |= like->op == TG__NODE_BACKWARD || (op && op->kind != TG__MAP);
     return append(g, like->op, like->stage, x, like->n, (uint32_t)shape, (uint32_t)place);
 }
