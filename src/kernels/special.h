@@ -702,12 +702,29 @@ static inline double f64_lgamma_at_2(double t)
     return f64_polynomial(LENGTH(even), even, LENGTH(odd), odd, t);
 }
 
+/* log(gamma(x)) for 1.25 <= x <= 1.75: around its minimum, where the polynomials on both sides lose digits. The
+   slope at the rounded place of the minimum is not 0. */
+static inline double f64_lgamma_at_minimum(double x)
+{
+    static const double even[] = {
+        0x1.ef72bc8ee38adp-2,  0x1.08b4294d501edp-4,  0x1.266e797a88d82p-6,  0x1.8fce01bd4f768p-8,
+        0x1.28319311c2c1ap-9,  0x1.cc3a6e32a4789p-11, 0x1.77abe82d03db4p-12, 0x1.cc401f4a9c0fp-14,
+    };
+    static const double odd[] = {
+        -0x1.2e4278dc6bc1fp-3,  -0x1.0c9a8df5165f4p-5,  -0x1.51f9f94829ab8p-7,  -0x1.e2f1ab611ef88p-9,
+        -0x1.6f9644ad5b3e8p-10, -0x1.227d6c829ab2fp-11, -0x1.eb8df95f705bdp-13,
+    };
+    const double t = x - 0x1.762d86356be3fp+0, low = 0x1.f095c88d5a6cdp-59 - 0x1.aa2d9b3ce29ep-54 * t;
+    return -0x1.f19b9bcc38a42p-4 + (t * t * f64_polynomial(LENGTH(even), even, LENGTH(odd), odd, t) + low);
+}
+
 /* For x > 0. From 8 on by Stirling's series (Abramowitz and Stegun 6.1.41). */
 static inline double f64_lgamma_positive(double x)
 {
     if (x < 0.5) return x * f64_lgamma_at_1(x - 0.1) - log(x);
     if (x < 0.7) return (x - 1) * f64_lgamma_at_2((x - 1) - 0.25) - log(x);
-    if (x < 1.5) return (1 - x) * -f64_lgamma_at_1((x - 1) - 0.1);
+    if (x < 1.25) return (1 - x) * -f64_lgamma_at_1((x - 1) - 0.1);
+    if (x < 1.75) return f64_lgamma_at_minimum(x);
     if (x < 8) {
         double product = 1;
         for (; x >= 3; product *= x) x -= 1;
