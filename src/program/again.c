@@ -1,5 +1,7 @@
 /* Cheap steps of a chain, mostly of a gradient's, done again instead of storing what the chain before made: where
    storing and reading it costs more than what it is made of, which is there anyhow. */
+#include <string.h>
+
 #include "codes.h" /* generated */
 #include "program/planning.h"
 
@@ -92,8 +94,8 @@ static bool repeat(tg__planning *w, uint32_t made, uint32_t to, tg__stage stage)
                 reference_at(w, step_at(w, i)->first + j)->sum = where;
     for (uint32_t j = 0; j < again.n; j++) r[j] = *reference_at(w, again.first + j);
     r[0].sum = where;
-    for (uint32_t i = tg__step_count(plan) - 1; i > to; i--) *step_at(w, i) = *step_at(w, i - 1);
     tg__step *const s = step_at(w, to);
+    memmove(s + 1, s, (tg__step_count(plan) - 1 - to) * sizeof *s);
     *s = again;
     s->first = (uint32_t)(r - reference_at(w, 0));
     s->chain = s[1].chain;
@@ -112,12 +114,12 @@ static int64_t find_one(const tg__planning *w, uint32_t to, uint32_t first)
         const tg__step *const s = step_at(w, i);
         for (uint32_t j = 1; s->kind == TG__STEP_MAP && j < s->n; j++) {
             const tg__reference *const r = reference_at(w, s->first + j);
-            if (r->sum <= TG__AGAIN || tg__node_shape(w->p.g, r->node)->n != s->width) continue;
+            if (r->sum <= TG__AGAIN || !w->p.unit[r->node] || !is_cheap(tg__node_at(w->p.g, r->node)->op) ||
+                tg__node_shape(w->p.g, r->node)->n != s->width)
+                continue;
             const int64_t made = made_before(w, r->node, to, first);
             const tg__step *const m = made < 0 ? NULL : step_at(w, (uint32_t)made);
-            if (m && m->width == s->width && is_cheap(m->op) && w->p.unit[m->node] &&
-                reads_what_is_there(w, m, to, c->steps))
-                return made;
+            if (m && m->width == s->width && reads_what_is_there(w, m, to, c->steps)) return made;
         }
     }
     return -1;

@@ -46,9 +46,7 @@ static bool record(const derivation *r, const tg_custom *op)
 static void take_over(const derivation *r)
 {
     tg__derivation *const d = r->d;
-    const tg_compile_options o = { .without = r->g->without,
-                                   .strict = r->g->strict,
-                                   .fast_math = r->g->fast_math };
+    const tg_compile_options o = tg__graph_options(r->g);
     tg_status status = { 0 };
     int n = 0;
     for (int i = 0; i < r->n; i++) {

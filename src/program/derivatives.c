@@ -126,9 +126,7 @@ static bool copy_graph(derivation *d)
     if (!has_gradients_by_rule(&p->graph))
         return clone_graph(g, &p->graph, &d->made->memory) ||
                tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
-    const tg_compile_options o = { .without = p->graph.without,
-                                   .strict = p->graph.strict,
-                                   .fast_math = p->graph.fast_math };
+    const tg_compile_options o = tg__graph_options(&p->graph);
     return tg__graph_init(g, &d->made->memory, p->type, &o) &&
            tg__graph_lower(g, &p->graph, TG__DERIVE, NULL, d->input, p->n_inputs + p->n_outputs,
                            d->input);

@@ -372,9 +372,7 @@ static uint32_t *single_inputs(tg__emitter *e, tg__graph *to)
 static bool lower(tg__emitter *e, uint32_t *value, uint32_t n)
 {
     const tg__graph *const from = &e->program->graph;
-    const tg_compile_options options = { .without = from->without,
-                                         .strict = from->strict,
-                                         .fast_math = from->fast_math };
+    const tg_compile_options options = tg__graph_options(from);
     tg__graph derived;
     bool ok = tg__graph_init(&derived, e->all->memory, e->program->type, &options);
     const uint32_t *const input = ok && e->made.one ? single_inputs(e, &derived) : NULL;
@@ -440,9 +438,7 @@ bool tg__emit_program(tg__emission *all, tg__emitted *made, tg_status *status)
                       .made = *made };
     tg__arena_init(&e.body, all->memory);
     tg__arena_init(&e.room, all->memory);
-    const tg_compile_options options = { .without = p->graph.without,
-                                         .strict = p->graph.strict,
-                                         .fast_math = p->graph.fast_math };
+    const tg_compile_options options = tg__graph_options(&p->graph);
     if (tg__graph_init(&g, all->memory, p->type, &options)) write_function(&e);
     e.made.bytes = e.bytes + e.deepest;
     *made = e.made;

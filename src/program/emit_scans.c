@@ -49,12 +49,20 @@ static void write_given_states(const scan *s, const char *name)
     }
 }
 
-/* "(run << 32) + (uint64_t)place", if the function of a step draws, and the states from `states` on. */
-static void write_states(const scan *s, const tg__emitted *f, bool *first, const char *states)
+/* The call of a function of a step; of one that draws the first argument. */
+static void open_step(const scan *s, const tg__emitted *f, bool *first)
+{
+    tg__emitter *const e = s->w->e;
+    *first = true;
+    tg__open_call(e, f);
+    if (f->draws) tg__separate(e, first), tg__write(e, "(run << 32) + (uint64_t)place");
+}
+
+/* The states from `states` on. */
+static void write_states(const scan *s, bool *first, const char *states)
 {
     tg__emitter *const e = s->w->e;
     int64_t at = 0;
-    if (f && f->draws) tg__separate(e, first), tg__write(e, "(run << 32) + (uint64_t)place");
     for (uint32_t i = 0; i < s->k.states; i++) {
         tg__separate(e, first);
         tg__write_place(e, states, s->w->id, at);
@@ -79,13 +87,13 @@ static void write_step(const scan *s)
     const tg__loop *const k = &s->k;
     const tg_program *const p = k->body;
     const uint32_t id = s->w->id;
-    bool first = true;
+    bool first;
     char more[40];
     int64_t at = k->state_size;
-    tg__open_call(e, &s->body);
-    write_states(s, &s->body, &first, "state");
+    open_step(s, &s->body, &first);
+    write_states(s, &first, "state");
     write_inputs(s, &first);
-    write_states(s, NULL, &first, "next");
+    write_states(s, &first, "next");
     for (uint32_t i = k->states; i < k->states + k->stacked; i++) {
         const int64_t n = tg__output_shape(p, i)->n;
         tg__separate(e, &first);
@@ -237,12 +245,11 @@ static void write_gradient_declarations(const gradient *b)
 }
 
 /* "state5 + 2 * (step - begin)": the states before a step, or behind it. */
-static void write_states_of_step(const gradient *b, const tg__emitted *f, bool *first, bool next)
+static void write_states_of_step(const gradient *b, bool *first, bool next)
 {
     const scan *const s = &b->s;
     tg__emitter *const e = s->w->e;
     int64_t at = next ? s->k.state_size : 0;
-    if (f && f->draws) tg__separate(e, first), tg__write(e, "(run << 32) + (uint64_t)place");
     for (uint32_t i = 0; i < s->k.states; i++) {
         tg__separate(e, first);
         tg__write(e, "state%u + %" PRId64 " * (step - begin)", s->w->id, s->k.state_size);
@@ -256,15 +263,15 @@ static void write_forward(const gradient *b, const char *end)
 {
     const scan *const s = &b->s;
     tg__emitter *const e = s->w->e;
-    bool first = true;
+    bool first;
     int64_t at = 0;
     tg__write_line(e, "for (int step = begin; step < %s; step++) {", end);
     e->depth++;
     write_place_of_step(s);
-    tg__open_call(e, &s->body);
-    write_states_of_step(b, &s->body, &first, false);
+    open_step(s, &s->body, &first);
+    write_states_of_step(b, &first, false);
     write_inputs(s, &first);
-    write_states_of_step(b, NULL, &first, true);
+    write_states_of_step(b, &first, true);
     for (uint32_t i = s->k.states; i < s->k.body->n_outputs; i++) {
         tg__separate(e, &first);
         tg__write_place(e, "rest", s->w->id, at);
@@ -311,20 +318,19 @@ static void write_step_back(const gradient *b)
     const scan *const s = &b->s;
     const tg__loop *const k = &s->k;
     tg__emitter *const e = s->w->e;
-    const uint64_t given = ((const tg_call_attributes *)s->w->attributes)->wanted;
-    bool first = true;
+    bool first;
     int64_t at = 0, row = 0;
     char more[40];
-    tg__open_call(e, &b->back);
-    write_states_of_step(b, &b->back, &first, false);
+    open_step(s, &b->back, &first);
+    write_states_of_step(b, &first, false);
     write_inputs(s, &first);
-    write_states(s, NULL, &first, "adjoint");
+    write_states(s, &first, "adjoint");
     write_cotangents(b, &first);
     write_shared(b, &first, "sum");
-    write_states(s, NULL, &first, "before");
+    write_states(s, &first, "before");
     for (uint32_t i = 0; i < k->states + k->each; i++) {
         const int64_t n = tg__input_shape(k->body, i)->n;
-        const bool each = i >= k->states, wanted = tg__loop_wants(k, given, i);
+        const bool each = i >= k->states, wanted = tg__loop_wants(k, k->a->wanted, i);
         if (each && tg__loop_wants(k, b->wanted, i)) {
             tg__separate(e, &first);
             tg__name_place(n, more);
@@ -420,11 +426,10 @@ static void write_results(const gradient *b)
 {
     const scan *const s = &b->s;
     const tg__loop *const k = &s->k;
-    const uint64_t given = ((const tg_call_attributes *)s->w->attributes)->wanted;
     int64_t at = 0, state = 0, shared = 0;
     for (uint32_t i = 0; i < k->body->n_inputs; i++) {
         const int64_t n = tg__input_shape(k->body, i)->n, count = tg__loop_count(k, i);
-        const bool wanted = tg__loop_wants(k, given, i);
+        const bool wanted = tg__loop_wants(k, k->a->wanted, i);
         if (wanted && i < k->states) write_moves(s, n, "v", at, "=", "adjoint", state);
         else if (wanted && count < 0) write_moves(s, n, "v", at, "=", "sum", shared);
         if (i < k->states) state += n;
@@ -437,13 +442,12 @@ static void write_results(const gradient *b)
 static void size_room(gradient *b)
 {
     const tg__loop *const k = &b->s.k;
-    const uint64_t given = ((const tg_call_attributes *)b->s.w->attributes)->wanted;
     int64_t rest = 0, rows = 0;
     for (uint32_t i = k->states; i < k->body->n_outputs; i++) rest += tg__output_shape(k->body, i)->n;
     for (uint32_t i = k->states; i < k->body->n_inputs; i++) {
         if (!tg__loop_wants(k, b->wanted, i)) continue;
         if (i >= k->states + k->each) b->shared += tg__input_shape(k->body, i)->n;
-        else if (!tg__loop_wants(k, given, i)) rows += tg__input_shape(k->body, i)->n;
+        else if (!tg__loop_wants(k, k->a->wanted, i)) rows += tg__input_shape(k->body, i)->n;
     }
     b->rest = rest > rows ? rest : rows;
 }

@@ -40,11 +40,6 @@ static uint32_t out_of_memory(walk *w)
 
 /* ---- the recorder that rules see: values are nodes -------------------------------------------- */
 
-static tg_value value_of(const walk *w, uint32_t node)
-{
-    return tg__node_value(w->g, node);
-}
-
 static uint32_t node_of(walk *w, tg_value v)
 {
     return v.tape == TG__NUMBER ? tg__graph_number(w->g, tg__number_of(v)) : v.id;
@@ -56,11 +51,11 @@ static tg_value apply(tg__recorder *r, int code, const tg_value *x, int n, const
     tg__arena *const a = &w->operands;
     const size_t used = a->used;
     uint32_t few[4], *const id = n <= 4 ? few : tg__arena_push(a, (size_t)n * sizeof *id);
-    if (!id) return out_of_memory(w), value_of(w, 0);
+    if (!id) return out_of_memory(w), tg__node_value(w->g, 0);
     for (int i = 0; i < n; i++) id[i] = node_of(w, x[i]);
     const uint32_t node = tg__graph_apply(w->g, code, id, n, attributes);
     a->used = used;
-    return value_of(w, node);
+    return tg__node_value(w->g, node);
 }
 
 static void fail(tg__recorder *r, const char *why)
@@ -75,10 +70,10 @@ static void fail(tg__recorder *r, const char *why)
 static tg_value filled(walk *w, double x, const tg__shape *s)
 {
     const uint32_t number = tg__graph_number(w->g, x);
-    if (s->rank == 0) return value_of(w, number);
+    if (s->rank == 0) return tg__node_value(w->g, number);
     tg_list_attributes list = { .count = s->rank };
     for (int i = 0; i < s->rank; i++) list.item[i] = s->dim[i];
-    return value_of(w, tg__graph_apply(w->g, TG__CODE_broadcast_to, &number, 1, &list));
+    return tg__node_value(w->g, tg__graph_apply(w->g, TG__CODE_broadcast_to, &number, 1, &list));
 }
 
 static tg_value zeros(tg__recorder *r, const tg__shape *s)
@@ -274,12 +269,12 @@ static void step_by_ops(walk *w, uint32_t i, uint32_t gradient)
     bool *const wanted = n <= 4 ? few_wanted : (bool *)(void *)(dx + n);
     for (size_t j = 0; j < n; j++) {
         const uint32_t id = tg__node_operands(g, &node)[j];
-        x[j] = value_of(w, id);
+        x[j] = tg__node_value(w->g, id);
         dx[j] = (tg_value){ NULL, 0, 0 };
         wanted[j] = wants(w, id, tg__letter(op->letters, (int)j));
     }
     tg__derivation d = { .to = &w->recorder, .code = node.op, .attributes = &attributes,
-                         .n = (int)n, .x = x, .y = value_of(w, i), .g = value_of(w, gradient),
+                         .n = (int)n, .x = x, .y = tg__node_value(w->g, i), .g = tg__node_value(w->g, gradient),
                          .wanted = wanted, .dx = dx };
     op->derive(&d);
     for (size_t j = 0; j < n && !tg__graph_failed(g); j++) {
@@ -436,13 +431,13 @@ uint32_t tg__graph_derived(tg__graph *g, const uint32_t *x, uint32_t n, const tg
         tg_value *const dx = v + n;
         bool *const wanted = (bool *)(void *)(dx + n);
         for (uint32_t j = 0; j < n; j++) {
-            v[j] = value_of(&w, x[j]);
+            v[j] = tg__node_value(w.g, x[j]);
             dx[j] = (tg_value){ NULL, 0, 0 };
             wanted[j] = (int)j == back->by;
         }
         tg__derivation d = { .to = &w.recorder, .code = back->op, .attributes = attributes,
-                             .n = (int)n, .x = v, .y = value_of(&w, x[n]),
-                             .g = value_of(&w, x[n + 1]), .wanted = wanted, .dx = dx };
+                             .n = (int)n, .x = v, .y = tg__node_value(w.g, x[n]),
+                             .g = tg__node_value(w.g, x[n + 1]), .wanted = wanted, .dx = dx };
         tg__ops[back->op]->derive(&d);
         const tg__shape s = *tg__node_shape(g, x[back->by]);
         const tg_value got = dx[back->by];

@@ -87,6 +87,12 @@ bool tg__graph_expect(tg__graph *g, uint32_t n, size_t more);
 __attribute__((format(printf, 3, 4))) uint32_t tg__graph_fail(tg__graph *g, tg_code code,
                                                               const char *format, ...);
 
+/* What it was made with, for a graph that is made from it. */
+static inline tg_compile_options tg__graph_options(const tg__graph *g)
+{
+    return (tg_compile_options){ .without = g->without, .strict = g->strict, .fast_math = g->fast_math };
+}
+
 static inline bool tg__graph_failed(const tg__graph *g)
 {
     return g->status.code != TG_OK;
@@ -119,13 +125,13 @@ static inline const void *tg__node_constant(const tg__graph *g, uint32_t id)
     return node->op == TG__NODE_CONSTANT ? g->constants.data + (size_t)node->data * 8 : NULL;
 }
 
-/* The node that owns the elements a view looks at; any other node owns its own. */
 /* A node as rules of derivatives see it. */
 static inline tg_value tg__node_value(const tg__graph *g, uint32_t id)
 {
     return (tg_value){ (tg_tape *)(uintptr_t)g, id, id != 0 };
 }
 
+/* The node that owns the elements a view looks at; any other node owns its own. */
 static inline uint32_t tg__node_owner(const tg__graph *g, uint32_t id)
 {
     const tg__node *const node = tg__node_at(g, id);

@@ -116,9 +116,7 @@ static uint32_t call_inside(import *m, const tg__instruction *in, const uint32_t
     tg__arena_init(&room, m->g->memory);
     tg__array *const array = tg__arena_push(&room, (size_t)n * sizeof *array);
     for (int i = 0; array && i < n; i++) array[i] = tg__value_array(m->t, id[i]);
-    const tg_compile_options o = { .without = m->g->without,
-                                   .strict = m->g->strict,
-                                   .fast_math = m->g->fast_math };
+    const tg_compile_options o = tg__graph_options(m->g);
     tg_status status = { .code = TG_ERROR_MEMORY, .message = "no memory" };
     tg_program *const p = array ? tg__recompute_compile(a, array, n, &room, &o, &status) : NULL;
     const uint32_t place = p ? put_inside(m, p, x)

@@ -46,9 +46,7 @@ static tg_program *arrange(const tg_program *p, const order *in, const order *ou
     made->type = p->type;
     made->block = 1;
     tg__graph *const g = &made->graph;
-    const tg_compile_options o = { .without = p->graph.without,
-                                   .strict = p->graph.strict,
-                                   .fast_math = p->graph.fast_math };
+    const tg_compile_options o = tg__graph_options(&p->graph);
     if (tg__graph_init(g, &made->memory, p->type, &o)) {
         for (uint32_t i = 0; i < in->n; i++) {
             const uint32_t number = in->number[i];

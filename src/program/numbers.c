@@ -165,13 +165,6 @@ static uint32_t heap_pop(const operation *o, uint32_t *heap, uint32_t *n)
 
 /* ---- words ------------------------------------------------------------------------------------------- */
 
-static bool put(tg__scalars *w, const uint32_t *word, size_t n)
-{
-    uint32_t *const to = tg__more(&w->p->plan->words, n, sizeof *to);
-    if (to) memcpy(to, word, n * sizeof *to);
-    return to;
-}
-
 /* One instruction, of which operand x[k] is in the register if it is `there`. */
 static bool put_one(tg__scalars *w, uint32_t code, uint32_t y, const uint32_t *x, uint32_t n, uint32_t there)
 {
@@ -181,12 +174,12 @@ static bool put_one(tg__scalars *w, uint32_t code, uint32_t y, const uint32_t *x
         else word[m++] = x[k];
     }
     word[0] = code * 4 + in_register;
-    return put(w, word, m);
+    return tg__put_words(w, word, m);
 }
 
 static bool put_call(tg__scalars *w, uint32_t op, const uint32_t *place, uint32_t n)
 {
-    return put(w, (const uint32_t[]){ TG__EACH(CALL, 0), op }, 2) && put(w, place, n);
+    return tg__put_words(w, (const uint32_t[]){ TG__EACH(CALL, 0), op }, 2) && tg__put_words(w, place, n);
 }
 
 /* The terms of one kind that a sum has still to do. */
@@ -261,7 +254,7 @@ bool tg__numbers_end(tg__scalars *w)
     if (!n) return true;
     uint32_t *const maker = (uint32_t *)(void *)w->makers.data;
     const uint32_t *const user = list_users(w, maker);
-    if (!user || !put(w, (const uint32_t[]){ TG__SCALARS_EACH }, 1)) return false;
+    if (!user || !tg__put_words(w, (const uint32_t[]){ TG__SCALARS_EACH }, 1)) return false;
     const uint32_t total = (uint32_t)(w->number_users.used / sizeof *user) - 1;
     find_heights(w, user, total);
     const bool in_order = !(w->p->g->without & TG_REGISTERS);
@@ -270,5 +263,5 @@ bool tg__numbers_end(tg__scalars *w)
     const uint32_t *const place = (const uint32_t *)(void *)w->number_places.data;
     for (size_t i = 0; i < w->number_places.used / sizeof *place; i++) maker[place[i]] = 0;
     w->waiting.used = w->number_places.used = 0;
-    return ok && put(w, (const uint32_t[]){ TG__EACH(LAST, 0) }, 1);
+    return ok && tg__put_words(w, (const uint32_t[]){ TG__EACH(LAST, 0) }, 1);
 }

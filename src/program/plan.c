@@ -114,7 +114,6 @@ static bool begin(tg__planning *w)
     tg__planner *const p = &w->p;
     tg__arena *arena[ARENAS];
     list_arenas(w, arena);
-    for (int i = 0; i < ARENAS; i++) tg__arena_init(arena[i], p->memory);
     tg__arena_init(&p->room, p->memory);
     p->n = p->g->n;
     const size_t n = p->n, lists = p->single ? 8 : 6;

@@ -86,7 +86,6 @@ void tg__find_sums(tg__planner *p);
 enum { TG__SIBLINGS = 8 };
 uint32_t tg__siblings(const tg__planner *p, uint32_t id, uint32_t node[TG__SIBLINGS]);
 
-
 /* Whether the node puts scalars of an instance side by side: the operands at[i] ... are its elements
    at[i]. at has room for all operands; their number, or 0. */
 uint32_t tg__side_by_side(const tg__planner *p, uint32_t id, uint32_t *at);

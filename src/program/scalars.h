@@ -127,6 +127,9 @@ static inline uint32_t tg__operand_of(const tg__scalars *w, const tg__node *node
     return tg__same(w->p, tg__node_operands(w->p->g, node)[j]);
 }
 
+/* n words of the stretch. False: no memory. */
+bool tg__put_words(tg__scalars *w, const uint32_t *x, size_t n);
+
 /* What an item is computed from: the terms of a sum, or operands. few has room for 3. */
 const uint32_t *tg__scalars_operands(const tg__scalars *w, uint32_t id, uint32_t few[3], uint32_t *n);
 

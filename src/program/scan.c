@@ -16,7 +16,6 @@ tg__loop tg__loop_of(const tg_call_attributes *a)
     const tg_program *const p = a->what;
     const uint32_t stop = a->flags & TG__CALL_STOP ? 1 : 0;
     tg__loop k = { .body = p, .a = a, .states = a->states, .each = a->each, .summed = a->summed };
-    k.shared = p->n_inputs - a->states - a->each;
     k.stacked = p->n_outputs - a->states - a->summed - stop;
     for (uint32_t i = 0; i < a->states; i++) k.state_size += tg__input_shape(p, i)->n;
     k.sums = k.state_size;

@@ -24,7 +24,7 @@ extern const tg__callee tg__scanned, tg__scan_gradient, tg__scan_transposed;
 typedef struct tg__loop {
     const tg_program *body;
     const tg_call_attributes *a;
-    uint32_t states, each, shared;    /* inputs */
+    uint32_t states, each;            /* inputs; those behind are shared by all steps */
     uint32_t stacked, summed;         /* outputs behind the states */
     int64_t state_size;               /* elements of all states */
     int64_t sums, taken, kept, total; /* offsets; what is stacked lies behind the states; what is before

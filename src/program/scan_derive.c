@@ -226,6 +226,24 @@ static uint64_t inputs_of(const tg__loop *k, const bool *wanted)
 
 /* ---- recorded ------------------------------------------------------------------------------------ */
 
+static tg_value vector_part(const tg__derivation *d, tg_value from, int64_t offset, int64_t n)
+{
+    const tg__shape s = { .type = tg__shape_of(d, from)->type, .rank = 1, .n = n, .dim = { n } };
+    return tg__derived_part(d, from, &offset, &s, -1);
+}
+
+/* Sets the gradients to their parts of a vector of those by these inputs; the elements of it that they take. */
+static int64_t hand_out(tg__derivation *d, const tg__loop *k, tg_value all, uint64_t wanted)
+{
+    int64_t offset = 0;
+    for (uint32_t i = 0; i < k->body->n_inputs; i++) {
+        if (!tg__loop_wants(k, wanted, i)) continue;
+        const tg_value dx = tg__derived_part(d, all, &offset, tg__input_shape(k->body, i), tg__loop_count(k, i));
+        if (d->wanted[i]) d->dx[i] = dx;
+    }
+    return offset;
+}
+
 void tg__scan_derive(tg__derivation *d)
 {
     tg_call_attributes a = *(const tg_call_attributes *)d->attributes;
@@ -240,26 +258,11 @@ void tg__scan_derive(tg__derivation *d)
         d->to->fail(d->to, "no memory");
         return;
     }
-    int64_t offset = 0;
     memcpy(x, d->x, (size_t)d->n * sizeof *x);
-    const tg__shape u = { .type = k.body->type, .rank = 1, .n = k.taken, .dim = { k.taken } };
-    x[d->n] = tg__derived_part(d, d->g, &offset, &u, -1);
+    x[d->n] = vector_part(d, d->g, 0, k.taken);
     x[d->n + 1] = d->y;
-    const tg_value all = d_call(d, x, d->n + 2, &a);
+    hand_out(d, &k, d_call(d, x, d->n + 2, &a), a.wanted);
     tg__deallocate(&memory, x, bytes);
-    offset = 0;
-    for (uint32_t i = 0; i < k.body->n_inputs; i++) {
-        if (!tg__loop_wants(&k, a.wanted, i)) continue;
-        const tg_value dx = tg__derived_part(d, all, &offset, tg__input_shape(k.body, i),
-                                             tg__loop_count(&k, i));
-        if (d->wanted[i]) d->dx[i] = dx;
-    }
-}
-
-static tg_value vector_part(const tg__derivation *d, tg_value from, int64_t offset, int64_t n)
-{
-    const tg__shape s = { .type = tg__shape_of(d, from)->type, .rank = 1, .n = n, .dim = { n } };
-    return tg__derived_part(d, from, &offset, &s, -1);
 }
 
 static tg_value zeros(const tg__derivation *d, int64_t n)
@@ -353,13 +356,7 @@ static void record_transposed(tg__derivation *d, tg_value *x)
     memcpy(x, d->x, (size_t)d->n * sizeof *x);
     x[d->n] = d->g;
     const tg_value all = d_call(d, x, d->n + 1, &a);
-    int64_t offset = 0;
-    for (uint32_t i = 0; i < k.body->n_inputs; i++) {
-        if (!tg__loop_wants(&k, a.along, i)) continue;
-        const tg_value dx = tg__derived_part(d, all, &offset, tg__input_shape(k.body, i),
-                                             tg__loop_count(&k, i));
-        if (d->wanted[i]) d->dx[i] = dx;
-    }
+    const int64_t offset = hand_out(d, &k, all, a.along);
     if (d->wanted[d->n - 2]) d->dx[d->n - 2] = vector_part(d, all, offset, k.taken);
 }
 
@@ -602,9 +599,9 @@ static tg_code transposed_backward(const tg__call *c)
     const tg__loop k = tg__loop_of(a);
     const int w = c->n - 1;
     int64_t offset = 0;
-    operand *const list = tg__scratch(c, 2 * (size_t)k.body->n_inputs * sizeof *list + 1);
-    void *const to = c->dx[w].p ? tg__gradient_begin(c, w) : NULL;
     if (!c->dx[w].p) return TG_OK;
+    operand *const list = tg__scratch(c, 2 * (size_t)k.body->n_inputs * sizeof *list + 1);
+    void *const to = tg__gradient_begin(c, w);
     tg__array *const dx = to ? parts_of(c, &k, a->wanted, to, &offset) : NULL;
     if (!list || !dx) return TG_ERROR_MEMORY;
     tg_status status = { 0 };

@@ -153,11 +153,7 @@ static void fill(making *m)
 {
     const tg_program *const p = m->p;
     tg__graph *const g = &m->made->graph;
-    const tg_compile_options o = {
-        .without = p->graph.without,
-        .strict = p->graph.strict,
-        .fast_math = p->graph.fast_math
-    };
+    const tg_compile_options o = tg__graph_options(&p->graph);
     if (!tg__graph_init(g, &m->made->memory, p->type, &o)) return;
     if (!m->how->one && !copy_graph(m)) return;
     add_inputs(m);

@@ -19,7 +19,7 @@ static bool word(tg__scalars *w, uint32_t x)
     return to;
 }
 
-static bool words(tg__scalars *w, const uint32_t *x, size_t n)
+bool tg__put_words(tg__scalars *w, const uint32_t *x, size_t n)
 {
     uint32_t *const to = tg__more(&w->p->plan->words, n, sizeof *to);
     if (to) memcpy(to, x, n * sizeof *to);
@@ -116,7 +116,7 @@ static bool strided(tg__scalars *w, const uint32_t *tuple, uint32_t n, uint32_t 
     const bool apart = is_apart(key, step);
     if (key >= TG__MAPS || apart) {
         bool ok = instruction(w, TG__SCALARS_DOTS) && word(w, n) &&
-                  words(w, apart ? one_product : tg__kind_at(w, key)->count, 4);
+                  tg__put_words(w, apart ? one_product : tg__kind_at(w, key)->count, 4);
         for (uint32_t k = 0; ok && k < width; k++) ok = word(w, tuple[k]) && word(w, tuple[width + k] - tuple[k]);
         return ok;
     }
@@ -164,7 +164,7 @@ static bool one_by_one(tg__scalars *w, const uint32_t *tuple, uint32_t n, uint32
         return true;
     }
     if (key < TG__MAPS)
-        return instruction(w, TG__SCALARS_MAP | key << 8) && word(w, n) && words(w, tuple, (size_t)n * width);
+        return instruction(w, TG__SCALARS_MAP | key << 8) && word(w, n) && tg__put_words(w, tuple, (size_t)n * width);
     const uint32_t *const shape = tg__kind_at(w, key)->count;
     for (uint32_t i = 0, m; i < n; i += m, tuple += m * width) {
         const bool row = is_row(shape, tuple);
@@ -172,10 +172,10 @@ static bool one_by_one(tg__scalars *w, const uint32_t *tuple, uint32_t n, uint32
         bool ok;
         if (row) {
             ok = instruction(w, TG__SCALARS_ROW) && word(w, m) && word(w, shape[0]) && word(w, shape[2]);
-            for (uint32_t k = 0; ok && k < m; k++) ok = words(w, tuple + k * width, 3 + shape[0]);
+            for (uint32_t k = 0; ok && k < m; k++) ok = tg__put_words(w, tuple + k * width, 3 + shape[0]);
         } else {
-            ok = instruction(w, TG__SCALARS_DOT) && word(w, m) && words(w, shape, 4) &&
-                 words(w, tuple, (size_t)m * width);
+            ok = instruction(w, TG__SCALARS_DOT) && word(w, m) && tg__put_words(w, shape, 4) &&
+                 tg__put_words(w, tuple, (size_t)m * width);
         }
         if (!ok) return false;
     }
@@ -217,8 +217,8 @@ static bool goes_on(const uint32_t *a, const uint32_t *b, uint32_t done, uint32_
 static bool vector_words(tg__scalars *w, const tg__item_kind *kind, const uint32_t *tuple, uint32_t n, uint32_t width)
 {
     if (!kind->op)
-        return instruction(w, TG__SCALARS_DOTS) && word(w, n) && words(w, kind->count, 4) && word(w, tuple[0]) &&
-               word(w, 1) && words(w, tuple + 1, width - 1);
+        return instruction(w, TG__SCALARS_DOTS) && word(w, n) && tg__put_words(w, kind->count, 4) && word(w, tuple[0]) &&
+               word(w, 1) && tg__put_words(w, tuple + 1, width - 1);
     bool ok = instruction(w, TG__SCALARS_RANGE | kind->op << 8) && word(w, n) && word(w, tuple[0]);
     for (uint32_t side = 0; side < 2; side++)
         for (uint32_t k = 1; ok && k < 7; k += 2) ok = word(w, k < width ? tuple[k + side] : 0);
@@ -292,7 +292,7 @@ static bool encode_totals(tg__scalars *w, const tg__item *items, uint32_t n, con
     for (uint32_t i = 0; ok && i < n; i++) {
         w->tuples.used = 0;
         const uint32_t width = list_places(w, &items[i]);
-        ok = width && words(w, (const uint32_t *)(void *)w->tuples.data, width);
+        ok = width && tg__put_words(w, (const uint32_t *)(void *)w->tuples.data, width);
     }
     return ok;
 }
