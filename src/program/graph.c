@@ -62,10 +62,9 @@ uint32_t tg__graph_fail(tg__graph *g, tg_code code, const char *format, ...)
     tg_status *const s = &g->status;
     if (s->code != TG_OK) return 0;
     s->code = code;
-    const tg_site *const site = (const tg_site *)(void *)g->sites.data + g->site;
+    const tg_site *const site = g->sites.data ? (const tg_site *)(void *)g->sites.data + g->site : NULL;
     int at = 0;
-    if (g->sites.data && site->file)
-        at = snprintf(s->message, sizeof s->message, "%s:%d: ", site->file, site->line);
+    if (site && site->file) at = snprintf(s->message, sizeof s->message, "%s:%d: ", site->file, site->line);
     if (at < 0 || at >= (int)sizeof s->message) at = 0;
     va_list args;
     va_start(args, format);
