@@ -1,11 +1,47 @@
-/* Loops as C: each a loop that calls the function of its body, and gradients of loops, which go forward
-   and then backward over stretches of steps. The result is a vector of all that is made (see scan.h),
-   parts of which others look at. */
+/* Loops as C: each a loop that calls the function of its body, and gradients of loops, which go backward over
+   the states that the loop has kept, or forward and then backward over stretches of steps. The result is a
+   vector of all that is made (see scan.h), parts of which others look at. */
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "codes.h" /* generated */
 #include "program/emit.h"
 #include "program/scan.h"
+
+/* ---- who keeps states ----------------------------------------------------------------------------- */
+
+enum { FEW_STATES = 1 << 13 }; /* numbers: so many are kept all at once, that no step is done again */
+
+static const tg_call_attributes *call_of(const tg__emitter *e, uint32_t id)
+{
+    const tg__node *const node = tg__node_at(e->g, id);
+    return node->op == TG__CODE_call ? tg__node_data(e->g, node->data) : NULL;
+}
+
+/* The loop whose gradient a node is; 0: none. */
+static uint32_t loop_of(const tg__emitter *e, uint32_t id)
+{
+    const tg__node *const node = tg__node_at(e->g, id);
+    const tg_call_attributes *const a = call_of(e, id);
+    if (!a || a->callee != &tg__scan_gradient) return 0;
+    return tg__node_owner(e->g, tg__node_operands(e->g, node)[node->n - 1]);
+}
+
+static bool keeps_all(const tg__loop *k)
+{
+    return tg__keeps_all(k->a) || (k->a->steps + 1) * k->state_size <= FEW_STATES;
+}
+
+/* Whether a loop is written, and keeps the states before all of its steps, for gradients that are. */
+static bool keeps_states(const tg__emitter *e, uint32_t id)
+{
+    const tg_call_attributes *const a = call_of(e, id);
+    if (!a || a->callee != &tg__scanned || !e->uses[id]) return false;
+    const tg__loop k = tg__loop_of(a);
+    bool keeps = false;
+    for (uint32_t i = id + 1; i < e->g->n && !keeps; i++) keeps = e->uses[i] && loop_of(e, i) == id;
+    return keeps && k.states && keeps_all(&k);
+}
 
 /* ---- loops ---------------------------------------------------------------------------------------- */
 
@@ -14,6 +50,8 @@ typedef struct scan {
     tg__loop k;
     tg__emitted body;
     bool stops, counted, reverse;
+    uint32_t home;   /* states are in the array of this node: */
+    const char *row; /* those before a step in this row; NULL: only those before the present one */
 } scan;
 
 /* "name5[j + to] operation from5[j + of];" for n elements. */
@@ -58,14 +96,31 @@ static void open_step(const scan *s, const tg__emitted *f, bool *first)
     if (f->draws) tg__separate(e, first), tg__write(e, "(run << 32) + (uint64_t)place");
 }
 
-/* The states from `states` on. */
-static void write_states(const scan *s, bool *first, const char *states)
+/* What there is for each state, in an array of all. */
+static void write_each(const scan *s, bool *first, const char *name)
 {
     tg__emitter *const e = s->w->e;
     int64_t at = 0;
     for (uint32_t i = 0; i < s->k.states; i++) {
         tg__separate(e, first);
-        tg__write_place(e, states, s->w->id, at);
+        tg__write_place(e, name, s->w->id, at);
+        at += tg__input_shape(s->k.body, i)->n;
+    }
+}
+
+/* The states before a step, "state5 + 2 * step", or behind it. */
+static void write_states(const scan *s, bool *first, bool next)
+{
+    tg__emitter *const e = s->w->e;
+    int64_t at = next ? s->k.state_size : 0;
+    if (!s->row) {
+        write_each(s, first, next ? "next" : "state");
+        return;
+    }
+    for (uint32_t i = 0; i < s->k.states; i++) {
+        tg__separate(e, first);
+        tg__write(e, "state%u + %" PRId64 " * %s", s->home, s->k.state_size, s->row);
+        if (at) tg__write(e, " + %" PRId64, at);
         at += tg__input_shape(s->k.body, i)->n;
     }
 }
@@ -91,9 +146,9 @@ static void write_step(const scan *s)
     char more[40];
     int64_t at = k->state_size;
     open_step(s, &s->body, &first);
-    write_states(s, &first, "state");
+    write_states(s, &first, false);
     write_inputs(s, &first);
-    write_states(s, &first, "next");
+    write_states(s, &first, true);
     for (uint32_t i = k->states; i < k->states + k->stacked; i++) {
         const int64_t n = tg__output_shape(p, i)->n;
         tg__separate(e, &first);
@@ -138,8 +193,8 @@ static void write_declarations(const scan *s)
     /* Checkpoints are for rules that compute steps again: here there are none. */
     const int64_t sums = k->taken - k->sums;
     declare_zeros(e, "v", id, k->kept);
-    if (k->states) tg__declare_room(e, e->real, "state", id, k->state_size);
-    if (k->states) tg__declare_room(e, e->real, "next", id, k->state_size);
+    if (k->states) tg__declare_room(e, e->real, "state", id, (s->row ? k->a->steps + 1 : 1) * k->state_size);
+    if (k->states && !s->row) tg__declare_room(e, e->real, "next", id, k->state_size);
     if (k->summed) tg__declare_room(e, e->real, "term", id, sums);
     if (s->stops) tg__write_line(e, "%s stop%u = 0;", e->real, id);
     if (s->stops) tg__write_line(e, "int taken%u = 0;", id);
@@ -172,7 +227,7 @@ static void write_loop(const scan *s)
     write_place_of_step(s);
     write_step(s);
     write_moves(s, k->taken - k->sums, "v", k->sums, "+=", "term", 0);
-    write_moves(s, k->state_size, "state", 0, "=", "next", 0);
+    if (!s->row) write_moves(s, k->state_size, "state", 0, "=", "next", 0);
     if (s->stops) tg__write_line(e, "taken%u++;", id);
     if (s->stops) tg__write_line(e, "if (stop%u != 0) break;", id);
     e->depth--;
@@ -187,33 +242,50 @@ static bool open_scan(const tg__writing *w, scan *s)
                  .k = tg__loop_of(a),
                  .stops = a->flags & TG__CALL_STOP,
                  .counted = a->flags & TG__CALL_COUNTED,
-                 .reverse = a->flags & TG__CALL_REVERSE };
+                 .reverse = a->flags & TG__CALL_REVERSE,
+                 .home = w->id };
     if (!tg__emit_called(w->e, s->k.body, true, &s->body)) return false;
     tg__copy_operands(w);
     return true;
+}
+
+/* The last states, which the result begins with. */
+static void write_last_states(const scan *s)
+{
+    tg__emitter *const e = s->w->e;
+    const uint32_t id = s->w->id;
+    const int64_t size = s->k.state_size, steps = s->k.a->steps;
+    if (s->row && (s->stops || s->counted)) {
+        tg__write_line(e, "for (int j = 0; j < %" PRId64 "; j++)", size);
+        tg__write_line(e, "    v%u[j] = state%u[%" PRId64 " * %s%u + j];", id, id, size,
+                       s->stops ? "taken" : "limit", id);
+    } else {
+        write_moves(s, size, "v", 0, "=", "state", s->row ? steps * size : 0);
+    }
 }
 
 void tg__emit_scan(const tg__writing *w)
 {
     scan s;
     if (!open_scan(w, &s)) return;
+    if (keeps_states(w->e, w->id)) s.row = "step";
     write_declarations(&s);
     write_given_states(&s, "state");
     write_loop(&s);
-    write_moves(&s, s.k.state_size, "v", 0, "=", "state", 0);
+    write_last_states(&s);
     if (s.stops)
         tg__write_line(w->e, "v%u[%" PRId64 "] = (%s)taken%u;", w->id, s.k.taken, w->e->real, w->id);
 }
 
 /* ---- gradients of loops --------------------------------------------------------------------------- */
 
-enum { FEW_STATES = 1 << 13 }; /* numbers: so many are kept all at once, that no step is done again */
-
-/* The states before the steps of one stretch are kept at a time, and those before each stretch. */
+/* If the loop has not kept them, the states before the steps of one stretch are kept at a time, and those before each
+   stretch. */
 typedef struct gradient {
     scan s;
     tg__emitted back; /* of a step */
     uint64_t wanted;
+    bool kept;
     int64_t stretch, stretches; /* steps of one, and how many there are */
     int64_t shared, rest;       /* elements of gradients that are added up; of outputs that nobody needs */
 } gradient;
@@ -233,7 +305,7 @@ static void write_gradient_declarations(const gradient *b)
     const uint32_t id = s->w->id;
     tg__declare(e, id, true); /* of steps that are not taken */
     if (b->stretches > 1) tg__declare_room(e, e->real, "kept", id, b->stretches * k->state_size);
-    if (k->states) tg__declare_room(e, e->real, "state", id, (b->stretch + 1) * k->state_size);
+    if (k->states && !b->kept) tg__declare_room(e, e->real, "state", id, (b->stretch + 1) * k->state_size);
     if (k->states) tg__declare_room(e, e->real, "adjoint", id, k->state_size);
     if (k->states) tg__declare_room(e, e->real, "before", id, k->state_size);
     if (b->shared) tg__declare_room(e, e->real, "next", id, b->shared);
@@ -244,34 +316,20 @@ static void write_gradient_declarations(const gradient *b)
     else tg__write_line(e, "const int limit%u = %" PRId64 ";", id, k->a->steps);
 }
 
-/* "state5 + 2 * (step - begin)": the states before a step, or behind it. */
-static void write_states_of_step(const gradient *b, bool *first, bool next)
-{
-    const scan *const s = &b->s;
-    tg__emitter *const e = s->w->e;
-    int64_t at = next ? s->k.state_size : 0;
-    for (uint32_t i = 0; i < s->k.states; i++) {
-        tg__separate(e, first);
-        tg__write(e, "state%u + %" PRId64 " * (step - begin)", s->w->id, s->k.state_size);
-        if (at) tg__write(e, " + %" PRId64, at);
-        at += tg__input_shape(s->k.body, i)->n;
-    }
-}
-
-/* Steps from begin on, while `step < end`: the states behind each. */
-static void write_forward(const gradient *b, const char *end)
+/* Steps from `begin` on, while `step < end`: the states behind each. */
+static void write_forward(const gradient *b, const char *begin, const char *end)
 {
     const scan *const s = &b->s;
     tg__emitter *const e = s->w->e;
     bool first;
     int64_t at = 0;
-    tg__write_line(e, "for (int step = begin; step < %s; step++) {", end);
+    tg__write_line(e, "for (int step = %s; step < %s; step++) {", begin, end);
     e->depth++;
     write_place_of_step(s);
     open_step(s, &s->body, &first);
-    write_states_of_step(b, &first, false);
+    write_states(s, &first, false);
     write_inputs(s, &first);
-    write_states_of_step(b, &first, true);
+    write_states(s, &first, true);
     for (uint32_t i = s->k.states; i < s->k.body->n_outputs; i++) {
         tg__separate(e, &first);
         tg__write_place(e, "rest", s->w->id, at);
@@ -322,12 +380,12 @@ static void write_step_back(const gradient *b)
     int64_t at = 0, row = 0;
     char more[40];
     open_step(s, &b->back, &first);
-    write_states_of_step(b, &first, false);
+    write_states(s, &first, false);
     write_inputs(s, &first);
-    write_states(s, &first, "adjoint");
+    write_each(s, &first, "adjoint");
     write_cotangents(b, &first);
     write_shared(b, &first, "sum");
-    write_states(s, &first, "before");
+    write_each(s, &first, "before");
     for (uint32_t i = 0; i < k->states + k->each; i++) {
         const int64_t n = tg__input_shape(k->body, i)->n;
         const bool each = i >= k->states, wanted = tg__loop_wants(k, k->a->wanted, i);
@@ -371,13 +429,39 @@ static void write_stretches(const gradient *b)
     e->depth++;
     write_state_copy(b, state, kept);
     snprintf(state, sizeof state, "begin + %" PRId64, b->stretch);
-    write_forward(b, state);
+    write_forward(b, "begin", state);
     snprintf(state, sizeof state, "state%u[%" PRId64 " + j]", id, b->stretch * size);
     write_state_copy(b, behind, state);
     e->depth--;
     tg__write_line(e, "}");
 }
 
+/* Steps from the one before `end` on, down to `begin`. */
+static void write_steps_back(const gradient *b, const char *begin, const char *end)
+{
+    tg__emitter *const e = b->s.w->e;
+    tg__write_line(e, "for (int step = %s - 1; step >= %s; step--) {", end, begin);
+    e->depth++;
+    write_place_of_step(&b->s);
+    write_step_back(b);
+    e->depth--;
+    tg__write_line(e, "}");
+}
+
+/* All at once. */
+static void write_whole(const gradient *b)
+{
+    char limit[32], last[40];
+    snprintf(limit, sizeof limit, "limit%u", b->s.w->id);
+    snprintf(last, sizeof last, "%s - 1", limit);
+    if (b->s.k.states && !b->kept) {
+        write_given_states(&b->s, "state");
+        write_forward(b, "0", last);
+    }
+    write_steps_back(b, "0", limit);
+}
+
+/* Stretch by stretch, from the last one on. */
 static void write_backward(const gradient *b)
 {
     tg__emitter *const e = b->s.w->e;
@@ -385,27 +469,14 @@ static void write_backward(const gradient *b)
     char state[40], kept[80];
     snprintf(state, sizeof state, "state%u[j]", id);
     snprintf(kept, sizeof kept, "kept%u[%" PRId64 " * (begin / %" PRId64 ") + j]", id, b->s.k.state_size, b->stretch);
-    if (b->stretches > 1) {
-        tg__write_line(
-            e, "for (int begin = (limit%u - 1) / %" PRId64 " * %" PRId64 "; begin >= 0; begin -= %" PRId64 ") {", id,
-            b->stretch, b->stretch, b->stretch);
-        e->depth++;
-        tg__write_line(e, "const int end = begin + %" PRId64 " < limit%u ? begin + %" PRId64 " : limit%u;", b->stretch,
-                       id, b->stretch, id);
-        write_state_copy(b, state, kept);
-    } else {
-        tg__write_line(e, "{");
-        e->depth++;
-        tg__write_line(e, "const int begin = 0, end = limit%u;", id);
-        write_given_states(&b->s, "state");
-    }
-    write_forward(b, "end - 1");
-    tg__write_line(e, "for (int step = end - 1; step >= begin; step--) {");
+    tg__write_line(e, "for (int begin = (limit%u - 1) / %" PRId64 " * %" PRId64 "; begin >= 0; begin -= %" PRId64 ") {",
+                   id, b->stretch, b->stretch, b->stretch);
     e->depth++;
-    write_place_of_step(&b->s);
-    write_step_back(b);
-    e->depth--;
-    tg__write_line(e, "}");
+    tg__write_line(e, "const int end = begin + %" PRId64 " < limit%u ? begin + %" PRId64 " : limit%u;", b->stretch, id,
+                   b->stretch, id);
+    write_state_copy(b, state, kept);
+    write_forward(b, "begin", "end - 1");
+    write_steps_back(b, "begin", "end");
     e->depth--;
     tg__write_line(e, "}");
 }
@@ -443,7 +514,7 @@ static void size_room(gradient *b)
 {
     const tg__loop *const k = &b->s.k;
     int64_t rest = 0, rows = 0;
-    for (uint32_t i = k->states; i < k->body->n_outputs; i++) rest += tg__output_shape(k->body, i)->n;
+    for (uint32_t i = k->states; i < k->body->n_outputs && !b->kept; i++) rest += tg__output_shape(k->body, i)->n;
     for (uint32_t i = k->states; i < k->body->n_inputs; i++) {
         if (!tg__loop_wants(k, b->wanted, i)) continue;
         if (i >= k->states + k->each) b->shared += tg__input_shape(k->body, i)->n;
@@ -467,14 +538,17 @@ void tg__emit_scan_gradient(const tg__writing *w)
     }
     if (!tg__emit_called(e, v, true, &b.back)) return;
     b.wanted = how.wanted;
-    if (!tg__keeps_all(a) && (a->steps + 1) * b.s.k.state_size > FEW_STATES) {
+    b.kept = keeps_states(e, loop_of(e, w->id));
+    if (b.kept) b.s.home = loop_of(e, w->id);
+    if (!keeps_all(&b.s.k)) {
         b.stretch = root_above(a->steps);
         b.stretches = (a->steps + b.stretch - 1) / b.stretch;
     }
+    b.s.row = b.stretches > 1 ? "(step - begin)" : "step";
     size_room(&b);
     write_gradient_declarations(&b);
     write_first_adjoint(&b.s);
-    if (b.stretches > 1) write_stretches(&b);
-    write_backward(&b);
+    if (b.stretches > 1) write_stretches(&b), write_backward(&b);
+    else write_whole(&b);
     write_results(&b);
 }
