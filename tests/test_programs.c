@@ -114,6 +114,59 @@ Test(programs, random_graphs_agree_with_the_tape_for_any_passes_blocks_and_remai
 
 /* ---- a gradient of 0 contributes 0 -------------------------------------------------------------- */
 
+/* x detached, and a step of it in a scope without gradients; of leaves that have gradients on the tape, or not. */
+static Value detached_paths(tg_tape *t, const Value *x)
+{
+    Value a = x[0], b = x[1], view = x[1];
+    TG_NO_GRAD(t)
+    {
+        a = exp(x[0]);
+        b = exp(x[1]);
+        view = flip(x[1]);
+    }
+    const Value cut = detach(x[1]), kept = add(mul(detach(square(x[0])), x[0]), mul(a, x[0]));
+    const Value rows = add(mul(cut, x[1]), add(mul(b, x[1]), mul(view, mul(flip(cut), x[1]))));
+    return add(add(kept, sum(rows)), mul(at(cut, 1), at(x[1], 0)));
+}
+
+Test(programs, no_gradient_flows_through_what_is_detached)
+{
+    static const double s = 0.7, v[] = { 3, 5 };
+    const double ds = s * s + exp(s);
+    double dv[] = { v[0] + exp(v[0]) + v[1] * v[1] + v[1], v[1] + exp(v[1]) + v[0] * v[0] };
+    for (int kind = 0; kind < 4; kind++) {
+        const bool input = kind & 1;
+        const int varies = kind & 2;
+        tg_tape *const t = tg_tape_new(NULL);
+        const Value x[] = { tg_leaf_new(t, input ? TG_INPUT : TG_PARAMETER, TG_F64, &s, 0, NULL, NULL),
+                            tg_leaf_new(t, input ? TG_INPUT : TG_PARAMETER, TG_F64, v, 1, (const int64_t[]){ 2 }, NULL) };
+        Value y = detached_paths(t, x);
+        tg_status status;
+        tg_program *const p = tg_compile(&y, 1, x, varies, x + varies, 2 - varies, NULL, &status);
+        tg_program *const made[] = {
+            tg_gradient_program(p, &(tg_gradient_options){ .wrt = (const int[]){ 0, 1 }, .n_wrt = 2 }, &status),
+            tg_jvp_program(p, (const int[]){ 0, 1 }, 2, &status),
+        };
+        static const double ds1 = 1, dv1[] = { 1, 10 };
+        double value, got[3], along;
+        for (int i = 0; i < 2; i++) {
+            cr_assert(made[i], "%s", status.message);
+            tg_workspace *const w = tg_workspace_new(made[i], 1, &status);
+            cr_assert(tg_run(made[i], w, 1, (const void *[]){ &s, v, &ds1, dv1 },
+                             i ? (void *[]){ &value, &along } : (void *[]){ &value, got, got + 1 }, &status),
+                      "%s", status.message);
+            tg_workspace_free(w);
+            tg_program_free(made[i]);
+        }
+        cr_expect(fabs(value - tg_item(y)) < 1e-12 * fabs(value));
+        cr_expect(fabs(got[0] - ds) < 1e-12 && fabs(got[1] - dv[0]) < 1e-12 && fabs(got[2] - dv[1]) < 1e-10);
+        cr_expect(fabs(along - (ds + dv[0] + 10 * dv[1])) < 1e-9 * along);
+        if (!input) cr_expect(tg_backward(y) && fabs(tg_grad_item(x[0]) - ds) < 1e-12);
+        tg_program_free(p);
+        tg_tape_free(t);
+    }
+}
+
 Test(programs, what_is_not_chosen_reaches_no_gradient)
 {
     tg_tape *const t = tg_tape_new(NULL);

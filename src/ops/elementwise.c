@@ -174,6 +174,9 @@ TG_PART2(celu_b, "nn", "derivative of celu by b: 0 above 0, else exp(a / b) (1 -
          where(a > 0, 0, -celu_a(a, b) * a / b / b), where(a > 0, 0, celu_a(a, b) * a / b * a / b / b), (-2, -0.1),
          (0.5, 2))
 
+/* in programs, what was detached or recorded in a scope without gradients */
+TG_PART1(detached, "0", "x, through which no gradient flows", x, 0, (-2, 2))
+
 /* what a rule of the user's is made of (src/expr/evaluate.c): dy/da is c, which the value does not have in it. So that the
    checks find what they expect, c is 0 there */
 TG_PART3(carry, "ll0", "b, with the derivative c in a", b, c, 1, 0, (-2, 2), (-2, 2), (0, 0))

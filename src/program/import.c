@@ -74,11 +74,11 @@ static uint32_t part_of_call(const import *m, uint32_t maker, const tg__shape *s
     return tg__graph_view(m->g, list[i], s, offset);
 }
 
-/* The node of a value, given that of its instruction: this or a view of it. */
-static uint32_t node_of(const import *m, uint32_t id)
+/* Of a value that instruction `maker` made, or a view of it. */
+static uint32_t part_of(const import *m, uint32_t maker, uint32_t id)
 {
     const tg_tape *const t = m->t;
-    const uint32_t maker = maker_of(m, id), whole = t->head.code[maker].y;
+    const uint32_t whole = t->head.code[maker].y;
     if (id == whole) return m->node[maker];
     const tg__shape *const s = tg__value_array(t, id).s;
     const uint32_t start = whole & TG__DESCRIPTOR ? tg__descriptor_of(t, whole)->offset : whole;
@@ -92,6 +92,16 @@ static uint32_t node_of(const import *m, uint32_t id)
     }
     if (is_inside(m, maker)) return part_of_call(m, maker, s, offset);
     return tg__graph_view(m->g, m->node[maker], s, offset);
+}
+
+/* The node of a value, given that of its instruction. Where no gradient flows, none does in programs. */
+static uint32_t node_of(const import *m, uint32_t id)
+{
+    const uint32_t maker = maker_of(m, id), x = part_of(m, maker, id);
+    const bool detached = id & TG__DESCRIPTOR && tg__descriptor_of(m->t, id)->flags & TG__DETACHED;
+    if (!detached && !(m->t->head.code[maker].flags & TG__CUT)) return x;
+    if (tg__graph_failed(m->g) || tg__node_shape(m->g, x)->type == TG_I64) return x;
+    return tg__graph_apply(m->g, TG__CODE_detached, &x, 1, NULL);
 }
 
 /* The place of how many outputs it has, and their nodes. */

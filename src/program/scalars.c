@@ -63,6 +63,7 @@ void tg__find_same(tg__planner *p)
         const uint32_t *const x = tg__node_operands(g, node);
         uint32_t of = 0;
         if (node->op == TG__NODE_SUM) of = x[0];
+        else if (node->op == TG__CODE_detached) of = x[0];
         else if (g->count && node->op == TG__CODE_mul) of = x[1] == g->count ? x[0] : x[0] == g->count ? x[1] : 0;
         else if (g->count && node->op == TG__CODE_div && x[1] == g->count) of = x[0];
         /* The one element of what is the same as a view: of that view. */

@@ -261,7 +261,7 @@ tg_value tg_detach_at(tg_value v, const tg_site *site)
     if (!t) return (tg_value){ v.tape, 0, 0 };
     const tg__array a = tg__value_array(t, v.id);
     const tg__shape s = *a.s;
-    const uint32_t id = tg__describe_view(t, v.id, &s, 0, false);
+    const uint32_t id = tg__describe_view(t, v.id, &s, 0, TG__DETACHED);
     if (!id) return tg__error(t, TG_ERROR_MEMORY, "detach", site, "no memory for a view");
     return (tg_value){ t, id, t->head.generation };
 }

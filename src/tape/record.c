@@ -210,12 +210,18 @@ static bool append(const application *a, int flags, bool attributes, uint32_t y)
     return tg__emit(a->tape, a->code, flags, y, first, second, a->site);
 }
 
+/* The flags of an instruction without gradients. */
+static int inactive(const tg_tape *t, bool active)
+{
+    return (active ? 0 : TG__INACTIVE) | (t->no_grad ? TG__CUT : 0);
+}
+
 static tg_value record_scalar(const application *a)
 {
     tg_tape *t = a->tape;
     if (!tg__room(t, 1)) return no_memory(a);
     const uint32_t id = t->head.n_values;
-    if (!append(a, t->no_grad ? TG__INACTIVE : 0, false, id)) return no_memory(a);
+    if (!append(a, inactive(t, !t->no_grad), false, id)) return no_memory(a);
     t->head.n_values++;
     if (t->type == TG_F64) {
         const double *v = t->head.values;
@@ -326,7 +332,7 @@ static tg_value record_tensor(application *a)
     c.y = tg__value_array(t, id);
     code = a->op->forward(&c);
     if (code == TG_OK &&
-        !append(a, TG__TENSOR | (a->active ? 0 : TG__INACTIVE), a->op->attributes->size > 0, id))
+        !append(a, TG__TENSOR | inactive(t, a->active), a->op->attributes->size > 0, id))
         code = TG_ERROR_MEMORY;
     if (code != TG_OK) {
         go_back(t, before);
@@ -377,7 +383,8 @@ static tg_value record_view(application *a, tg_value x)
         return (tg_value){ t, offset,
                            owner ? x.generation : tg__generation_of(t, tg__maker(t, base)) };
     }
-    const uint32_t id = tg__describe_view(t, base, &s, delta, active);
+    const uint32_t flags = t->no_grad ? TG__DETACHED : active ? TG__ACTIVE : 0;
+    const uint32_t id = tg__describe_view(t, base, &s, delta, flags);
     return id ? (tg_value){ t, id, t->head.generation } : no_memory(a);
 }
 

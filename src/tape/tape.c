@@ -192,14 +192,13 @@ uint32_t tg__describe(tg_tape *t, const tg__shape *s, uint32_t offset, uint32_t 
     return (uint32_t)(used / sizeof *d) | TG__DESCRIPTOR;
 }
 
-uint32_t tg__describe_view(tg_tape *t, uint32_t base, const tg__shape *s, int64_t delta, bool active)
+uint32_t tg__describe_view(tg_tape *t, uint32_t base, const tg__shape *s, int64_t delta, uint32_t flags)
 {
-    const uint32_t flags = active ? TG__ACTIVE : 0;
     if (!(base & TG__DESCRIPTOR)) return tg__describe(t, s, (uint32_t)(base + delta), flags, NULL);
     const tg__descriptor d = *tg__descriptor_of(t, base);
     const char *external = d.external;
     if (external) external += delta * (int64_t)tg__type_size(s->type);
-    const uint32_t id = tg__describe(t, s, (uint32_t)(d.offset + delta), flags, external);
+    const uint32_t id = tg__describe(t, s, (uint32_t)(d.offset + delta), flags | (d.flags & TG__DETACHED), external);
     if (id) tg__descriptor_of(t, id)->maker = d.maker;
     return id;
 }

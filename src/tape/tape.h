@@ -25,6 +25,7 @@ enum {
     TG__TENSOR = 1,   /* the result or an operand is no scalar of the value arena */
     TG__POOL = 2,     /* operands and attributes are in the pool */
     TG__INACTIVE = 4, /* no gradient flows through it */
+    TG__CUT = 8,      /* because it was recorded in a scope without gradients */
 };
 
 /* Flags of descriptors. */
@@ -32,6 +33,7 @@ enum {
     TG__ACTIVE = 1, /* has a gradient */
     TG__OWNER = 2,  /* the result of an instruction, not a view */
     TG__ASKED = 4,  /* a leaf that tg_want_gradient was asked about */
+    TG__DETACHED = 8, /* a view through which no gradient flows, whoever asks: also of inputs, in programs */
 };
 
 typedef struct tg__descriptor {
@@ -160,9 +162,9 @@ bool tg__emit(tg_tape *t, int op, int flags, uint32_t y, uint32_t a, uint32_t b,
 uint32_t tg__describe(tg_tape *t, const tg__shape *s, uint32_t offset, uint32_t flags,
                       const void *external);
 
-/* The same for a view of base's elements, the first of them delta elements behind base's first. */
-uint32_t tg__describe_view(tg_tape *t, uint32_t base, const tg__shape *s, int64_t delta,
-                           bool active);
+/* The same for a view of base's elements, the first of them delta elements behind base's first. What is detached
+   stays so. */
+uint32_t tg__describe_view(tg_tape *t, uint32_t base, const tg__shape *s, int64_t delta, uint32_t flags);
 
 static inline tg__segment *tg__segments(const tg_tape *t)
 {
