@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "codes.h"
 #include "expect.h"
 #include "loop_sample.h"
 #include "program/run.h"
@@ -608,6 +609,48 @@ Test(scan_derivatives, are_not_to_blame)
     cr_assert(tg_blame(l, &report, &status), "%s", status.message);
     cr_expect(report.wrong == 0 && report.skipped == 1, "%s", report.message);
     tg_tape_free(t);
+    tg_program_free(body);
+}
+
+static uint32_t count_calls(const tg_program *p)
+{
+    uint32_t calls = 0;
+    for (uint32_t i = 1; i < p->graph.n; i++) calls += tg__node_at(&p->graph, i)->op == TG__CODE_call;
+    return calls;
+}
+
+/* Of what only decides, or is detached: no step is taken back for it. */
+Test(scan_derivatives, by_what_no_step_depends_on_are_0)
+{
+    tg_tape *t = tg_tape_new(NULL);
+    Value in[] = { tg_scalar(t, 1), tg_scalar(t, 2), tg_scalar(t, 3), tg_scalar(t, 4) };
+    Value y = where(lt(in[0], in[1]), mul(in[0], in[2]), add(in[0], detach(in[3])));
+    tg_status status = { 0 };
+    tg_program *const body = made(tg_compile(&y, 1, NULL, 0, in, 4, NULL, &status), &status);
+    tg_tape_free(t);
+    const size_t size[] = { 1, 1, 1, 1 };
+    const double at[] = { 1, 5, 1.5, 0.25 }, by_x = 1.5 * 1.5 * 1.5 * 1.5, by_factor = 4 * 1.5 * 1.5 * 1.5;
+    for (int64_t steps = 0; steps < 7; steps += 6) {
+        t = tg_tape_new(NULL);
+        for (int i = 0; i < 4; i++) in[i] = tg_scalar(t, at[i]);
+        cr_assert(tg_scan(body, &(tg_scan_options){ .steps = steps, .states = 1 }, in, 4, &y));
+        tg_program *const p = made(tg_compile(&y, 1, NULL, 0, in, 4, NULL, &status), &status);
+        tg_program *const every = made(tg_gradient_program(p, NULL, &status), &status);
+        tg_program *const two = made(
+            tg_gradient_program(p, &(tg_gradient_options){ .wrt = (const int[]){ 1, 3 }, .n_wrt = 2 }, &status), &status);
+        double got[5];
+        evaluate(every, size, at, got);
+        expect_number("by the state", got[1], steps ? by_x : 1, 1e-14);
+        expect_number("by the factor", got[3], steps ? by_factor : 0, 1e-14);
+        cr_expect(got[2] == 0 && got[4] == 0 && tg_backward(y));
+        for (int i = 0; i < 4; i++) cr_expect_eq(tg_grad_item(in[i]), got[1 + i]);
+        evaluate(two, size, at, got);
+        cr_expect(got[1] == 0 && got[2] == 0);
+        cr_expect_eq(count_calls(every), 2);
+        cr_expect_eq(count_calls(two), 1);
+        tg_tape_free(t);
+        free_all((tg_program *[]){ two, every, p }, 3);
+    }
     tg_program_free(body);
 }
 

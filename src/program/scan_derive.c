@@ -244,24 +244,52 @@ static int64_t hand_out(tg__derivation *d, const tg__loop *k, tg_value all, uint
     return offset;
 }
 
+/* The inputs behind the states by which some output of a step has a derivative that is not 0 throughout, as bits.
+   reached: room for all nodes. */
+static uint64_t inputs_that_count(const tg__loop *k, bool *reached)
+{
+    const tg_program *const p = k->body;
+    const tg__graph *const g = &p->graph;
+    uint64_t bits = 0;
+    memset(reached, 0, g->n * sizeof *reached);
+    for (uint32_t i = 0; i < k->states + k->stacked + k->summed; i++) reached[p->output[i]] = true;
+    for (uint32_t id = g->n; id-- > 1;) {
+        const tg__node *const node = tg__node_at(g, id);
+        const tg__op *const op = node->op == TG__NODE_BACKWARD ? NULL : tg__node_op(node);
+        const uint32_t *const x = tg__node_operands(g, node);
+        const uint32_t n = node->op == TG__NODE_ASSEMBLE ? node->n / 2 : node->n;
+        for (uint32_t j = 0; j < n && reached[id]; j++) {
+            const char letter = op ? tg__letter(op->letters, (int)j) : 'n';
+            if (letter != '0' && letter != 'i') reached[x[j]] = true;
+        }
+    }
+    for (uint32_t i = k->states; i < p->n_inputs; i++)
+        if (reached[p->input[i]]) bits |= tg__wanted_bit(i);
+    return bits;
+}
+
 void tg__scan_derive(tg__derivation *d)
 {
     tg_call_attributes a = *(const tg_call_attributes *)d->attributes;
     const tg__loop k = tg__loop_of(&a);
+    const uint32_t nodes = k.body->graph.n;
     a.callee = &tg__scan_gradient;
-    a.wanted = tg__wanted_operands(d);
     if (d->to->linear) a.flags |= TG__CALL_LINEAR;
     tg__memory memory = { 0 };
-    const size_t bytes = ((size_t)d->n + 2) * sizeof(tg_value);
+    const size_t bytes = ((size_t)d->n + 2) * sizeof(tg_value) + nodes * sizeof(bool);
     tg_value *const x = tg__allocate(&memory, bytes);
     if (!x) {
         d->to->fail(d->to, "no memory");
         return;
     }
+    /* A loop without steps gives the states that it is given. */
+    a.wanted = tg__wanted_operands(d) & (with_states(&k, 0) | inputs_that_count(&k, (bool *)(void *)(x + d->n + 2)));
     memcpy(x, d->x, (size_t)d->n * sizeof *x);
-    x[d->n] = vector_part(d, d->g, 0, k.taken);
     x[d->n + 1] = d->y;
-    hand_out(d, &k, d_call(d, x, d->n + 2, &a), a.wanted);
+    if (a.wanted) {
+        x[d->n] = vector_part(d, d->g, 0, k.taken);
+        hand_out(d, &k, d_call(d, x, d->n + 2, &a), a.wanted);
+    }
     tg__deallocate(&memory, x, bytes);
 }
 
