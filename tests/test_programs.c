@@ -133,13 +133,14 @@ Test(programs, no_gradient_flows_through_what_is_detached)
 {
     static const double s = 0.7, v[] = { 3, 5 };
     const double ds = s * s + exp(s);
-    double dv[] = { v[0] + exp(v[0]) + v[1] * v[1] + v[1], v[1] + exp(v[1]) + v[0] * v[0] };
+    const tg_leaf kinds[] = { TG_PARAMETER, TG_INPUT };
+    const double dv[] = { v[0] + exp(v[0]) + v[1] * v[1] + v[1], v[1] + exp(v[1]) + v[0] * v[0] };
     for (int kind = 0; kind < 4; kind++) {
         const bool input = kind & 1;
         const int varies = kind & 2;
         tg_tape *const t = tg_tape_new(NULL);
-        const Value x[] = { tg_leaf_new(t, input ? TG_INPUT : TG_PARAMETER, TG_F64, &s, 0, NULL, NULL),
-                            tg_leaf_new(t, input ? TG_INPUT : TG_PARAMETER, TG_F64, v, 1, (const int64_t[]){ 2 }, NULL) };
+        const Value x[] = { tg_leaf_new(t, kinds[input], TG_F64, &s, 0, NULL, NULL),
+                            tg_leaf_new(t, kinds[input], TG_F64, v, 1, (const int64_t[]){ 2 }, NULL) };
         Value y = detached_paths(t, x);
         tg_status status;
         tg_program *const p = tg_compile(&y, 1, x, varies, x + varies, 2 - varies, NULL, &status);

@@ -636,8 +636,8 @@ Test(scan_derivatives, by_what_no_step_depends_on_are_0)
         cr_assert(tg_scan(body, &(tg_scan_options){ .steps = steps, .states = 1 }, in, 4, &y));
         tg_program *const p = made(tg_compile(&y, 1, NULL, 0, in, 4, NULL, &status), &status);
         tg_program *const every = made(tg_gradient_program(p, NULL, &status), &status);
-        tg_program *const two = made(
-            tg_gradient_program(p, &(tg_gradient_options){ .wrt = (const int[]){ 1, 3 }, .n_wrt = 2 }, &status), &status);
+        const tg_gradient_options o = { .wrt = (const int[]){ 1, 3 }, .n_wrt = 2 };
+        tg_program *const two = made(tg_gradient_program(p, &o, &status), &status);
         double got[5];
         evaluate(every, size, at, got);
         expect_number("by the state", got[1], steps ? by_x : 1, 1e-14);

@@ -217,8 +217,8 @@ static bool goes_on(const uint32_t *a, const uint32_t *b, uint32_t done, uint32_
 static bool vector_words(tg__scalars *w, const tg__item_kind *kind, const uint32_t *tuple, uint32_t n, uint32_t width)
 {
     if (!kind->op)
-        return instruction(w, TG__SCALARS_DOTS) && word(w, n) && tg__put_words(w, kind->count, 4) && word(w, tuple[0]) &&
-               word(w, 1) && tg__put_words(w, tuple + 1, width - 1);
+        return instruction(w, TG__SCALARS_DOTS) && word(w, n) && tg__put_words(w, kind->count, 4) &&
+               word(w, tuple[0]) && word(w, 1) && tg__put_words(w, tuple + 1, width - 1);
     bool ok = instruction(w, TG__SCALARS_RANGE | kind->op << 8) && word(w, n) && word(w, tuple[0]);
     for (uint32_t side = 0; side < 2; side++)
         for (uint32_t k = 1; ok && k < 7; k += 2) ok = word(w, k < width ? tuple[k + side] : 0);
