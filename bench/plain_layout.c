@@ -71,28 +71,28 @@ GRADIENT(interleaved)
     for (int64_t i = 0; i < COUNT(0); i++) a[i] += g[2 * i], b[i] += g[2 * i + 1];
 }
 
-static int64_t shift_of(const tg__call *c)
+static int64_t shift_of(const tg__call *c, int64_t n)
 {
-    return ((const tg_roll_attributes *)c->attributes)->shift;
+    return ((const tg_roll_attributes *)c->attributes)->shift % n;
 }
 
 VALUE(roll)
 {
-    const int64_t n = COUNT(0), shift = shift_of(c);
+    const int64_t n = COUNT(0), shift = shift_of(c, n);
     memcpy(Y + shift, X(0), (size_t)(n - shift) * sizeof(real));
     memcpy(Y, X(0) + n - shift, (size_t)shift * sizeof(real));
 }
 
 GRADIENT(roll)
 {
-    const int64_t n = COUNT(0), shift = shift_of(c);
+    const int64_t n = COUNT(0), shift = shift_of(c, n);
     add(n - shift, DX(0), G + shift);
     add(shift, DX(0) + n - shift, G);
 }
 
 VALUE(roll_rows)
 {
-    const int64_t n = DIM(0, 1), shift = shift_of(c);
+    const int64_t n = DIM(0, 1), shift = shift_of(c, n);
     const real *x = X(0);
     real *restrict y = Y;
     for (int64_t i = 0; i < DIM(0, 0); i++, x += n, y += n) {
@@ -103,7 +103,7 @@ VALUE(roll_rows)
 
 GRADIENT(roll_rows)
 {
-    const int64_t n = DIM(0, 1), shift = shift_of(c);
+    const int64_t n = DIM(0, 1), shift = shift_of(c, n);
     const real *g = G;
     real *restrict d = DX(0);
     for (int64_t i = 0; i < DIM(0, 0); i++, d += n, g += n) {
