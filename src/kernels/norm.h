@@ -22,10 +22,11 @@ typedef struct tg__norm {
     void *work; /* TG__NORM_WORK bytes */
 } tg__norm;
 
-/* Room for two rows, or for two sums of every run of a set. */
+/* Room for two rows of every group, or for two sums of every run of a set. */
 #define TG__NORM_WORK(p)                                                                           \
-    (2 * sizeof(double) *                                                                          \
-     (size_t)((p)->channels * (p)->inner > (p)->outer ? (p)->channels * (p)->inner : (p)->outer))
+    (2 * sizeof(double) * (size_t)((p)->groups * (p)->channels * (p)->inner > (p)->outer           \
+                                       ? (p)->groups * (p)->channels * (p)->inner                  \
+                                       : (p)->outer))
 
 /* The gradients. dx is added to. Those by gamma and beta, of n elements, are added to total[i], and
    what rounding takes from total to total[n + i]. Each may be NULL. */

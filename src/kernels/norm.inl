@@ -197,29 +197,27 @@ static void add_parts(double *restrict total, double *restrict rest, int64_t n,
     for (int64_t i = 0; i < n; i++) two_sum(&total[i], &rest[i], (double)v[i]);
 }
 
-/* SUM_ROWS rows of one group are added before they go to the totals. */
+/* SUM_ROWS rows are added before they go to the totals; all of their groups, so that memory is gone through once. */
 static void norm_rows_backward(const tg__norm *p, const tg__norm_gradients *d)
 {
-    const int64_t n = p->channels * p->inner, step = p->groups * n;
+    const int64_t n = p->channels * p->inner, all = p->groups * n;
     const bool parts = d->gamma || d->beta;
-    real *const gamma = p->work, *const beta = gamma + n;
-    for (int64_t r = 0; r < p->outer; r += SUM_ROWS)
-        for (int64_t k = 0; k < p->groups; k++) {
-            const int64_t end = p->outer - r < SUM_ROWS ? p->outer : r + SUM_ROWS;
-            for (int64_t i = 0; parts && i < n; i++) gamma[i] = beta[i] = 0;
-            for (int64_t q = r; q < end; q++) {
-                const int64_t at = q * step + k * n;
-                const real *const x = (const real *)p->x + at, *const g = (const real *)d->g + at;
-                if (all_zero(n, g)) continue;
-                const standard s = row_standard(p, n, x);
-                if (d->dx)
-                    norm_row_backward(p, n, x, g, (const real *)p->gamma + k * n,
-                                      (real *)d->dx + at, s);
-                if (parts) row_parts(n, x, g, s, gamma, beta);
-            }
-            if (d->gamma) add_parts(d->gamma + k * n, d->gamma + d->n + k * n, n, gamma);
-            if (d->beta) add_parts(d->beta + k * n, d->beta + d->n + k * n, n, beta);
+    real *const gamma = p->work, *const beta = gamma + all;
+    for (int64_t r = 0; r < p->outer; r += SUM_ROWS) {
+        const int64_t end = p->outer - r < SUM_ROWS ? p->outer : r + SUM_ROWS;
+        for (int64_t i = 0; parts && i < all; i++) gamma[i] = beta[i] = 0;
+        for (int64_t q = r * p->groups; q < end * p->groups; q++) {
+            const int64_t at = q * n, own = q % p->groups * n;
+            const real *const x = (const real *)p->x + at, *const g = (const real *)d->g + at;
+            if (all_zero(n, g)) continue;
+            const standard s = row_standard(p, n, x);
+            if (d->dx)
+                norm_row_backward(p, n, x, g, (const real *)p->gamma + own, (real *)d->dx + at, s);
+            if (parts) row_parts(n, x, g, s, gamma + own, beta + own);
         }
+        if (d->gamma) add_parts(d->gamma, d->gamma + d->n, all, gamma);
+        if (d->beta) add_parts(d->beta, d->beta + d->n, all, beta);
+    }
 }
 
 /* ---- runs ------------------------------------------------------------------------------------ */
