@@ -305,6 +305,27 @@ Test(scans, long_lines_are_as_good_as_short_ones)
     free(y);
 }
 
+/* What is nothing, in front and behind, is longer than the kernel's blocks; each sum of ones is a logarithm. */
+Test(scans, logarithms_begin_and_gradients_end_anywhere_in_a_long_line)
+{
+    enum { N = 400, NOTHING = 150, WANTED = 20 };
+    static double x[N], g[N], y[N], dx[N];
+    for (int i = 0; i < N; i++) {
+        x[i] = i < NOTHING ? -INFINITY : 0;
+        g[i] = i >= NOTHING && i < NOTHING + WANTED;
+    }
+    const tg_value v = tg_param(t, x, N), r = tg_logcumsumexp(v);
+    cr_assert(tg_read(r, y, N) && tg_backward_with(r, &(tg_backward_options){ .cotangent = g }) && tg_grad_read(v, dx, N));
+    double sum = 0;
+    for (int i = N - 1; i >= 0; i--) {
+        const double want = i < NOTHING ? -INFINITY : log(i - NOTHING + 1);
+        if (g[i] != 0) sum += 1.0 / (i - NOTHING + 1);
+        const double slope = i < NOTHING || i >= NOTHING + WANTED ? 0 : sum;
+        cr_expect(y[i] == want || fabs(y[i] - want) <= 4 * DBL_EPSILON * want, "%d: %g, not %g", i, y[i], want);
+        cr_expect(fabs(dx[i] - slope) <= 16 * DBL_EPSILON * slope, "gradient %d: %g, not %g", i, dx[i], slope);
+    }
+}
+
 Test(scans, a_zero_gradient_passes_no_infinity)
 {
     const double x[] = { 2, INFINITY, 3 }, g[] = { 1, 0, 0 };

@@ -42,6 +42,7 @@ typedef double real;
 #include "kernels/classes.inl"
 #include "kernels/pairs.inl"
 #include "kernels/norm.inl"
+#include "kernels/logscan.inl"
 
 extern const tg__kernels TABLE;
 const tg__kernels TABLE = {

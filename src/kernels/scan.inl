@@ -10,25 +10,18 @@ typedef struct running {
     double sum, lost;
 } running;
 
+static running scaled(running r, double factor)
+{
+    return (running){ r.sum * factor, r.lost * factor };
+}
+
+#ifndef TG_REAL_F32
 static running plus(running r, double term)
 {
     const double next = r.sum + term, part = next - r.sum;
     return (running){ next, r.lost + ((r.sum - (next - part)) + (term - part)) };
 }
 
-static running scaled(running r, double factor)
-{
-    return (running){ r.sum * factor, r.lost * factor };
-}
-
-/* Where the sum is no longer finite, what was lost is NaN: then the sum stands alone. */
-static double total_of(running r)
-{
-    const double total = r.sum + r.lost;
-    return total == total ? total : r.sum;
-}
-
-#ifndef TG_REAL_F32
 /* What r lost, as far as it is finite. */
 static double lost_of(running r)
 {
@@ -356,69 +349,6 @@ SCAN_INLINE void cumprod_backward_some(int64_t first, const int w, int64_t n, co
 }
 SOME_LINES(cumprod_backward, 4)
 
-/* ---- logarithms of sums of exponentials ---------------------------------------------------------- */
-
-#define ON(LINE, J) ((real *)(LINE).p)[(J) * (LINE).stride]
-
-/* Exponentials are summed relative to a reference, which moves only when it is this far off: each
-   move costs a rounding of the sum, but makes the sum so far this many powers of e smaller. */
-enum { FAR = 30 };
-
-static void logcumsumexp_line(int64_t n, const tg__scan_line *a)
-{
-    running r = { 0, 0 };
-    double reference = -(double)INFINITY;
-    for (int64_t j = 0; j < n; j++) {
-        const double x = (double)ON(a[1], j);
-        if (x > reference + FAR) {
-            r = scaled(r, exp(reference - x));
-            reference = x;
-        }
-        if (x == reference) r = plus(r, isinf(x) && x < 0 ? 0 : 1);
-        else r = plus(r, exp(x - reference));
-        ON(a[0], j) = (real)(reference + log(total_of(r)));
-    }
-}
-
-/* dx[i] = the sum over j >= i of g[j] exp(x[i] - y[j]). y does not fall, so that from the back to
-   the front its exponentials grow. */
-static void logcumsumexp_backward_line(int64_t n, const tg__scan_line *a)
-{
-    running r = { 0, 0 };
-    double reference = 0;
-    bool any = false;
-    for (int64_t j = n - 1; j >= 0; j--) {
-        const double g = (double)ON(a[0], j), y = (double)ON(a[1], j), x = (double)ON(a[2], j);
-        const bool nothing = isinf(y) && y < 0;
-        if (g != 0 && !nothing) {
-            if (!any) reference = y;
-            if (reference - y > FAR) {
-                r = scaled(r, exp(y - reference));
-                reference = y;
-            }
-            r = plus(r, y == reference ? g : g * exp(reference - y));
-            any = true;
-        }
-        if (any && !nothing) ON(a[3], j) += (real)(total_of(r) * exp(x - reference));
-    }
-}
-
-/* Lines one by one. */
-#define EACH_ONE(NAME, ARRAYS)                                                                     \
-    static void NAME(int64_t lines, int64_t n, const tg__scan_line *a)                             \
-    {                                                                                              \
-        for (int64_t l = 0; l < lines; l++) {                                                      \
-            tg__scan_line one[ARRAYS];                                                             \
-            for (int k = 0; k < ARRAYS; k++) {                                                     \
-                one[k] = a[k];                                                                     \
-                one[k].p = (real *)a[k].p + l * a[k].step;                                         \
-            }                                                                                      \
-            NAME##_line(n, one);                                                                   \
-        }                                                                                          \
-    }
-EACH_ONE(logcumsumexp, 2)
-EACH_ONE(logcumsumexp_backward, 4)
-
 /* ---- y[j] = a[j] y[j - 1] + b[j] --------------------------------------------------------------- */
 
 SCAN_INLINE void recurrence_some(int64_t first, const int w, int64_t n, const tg__scan_line *a, const bool adjacent)
@@ -447,12 +377,3 @@ SCAN_INLINE void recurrence_backward_some(int64_t first, const int w, int64_t n,
 SOME_LINES(recurrence_backward, 5)
 
 #undef AT
-#undef ON
-
-#define SCAN_KERNELS                                                                               \
-    {                                                                                              \
-        .cumsum = cumsum, .cumsum_backward = cumsum_backward, .cumprod = cumprod,                  \
-        .cumprod_backward = cumprod_backward, .logcumsumexp = logcumsumexp,                        \
-        .logcumsumexp_backward = logcumsumexp_backward, .recurrence = recurrence,                  \
-        .recurrence_backward = recurrence_backward                                                 \
-    }
