@@ -151,6 +151,22 @@ Test(fusion, elementwise_chains_go_strip_by_strip)
     cr_assert(prints(&m, 0, "| ") && !prints(&m, TG_CHAINS, "| "));
 }
 
+/* ---- sums of products ---------------------------------------------------------------------------- */
+
+/* A sum as a scalar and one with an axis, of what varies times what is shared and the other way round. */
+static Value weighed(Value x, Value w)
+{
+    const Value one = sum(mul(x, w)), other = sum(mul(exp(w), x), .axis = 0, .keep = true);
+    return sum(mul(softplus(one), sin(other)));
+}
+
+Test(fusion, sums_of_products_are_dot_products)
+{
+    const model m = { weighed, ROWS, 0, ROWS };
+    check_passes(&m);
+    cr_assert(prints(&m, TG_WHOLE_BLOCKS, "mul [7]") && !prints(&m, 0, "mul [7]"));
+}
+
 /* ---- scalars side by side ---------------------------------------------------------------------- */
 
 static Value stacked(Value x, Value w)

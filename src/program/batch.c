@@ -249,6 +249,39 @@ static bool form_of(const tg__planner *p, int code, const uint32_t *x, int n, ui
     }
 }
 
+/* The products of two vectors that node id, a sum, adds up: one of them varies, the other is shared. NULL: it is no
+   such sum. Contributions to a gradient are products as long as all numbers are finite. */
+static const uint32_t *products_of(const tg__planner *p, uint32_t id)
+{
+    const tg__graph *const g = p->g;
+    const tg__node *const node = tg__node_at(g, id);
+    const uint32_t x = tg__node_operands(g, node)[0];
+    const tg__node *const of = tg__node_at(g, x);
+    const tg__shape *const s = tg__node_shape(g, x);
+    const bool product = of->op == TG__CODE_mul || (of->op == TG__CODE_times && !p->careful);
+    if (node->op != TG__CODE_sum || !product || g->without & TG_DOTS) return NULL;
+    const uint32_t *const factor = tg__node_operands(g, of);
+    bool vectors = s->rank == 1 && tg__node_shape(g, id)->n == 1 && varies(p, factor[0]) != varies(p, factor[1]);
+    for (int i = 0; i < 2; i++) vectors = vectors && tg__shape_same_dims(tg__node_shape(g, factor[i]), s);
+    return vectors ? factor : NULL;
+}
+
+bool tg__is_dot(const tg__planner *p, uint32_t id)
+{
+    const tg__node *const node = tg__node_at(p->g, id);
+    return node->op == TG__CODE_sum && p->role[tg__node_operands(p->g, node)[0]] == TG__FUSED;
+}
+
+/* As one sum of products; its result is one number, whether that has an axis or not. */
+static bool form_of_dot(const tg__planner *p, uint32_t id, tg__form *f)
+{
+    const tg__node *const product_node = tg__node_at(p->g, tg__node_operands(p->g, tg__node_at(p->g, id))[0]);
+    if (!product(p, tg__node_operands(p->g, product_node), id, f)) return false;
+    f->y.rank = 2;
+    f->y.dim[1] = f->y.stride[1] = 1;
+    return true;
+}
+
 /* Whether a node's instances lie one behind the other, each adjacent, row-major. */
 static bool is_stacked(const tg__planner *p, uint32_t id)
 {
@@ -263,6 +296,7 @@ bool tg__batch_form(const tg__planner *p, uint32_t id, bool summed, tg__form *f)
     const tg__node *const node = tg__node_at(g, id);
     const uint32_t *const x = tg__node_operands(g, node);
     if (node->stage != TG__BODY || p->single || g->strict || g->without & TG_WHOLE_BLOCKS) return false;
+    if (!summed && tg__is_dot(p, id)) return form_of_dot(p, id, f);
     if (node->op != TG__NODE_BACKWARD)
         return !summed && form_of(p, node->op, x, (int)node->n, id, tg__node_data(g, node->data), f);
     const tg__back *const b = tg__node_data(g, node->data);
@@ -286,11 +320,16 @@ void tg__find_sums(tg__planner *p)
     if (p->g->without & TG_WHOLE_BLOCKS) return;
     for (uint32_t id = 1; id < p->n; id++) {
         const tg__node *const node = tg__node_at(p->g, id);
-        if (node->op != TG__NODE_SUM || !node->shape || p->role[id] != TG__NEEDED) continue;
+        const bool over_batch = node->op == TG__NODE_SUM && node->shape;
+        const bool over_elements = node->op == TG__CODE_sum && node->stage == TG__BODY && !p->g->strict;
+        if ((!over_batch && !over_elements) || p->role[id] != TG__NEEDED) continue;
         const uint32_t x = tg__node_operands(p->g, node)[0];
+        if (p->uses[x] != 1 || p->role[x] != TG__NEEDED) continue;
         tg__form f;
-        if (p->uses[x] == 1 && p->role[x] == TG__NEEDED &&
-            tg__node_at(p->g, x)->op == TG__NODE_BACKWARD && tg__batch_form(p, x, true, &f))
+        if (over_batch ? tg__node_at(p->g, x)->op == TG__NODE_BACKWARD && tg__batch_form(p, x, true, &f)
+                       : products_of(p, id) != NULL)
             p->role[x] = TG__FUSED;
+        if (over_elements && p->role[x] == TG__FUSED && tg__node_at(p->g, x)->op == TG__CODE_times)
+            p->plan->quick = true;
     }
 }

@@ -112,7 +112,9 @@ static uint32_t reduced_by(const builder *b, const tg__step *s)
 {
     const tg__graph *const g = b->w->p.g;
     const tg__node *const node = tg__node_at(g, s->node);
-    if (g->without & TG_CHAIN_SUMS || !is_reduction_step(s) || !tg__is_reduction(node->op) || !is_whole(b, s, 1)) return 0;
+    if (g->without & TG_CHAIN_SUMS || !is_reduction_step(s) || !tg__is_reduction(node->op) ||
+        tg__is_dot(&b->w->p, s->node) || !is_whole(b, s, 1))
+        return 0;
     const tg__array x = { tg__node_shape(g, node_of(b->w, s, 1)), NULL };
     return (uint32_t)tg__reduced_rows(&(tg__call){ .x = &x, .attributes = tg__node_data(g, node->data) });
 }

@@ -370,9 +370,10 @@ static bool emit_one(tg__planning *w, uint32_t id)
     if (!s) return false;
     s->width = (uint32_t)tg__node_shape(w->p.g, id)->n;
     s->columns = (uint32_t)form;
-    const uint32_t operands = node->op == TG__NODE_ASSEMBLE ? node->n / 2 : node->n;
+    const uint32_t of = whole && tg__is_dot(&w->p, id) ? operands_of(w, id)[0] : id;
+    const uint32_t operands = node->op == TG__NODE_ASSEMBLE ? node->n / 2 : tg__node_at(w->p.g, of)->n;
     bool ok = refer(w, id, TG__NO_SUM);
-    for (uint32_t j = 0; ok && j < operands; j++) ok = refer(w, operands_of(w, id)[j], TG__NO_SUM);
+    for (uint32_t j = 0; ok && j < operands; j++) ok = refer(w, operands_of(w, of)[j], TG__NO_SUM);
     ok = ok && (!rule || refer_kept(w, s, id));
     close_step(w, s);
     w->p.role[id] = TG__DONE;

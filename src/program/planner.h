@@ -78,8 +78,12 @@ bool tg__find_rows(tg__planner *p);
 /* How the node can be computed for all instances at once; summed: added up over them. False: it cannot. */
 bool tg__batch_form(const tg__planner *p, uint32_t id, bool summed, tg__form *f);
 
-/* Gradients that nothing needs but their sums over the batch: these are computed at once. */
+/* Gradients that nothing needs but their sums over the batch, products that nothing needs but the sum of their
+   elements: the sums are computed at once. */
 void tg__find_sums(tg__planner *p);
+
+/* Whether node id adds up products that are made nowhere else: a form's operands are then their factors. */
+bool tg__is_dot(const tg__planner *p, uint32_t id);
 
 /* The gradients by the operands of one op that its rule computes in one call: node id, and those behind
    it. Their number. */
