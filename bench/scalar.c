@@ -1,5 +1,5 @@
-/* Eager recording against gradients derived by hand: the scalar 2-100-3 network, a tiny tensor
-   operation, and a training loop in its steady state. */
+/* Eager recording against gradients derived by hand: small works number by number and in vectors, as programs too; a
+   tiny tensor operation, and a training loop in its steady state. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,87 +7,163 @@
 #include <tapegrad/program.h>
 #include <tapegrad/short.h>
 
-#include "mlp.h"
 #include "report.h"
+#include "works.h"
 
 enum { REPEATS = 31 };
 
-static const way *const ways[] = { &mlp_plain, &mlp_inline, &mlp_shared, &mlp_vector };
-enum { WAYS = sizeof ways / sizeof *ways, SAMPLES = 64 };
+/* ---- works, number by number and in vectors ------------------------------------------------------ */
 
-/* ---- the network ----------------------------------------------------------------------------- */
+enum { COUNT = 1024, LAYOUTS = 3, MOST_DOERS = 8 };
+
+static const way *const layouts[LAYOUTS] = { &way_scalars, &way_shared, &way_vectors };
+
+/* A side of the rows of one layout; how NULL: of all rows. */
+typedef struct doer {
+    side s;
+    const way *how;
+    eager *recorder;
+    tg_program *program;
+    tg_workspace *room;
+    double loss, d[MOST_PARAMETERS]; /* of all instances */
+} doer;
 
 typedef struct task {
-    mlp parameters, gradient[WAYS];
-    double x[SAMPLES][INPUTS];
-    int label[SAMPLES];
-    void *state[WAYS];
-    int sample[WAYS];
+    const work *w;
+    int parameters, doers;
+    double p[MOST_PARAMETERS], *x, *y;
+    doer doer[MOST_DOERS];
 } task;
 
-static double random_number(unsigned *seed)
+static void compile(doer *a, const work *w)
 {
-    *seed = *seed * 1664525u + 1013904223u;
-    return (double)(*seed >> 8) / (1 << 24) * 2 - 1;
+    tg_tape *const t = tg_tape_new(NULL);
+    const leaves l = leaves_new(w, a->how, t, NULL);
+    const Value loss = loss_of(&l);
+    const int batch = batch_leaves(w);
+    const tg_compile_options o = { .block = a->s == SIDE_PROGRAM_1 };
+    tg_status status = { 0 };
+    tg_program *const value = tg_compile(&loss, 1, l.leaf, batch, l.leaf + batch, w->parts, &o, &status);
+    a->program = tg_gradient_program(value, NULL, &status);
+    a->room = tg_workspace_new(a->program, 1, &status);
+    if (!a->room) fprintf(stderr, "%s\n", status.message), exit(1);
+    tg_program_free(value);
+    tg_tape_free(t);
 }
 
-static task *new_task(void)
+/* n instances from this one on. */
+static void run(const task *k, const doer *a, int first, int n, double *loss, double *d)
 {
-    task *k = calloc(1, sizeof *k);
-    if (!k) exit(1);
-    unsigned seed = 1;
-    for (size_t i = 0; i < sizeof k->parameters / sizeof(double); i++)
-        ((double *)&k->parameters)[i] = random_number(&seed);
-    for (int s = 0; s < SAMPLES; s++) {
-        for (int i = 0; i < INPUTS; i++) k->x[s][i] = random_number(&seed);
-        k->label[s] = s % OUTPUTS;
+    const void *in[2 + MOST_PARTS] = { k->x + first * k->w->inputs, k->y + first * k->w->targets };
+    void *out[1 + MOST_PARTS] = { loss };
+    const int batch = batch_leaves(k->w);
+    for (int i = 0, from = 0; i < k->w->parts; from += part_size(k->w, i++)) {
+        in[batch + i] = k->p + from;
+        out[1 + i] = d + from;
     }
-    for (int w = 0; w < WAYS; w++)
-        if (ways[w]->start) k->state[w] = ways[w]->start(&k->parameters);
+    if (!tg_run(a->program, a->room, n, in, out, NULL)) exit(1);
+}
+
+static void all_instances(int i, void *user)
+{
+    task *const k = user;
+    doer *const a = &k->doer[i];
+    const work *const w = k->w;
+    a->loss = 0;
+    memset(a->d, 0, sizeof a->d);
+    if (a->s == SIDE_PLAIN) a->loss = w->plain(COUNT, k->p, k->x, k->y, a->d);
+    if (a->s == SIDE_PROGRAM) run(k, a, 0, COUNT, &a->loss, a->d);
+    for (int j = 0; j < COUNT && a->s == SIDE_EAGER; j++)
+        a->loss += eager_step(a->recorder, k->x + j * w->inputs, k->y + j * w->targets, a->d);
+    for (int j = 0; j < COUNT && a->s == SIDE_PROGRAM_1; j++) {
+        double loss, own[MOST_PARAMETERS];
+        run(k, a, j, 1, &loss, own);
+        a->loss += loss;
+        for (int n = 0; n < k->parameters; n++) a->d[n] += own[n];
+    }
+}
+
+static void add_doer(task *k, side s, const way *how)
+{
+    doer *const a = &k->doer[k->doers++];
+    *a = (doer){ .s = s, .how = how };
+    if (s == SIDE_EAGER) a->recorder = eager_new(k->w, how, k->p);
+    else if (s != SIDE_PLAIN) compile(a, k->w);
+}
+
+static double random_number(double low, double high, unsigned *seed)
+{
+    *seed = *seed * 1664525u + 1013904223u;
+    return low + (high - low) * (double)(*seed >> 8) / (1 << 24);
+}
+
+/* Targets are labels: of several numbers one is 1, of one every other. The program is the same, however it was
+   recorded by number. */
+static task *new_task(const work *w)
+{
+    task *const k = calloc(1, sizeof *k);
+    if (!k) exit(1);
+    k->w = w;
+    k->x = calloc((size_t)(COUNT * w->inputs), sizeof(double));
+    k->y = calloc((size_t)(COUNT * w->targets + 1), sizeof(double));
+    if (!k->x || !k->y) exit(1);
+    for (int i = 0; i < w->parts; i++) k->parameters += part_size(w, i);
+    unsigned seed = 1;
+    for (int i = 0; i < k->parameters; i++) k->p[i] = random_number(w->low, w->high, &seed);
+    for (int i = 0; i < COUNT * w->inputs; i++) k->x[i] = random_number(-1, 1, &seed);
+    for (int i = 0; i < COUNT && w->targets; i++) k->y[i * w->targets + i % w->targets] = w->targets > 1 || i % 2;
+    add_doer(k, SIDE_PLAIN, NULL);
+    for (int i = 0; i < LAYOUTS; i++) {
+        if (!layouts[i]->record[w - works]) continue;
+        add_doer(k, SIDE_EAGER, layouts[i]);
+        if (layouts[i] == &way_shared) continue;
+        add_doer(k, SIDE_PROGRAM_1, layouts[i]);
+        add_doer(k, SIDE_PROGRAM, layouts[i]);
+    }
     return k;
 }
 
 static void free_task(task *k)
 {
-    for (int w = 0; w < WAYS; w++)
-        if (ways[w]->stop) ways[w]->stop(k->state[w]);
+    for (int i = 0; i < k->doers; i++) {
+        eager_free(k->doer[i].recorder);
+        tg_workspace_free(k->doer[i].room);
+        tg_program_free(k->doer[i].program);
+    }
+    free(k->x), free(k->y);
     free(k);
 }
 
-static void one_step(int w, void *user)
+static void row(task *k, const way *how, double operations, const timing *t)
 {
-    task *k = user;
-    const int s = k->sample[w]++ % SAMPLES;
-    ways[w]->step(k->state[w], &k->parameters, k->x[s], k->label[s], &k->gradient[w]);
+    bench_row r = { .name = k->w->name, .size = k->w->size, .type = "f64", .layout = how->name, .per = "instance",
+                    .units = COUNT };
+    double bytes = 0;
+    for (int i = 0; i < k->doers; i++) {
+        doer *const a = &k->doer[i];
+        if (a->how && a->how != how) continue;
+        r.side[a->s] = t[i];
+        all_instances(i, k);
+        report_same(&r, a->s, 1, &a->loss, &k->doer[0].loss);
+        report_agree(&r, a->s, (size_t)k->parameters, a->d, k->doer[0].d);
+        if (a->s == SIDE_EAGER) bytes = eager_records(a->recorder).bytes;
+    }
+    r.more[0].key = "ns_per_op", r.more[0].value = r.side[SIDE_EAGER].median / COUNT / operations;
+    if (how->by_number) r.more[1].key = "bytes_per_op", r.more[1].value = bytes / operations;
+    report_row(&r);
 }
 
-/* The gradients of all samples added up. */
-static const double *all_samples(task *k, int w)
+static void measure(const work *w)
 {
-    memset(&k->gradient[w], 0, sizeof k->gradient[w]);
-    for (int i = 0; i < SAMPLES; i++) {
-        k->sample[w] = i;
-        one_step(w, k);
-    }
-    return (const double *)&k->gradient[w];
-}
-
-static void network(void)
-{
-    static const side sides[WAYS] = { SIDE_PLAIN, SIDE_EAGER, SIDE_EAGER, SIDE_EAGER };
-    task *k = new_task();
-    timing t[WAYS];
-    report_title("network 2-100-3 of %d scalar operations: value and gradient", SCALAR_OPS);
-    report_time(WAYS, sides, one_step, k, REPEATS, t);
-    for (int w = 1; w < WAYS; w++) {
-        bench_row r = { .name = "tanh-net", .size = "2-100-3", .type = "f64", .layout = ways[w]->name, .per = "sample" };
-        r.side[SIDE_PLAIN] = t[0], r.side[SIDE_EAGER] = t[w];
-        report_agree(&r, SIDE_EAGER, sizeof(mlp) / sizeof(double), all_samples(k, w), all_samples(k, 0));
-        r.more[0].key = "ns_per_op", r.more[0].value = t[w].median / SCALAR_OPS;
-        if (ways[w]->bytes)
-            r.more[1].key = "bytes_per_op", r.more[1].value = ways[w]->bytes(k->state[w]);
-        report_row(&r);
-    }
+    task *const k = new_task(w);
+    side sides[MOST_DOERS];
+    timing t[MOST_DOERS];
+    for (int i = 0; i < k->doers; i++) sides[i] = k->doer[i].s;
+    const double operations = eager_records(k->doer[1].recorder).operations;
+    report_title("%s of %.0f scalar operations: value and gradient", w->name, operations);
+    report_time(k->doers, sides, all_instances, k, REPEATS, t);
+    for (int i = 0; i < LAYOUTS; i++)
+        if (layouts[i]->record[w - works]) row(k, layouts[i], operations, t);
     free_task(k);
 }
 
@@ -203,7 +279,8 @@ static void steady_state(void)
 int main(int argc, char **argv)
 {
     report_begin(argc, argv, "scalar", "Eager scalar and tiny tensor operations against gradients derived by hand.");
-    if (report_wants("tanh-net", NULL)) network();
+    for (int i = 0; i < WORKS; i++)
+        if (report_wants(works[i].name, NULL)) measure(&works[i]);
     if (report_wants("tiny-op", NULL)) tiny_operation();
     if (report_wants("training-loop", NULL)) steady_state();
     return report_end();

@@ -1,5 +1,5 @@
 /* Other libraries on the same work and data, those that are installed: ADOL-C and Eigen's AutoDiff on the
-   scalar network of mlp.h, PyTorch on a training step of a batch. All results agree with ours. */
+   scalar network of works.h, PyTorch on a training step of a batch. All results agree with ours. */
 #define _POSIX_C_SOURCE 200809L
 #include <math.h>
 #include <signal.h>
@@ -11,16 +11,15 @@
 #include <tapegrad/program.h>
 #include <unistd.h>
 
-#include "../mlp.h"
 #include "../report.h"
+#include "../works.h"
+#include "peer.h"
 
-enum { REPEATS = 15, PARAMETERS = sizeof(mlp) / sizeof(double), SAMPLES = 64 };
+enum { REPEATS = 15, SAMPLES = 64 };
 
 /* ---- one sample, in this process --------------------------------------------------------------- */
 
-extern const way peer_adolc, peer_adolc_replayed, peer_eigen;
-
-static const way *const peers[] = {
+static const peer *const peers[] = {
 #ifdef BENCH_ADOLC
     &peer_adolc, &peer_adolc_replayed,
 #endif
@@ -33,10 +32,9 @@ static const way *const peers[] = {
 enum { PLAIN, EAGER, PEER, WAYS };
 
 typedef struct task {
-    mlp parameters, gradient;
-    double x[SAMPLES][INPUTS];
-    const way *way[WAYS];
-    void *state[WAYS];
+    double p[NET_PARAMETERS], d[NET_PARAMETERS], x[SAMPLES][INPUTS], y[SAMPLES][CLASSES];
+    eager *eager;
+    const peer *peer;
     int sample;
 } task;
 
@@ -44,40 +42,42 @@ static void one_step(int w, void *user)
 {
     task *const k = user;
     const int s = k->sample++ % SAMPLES;
-    k->way[w]->step(k->state[w], &k->parameters, k->x[s], s % OUTPUTS, &k->gradient);
+    if (w == PLAIN) tanh_plain_f64(1, k->p, k->x[s], k->y[s], k->d);
+    if (w == EAGER) eager_step(k->eager, k->x[s], k->y[s], k->d);
+    if (w == PEER) k->peer->step(k->p, k->x[s], k->y[s], k->d);
 }
 
 static void gradient(task *k, int w, double *to)
 {
-    memset(&k->gradient, 0, sizeof k->gradient);
+    memset(k->d, 0, sizeof k->d);
     k->sample = 0;
-    for (int i = 0; i < OUTPUTS; i++) one_step(w, k);
-    memcpy(to, &k->gradient, sizeof k->gradient);
+    for (int i = 0; i < CLASSES; i++) one_step(w, k);
+    memcpy(to, k->d, sizeof k->d);
 }
 
-static void one_sample(const way *peer)
+static void one_sample(const peer *with)
 {
     static const side sides[WAYS] = { SIDE_PLAIN, SIDE_EAGER, SIDE_PEER };
-    static double expected[PARAMETERS], got[PARAMETERS];
+    static double expected[NET_PARAMETERS], got[NET_PARAMETERS];
     task *const k = calloc(1, sizeof *k);
     if (!k) exit(1);
-    for (int i = 0; i < PARAMETERS; i++) ((double *)&k->parameters)[i] = 0.3 * cos(2.3 * i);
+    for (int i = 0; i < NET_PARAMETERS; i++) k->p[i] = 0.3 * cos(2.3 * i);
     for (int i = 0; i < SAMPLES * INPUTS; i++) k->x[i / INPUTS][i % INPUTS] = sin(1.7 * i);
-    k->way[PLAIN] = &mlp_plain, k->way[EAGER] = &mlp_inline, k->way[PEER] = peer;
-    for (int w = 0; w < WAYS; w++)
-        if (k->way[w]->start) k->state[w] = k->way[w]->start(&k->parameters);
-    bench_row r = { .name = "tanh-net", .size = "2-100-3", .type = "f64", .layout = peer->name, .per = "sample" };
+    for (int i = 0; i < SAMPLES; i++) k->y[i][i % CLASSES] = 1;
+    k->eager = eager_new(&works[TANH_NET], &way_scalars, k->p);
+    k->peer = with;
+    if (with->start) with->start();
+    bench_row r = { .name = "tanh-net", .size = "2-100-3", .type = "f64", .layout = with->name, .per = "sample" };
     gradient(k, PLAIN, expected);
     for (int w = EAGER; w < WAYS; w++) {
         gradient(k, w, got);
-        report_agree(&r, sides[w], PARAMETERS, got, expected);
+        report_agree(&r, sides[w], NET_PARAMETERS, got, expected);
     }
     timing t[WAYS];
     report_time(WAYS, sides, one_step, k, REPEATS, t);
     for (int w = 0; w < WAYS; w++) r.side[sides[w]] = t[w];
     report_row(&r);
-    for (int w = 0; w < WAYS; w++)
-        if (k->way[w]->stop) k->way[w]->stop(k->state[w]);
+    eager_free(k->eager);
     free(k);
 }
 
@@ -94,12 +94,12 @@ typedef struct net {
 
 static net new_net(void)
 {
-    static const int64_t dim[4][2] = { { HIDDEN, INPUTS }, { HIDDEN }, { OUTPUTS, HIDDEN }, { OUTPUTS } };
-    static float p[PARAMETERS], x[BATCH * INPUTS];
+    static const int64_t dim[4][2] = { { HIDDEN, INPUTS }, { HIDDEN }, { CLASSES, HIDDEN }, { CLASSES } };
+    static float p[NET_PARAMETERS], x[BATCH * INPUTS];
     static int label[BATCH];
-    for (int i = 0; i < PARAMETERS; i++) p[i] = (float)(0.3 * cos(2.3 * i));
+    for (int i = 0; i < NET_PARAMETERS; i++) p[i] = (float)(0.3 * cos(2.3 * i));
     for (int i = 0; i < BATCH * INPUTS; i++) x[i] = (float)sin(1.7 * i);
-    for (int i = 0; i < BATCH; i++) label[i] = i % OUTPUTS;
+    for (int i = 0; i < BATCH; i++) label[i] = i % CLASSES;
     net k = { .tape = tg_tape_new(&(tg_tape_options){ .type = TG_F32 }) };
     k.x = tg_input(k.tape, x, BATCH, INPUTS);
     k.label = tg_index(k.tape, label, BATCH);
@@ -160,20 +160,20 @@ static double steps_of(const child *c, int count)
 
 static void pytorch(void)
 {
-    static double expected[PARAMETERS], got[PARAMETERS];
+    static double expected[NET_PARAMETERS], got[NET_PARAMETERS];
     signal(SIGPIPE, SIG_IGN);
     net k = new_net();
     child c = start_child();
     bench_row r = { .name = "tanh-net", .size = "2-100-3,300", .type = "f32", .layout = "pytorch", .per = "step" };
     fprintf(c.to, "gradient\n");
     fflush(c.to);
-    for (int i = 0; i < PARAMETERS; i++) expected[i] = number_from(&c);
+    for (int i = 0; i < NET_PARAMETERS; i++) expected[i] = number_from(&c);
     const tg_value h = tg_tanh(tg_linear(k.x, k.p[0], k.p[1]));
     if (!tg_backward(tg_cross_entropy(tg_linear(h, k.p[2], k.p[3]), k.label))) exit(1);
     double *to = got;
     for (int i = 0; i < 4; to += tg_size(k.p[i++])) tg_grad_read(k.p[i], to, (size_t)tg_size(k.p[i]));
     tg_release(k.mark);
-    report_agree(&r, SIDE_EAGER, PARAMETERS, got, expected);
+    report_agree(&r, SIDE_EAGER, NET_PARAMETERS, got, expected);
     steps_of(&c, 20);
     timing ours, theirs = { .repeats = REPEATS };
     for (int i = 0; i < REPEATS; i++) {
