@@ -6,87 +6,27 @@
 #include <stdlib.h>
 #include <string.h>
 #include <tapegrad.h>
-#include <tapegrad/short.h>
 
-#include "batch.h"
 #include "emitted.h"
 #include "memory.h"
 #include "report.h"
+#include "works.h"
 
-enum { COUNT = 4096, REPEATS = 21, MOST_PARAMETERS = NET_PARAMETERS };
-
-/* ---- the models, as they are recorded ------------------------------------------------------------ */
-
-/* A network in scalar operations. */
-static Value net(tg_tape *t, Value *x, Value *y, Value *p, Value (*f)(Value))
-{
-    *x = input(t, (double *)NULL, INPUTS);
-    *y = input(t, (double *)NULL, CLASSES);
-    *p = param(t, (double *)NULL, NET_PARAMETERS);
-    const int b1 = HIDDEN * INPUTS, w2 = b1 + HIDDEN, b2 = w2 + CLASSES * HIDDEN;
-    Value h[HIDDEN], total = { 0 }, chosen = { 0 };
-    for (int j = 0; j < HIDDEN; j++) {
-        Value z = at(*p, b1 + j);
-        for (int i = 0; i < INPUTS; i++) z = add(z, mul(at(*p, j * INPUTS + i), at(*x, i)));
-        h[j] = f(z);
-    }
-    for (int k = 0; k < CLASSES; k++) {
-        Value o = at(*p, b2 + k);
-        for (int j = 0; j < HIDDEN; j++) o = add(o, mul(at(*p, w2 + k * HIDDEN + j), h[j]));
-        const Value e = exp(o), c = mul(o, at(*y, k));
-        total = k ? add(total, e) : e;
-        chosen = k ? add(chosen, c) : c;
-    }
-    return sub(log(total), chosen);
-}
-
-static Value tanh_of(Value z)
-{
-    return tanh(z);
-}
-
-static Value square_of(Value z)
-{
-    return mul(z, z);
-}
-
-static Value tanh_net(tg_tape *t, Value *x, Value *y, Value *p)
-{
-    return net(t, x, y, p, tanh_of);
-}
-
-static Value square_net(tg_tape *t, Value *x, Value *y, Value *p)
-{
-    return net(t, x, y, p, square_of);
-}
-
-static Value logistic(tg_tape *t, Value *x, Value *y, Value *p)
-{
-    *x = input(t, (double *)NULL, FEATURES);
-    *y = input(t, (double *)NULL);
-    *p = param(t, (double *)NULL, FEATURES + 1);
-    const Value w = slice(*p, .axis = 0, .stop = FEATURES);
-    const Value z = add(dot(w, *x), at(*p, FEATURES));
-    return sub(softplus(z), mul(*y, z));
-}
+enum { COUNT = 4096, REPEATS = 21 };
 
 typedef struct model {
-    const char *name;
-    Value (*record)(tg_tape *t, Value *x, Value *y, Value *p);
+    const work *w;
+    const layout *how; /* it is recorded */
     by_hand *plain[2], *expert[2]; /* f64, f32 */
     hvp_by_hand *hvp_plain, *hvp_expert;
-    int inputs, targets, parameters;
 } model;
 
 #define BOTH(NAME) { NAME##_f64, NAME##_f32 }
 
 static const model models[] = {
-    { "tanh-net", tanh_net, BOTH(tanh_plain), BOTH(tanh_expert), tanh_hvp_plain, tanh_hvp_expert, INPUTS, CLASSES,
-      NET_PARAMETERS },
-    { "square-net", square_net, BOTH(square_plain), BOTH(square_expert), square_hvp_plain, square_hvp_expert, INPUTS,
-      CLASSES, NET_PARAMETERS },
-    { "logistic", logistic, BOTH(logistic_plain), BOTH(logistic_expert), logistic_hvp_plain, logistic_hvp_expert,
-      FEATURES, 1, FEATURES + 1 },
+    { &works[TANH_NET], &scalar_ops, BOTH(tanh_plain), BOTH(tanh_expert), tanh_hvp_plain, tanh_hvp_expert },
+    { &works[SQUARE_NET], &scalar_ops, BOTH(square_plain), BOTH(square_expert), square_hvp_plain, square_hvp_expert },
+    { &works[LOGISTIC], &vector_ops, BOTH(logistic_plain), BOTH(logistic_expert), logistic_hvp_plain, logistic_hvp_expert },
 };
 
 /* ---- one model in all ways ----------------------------------------------------------------------- */
@@ -97,51 +37,68 @@ enum { PLAIN, EXPERT, PLAIN_F32, EXPERT_F32, HVP_PLAIN, HVP_EXPERT, BATCH, FAST,
 
 typedef struct task {
     const model *m;
+    int parameters;
     tg_program *program[WAYS];
     tg_workspace *room[WAYS];
+    operands of[WAYS];
     double *x, *y, p[MOST_PARAMETERS], along[MOST_PARAMETERS], loss[WAYS];
     double d[WAYS][2 * MOST_PARAMETERS]; /* gradient, Hessian times direction */
+    double one, d_one[MOST_PARAMETERS];  /* of SINGLE's last instance */
     float *xf, *yf, pf[MOST_PARAMETERS], df[MOST_PARAMETERS], lossf;
     emitted *c;
-    double compile_ns, ops; /* of the last program */
+    double compile_ns, ops; /* of BATCH */
 } task;
 
-static tg_program *compile(task *k, int way, const tg_compile_options *o)
+static operands operands_for(task *k, int way)
 {
-    const tg_type type = way == F32 ? TG_F32 : TG_F64;
-    tg_tape *const t = tg_tape_new(&(tg_tape_options){ .type = type });
-    Value x, y, p;
-    const Value loss = k->m->record(t, &x, &y, &p);
-    tg_status status = { 0 };
-    const double start = now_ns();
-    tg_program *const value = tg_compile(&loss, 1, TG_VALUES(x, y), &p, 1, o, &status);
-    const tg_gradient_options both = { .with_gradient = true };
-    tg_program *const gradient = way == HVP ? tg_hvp_program(value, &both, &status)
-                                            : tg_gradient_program(value, NULL, &status);
-    tg_workspace *const w = tg_workspace_new(gradient, 1, &status);
-    double none[1 + 2 * MOST_PARAMETERS];
-    const void *const in[] = { NULL, NULL, none, none };
-    const bool planned = w && tg_run(gradient, w, 0, in, (void *[]){ none, none, none }, &status);
-    if (way == BATCH) k->compile_ns = now_ns() - start, k->ops = (double)tg_stats(t).instructions;
-    tg_workspace_free(w);
-    if (!planned) fprintf(stderr, "%s\n", status.message), exit(1);
-    tg_program_free(value);
-    tg_tape_free(t);
-    return gradient;
+    const work *const w = k->m->w;
+    if (way == F32) return operands_of(w, sizeof(float), k->pf, NULL, &k->lossf, k->df);
+    if (way == SINGLE) return operands_of(w, sizeof(double), k->p, NULL, &k->one, k->d_one);
+    return operands_of(w, sizeof(double), k->p, way == HVP ? k->along : NULL, &k->loss[way], k->d[way]);
 }
 
-static void run(task *k, int way, const void *const *in, void *const *out, int64_t n)
+static void run(task *k, int way, int first, int count)
 {
-    tg_status status = { 0 };
-    if (tg_run(k->program[way], k->room[way], n, in, out, &status)) return;
+    const work *const w = k->m->w;
+    operands *const o = &k->of[way];
+    o->in[0] = way == F32 ? (const void *)k->xf : k->x + first * w->inputs;
+    o->in[1] = way == F32 ? (const void *)k->yf : k->y + first * w->targets;
+    tg_status status = { .message = "the emitted C failed" };
+    if (way == EMITTED ? emitted_run(k->c, count, o->in, o->out)
+                       : tg_run(k->program[way], k->room[way], count, o->in, o->out, &status))
+        return;
     fprintf(stderr, "%s\n", status.message);
     exit(1);
+}
+
+static void compile(task *k, int way)
+{
+    const work *const w = k->m->w;
+    tg_tape *const t = tg_tape_new(&(tg_tape_options){ .type = way == F32 ? TG_F32 : TG_F64 });
+    const leaves l = leaves_new(w, k->m->how, t, NULL);
+    const tg_value loss = loss_of(&l);
+    const int batch = batch_leaves(w);
+    const tg_compile_options o = { .strict = way == STRICT, .fast_math = way == FAST, .block = way == SINGLE };
+    const tg_gradient_options both = { .with_gradient = true };
+    tg_status status = { 0 };
+    const double start = now_ns();
+    tg_program *const value = tg_compile(&loss, 1, l.leaf, batch, l.leaf + batch, w->parts, &o, &status);
+    tg_program *const p = way == HVP ? tg_hvp_program(value, &both, &status)
+                                     : tg_gradient_program(value, NULL, &status);
+    k->program[way] = p;
+    k->room[way] = tg_workspace_new(p, 1, &status);
+    if (!k->room[way]) fprintf(stderr, "%s\n", status.message), exit(1);
+    run(k, way, 0, 0);
+    if (way == BATCH) k->compile_ns = now_ns() - start, k->ops = (double)tg_stats(t).instructions;
+    tg_program_free(value);
+    tg_tape_free(t);
 }
 
 static void one_pass(int way, void *user)
 {
     task *const k = user;
     const model *const m = k->m;
+    const int n = k->parameters;
     double *const d = k->d[way];
     memset(d, 0, sizeof k->d[way]);
     switch (way) {
@@ -151,58 +108,48 @@ static void one_pass(int way, void *user)
     case EXPERT_F32:
         memset(k->df, 0, sizeof k->df);
         k->loss[way] = (way == PLAIN_F32 ? m->plain : m->expert)[1](COUNT, k->pf, k->xf, k->yf, k->df);
-        for (int i = 0; i < m->parameters; i++) d[i] = (double)k->df[i];
+        for (int i = 0; i < n; i++) d[i] = (double)k->df[i];
         break;
-    case HVP_PLAIN: k->loss[way] = m->hvp_plain(COUNT, k->p, k->along, k->x, k->y, d, d + m->parameters); break;
-    case HVP_EXPERT: k->loss[way] = m->hvp_expert(COUNT, k->p, k->along, k->x, k->y, d, d + m->parameters); break;
+    case HVP_PLAIN: k->loss[way] = m->hvp_plain(COUNT, k->p, k->along, k->x, k->y, d, d + n); break;
+    case HVP_EXPERT: k->loss[way] = m->hvp_expert(COUNT, k->p, k->along, k->x, k->y, d, d + n); break;
     case F32:
-        run(k, way, (const void *[]){ k->xf, k->yf, k->pf }, (void *[]){ &k->lossf, k->df }, COUNT);
-        for (int i = 0; i < m->parameters; i++) d[i] = (double)k->df[i];
-        break;
-    case HVP:
-        run(k, way, (const void *[]){ k->x, k->y, k->p, k->along }, (void *[]){ &k->loss[way], d, d + m->parameters },
-            COUNT);
-        break;
-    case EMITTED:
-        if (!emitted_run(k->c, COUNT, (const void *[]){ k->x, k->y, k->p }, (void *[]){ &k->loss[way], d })) exit(1);
+        run(k, way, 0, COUNT);
+        k->loss[way] = (double)k->lossf;
+        for (int i = 0; i < n; i++) d[i] = (double)k->df[i];
         break;
     case SINGLE:
         k->loss[way] = 0;
         for (int i = 0; i < COUNT; i++) {
-            double loss, own[MOST_PARAMETERS];
-            run(k, way, (const void *[]){ k->x + i * m->inputs, k->y + i * m->targets, k->p },
-                (void *[]){ &loss, own }, 1);
-            for (int j = 0; j < m->parameters; j++) d[j] += own[j];
+            run(k, way, i, 1);
+            k->loss[way] += k->one;
+            for (int j = 0; j < n; j++) d[j] += k->d_one[j];
         }
         break;
-    default:
-        run(k, way, (const void *[]){ k->x, k->y, k->p }, (void *[]){ &k->loss[way], d }, COUNT);
-        break;
+    default: run(k, way, 0, COUNT); break;
     }
 }
 
 static task *new_task(const model *m)
 {
     task *const k = calloc(1, sizeof *k);
+    const work *const w = m->w;
     k->m = m;
-    const size_t nx = (size_t)COUNT * (size_t)m->inputs, ny = (size_t)COUNT * (size_t)m->targets;
+    k->parameters = part_begin(w, w->parts);
+    const size_t nx = (size_t)COUNT * (size_t)w->inputs, ny = (size_t)COUNT * (size_t)w->targets;
     k->x = calloc(nx, sizeof(double));
     k->y = calloc(ny, sizeof(double));
     k->xf = calloc(nx, sizeof(float));
     k->yf = calloc(ny, sizeof(float));
     for (size_t i = 0; i < nx; i++) k->x[i] = sin(1.7 * (double)i), k->xf[i] = (float)k->x[i];
-    for (int i = 0; i < COUNT; i++) k->y[i * m->targets + i % m->targets] = m->targets > 1 || i % 2;
+    for (int i = 0; i < COUNT; i++) k->y[i * w->targets + i % w->targets] = w->targets > 1 || i % 2;
     for (size_t i = 0; i < ny; i++) k->yf[i] = (float)k->y[i];
-    for (int i = 0; i < m->parameters; i++) {
+    for (int i = 0; i < k->parameters; i++) {
         k->p[i] = 0.3 * cos(2.3 * i);
         k->along[i] = sin(0.7 * i + 1);
         k->pf[i] = (float)k->p[i];
     }
-    for (int way = BATCH; way < EMITTED; way++) {
-        const tg_compile_options o = { .strict = way == STRICT, .fast_math = way == FAST, .block = way == SINGLE };
-        k->program[way] = compile(k, way, &o);
-        k->room[way] = tg_workspace_new(k->program[way], 1, NULL);
-    }
+    for (int way = BATCH; way <= EMITTED; way++) k->of[way] = operands_for(k, way);
+    for (int way = BATCH; way < EMITTED; way++) compile(k, way);
     k->c = emitted_new(k->program[BATCH]);
     return k;
 }
@@ -234,30 +181,32 @@ static double speed_of_two(task *k)
     return best[0] / best[1];
 }
 
-static bench_row new_row(const task *k, const char *layout)
+static bench_row new_row(const task *k, const char *name)
 {
-    return (bench_row){ .name = k->m->name, .size = "4096", .type = "f64", .layout = layout, .per = "instance", .units = COUNT };
+    return (bench_row){
+        .name = k->m->w->name, .size = "4096", .type = "f64", .layout = name, .per = "instance", .units = COUNT
+    };
 }
 
 /* One of the row's sides; it has to agree with what the plain one, taken first, computed in d. */
 static void take_side(bench_row *r, task *k, const timing *t, side s, int way)
 {
     const bool second = way == HVP || way == HVP_PLAIN || way == HVP_EXPERT;
-    const size_t n = (size_t)k->m->parameters;
+    const size_t n = (size_t)k->parameters;
     const double *const expected = k->d[second ? HVP_PLAIN : PLAIN];
     one_pass(way, k);
     r->side[s] = t[way];
     if (s == SIDE_PROGRAM) r->memory = program_bytes(k->program[way], k->room[way]);
+    report_same(r, s, 1, &k->loss[way], &k->loss[PLAIN]);
     report_agree(r, s, n, k->d[way], expected);
     if (second) report_agree(r, s, n, k->d[way] + n, expected + n);
 }
 
 /* A row of first derivatives, and its sides by hand; f32 is held against f64's plain side. */
-static bench_row gradient_row(task *k, const timing *t, tg_type type, const char *layout)
+static bench_row gradient_row(task *k, const timing *t, tg_type type, const char *name)
 {
-    bench_row r = new_row(k, layout);
+    bench_row r = new_row(k, name);
     if (type == TG_F32) r.type = "f32";
-    one_pass(PLAIN, k);
     take_side(&r, k, t, SIDE_PLAIN, type == TG_F32 ? PLAIN_F32 : PLAIN);
     take_side(&r, k, t, SIDE_EXPERT, type == TG_F32 ? EXPERT_F32 : EXPERT);
     return r;
@@ -303,6 +252,6 @@ int main(int argc, char **argv)
     report_begin(argc, argv, "programs", "Programs on batches against gradients derived by hand.");
     report_title("value and gradient summed over a batch; hvp: and a Hessian-vector product");
     for (size_t i = 0; i < sizeof models / sizeof *models; i++)
-        if (report_wants(models[i].name, NULL)) measure(&models[i]);
+        if (report_wants(models[i].w->name, NULL)) measure(&models[i]);
     return report_end();
 }

@@ -16,16 +16,18 @@ enum { REPEATS = 31 };
 
 enum { COUNT = 1024, LAYOUTS = 3, MOST_DOERS = 8 };
 
-static const way *const layouts[LAYOUTS] = { &way_scalars, &way_shared, &way_vectors };
+static const layout *const layouts[LAYOUTS] = { &scalar_ops, &scalar_ops_shared, &vector_ops };
 
 /* A side of the rows of one layout; how NULL: of all rows. */
 typedef struct doer {
     side s;
-    const way *how;
+    const layout *how;
     eager *recorder;
     tg_program *program;
     tg_workspace *room;
-    double loss, d[MOST_PARAMETERS]; /* of all instances */
+    operands of;
+    double one, d_one[MOST_PARAMETERS]; /* of a run of the program */
+    double loss, d[MOST_PARAMETERS];    /* of all instances */
 } doer;
 
 typedef struct task {
@@ -35,8 +37,9 @@ typedef struct task {
     doer doer[MOST_DOERS];
 } task;
 
-static void compile(doer *a, const work *w)
+static void compile(task *k, doer *a)
 {
+    const work *const w = k->w;
     tg_tape *const t = tg_tape_new(NULL);
     const leaves l = leaves_new(w, a->how, t, NULL);
     const Value loss = loss_of(&l);
@@ -49,19 +52,17 @@ static void compile(doer *a, const work *w)
     if (!a->room) fprintf(stderr, "%s\n", status.message), exit(1);
     tg_program_free(value);
     tg_tape_free(t);
+    a->of = operands_of(w, sizeof(double), k->p, NULL, &a->one, a->d_one);
 }
 
 /* n instances from this one on. */
-static void run(const task *k, const doer *a, int first, int n, double *loss, double *d)
+static void run(const task *k, doer *a, int first, int n)
 {
-    const void *in[2 + MOST_PARTS] = { k->x + first * k->w->inputs, k->y + first * k->w->targets };
-    void *out[1 + MOST_PARTS] = { loss };
-    const int batch = batch_leaves(k->w);
-    for (int i = 0, from = 0; i < k->w->parts; from += part_size(k->w, i++)) {
-        in[batch + i] = k->p + from;
-        out[1 + i] = d + from;
-    }
-    if (!tg_run(a->program, a->room, n, in, out, NULL)) exit(1);
+    a->of.in[0] = k->x + first * k->w->inputs;
+    if (k->w->targets) a->of.in[1] = k->y + first * k->w->targets;
+    if (!tg_run(a->program, a->room, n, a->of.in, a->of.out, NULL)) exit(1);
+    a->loss += a->one;
+    for (int i = 0; i < k->parameters; i++) a->d[i] += a->d_one[i];
 }
 
 static void all_instances(int i, void *user)
@@ -71,24 +72,25 @@ static void all_instances(int i, void *user)
     const work *const w = k->w;
     a->loss = 0;
     memset(a->d, 0, sizeof a->d);
-    if (a->s == SIDE_PLAIN) a->loss = w->plain(COUNT, k->p, k->x, k->y, a->d);
-    if (a->s == SIDE_PROGRAM) run(k, a, 0, COUNT, &a->loss, a->d);
-    for (int j = 0; j < COUNT && a->s == SIDE_EAGER; j++)
-        a->loss += eager_step(a->recorder, k->x + j * w->inputs, k->y + j * w->targets, a->d);
-    for (int j = 0; j < COUNT && a->s == SIDE_PROGRAM_1; j++) {
-        double loss, own[MOST_PARAMETERS];
-        run(k, a, j, 1, &loss, own);
-        a->loss += loss;
-        for (int n = 0; n < k->parameters; n++) a->d[n] += own[n];
+    switch (a->s) {
+    case SIDE_PLAIN: a->loss = w->plain(COUNT, k->p, k->x, k->y, a->d); break;
+    case SIDE_EAGER:
+        for (int j = 0; j < COUNT; j++)
+            a->loss += eager_step(a->recorder, k->x + j * w->inputs, k->y + j * w->targets, a->d);
+        break;
+    case SIDE_PROGRAM_1:
+        for (int j = 0; j < COUNT; j++) run(k, a, j, 1);
+        break;
+    default: run(k, a, 0, COUNT); break;
     }
 }
 
-static void add_doer(task *k, side s, const way *how)
+static void add_doer(task *k, side s, const layout *how)
 {
     doer *const a = &k->doer[k->doers++];
     *a = (doer){ .s = s, .how = how };
     if (s == SIDE_EAGER) a->recorder = eager_new(k->w, how, k->p);
-    else if (s != SIDE_PLAIN) compile(a, k->w);
+    else if (s != SIDE_PLAIN) compile(k, a);
 }
 
 static double random_number(double low, double high, unsigned *seed)
@@ -104,10 +106,10 @@ static task *new_task(const work *w)
     task *const k = calloc(1, sizeof *k);
     if (!k) exit(1);
     k->w = w;
+    k->parameters = part_begin(w, w->parts);
     k->x = calloc((size_t)(COUNT * w->inputs), sizeof(double));
     k->y = calloc((size_t)(COUNT * w->targets + 1), sizeof(double));
     if (!k->x || !k->y) exit(1);
-    for (int i = 0; i < w->parts; i++) k->parameters += part_size(w, i);
     unsigned seed = 1;
     for (int i = 0; i < k->parameters; i++) k->p[i] = random_number(w->low, w->high, &seed);
     for (int i = 0; i < COUNT * w->inputs; i++) k->x[i] = random_number(-1, 1, &seed);
@@ -116,7 +118,7 @@ static task *new_task(const work *w)
     for (int i = 0; i < LAYOUTS; i++) {
         if (!layouts[i]->record[w - works]) continue;
         add_doer(k, SIDE_EAGER, layouts[i]);
-        if (layouts[i] == &way_shared) continue;
+        if (layouts[i] == &scalar_ops_shared) continue;
         add_doer(k, SIDE_PROGRAM_1, layouts[i]);
         add_doer(k, SIDE_PROGRAM, layouts[i]);
     }
@@ -134,7 +136,7 @@ static void free_task(task *k)
     free(k);
 }
 
-static void row(task *k, const way *how, double operations, const timing *t)
+static void row(task *k, const layout *how, double operations, const timing *t)
 {
     bench_row r = { .name = k->w->name, .size = k->w->size, .type = "f64", .layout = how->name, .per = "instance",
                     .units = COUNT };

@@ -12,12 +12,17 @@ const work works[WORKS] = {
     [TANH_NET] = { "tanh-net", "2-100-3", .inputs = INPUTS, .targets = CLASSES, .parts = 4,
                    .part = { { HIDDEN, INPUTS }, { HIDDEN, 0 }, { CLASSES, HIDDEN }, { CLASSES, 0 } },
                    .low = -1, .high = 1, .plain = tanh_plain_f64 },
+    [SQUARE_NET] = { "square-net", "2-100-3", .inputs = INPUTS, .targets = CLASSES, .parts = 4,
+                     .part = { { HIDDEN, INPUTS }, { HIDDEN, 0 }, { CLASSES, HIDDEN }, { CLASSES, 0 } },
+                     .low = -1, .high = 1, .plain = square_plain_f64 },
 };
 
-int part_size(const work *w, int i)
+int part_begin(const work *w, int part)
 {
-    const int64_t rows = w->part[i].rows, columns = w->part[i].columns;
-    return (int)((rows ? rows : 1) * (columns ? columns : 1));
+    int64_t begin = 0;
+    for (int i = 0; i < part; i++)
+        begin += (w->part[i].rows ? w->part[i].rows : 1) * (w->part[i].columns ? w->part[i].columns : 1);
+    return (int)begin;
 }
 
 int batch_leaves(const work *w)
@@ -43,14 +48,14 @@ static tg_value number_of(tg_value v, int64_t i)
     return rank == 0 ? v : rank == 1 ? tg_at(v, i) : tg_at(v, i / columns, i % columns);
 }
 
-leaves leaves_new(const work *w, const way *how, tg_tape *t, const double *p)
+leaves leaves_new(const work *w, const layout *how, tg_tape *t, const double *p)
 {
     leaves l = { .w = w, .how = how, .leaf[0] = data_new(t, w->inputs) };
     const int batch = batch_leaves(w);
     if (batch > 1) l.leaf[1] = data_new(t, w->targets);
     for (int i = 0; i < w->parts; i++) {
-        l.leaf[batch + i] = leaf_new(t, TG_PARAMETER, p, w->part[i].rows, w->part[i].columns);
-        if (p) p += part_size(w, i);
+        const double *const data = p ? p + part_begin(w, i) : NULL;
+        l.leaf[batch + i] = leaf_new(t, TG_PARAMETER, data, w->part[i].rows, w->part[i].columns);
     }
     for (int i = 0, n = 0; i < batch + w->parts && how->by_number; i++) {
         /* An element that has no gradient would be a tensor; one that has is a scalar. */
@@ -69,13 +74,28 @@ tg_value loss_of(const leaves *l)
     return record(l->number, l->number + w->inputs, l->number + w->inputs + w->targets);
 }
 
+operands operands_of(const work *w, size_t size, const void *p, const void *along, void *loss, void *d)
+{
+    const int batch = batch_leaves(w), parameters = part_begin(w, w->parts);
+    operands o = { .out[0] = loss };
+    for (int i = 0; i < w->parts; i++) {
+        const size_t begin = (size_t)part_begin(w, i) * size;
+        o.in[batch + i] = (const char *)p + begin;
+        o.out[1 + i] = (char *)d + begin;
+        if (!along) continue;
+        o.in[batch + w->parts + i] = (const char *)along + begin;
+        o.out[1 + w->parts + i] = (char *)d + (size_t)parameters * size + begin;
+    }
+    return o;
+}
+
 struct eager {
     tg_tape *tape;
     tg_mark mark;
     leaves l;
 };
 
-eager *eager_new(const work *w, const way *how, const double *p)
+eager *eager_new(const work *w, const layout *how, const double *p)
 {
     eager *const e = malloc(sizeof *e);
     if (!e) exit(1);
@@ -96,8 +116,8 @@ double eager_step(eager *e, const double *x, const double *y, double *d)
     const double value = tg_item(loss);
     for (int i = 0; i < w->parts; i++) {
         const double *const g = tg_grad(part[i]);
-        const int n = part_size(w, i);
-        for (int j = 0; j < n; j++) d[j] += g[j];
+        const int64_t n = tg_size(part[i]);
+        for (int64_t j = 0; j < n; j++) d[j] += g[j];
         d += n;
     }
     tg_release(e->mark);

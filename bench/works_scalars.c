@@ -32,19 +32,32 @@ static Value logistic(const Value *x, const Value *y, const Value *p)
     return sub(softplus(z), mul(y[0], z));
 }
 
-static Value net(const Value *x, const Value *y, const Value *p)
+static inline __attribute__((always_inline)) Value net(const Value *x, const Value *y, const Value *p, bool square)
 {
     const Value *const b1 = p + HIDDEN * INPUTS, *const w2 = b1 + HIDDEN, *const b2 = w2 + CLASSES * HIDDEN;
     Value h[HIDDEN], o[CLASSES];
-    for (int j = 0; j < HIDDEN; j++) h[j] = tanh(affine(INPUTS, p + j * INPUTS, x, b1[j]));
+    for (int j = 0; j < HIDDEN; j++) {
+        const Value z = affine(INPUTS, p + j * INPUTS, x, b1[j]);
+        h[j] = square ? mul(z, z) : tanh(z);
+    }
     for (int k = 0; k < CLASSES; k++) o[k] = affine(HIDDEN, w2 + k * HIDDEN, h, b2[k]);
     Value total = exp(o[0]);
     for (int k = 1; k < CLASSES; k++) total = add(total, exp(o[k]));
     return sub(log(total), affine(CLASSES - 1, o + 1, y + 1, mul(o[0], y[0])));
 }
 
+static Value tanh_net(const Value *x, const Value *y, const Value *p)
+{
+    return net(x, y, p, false);
+}
+
+static Value square_net(const Value *x, const Value *y, const Value *p)
+{
+    return net(x, y, p, true);
+}
+
 #ifdef TG_NO_INLINE
-const way way_shared = { "scalar-ops-shared", true, { chain, dot_of, logistic, net } };
+const layout scalar_ops_shared = { "scalar-ops-shared", true, { chain, dot_of, logistic, tanh_net, square_net } };
 #else
-const way way_scalars = { "scalar-ops", true, { chain, dot_of, logistic, net } };
+const layout scalar_ops = { "scalar-ops", true, { chain, dot_of, logistic, tanh_net, square_net } };
 #endif

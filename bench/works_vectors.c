@@ -16,10 +16,16 @@ static Value logistic(const Value *x, const Value *y, const Value *p)
     return sub(softplus(z), mul(y[0], z));
 }
 
-static Value net(const Value *x, const Value *y, const Value *p)
+static Value tanh_net(const Value *x, const Value *y, const Value *p)
 {
     const Value h = tanh(linear(x[0], p[0], p[1]));
     return cross_entropy_soft(linear(h, p[2], p[3]), y[0]);
 }
 
-const way way_vectors = { "vector-ops", false, { NULL, dot_of, logistic, net } };
+static Value square_net(const Value *x, const Value *y, const Value *p)
+{
+    const Value h = square(linear(x[0], p[0], p[1]));
+    return cross_entropy_soft(linear(h, p[2], p[3]), y[0]);
+}
+
+const layout vector_ops = { "vector-ops", false, { NULL, dot_of, logistic, tanh_net, square_net } };

@@ -64,7 +64,7 @@ static void one_sample(const peer *with)
     for (int i = 0; i < NET_PARAMETERS; i++) k->p[i] = 0.3 * cos(2.3 * i);
     for (int i = 0; i < SAMPLES * INPUTS; i++) k->x[i / INPUTS][i % INPUTS] = sin(1.7 * i);
     for (int i = 0; i < SAMPLES; i++) k->y[i][i % CLASSES] = 1;
-    k->eager = eager_new(&works[TANH_NET], &way_scalars, k->p);
+    k->eager = eager_new(&works[TANH_NET], &scalar_ops, k->p);
     k->peer = with;
     if (with->start) with->start();
     bench_row r = { .name = "tanh-net", .size = "2-100-3", .type = "f64", .layout = with->name, .per = "sample" };
