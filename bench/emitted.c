@@ -13,8 +13,7 @@ struct emitted {
     bool (*call)(int64_t count, const void *const *inputs, void *const *outputs);
 };
 
-/* The program's C, and a function that takes its arguments from arrays: in the file a call of the former, which
-   returns nothing if it cannot fail. */
+/* A call of the program's C, its arguments out of arrays. */
 static void write_call(const tg_program *p, FILE *f)
 {
     fprintf(f, "emitted(n");
@@ -23,6 +22,7 @@ static void write_call(const tg_program *p, FILE *f)
     fprintf(f, ")");
 }
 
+/* The program's C, which returns nothing if it cannot fail, and a function that calls it and says whether it did. */
 static bool write_source(const tg_program *p, const char *path)
 {
     FILE *const f = fopen(path, "w");

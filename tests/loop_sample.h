@@ -17,7 +17,6 @@ enum {
     STATES = 2,
     EACH = 2,
     INPUTS = 6,
-    STACKED = 1,
     SUMMED = 2,
     OUTPUTS = 6,
     MOST_STEPS = 40

@@ -1,11 +1,7 @@
 /* The errors of lanes.h's functions. */
 #include "lanes.h"
 
-#ifdef TG_REAL_F32
-static long double ulp_of(long double x) { return ldexpl(1, ilogbl(x) - 23); }
-#else
-static long double ulp_of(long double x) { return ldexpl(1, ilogbl(x) - 52); }
-#endif
+static long double ulp_of(long double x) { return ldexpl(1, ilogbl(x) - FRACTION); }
 
 static long double sigmoid_exact(long double x) { return 1 / (1 + expl(-x)); }
 

@@ -1,4 +1,4 @@
-/* Softmax with its loss, and bias gradients: what several steps do with rows. */
+/* Softmax with its loss, as several steps end. */
 #ifndef BENCH_STEPS_SOFTMAX_H
 #define BENCH_STEPS_SOFTMAX_H
 
