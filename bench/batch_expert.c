@@ -1,7 +1,6 @@
 /* The expert sides of batch.h: 64 instances, in f32 128, side by side, values in the first cache, sums in
    registers, the transcendental functions by the library's kernels. Compiled with -O3 -march=native
    and contraction of products and sums. */
-#include <string.h>
 
 #include "batch.h"
 #include "ops/op.h"

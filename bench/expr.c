@@ -1,9 +1,6 @@
 /* TG_EXPR against the same nested calls: what an expression costs more, recorded again and again in
    one place. */
-#include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <tapegrad.h>
 #include <tapegrad/short.h>
 

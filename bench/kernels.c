@@ -1,6 +1,5 @@
 /* Every elementwise kernel, forward and backward for each operand, and some reductions (as eager), against
    a plain loop of the same formula over libm, for arrays in the first and second cache and in memory. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,6 +1,5 @@
 /* A long loop of small steps: Runge and Kutta's method of order 4 on van der Pol's oscillator, and the
    gradient of where it ends by where it begins and by the factor of the friction. */
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <tapegrad.h>

@@ -1,7 +1,6 @@
 /* A row for every operation of the op table, made from the table: recording its value, and
    recording and walking back. Elementwise operations on a row of 1000 elements, others on the first
    of their cases for the checks. f64, eager, warm. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <tapegrad.h>

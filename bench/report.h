@@ -19,7 +19,6 @@
 #define BENCH_REPORT_H
 
 #include <stdbool.h>
-#include <stdint.h>
 
 #include "timing.h"
 

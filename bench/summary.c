@@ -8,7 +8,6 @@
 #define _DEFAULT_SOURCE
 #include <argp.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "results.h"
 

@@ -3,8 +3,6 @@
 #ifndef BENCH_TIMING_H
 #define BENCH_TIMING_H
 
-#include <stddef.h>
-
 #ifdef __cplusplus
 extern "C" {
 #endif

@@ -4,7 +4,6 @@
    elements in each of the first 2 P rows, those of camera, point and weight, and one in the others. */
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "gradbench.h"
 #include "rotation.h"

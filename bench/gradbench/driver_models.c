@@ -2,7 +2,6 @@
    kmeans. */
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "driver.h"
 #include <tapegrad/short.h>

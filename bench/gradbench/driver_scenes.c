@@ -2,7 +2,6 @@
    saddle. */
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "driver.h"
 #include "nested.h"

@@ -1,6 +1,5 @@
 /* Least squares: the polynomial with coefficients x that is nearest to the sign,
    1/2 sum_i (sign(t_i) - sum_j x_j t_i^j)^2 for n points t_i from -1 to 1. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -3,7 +3,6 @@
    accelerated by minus the gradient of the potential, the sum of 1 / distance, in Euler's steps of 0.1; the
    gradient by w goes through all of them. */
 #include <math.h>
-#include <string.h>
 
 #include "descent.h"
 #include "nested.h"
