@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "draw.h"
 #include "families.h"
 #include "plain.h"
 #include "report.h"
@@ -33,12 +34,7 @@ typedef struct call {
     tg__call c;
 } call;
 
-static double uniform(double lo, double hi)
-{
-    static unsigned long long state = 1;
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    return lo + (hi - lo) * (double)(state >> 11) * 0x1p-53;
-}
+static uint64_t seed = 1;
 
 static void *array(const tg__shape *s)
 {
@@ -62,12 +58,12 @@ static double get(tg_type type, const void *p, int64_t i)
                             : ((const double *)p)[i];
 }
 
-static void draw(const tg__array *a, const tg__sample *s)
+static void fill(const tg__array *a, const tg__sample *s)
 {
     const int64_t columns = s->diagonal != 0 ? a->s->dim[a->s->rank - 1] : 0;
     for (int64_t i = 0; i < a->s->n; i++) {
         const double more = columns && i % (columns + 1) == 0 ? s->diagonal : 0;
-        put(a, i, uniform(s->lo, s->hi + (a->s->type == TG_I64)) + more);
+        put(a, i, draw(&seed, s->lo, s->hi + (a->s->type == TG_I64)) + more);
     }
 }
 
@@ -87,7 +83,7 @@ static void make_operand(call *k, tg_type type, int i, int64_t n)
     }
     k->x[i] = (tg__array){ shape, array(shape) };
     k->dx[i] = (tg__array){ shape, letter == 'i' || letter == '0' ? NULL : array(shape) };
-    if (n > 0 || letter != 'i') draw(&k->x[i], s);
+    if (n > 0 || letter != 'i') fill(&k->x[i], s);
 }
 
 static void fail(const call *k, const char *why)
@@ -121,7 +117,7 @@ static bool begin(call *k, const plain_row *row, tg_type type, int64_t n)
     k->c.y = (tg__array){ &k->result, array(&k->result) };
     if (k->result.type == TG_I64) return true;
     const tg__array g = { &k->result, array(&k->result) };
-    draw(&g, &(const tg__sample){ .lo = 0.5, .hi = 1 });
+    fill(&g, &(const tg__sample){ .lo = 0.5, .hi = 1 });
     k->c.g = k->g = g.p;
     return true;
 }

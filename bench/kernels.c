@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "draw.h"
 #include "ops/op.h"
 #include "plain.h"
 #include "report.h"
@@ -89,18 +90,13 @@ static void do_rows(row *r, void (*work)(int, void *))
     }
 }
 
-static double uniform(double lo, double hi)
-{
-    static unsigned long long state = 1;
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    return lo + (hi - lo) * (double)(state >> 11) * 0x1p-53;
-}
+static uint64_t seed = 1;
 
-static void draw(tg_type type, void *x, double lo, double hi)
+static void fill(tg_type type, void *x, double lo, double hi)
 {
     for (int64_t i = 0; i < sizes[SIZES - 1]; i++) {
-        if (type == TG_F32) ((float *)x)[i] = (float)uniform(lo, hi);
-        else ((double *)x)[i] = uniform(lo, hi);
+        if (type == TG_F32) ((float *)x)[i] = (float)draw(&seed, lo, hi);
+        else ((double *)x)[i] = draw(&seed, lo, hi);
     }
 }
 
@@ -109,7 +105,7 @@ static void map_rows(const arrays *a, const tg__kernels *k, int code)
     const tg__op *op = tg__ops[code];
     row r = { .a = a, .k = k, .code = code, .operand = -1 };
     const int n = tg__operands(op->letters);
-    for (int i = 0; i < n; i++) draw(a->type, a->x[i], op->range[i].lo, op->range[i].hi);
+    for (int i = 0; i < n; i++) fill(a->type, a->x[i], op->range[i].lo, op->range[i].hi);
     do_rows(&r, map_work);
     for (r.operand = 0; r.operand < n; r.operand++) {
         if (!k->map_backward[code][r.operand]) continue;
@@ -198,7 +194,7 @@ static void reduction_rows(const arrays *a, const tg__kernels *k, plain_reductio
                            .reduction = which,
                            .n = sizes[SIZES - 1] } };
     const bool products = which == PROD || which == CUMPROD; /* of numbers whose products stay in range */
-    draw(a->type, a->x[0], products ? 0.99 : -2, products ? 1.010033 : 2);
+    fill(a->type, a->x[0], products ? 0.99 : -2, products ? 1.010033 : 2);
     do_rows(&p.r, reduction_work);
     p.r.operand = 0;
     do_rows(&p.r, reduction_work);
@@ -217,7 +213,7 @@ static bool table(tg_type type)
     if (ok) {
         const tg__kernels *k = tg__kernels_for(type);
         report_title("%s, level %s: kernels and plain loops", type == TG_F32 ? "f32" : "f64", k->level);
-        draw(type, a.g, -1, 1);
+        fill(type, a.g, -1, 1);
         for (int code = 1; code < TG__MAPS; code++)
             if (report_wants(tg__ops[code]->name, NULL)) map_rows(&a, k, code);
         for (plain_reduction i = SUM; i < REDUCTIONS; i++)

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <tapegrad.h>
 
+#include "draw.h"
 #include "report.h"
 
 enum { REPEATS = 7, MOST = 1 << 22 };
@@ -234,13 +235,10 @@ static void measure(work *w)
 
 static float *room(double lo, double hi)
 {
-    static unsigned seed = 1;
+    static uint64_t seed = 1;
     float *const p = malloc(MOST * sizeof *p);
     if (!p) exit(1);
-    for (int64_t i = 0; i < MOST; i++) {
-        seed = seed * 1664525u + 1013904223u;
-        p[i] = (float)(lo + (hi - lo) * ((double)(seed >> 8) / (1 << 24)));
-    }
+    for (int64_t i = 0; i < MOST; i++) p[i] = (float)draw(&seed, lo, hi);
     return p;
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <tapegrad.h>
 
+#include "draw.h"
 #include "ops/op.h"
 #include "tape/record.h"
 #include "report.h"
@@ -20,12 +21,7 @@ typedef struct row {
     double *ones; /* a cotangent for any result here */
 } row;
 
-static double uniform(double lo, double hi)
-{
-    static unsigned long long state = 1;
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    return lo + (hi - lo) * (double)(state >> 11) * 0x1p-53;
-}
+static uint64_t seed = 1;
 
 static tg_value real_operand(tg_tape *t, const tg__sample *s, int64_t n)
 {
@@ -33,7 +29,7 @@ static tg_value real_operand(tg_tape *t, const tg__sample *s, int64_t n)
     const int64_t columns = s->rank > 1 ? s->dim[s->rank - 1] : 1;
     const int64_t rows = s->rank > 1 ? s->dim[s->rank - 2] : 1;
     for (int64_t i = 0; data && i < n; i++) {
-        data[i] = uniform(s->lo, s->hi);
+        data[i] = draw(&seed, s->lo, s->hi);
         if (i % columns == i / columns % rows) data[i] += s->diagonal;
     }
     const tg_value v = tg_leaf_new(t, TG_PARAMETER, TG_F64, data, s->rank, s->dim, NULL);
@@ -44,7 +40,7 @@ static tg_value real_operand(tg_tape *t, const tg__sample *s, int64_t n)
 static tg_value index_operand(tg_tape *t, const tg__sample *s, int64_t n)
 {
     int64_t *data = calloc((size_t)n + 1, sizeof *data);
-    for (int64_t i = 0; data && i < n; i++) data[i] = (int64_t)uniform(s->lo, s->hi + 1);
+    for (int64_t i = 0; data && i < n; i++) data[i] = (int64_t)draw(&seed, s->lo, s->hi + 1);
     const tg_value v = tg_index_new(t, sizeof *data, data, s->rank, s->dim, NULL);
     free(data);
     return v;

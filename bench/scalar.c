@@ -7,6 +7,7 @@
 #include <tapegrad/program.h>
 #include <tapegrad/short.h>
 
+#include "draw.h"
 #include "report.h"
 #include "works.h"
 
@@ -93,12 +94,6 @@ static void add_doer(task *k, side s, const layout *how)
     else if (s != SIDE_PLAIN) compile(k, a);
 }
 
-static double random_number(double low, double high, unsigned *seed)
-{
-    *seed = *seed * 1664525u + 1013904223u;
-    return low + (high - low) * (double)(*seed >> 8) / (1 << 24);
-}
-
 /* Targets are labels: of several numbers one is 1, of one every other. The program is the same, however it was
    recorded by number. */
 static task *new_task(const work *w)
@@ -110,9 +105,9 @@ static task *new_task(const work *w)
     k->x = calloc((size_t)(COUNT * w->inputs), sizeof(double));
     k->y = calloc((size_t)(COUNT * w->targets + 1), sizeof(double));
     if (!k->x || !k->y) exit(1);
-    unsigned seed = 1;
-    for (int i = 0; i < k->parameters; i++) k->p[i] = random_number(w->low, w->high, &seed);
-    for (int i = 0; i < COUNT * w->inputs; i++) k->x[i] = random_number(-1, 1, &seed);
+    uint64_t seed = 1;
+    for (int i = 0; i < k->parameters; i++) k->p[i] = draw(&seed, w->low, w->high);
+    for (int i = 0; i < COUNT * w->inputs; i++) k->x[i] = draw(&seed, -1, 1);
     for (int i = 0; i < COUNT && w->targets; i++) k->y[i * w->targets + i % w->targets] = w->targets > 1 || i % 2;
     add_doer(k, SIDE_PLAIN, NULL);
     for (int i = 0; i < LAYOUTS; i++) {

@@ -280,7 +280,7 @@ static void find_columns(state *s)
 static void *start(int size)
 {
     state *const s = room(1, sizeof *s);
-    uint32_t seed = 7;
+    uint64_t seed = 7;
     const size_t p = (size_t)(s->p = (const int64_t[]){ 31843, 100000, 300000 }[size]);
     s->cameras = room(CAMERAS * C, sizeof(double));
     s->points = room(POINTS * X, sizeof(double));

@@ -31,9 +31,3 @@ size_t row_bytes(void)
 {
     return newest ? tg_stats(newest).bytes_held : 0;
 }
-
-double draw(uint32_t *seed, double lo, double hi)
-{
-    *seed = *seed * 1664525u + 1013904223u;
-    return lo + (hi - lo) * ((double)(*seed >> 8) / (1 << 24));
-}

@@ -191,7 +191,7 @@ static void expert(void *state_, double *result)
 static void *start(int size)
 {
     state *const s = room(1, sizeof *s);
-    uint32_t seed = 5;
+    uint64_t seed = 5;
     s->l = (const int[]){ 5, 8, MOST }[size];
     const unsigned sets = 1u << s->l;
     s->a = room((size_t)(s->l * s->l), sizeof *s->a);

@@ -327,7 +327,7 @@ static void expert(void *state_, double *result)
 
 /* ---- the rows ---------------------------------------------------------------------------------- */
 
-static double *drawn(uint32_t *seed, int64_t n, double lo, double hi)
+static double *drawn(uint64_t *seed, int64_t n, double lo, double hi)
 {
     double *const x = room((size_t)n, sizeof *x);
     for (int64_t i = 0; i < n; i++) x[i] = draw(seed, lo, hi);
@@ -346,7 +346,7 @@ static double constant_of(int64_t D, int64_t K)
 static void *start(int size)
 {
     state *const s = room(1, sizeof *s);
-    uint32_t seed = 6;
+    uint64_t seed = 6;
     const int64_t D = s->D = (const int64_t[]){ 2, 10, MOST }[size];
     const int64_t K = s->K = (const int64_t[]){ 5, 25, 50 }[size], L = s->L = D * (D - 1) / 2;
     s->constant = constant_of(D, K);

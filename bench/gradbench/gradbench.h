@@ -8,6 +8,7 @@
 #include <tapegrad.h>
 #include <tapegrad/program.h>
 
+#include "../draw.h"
 #include "../emitted.h"
 
 enum { SIZES = 4 };
@@ -36,9 +37,6 @@ void *room(size_t n, size_t size);
 /* The tape that a problem records on eagerly, and what it holds: a row's memory. */
 tg_tape *row_tape(void);
 size_t row_bytes(void);
-
-/* A number in lo ... hi; moves the seed on. */
-double draw(uint32_t *seed, double lo, double hi);
 
 /* Ends the program with what went wrong. */
 void must(bool ok, const char *what);

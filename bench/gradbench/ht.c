@@ -351,7 +351,7 @@ static void expert(void *state_, double *result)
 /* ---- the rows ---------------------------------------------------------------------------------- */
 
 /* A hand at rest: every bone lies along the one before, turned a little. */
-static void draw_bones(state *s, uint32_t *seed)
+static void draw_bones(state *s, uint64_t *seed)
 {
     motion absolute[BONES];
     for (int b = 0; b < BONES; b++) {
@@ -371,7 +371,7 @@ static void draw_bones(state *s, uint32_t *seed)
 }
 
 /* Weights of four neighbouring bones, which add up to 1. */
-static void draw_vertices(state *s, uint32_t *seed)
+static void draw_vertices(state *s, uint64_t *seed)
 {
     for (int64_t v = 0; v < s->n; v++) {
         double total = 0;
@@ -422,7 +422,7 @@ static void record_leaves(state *s)
 static void *start(int size)
 {
     state *const s = room(1, sizeof *s);
-    uint32_t seed = 9;
+    uint64_t seed = 9;
     const size_t n = (size_t)(s->n = (const int64_t[]){ 544, 544, 10000 }[size]);
     const size_t m = (size_t)(s->m = (const int64_t[]){ 100, 1000, 10000 }[size]);
     s->position = room(4 * n, sizeof *s->position);

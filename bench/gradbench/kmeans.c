@@ -165,7 +165,7 @@ static void expert(void *state_, double *result)
 static void *start(int size)
 {
     state *const s = room(1, sizeof *s);
-    uint32_t seed = 3;
+    uint64_t seed = 3;
     s->n = (const int64_t[]){ 1000, 4000, 8000 }[size];
     s->k = (const int64_t[]){ 5, 16, 32 }[size];
     s->d = (const int64_t[]){ 2, 8, 32 }[size];

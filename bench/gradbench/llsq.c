@@ -128,7 +128,7 @@ static void expert(void *state_, double *result)
 static void *start(int size)
 {
     state *const s = room(1, sizeof *s);
-    uint32_t seed = 1;
+    uint64_t seed = 1;
     s->n = (const int64_t[]){ 1000, 4000, 16000 }[size];
     s->t = room((size_t)s->n, sizeof *s->t);
     for (int64_t i = 0; i < s->n; i++) s->t[i] = -1 + 2 * (double)i / (double)(s->n - 1);

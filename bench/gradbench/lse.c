@@ -99,7 +99,7 @@ static void expert(void *state_, double *result)
 static void *start(int size)
 {
     state *const s = room(1, sizeof *s);
-    uint32_t seed = 2;
+    uint64_t seed = 2;
     s->n = (const int64_t[]){ 2500, 50000, 1280000 }[size];
     s->x = room((size_t)s->n, sizeof *s->x);
     s->largest = room((size_t)s->n / BLOCK + 1, sizeof *s->largest);

@@ -277,7 +277,7 @@ static void expert(void *state_, double *result)
 
 /* ---- the rows ---------------------------------------------------------------------------------- */
 
-static void fill(uint32_t *seed, double *x, int n, double lo, double hi)
+static void fill(uint64_t *seed, double *x, int n, double lo, double hi)
 {
     for (int i = 0; i < n; i++) x[i] = draw(seed, lo, hi);
 }
@@ -285,7 +285,7 @@ static void fill(uint32_t *seed, double *x, int n, double lo, double hi)
 static void *start(int size)
 {
     state *const s = room(1, sizeof *s);
-    uint32_t seed = 8;
+    uint64_t seed = 8;
     s->layers = (const int[]){ 2, 2, MOST }[size];
     s->steps = (const int[]){ 256, 1024, 1024 }[size];
     s->sequence = room((size_t)s->steps, sizeof *s->sequence);

@@ -197,7 +197,7 @@ static void expert(void *state_, double *result)
 static void *start(int size)
 {
     state *const s = room(1, sizeof *s);
-    uint32_t seed = 4;
+    uint64_t seed = 4;
     s->n = (const int64_t[]){ 20, 50, MOST }[size];
     for (int64_t i = 0; i < s->n; i++) s->x[i] = draw(&seed, 0.5, 1.5);
     s->kept = room((size_t)((STEPS + 1) * (s->n + 1)), sizeof *s->kept);

@@ -10,6 +10,7 @@
 #include <tapegrad/nn.h>
 #include <tapegrad/program.h>
 
+#include "../draw.h"
 #include "../emitted.h"
 #include "../memory.h"
 #include "../report.h"
@@ -117,14 +118,11 @@ static const void *gradient(tg_value v)
 
 static tg_value random_leaf(const work *w, tg_leaf kind, double size, int rank, const int64_t *dim)
 {
-    static unsigned seed = 1;
+    static uint64_t seed = 1;
     int64_t n = 1;
     for (int i = 0; i < rank; i++) n *= dim[i];
     void *const data = numbers(n);
-    for (int64_t i = 0; i < n; i++) {
-        seed = seed * 1664525u + 1013904223u;
-        put(w->type, data, i, size * ((double)(seed >> 8) / (1 << 23) - 1));
-    }
+    for (int64_t i = 0; i < n; i++) put(w->type, data, i, draw(&seed, -size, size));
     const tg_value v = tg_leaf_new(w->tape, kind, w->type, data, rank, dim, NULL);
     free(data);
     return v;
