@@ -167,10 +167,10 @@ static void report_layer(work *k, size_t nx, double flops)
     bench_row r = { .name = "conv2d", .size = size, .type = k->type == TG_F32 ? "f32" : "f64", .layout = "value",
                     .per = "call" };
     check(&r, k, nx);
-    const bool hours = flops > 1e9 && !report_quick();
+    const bool slow = flops > 1e9 && !report_quick();
     timing t[4];
     report_time(2, eager, do_work, k, REPEATS, t);
-    time_ways(2, loops, k, hours ? 1 : 3, t + 2);
+    time_ways(2, loops, k, slow ? 1 : 3, t + 2);
     r.memory = (double)tg_stats(k->tape).bytes_held;
     for (int both = 0; both < 2; both++) {
         r.layout = both ? "gradient" : "value";
@@ -185,18 +185,15 @@ static void measure(const layer *l, tg_type type)
 {
     const int n = result_side(l), nx = l->images * l->in * l->side * l->side;
     const int nw = l->out * l->in * l->kernel * l->kernel, ny = l->images * l->out * n * n;
-    work k = { l,
-               type,
-               tg_tape_new(&(tg_tape_options){ .type = type }),
-               { 0 },
-               { 0 },
-               { 0 },
-               malloc(sizeof(double) * (size_t)ny),
-               elements(type, nx),
-               elements(type, nw),
-               elements(type, ny),
-               elements(type, nx),
-               elements(type, nw) };
+    work k = { .l = l,
+               .type = type,
+               .tape = tg_tape_new(&(tg_tape_options){ .type = type }),
+               .ones = malloc(sizeof(double) * (size_t)ny),
+               .px = elements(type, nx),
+               .pw = elements(type, nw),
+               .py = elements(type, ny),
+               .pdx = elements(type, nx),
+               .pdw = elements(type, nw) };
     for (int i = 0; i < ny && k.ones; i++) k.ones[i] = 1;
     const int64_t dim[] = { l->images, l->in, l->side, l->side };
     const int64_t wdim[] = { l->out, l->in, l->kernel, l->kernel };

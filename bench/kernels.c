@@ -133,7 +133,7 @@ static const char *const reduction_names[REDUCTIONS] = {
 
 /* What the tape hands to the rules: prepared once for a size, outside of what is measured. */
 typedef struct reduction {
-    row r; /* first: reduction_work takes it as print_row does */
+    row r; /* first: do_rows hands a row on, reduction_work takes what it is the beginning of */
     tg__shape shape, result;
     tg__array x, dx;
     tg__call c;

@@ -69,10 +69,6 @@ static bool measure(int code, double *ones)
     if (!report_wants(op->name, NULL)) return true;
     row r = { .tape = tg_tape_new(NULL), .code = code, .ones = ones };
     const tg__case *c = op->kind == TG__MAP ? NULL : op->cases;
-    if (c && c->n == 0) { /* a user's own */
-        tg_tape_free(r.tape);
-        return true;
-    }
     r.n = c ? c->n : tg__operands(op->letters);
     r.attributes = c ? c->attributes : NULL;
     for (int i = 0; i < r.n; i++) {

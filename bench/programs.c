@@ -39,7 +39,7 @@ typedef struct task {
     const model *m;
     int parameters;
     tg_program *program[WAYS];
-    tg_workspace *room[WAYS];
+    tg_workspace *room[WAYS], *two; /* two: of BATCH, for two threads */
     operands of[WAYS];
     double *x, *y, p[MOST_PARAMETERS], along[MOST_PARAMETERS], loss[WAYS];
     double d[WAYS][2 * MOST_PARAMETERS]; /* gradient, Hessian times direction */
@@ -150,6 +150,8 @@ static task *new_task(const model *m)
     }
     for (int way = BATCH; way <= EMITTED; way++) k->of[way] = operands_for(k, way);
     for (int way = BATCH; way < EMITTED; way++) compile(k, way);
+    k->two = tg_workspace_new(k->program[BATCH], 2, NULL);
+    if (!k->two) exit(1);
     k->c = emitted_new(k->program[BATCH]);
     return k;
 }
@@ -160,25 +162,19 @@ static void free_task(task *k)
         tg_workspace_free(k->room[way]);
         tg_program_free(k->program[way]);
     }
+    tg_workspace_free(k->two);
     emitted_free(k->c);
     free(k->x), free(k->y), free(k->xf), free(k->yf);
     free(k);
 }
 
-/* How much faster two threads are: the best of many runs each, by the clock. */
-static double speed_of_two(task *k)
+static void by_threads(int two, void *user)
 {
-    double best[2] = { INFINITY, INFINITY };
-    tg_workspace *const one = k->room[BATCH], *const two = tg_workspace_new(k->program[BATCH], 2, NULL);
-    for (int i = 0; two && i < 400; i++) {
-        k->room[BATCH] = i % 2 ? two : one;
-        const double start = wall_ns();
-        one_pass(BATCH, k);
-        best[i % 2] = fmin(best[i % 2], wall_ns() - start);
-    }
+    task *const k = user;
+    tg_workspace *const one = k->room[BATCH];
+    if (two) k->room[BATCH] = k->two;
+    run(k, BATCH, 0, COUNT);
     k->room[BATCH] = one;
-    tg_workspace_free(two);
-    return best[0] / best[1];
 }
 
 static bench_row new_row(const task *k, const char *name)
@@ -226,7 +222,7 @@ static void measure(const model *m)
     if (k->c) take_side(&r, k, t, SIDE_EMITTED, EMITTED);
     r.compile_ns = k->compile_ns;
     r.more[0].key = "compile_ns_per_op", r.more[0].value = k->compile_ns / k->ops;
-    if (!report_quick()) r.more[1].key = "two_threads", r.more[1].value = speed_of_two(k);
+    if (!report_quick()) r.more[1].key = "two_threads", r.more[1].value = speed_of_second(by_threads, k);
     report_row(&r);
     static const struct {
         int way;

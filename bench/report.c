@@ -210,21 +210,16 @@ static double spread_of(const bench_row *r)
 }
 
 /* The most of all sides of the library; NaN if that is not known. */
-static double most_allocations(const bench_row *r)
+static double most(const bench_row *r, double of(const timing *t))
 {
-    double most = NAN;
+    double x = NAN;
     for (side s = 0; s < SIDES; s++)
-        if (has(r, s) && side_is_ours(s)) most = fmax(most, r->side[s].allocations);
-    return most;
+        if (has(r, s) && side_is_ours(s)) x = fmax(x, of(&r->side[s]));
+    return x;
 }
 
-static double most_faults(const bench_row *r)
-{
-    double most = NAN;
-    for (side s = 0; s < SIDES; s++)
-        if (has(r, s) && side_is_ours(s)) most = fmax(most, r->side[s].faults);
-    return most;
-}
+static double allocations_of(const timing *t) { return t->allocations; }
+static double faults_of(const timing *t) { return t->faults; }
 
 static bool is_measure(side s)
 {
@@ -278,8 +273,8 @@ static void add_object(const bench_row *r)
     if (spread_of(r) > 0) add_measured(j, "spread", spread_of(r));
     add_ratios(j, r);
     if (r->memory > 0) add_measured(j, "memory_bytes", r->memory);
-    if (!isnan(most_allocations(r))) add_measured(j, "allocations", most_allocations(r));
-    if (!isnan(most_faults(r))) add_measured(j, "faults", most_faults(r));
+    if (!isnan(most(r, allocations_of))) add_measured(j, "allocations", most(r, allocations_of));
+    if (!isnan(most(r, faults_of))) add_measured(j, "faults", most(r, faults_of));
     if (r->compile_ns > 0) add_measured(j, "compile_ns", r->compile_ns);
     for (int i = 0; i < MORE && r->more[i].key; i++) add_measured(j, r->more[i].key, r->more[i].value);
     if (r->wrong) json_add(j, "wrong", JSON_TRUE);
@@ -333,10 +328,10 @@ static void cell(const column *c, const bench_row *r, char *text)
         if (r->memory > 0) bytes_text(r->memory, text);
         break;
     case ALLOCATIONS:
-        if (!isnan(most_allocations(r))) snprintf(text, CELL, "%.3g", most_allocations(r));
+        if (!isnan(most(r, allocations_of))) snprintf(text, CELL, "%.3g", most(r, allocations_of));
         break;
     case FAULTS:
-        if (!isnan(most_faults(r))) snprintf(text, CELL, "%.3g", most_faults(r));
+        if (!isnan(most(r, faults_of))) snprintf(text, CELL, "%.3g", most(r, faults_of));
         break;
     case COMPILING:
         if (r->compile_ns > 0) time_text(r->compile_ns, text);
@@ -430,7 +425,7 @@ static void print_table(void)
         }
     }
     const char *const per = run.row[0].per;
-    printf("\n%s%s%s%s\n", run.title, per ? "; times of one " : "", per ? per : "", per ? "" : "");
+    printf("\n%s%s%s\n", run.title, per ? "; times of one " : "", per ? per : "");
     for (int line = 0; line < 2; line++) {
         printf("  %-*s", labels, "");
         for (int c = 0; c < n; c++) {
@@ -513,26 +508,13 @@ void report_fit(const char *name, const char *layout, side s)
 
 /* ---- the end ----------------------------------------------------------------------------------- */
 
-static bool write_all(void)
-{
-    FILE *const f = fopen(run.json, "w");
-    if (f) json_write(run.all, f, true);
-    if (f && fclose(f) == 0) return true;
-    perror(run.json);
-    return false;
-}
-
 int report_end(void)
 {
     print_table();
     bool ok = !run.wrong;
     if (!run.all->count) ok = false, fprintf(stderr, "%s: there is no such row\n", run.program);
-    if (run.json) ok &= write_all();
-    if (run.baseline) {
-        json *const before = json_read_file(run.baseline);
-        ok &= before && results_compare(run.all, before);
-        json_free(before);
-    }
+    if (run.json) ok &= results_write(run.all, run.json);
+    if (run.baseline) ok &= results_compare(run.all, run.baseline);
     if (run.plot) ok &= results_plot(run.all, run.plot);
     json_free(run.all);
     free(run.row);

@@ -75,9 +75,11 @@ static bool compare_amount(const char *id, const json *row, const json *before, 
     return false;
 }
 
-bool results_compare(const json *rows, const json *before)
+bool results_compare(const json *rows, const char *path)
 {
     char id[ID];
+    json *const before = json_read_file(path);
+    if (!before) return false;
     int compared = 0, worse = 0;
     printf("\nagainst the baseline: what changed by more than a tenth and twice the spreads\n");
     const json *const first = rows->count ? &rows->item[0] : NULL;
@@ -95,6 +97,7 @@ bool results_compare(const json *rows, const json *before)
         compared++;
         worse += !fine;
     }
+    json_free(before);
     printf("  %d of %zu rows compared, %d worse\n", compared, rows->count, worse);
     return worse == 0 && compared > 0;
 }
@@ -288,4 +291,13 @@ bool results_plot(const json *rows, const char *path)
     if (!ok) fprintf(stderr, "%s\n", status.message);
     tg_plot_free(p);
     return ok;
+}
+
+bool results_write(const json *rows, const char *path)
+{
+    FILE *const f = fopen(path, "w");
+    if (f) json_write(rows, f, true);
+    if (f && fclose(f) == 0) return true;
+    perror(path);
+    return false;
 }

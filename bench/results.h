@@ -15,11 +15,11 @@ bool side_is_ours(side s);
 enum { ID = 160 };
 const char *row_id(const json *row, char id[ID]);
 
-/* Prints how rows differ from those of the same id in an earlier run. A row got slower if one of its
+/* Prints how rows differ from those of the same id in an earlier run, the file before. A row got slower if one of its
    times, in units of the expert's (or the peer's, or the plain) of the same run if there is one, is
    larger than before by a tenth and by twice the spreads of both; or its memory is by a tenth; or there
    are more allocations. False if any did. */
-bool results_compare(const json *rows, const json *before);
+bool results_compare(const json *rows, const char *before);
 
 /* Reads the list of rows: lines of an id, in which * stands for anything, and targets KEY<=NUMBER or
    KEY>=NUMBER by the rows' keys. An id that begins with ? need not be there. Prints the targets and
@@ -35,7 +35,8 @@ bool reasons_read(const char *path);
 bool reasons_print(const char *id, const char *key);
 void reasons_end(void);
 
-/* Draws bars of ratios, and cost against size. False if that fails, which is printed. */
+/* Draws bars of ratios, and cost against size; writes the rows. False if that fails, which is printed. */
 bool results_plot(const json *rows, const char *path);
+bool results_write(const json *rows, const char *path);
 
 #endif

@@ -65,17 +65,9 @@ int main(int argc, char **argv)
     if (argp_parse(&argp, argc, argv, 0, NULL, NULL)) return 1;
     bool ok = !run.reasons || reasons_read(run.reasons);
     if (run.rows) ok &= results_targets(run.all, run.rows, run.names, run.name);
-    if (run.baseline) {
-        json *const before = json_read_file(run.baseline);
-        ok &= before && results_compare(run.all, before);
-        json_free(before);
-    }
+    if (run.baseline) ok &= results_compare(run.all, run.baseline);
     if (run.plot) ok &= results_plot(run.all, run.plot);
-    if (run.json) {
-        FILE *const f = fopen(run.json, "w");
-        if (f) json_write(run.all, f, true);
-        if (!f || fclose(f) != 0) perror(run.json), ok = false;
-    }
+    if (run.json) ok &= results_write(run.all, run.json);
     reasons_end();
     json_free(run.all);
     return ok ? 0 : 1;

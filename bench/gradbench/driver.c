@@ -9,8 +9,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "../timing.h"
 #include "driver.h"
 
 /* ---- for the functions ------------------------------------------------------------------------- */
@@ -157,13 +157,6 @@ void run_work(work *k)
 }
 
 /* ---- one evaluation ---------------------------------------------------------------------------- */
-
-static double wall_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
 
 static const function *find(const char *module, const char *name)
 {

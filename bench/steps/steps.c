@@ -299,37 +299,25 @@ static tg_program *program_of_row(const work *w, tg_status *status)
     return g;
 }
 
-/* Sides of a row of layout batch: the expert, and the program by one thread. */
+/* Sides of a row of layout batch: the expert, and the program. */
 typedef struct rows_task {
     work *w;
     const tg_program *program;
-    tg_workspace *space;
+    tg_workspace *space[2]; /* of one thread, of two */
     const void *from[MOST_PARAMETERS + 2];
 } rows_task;
 
-static void run_rows(int way, void *user)
+static void run_in(int space, void *user)
 {
-    rows_task *const t = user;
-    if (way == EXPERT) loss_by_hand(t->w);
-    else if (!tg_run(t->program, t->space, t->w->h.batch, t->from, t->w->to, NULL)) exit(1);
+    const rows_task *const t = user;
+    if (!tg_run(t->program, t->space[space], t->w->h.batch, t->from, t->w->to, NULL)) exit(1);
 }
 
-/* How much faster two threads are: the best of many runs each, by the clock. */
-static double speed_of_two(rows_task *t)
+static void run_rows(int way, void *user)
 {
-    enum { TIMES = 400, ENOUGH = 500000000 /* ns */ };
-    double best[2] = { INFINITY, INFINITY };
-    tg_workspace *const space[2] = { t->space, need(tg_workspace_new(t->program, 2, NULL)) };
-    const double begun = wall_ns();
-    for (int i = 0; i < TIMES && (i < 40 || wall_ns() < begun + ENOUGH); i++) {
-        t->space = space[i % 2];
-        const double start = wall_ns();
-        run_rows(PROGRAM, t);
-        best[i % 2] = fmin(best[i % 2], wall_ns() - start);
-    }
-    t->space = space[0];
-    tg_workspace_free(space[1]);
-    return best[0] / best[1];
+    const rows_task *const t = user;
+    if (way == EXPERT) loss_by_hand(t->w);
+    else run_in(0, user);
 }
 
 static bench_row new_row(const work *w, const char *layout)
@@ -345,10 +333,10 @@ static void measure_rows(work *w)
     const double start = now_ns();
     tg_program *const p = program_of_row(w, &status);
     r.compile_ns = now_ns() - start;
-    rows_task task = { .w = w, .program = p, .space = p ? tg_workspace_new(p, 1, &status) : NULL };
-    if (!task.space) {
-        fprintf(stderr, "%s: no program: %s\n", w->name, status.message);
-        exit(1);
+    rows_task task = { .w = w, .program = p };
+    for (int i = 0; i < 2; i++) {
+        task.space[i] = p ? tg_workspace_new(p, i + 1, &status) : NULL;
+        if (!task.space[i]) fprintf(stderr, "%s: no program: %s\n", w->name, status.message), exit(1);
     }
     int n = 0;
     task.from[n++] = elements(w->x);
@@ -356,14 +344,14 @@ static void measure_rows(work *w)
     for (int i = 0; i < w->n; i++) task.from[n++] = elements(w->p[i]);
     const double value = loss_by_hand(w);
     run_rows(PROGRAM, &task);
-    r.memory = program_bytes(p, task.space);
+    r.memory = program_bytes(p, task.space[0]);
     check_program(&r, SIDE_PROGRAM, w, value);
     timing t[2] = { { 0 } };
     report_time(2, (const side[]){ SIDE_EXPERT, SIDE_PROGRAM }, run_rows, &task, REPEATS, t);
     r.side[SIDE_EXPERT] = t[0], r.side[SIDE_PROGRAM] = t[1];
-    if (!report_quick()) r.more[0].key = "two_threads", r.more[0].value = speed_of_two(&task);
+    if (!report_quick()) r.more[0].key = "two_threads", r.more[0].value = speed_of_second(run_in, &task);
     report_row(&r);
-    tg_workspace_free(task.space);
+    for (int i = 0; i < 2; i++) tg_workspace_free(task.space[i]);
     tg_program_free(p);
 }
 
