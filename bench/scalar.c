@@ -15,7 +15,7 @@ enum { REPEATS = 31 };
 
 /* ---- works, number by number and in vectors ------------------------------------------------------ */
 
-enum { COUNT = 1024, LAYOUTS = 3, MOST_DOERS = 8 };
+enum { COUNT = 1024, FEW = 64, LAYOUTS = 3, MOST_DOERS = 8 };
 
 static const layout *const layouts[LAYOUTS] = { &scalar_ops, &scalar_ops_shared, &vector_ops };
 
@@ -33,7 +33,7 @@ typedef struct doer {
 
 typedef struct task {
     const work *w;
-    int parameters, doers;
+    int parameters, instances, doers;
     double p[MOST_PARAMETERS], *x, *y;
     doer doer[MOST_DOERS];
 } task;
@@ -74,15 +74,15 @@ static void all_instances(int i, void *user)
     a->loss = 0;
     memset(a->d, 0, sizeof a->d);
     switch (a->s) {
-    case SIDE_PLAIN: a->loss = w->plain(COUNT, k->p, k->x, k->y, a->d); break;
+    case SIDE_PLAIN: a->loss = w->plain(k->instances, k->p, k->x, k->y, a->d); break;
     case SIDE_EAGER:
-        for (int j = 0; j < COUNT; j++)
+        for (int j = 0; j < k->instances; j++)
             a->loss += eager_step(a->recorder, k->x + j * w->inputs, k->y + j * w->targets, a->d);
         break;
     case SIDE_PROGRAM_1:
-        for (int j = 0; j < COUNT; j++) run(k, a, j, 1);
+        for (int j = 0; j < k->instances; j++) run(k, a, j, 1);
         break;
-    default: run(k, a, 0, COUNT); break;
+    default: run(k, a, 0, k->instances); break;
     }
 }
 
@@ -102,13 +102,14 @@ static task *new_task(const work *w)
     if (!k) exit(1);
     k->w = w;
     k->parameters = part_begin(w, w->parts);
-    k->x = calloc((size_t)(COUNT * w->inputs), sizeof(double));
-    k->y = calloc((size_t)(COUNT * w->targets + 1), sizeof(double));
+    k->instances = report_quick() ? FEW : COUNT;
+    k->x = calloc((size_t)(k->instances * w->inputs), sizeof(double));
+    k->y = calloc((size_t)(k->instances * w->targets + 1), sizeof(double));
     if (!k->x || !k->y) exit(1);
     uint64_t seed = 1;
     for (int i = 0; i < k->parameters; i++) k->p[i] = draw(&seed, w->low, w->high);
-    for (int i = 0; i < COUNT * w->inputs; i++) k->x[i] = draw(&seed, -1, 1);
-    for (int i = 0; i < COUNT && w->targets; i++) k->y[i * w->targets + i % w->targets] = w->targets > 1 || i % 2;
+    for (int i = 0; i < k->instances * w->inputs; i++) k->x[i] = draw(&seed, -1, 1);
+    for (int i = 0; i < k->instances && w->targets; i++) k->y[i * w->targets + i % w->targets] = w->targets > 1 || i % 2;
     add_doer(k, SIDE_PLAIN, NULL);
     for (int i = 0; i < LAYOUTS; i++) {
         if (!layouts[i]->record[w - works]) continue;
@@ -134,7 +135,7 @@ static void free_task(task *k)
 static void row(task *k, const layout *how, double operations, const timing *t)
 {
     bench_row r = { .name = k->w->name, .size = k->w->size, .type = "f64", .layout = how->name, .per = "instance",
-                    .units = COUNT };
+                    .units = k->instances };
     double bytes = 0;
     for (int i = 0; i < k->doers; i++) {
         doer *const a = &k->doer[i];
@@ -145,7 +146,7 @@ static void row(task *k, const layout *how, double operations, const timing *t)
         report_agree(&r, a->s, (size_t)k->parameters, a->d, k->doer[0].d);
         if (a->s == SIDE_EAGER) bytes = eager_records(a->recorder).bytes;
     }
-    r.more[0].key = "ns_per_op", r.more[0].value = r.side[SIDE_EAGER].median / COUNT / operations;
+    r.more[0].key = "ns_per_op", r.more[0].value = r.side[SIDE_EAGER].median / k->instances / operations;
     if (how->by_number) r.more[1].key = "bytes_per_op", r.more[1].value = bytes / operations;
     report_row(&r);
 }

@@ -3,18 +3,18 @@
 
 #include <stdlib.h>
 
+#define NETWORK                                                                                                  \
+    .size = "2-100-3", .inputs = INPUTS, .targets = CLASSES, .parts = 4,                                         \
+    .part = { { HIDDEN, INPUTS }, { HIDDEN, 0 }, { CLASSES, HIDDEN }, { CLASSES, 0 } }, .low = -1, .high = 1
+
 const work works[WORKS] = {
     [CHAIN] = { "chain", "1000-ops", .inputs = 1, .parts = 2, .low = 0.01, .high = 0.05, .plain = chain_plain },
     [DOT] = { "dot", "100", .inputs = FEATURES, .parts = 1, .part = { { FEATURES, 0 } }, .low = -1, .high = 1,
               .plain = dot_plain },
     [LOGISTIC] = { "logistic", "100", .inputs = FEATURES, .targets = 1, .parts = 2, .part = { { FEATURES, 0 } },
                    .low = -1, .high = 1, .plain = logistic_plain_f64 },
-    [TANH_NET] = { "tanh-net", "2-100-3", .inputs = INPUTS, .targets = CLASSES, .parts = 4,
-                   .part = { { HIDDEN, INPUTS }, { HIDDEN, 0 }, { CLASSES, HIDDEN }, { CLASSES, 0 } },
-                   .low = -1, .high = 1, .plain = tanh_plain_f64 },
-    [SQUARE_NET] = { "square-net", "2-100-3", .inputs = INPUTS, .targets = CLASSES, .parts = 4,
-                     .part = { { HIDDEN, INPUTS }, { HIDDEN, 0 }, { CLASSES, HIDDEN }, { CLASSES, 0 } },
-                     .low = -1, .high = 1, .plain = square_plain_f64 },
+    [TANH_NET] = { "tanh-net", NETWORK, .plain = tanh_plain_f64 },
+    [SQUARE_NET] = { "square-net", NETWORK, .plain = square_plain_f64 },
 };
 
 int part_begin(const work *w, int part)
