@@ -94,7 +94,7 @@ static void program(void *state_, double *result)
 
 /* ---- by hand: plain ---------------------------------------------------------------------------- */
 
-/* log sum exp; x becomes its gradient. */
+/* log sum exp, and its gradient. */
 static double soft(int64_t n, const double *x, double *dx)
 {
     double largest = x[0], total = 0;
