@@ -11,10 +11,14 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A source file that grows. */
+/* gcc reads a file again up to each place whose indentation it judges: files have to be small. */
+enum { PIECE = 1 << 17 };
+
+/* A source that grows, in pieces 0.c, 1.c, ... */
 typedef struct source {
-    char folder[64], path[96];
+    char folder[64];
     FILE *file;
+    int pieces;
     entry *list;
     size_t n, room, checks;
     char *text;
@@ -22,14 +26,20 @@ typedef struct source {
 
 static source src;
 
+static void begin_piece(void)
+{
+    char path[96];
+    snprintf(path, sizeof path, "%s/%d.c", src.folder, src.pieces++);
+    src.file = fopen(path, "w");
+    cr_assert(src.file);
+}
+
 void begin_emitted(void)
 {
     tg_set_error_handler(tg_ignore_error, NULL);
     src = (source){ .folder = "/tmp/tapegrad_emit_XXXXXX" };
     cr_assert(mkdtemp(src.folder), "no folder for temporary files");
-    snprintf(src.path, sizeof src.path, "%s/all.c", src.folder);
-    src.file = fopen(src.path, "w");
-    cr_assert(src.file);
+    begin_piece();
     setenv("CCACHE_DISABLE", "1", 1);
 }
 
@@ -119,6 +129,10 @@ bool add_entry(entry e, tg_status *status)
         free_entry(&e);
         return false;
     }
+    if (ftell(src.file) > PIECE) {
+        fclose(src.file);
+        begin_piece();
+    }
     fputs(src.text, src.file);
     write_caller(&e, src.n);
     if (src.n == src.room) {
@@ -187,17 +201,16 @@ static void check_entry(void *library, size_t number)
 }
 
 /* By every compiler; the first one's code is what is run. */
-static bool compile(const char *library)
+static bool compile(void)
 {
     static const char *const compilers[] = { TG_COMPILERS };
     char command[400];
     bool compiled = true;
     for (size_t i = 0; i < sizeof compilers / sizeof *compilers; i++) {
         snprintf(command, sizeof command,
-                 "%s -std=c17 -pedantic -Wall -Wextra -Wshadow -Wconversion -Werror "
-                 "-Wno-missing-prototypes -ffp-contract=off %s %s %s %s",
-                 compilers[i], i ? "-fsyntax-only" : "-shared -fPIC -o", i ? "" : library, src.path,
-                 i ? "" : "-lm");
+                 "cd %s && %s -std=c17 -pedantic -Wall -Wextra -Wshadow -Wconversion -Werror "
+                 "-Wno-missing-prototypes -ffp-contract=off %s *.c%s",
+                 src.folder, compilers[i], i ? "-fsyntax-only" : "-shared -fPIC -o all.so", i ? "" : " -lm");
         const bool clean = system(command) == 0;
         cr_expect(clean, "%s: %s", compilers[i], command);
         compiled &= i > 0 || clean;
@@ -205,22 +218,30 @@ static bool compile(const char *library)
     return compiled;
 }
 
+static void remove_emitted(void)
+{
+    char path[96];
+    snprintf(path, sizeof path, "%s/all.so", src.folder);
+    unlink(path);
+    for (int i = 0; i < src.pieces; i++) {
+        snprintf(path, sizeof path, "%s/%d.c", src.folder, i);
+        unlink(path);
+    }
+    rmdir(src.folder);
+}
+
 void check_emitted(void)
 {
     char library[96];
     fclose(src.file);
     snprintf(library, sizeof library, "%s/all.so", src.folder);
-    const bool compiled = compile(library);
+    const bool compiled = compile();
     void *const handle = compiled ? dlopen(library, RTLD_NOW) : NULL;
     if (compiled) cr_assert(handle, "%s", dlerror());
     for (size_t i = 0; handle && i < src.n; i++) check_entry(handle, i);
     for (size_t i = 0; i < src.n; i++) free_entry(&src.list[i]);
     if (handle) dlclose(handle);
-    if (compiled && !getenv("TG_KEEP_EMITTED")) {
-        unlink(library);
-        unlink(src.path);
-        rmdir(src.folder);
-    }
+    if (compiled && !getenv("TG_KEEP_EMITTED")) remove_emitted();
     fprintf(stderr, "# %s: %zu functions, %zu checks\n", criterion_current_test->name, src.n, src.checks);
     cr_expect(src.checks > 0, "nothing was checked");
     free(src.list);

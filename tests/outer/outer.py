@@ -99,8 +99,8 @@ def copy_tree(source, to):
 
 
 def configure(place, tree, build, *options, env=None):
-    """Configures a scratch build, without optimisation, with the compiler under test."""
-    run(["meson", "setup", build, tree, "-Dbuildtype=debug", *options],
+    """Configures a scratch build, with little optimisation, with the compiler under test."""
+    run(["meson", "setup", build, tree, "-Doptimization=g", *options],
         env={"CC": " ".join(place.compiler), **(env or {})})
 
 
