@@ -1,19 +1,13 @@
 /* Chains with what comes before and after them, and what is kept for gradients: the same numbers with and without,
    the tape's own where a program is strict, and the steps that do it. */
 #define _POSIX_C_SOURCE 200809L
-#include <tapegrad.h>
-#include <tapegrad/program.h>
-#include <tapegrad/short.h>
-
-#include <criterion/criterion.h>
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "passes.h"
 
 static const unsigned passes[] = { TG_CHAIN_SUMS, TG_CHAIN_PRODUCTS, TG_KEEP, TG_CHAINS, TG_WHOLE_BLOCKS,
                                    TG_CHAIN_SUMS | TG_KEEP };
 enum { PASSES = sizeof passes / sizeof *passes };
+
+static const tg_compile_options strictly = { .strict = true };
 
 static void quiet(void)
 {
@@ -22,78 +16,6 @@ static void quiet(void)
 
 TestSuite(chains, .init = quiet);
 
-/* A loss of x, of n elements, and w, of m. */
-typedef struct model {
-    Value (*loss)(Value x, Value w);
-    int64_t n, m;
-} model;
-
-static void *drawn(tg_type type, int64_t n, unsigned seed)
-{
-    void *const x = malloc((size_t)n * 8 + 1);
-    cr_assert(x);
-    for (int64_t i = 0; i < n; i++) {
-        seed = seed * 1664525u + 1013904223u;
-        const double v = (double)(seed >> 8) / (1 << 23) - 1;
-        if (type == TG_F64) ((double *)x)[i] = v;
-        else ((float *)x)[i] = (float)v;
-    }
-    return x;
-}
-
-static double number_at(tg_type type, const void *x, int64_t i)
-{
-    return type == TG_F64 ? ((const double *)x)[i] : (double)((const float *)x)[i];
-}
-
-static Value leaf(tg_tape *t, tg_type type, const void *x, int64_t n)
-{
-    const Value v = type == TG_F64 ? param(t, (const double *)x, n) : param(t, (const float *)x, n);
-    return v;
-}
-
-static tg_tape *recording; /* by a model */
-
-/* The program of the gradient: x varies, or not. */
-static tg_program *compiled(const model *m, tg_type type, bool varies, const tg_compile_options *o)
-{
-    tg_tape *const t = recording = tg_tape_new(&(tg_tape_options){ .type = type });
-    void *const x0 = drawn(type, m->n, 1), *const w0 = drawn(type, m->m, 2);
-    const Value all[] = { leaf(t, type, x0, m->n), leaf(t, type, w0, m->m) }, loss = m->loss(all[0], all[1]);
-    tg_status status = { 0 };
-    tg_program *const p = tg_compile(&loss, 1, all, varies, all + varies, 2 - varies, o, &status);
-    cr_assert(p, "%s", status.message);
-    const tg_gradient_options by = { .wrt = (const int[]){ 0, 1 }, .n_wrt = 2 };
-    tg_program *const g = tg_gradient_program(p, &by, &status);
-    cr_assert(g, "%s", status.message);
-    tg_program_free(p);
-    tg_tape_free(t);
-    free(x0);
-    free(w0);
-    return g;
-}
-
-/* The loss, its gradients by x, and by w: *n numbers. */
-static void *results(const model *m, tg_type type, bool varies, int64_t count, const tg_compile_options *o, int64_t *n)
-{
-    const size_t size = type == TG_F64 ? 8 : 4;
-    void *const x = drawn(type, count * m->n, 3), *const w = drawn(type, m->m, 4);
-    *n = 1 + count * m->n + m->m;
-    char *const y = malloc((size_t)*n * size);
-    tg_program *const g = compiled(m, type, varies, o);
-    tg_status status = { 0 };
-    tg_workspace *const space = tg_workspace_new(g, 1, &status);
-    for (int again = 0; again < 2; again++) /* nothing of a run is left for the next */
-        cr_assert(tg_run(g, space, count, (const void *[]){ x, w },
-                         (void *[]){ y, y + size, y + size * (size_t)(1 + count * m->n) }, &status),
-                  "%s", status.message);
-    tg_workspace_free(space);
-    tg_program_free(g);
-    free(x);
-    free(w);
-    return y;
-}
-
 /* The same by the tape, of one instance. */
 static void *recorded(const model *m, tg_type type)
 {
@@ -101,7 +23,7 @@ static void *recorded(const model *m, tg_type type)
     void *const x = drawn(type, m->n, 3), *const w = drawn(type, m->m, 4);
     char *const y = malloc((size_t)(1 + m->n + m->m) * size);
     tg_tape *const t = recording = tg_tape_new(&(tg_tape_options){ .type = type });
-    const Value vx = leaf(t, type, x, m->n), vw = leaf(t, type, w, m->m), loss = m->loss(vx, vw);
+    const Value vx = leaf(t, type, x, m->n, 0), vw = leaf(t, type, w, m->m, m->rows), loss = m->loss(vx, vw);
     cr_assert(tg_backward(loss));
     const void *const from[] = { type == TG_F64 ? (const void *)tg_data(loss) : (const void *)tg_data_f32(loss),
                                  type == TG_F64 ? (const void *)tg_grad(vx) : (const void *)tg_grad_f32(vx),
@@ -115,14 +37,15 @@ static void *recorded(const model *m, tg_type type)
     return y;
 }
 
-static void agree(tg_type type, const void *got, const void *expected, int64_t n, double part, const char *what)
+/* A strict program's results are the tape's, bit by bit. */
+static void is_the_tape_s(const model *m)
 {
-    double largest = 0;
-    for (int64_t i = 0; i < n; i++) largest = fmax(largest, fabs(number_at(type, expected, i)));
-    for (int64_t i = 0; i < n; i++) {
-        const double a = number_at(type, got, i), b = number_at(type, expected, i);
-        cr_assert(fabs(a - b) <= part * largest, "%s, number %d of %d: %.17g, not %.17g", what, (int)i, (int)n, a, b);
-    }
+    int64_t n;
+    double *const strict = results(m, TG_F64, false, 1, &strictly, &n);
+    double *const tape = recorded(m, TG_F64);
+    agree(TG_F64, strict, tape, n, 0, "strict");
+    free(strict);
+    free(tape);
 }
 
 static void check(const model *m)
@@ -131,26 +54,14 @@ static void check(const model *m)
     for (int f32 = 0; f32 < 2; f32++) {
         const tg_type type = f32 ? TG_F32 : TG_F64;
         const double part = f32 ? 1e-5 : 1e-13;
-        for (int c = -1; c < 3; c++) { /* -1: nothing varies */
-            int64_t n;
-            const int64_t count = c < 0 ? 1 : counts[c];
-            void *const expected = results(m, type, c >= 0, count, &(tg_compile_options){ .without = ~0u }, &n);
-            for (int p = -1; p < PASSES; p++) {
-                const tg_compile_options o = { .without = p < 0 ? 0 : passes[p] };
-                char what[60];
-                snprintf(what, sizeof what, "without %u, counts %d, f32 %d", o.without, c, f32);
-                void *const got = results(m, type, c >= 0, count, &o, &n);
-                agree(type, got, expected, n, part, what);
-                free(got);
-            }
-            free(expected);
-        }
+        check_passes(m, type, false, 1, passes, PASSES, part);
+        for (int c = 0; c < 3; c++) check_passes(m, type, true, counts[c], passes, PASSES, part);
         /* Bit by bit, where nothing may round otherwise. */
         for (int varies = 0; varies < 2; varies++) {
             int64_t n;
-            const tg_compile_options with = { .strict = true }, without = { .strict = true, .without = ~0u };
+            const tg_compile_options without = { .strict = true, .without = ~0u };
             void *const expected = results(m, type, varies, 1 + varies, &without, &n);
-            void *const got = results(m, type, varies, 1 + varies, &with, &n);
+            void *const got = results(m, type, varies, 1 + varies, &strictly, &n);
             agree(type, got, expected, n, 0, "strict");
             free(expected);
             free(got);
@@ -158,22 +69,11 @@ static void check(const model *m)
     }
 }
 
-static bool prints(const model *m, bool varies, unsigned without, bool strict, const char *what)
-{
-    char text[20000] = "";
-    FILE *const file = fmemopen(text, sizeof text - 1, "w");
-    tg_program *const g = compiled(m, TG_F64, varies, &(tg_compile_options){ .without = without, .strict = strict });
-    tg_program_print(g, file);
-    fclose(file);
-    tg_program_free(g);
-    return strstr(text, what) != NULL;
-}
-
 /* What is printed only with a pass. */
 static void shows(const model *m, bool varies, unsigned pass, const char *what)
 {
-    cr_assert(prints(m, varies, 0, false, what), "%s", what);
-    cr_assert(!prints(m, varies, pass, false, what), "without %u: %s", pass, what);
+    cr_assert(prints(m, varies, NULL, what), "%s", what);
+    cr_assert(!prints(m, varies, &(tg_compile_options){ .without = pass }, what), "without %u: %s", pass, what);
 }
 
 /* ---- sums of chains ---------------------------------------------------------------------------------- */
@@ -198,14 +98,14 @@ static Value of_rows(Value x, Value w)
 
 Test(chains, rows_are_reduced_where_they_are_made)
 {
-    const model m = { of_rows, ROWS * ROW, 2 };
+    const model m = { of_rows, ROWS * ROW, 2, 0 };
     check(&m);
     for (int varies = 0; varies < 2; varies++) {
         shows(&m, varies, TG_CHAIN_SUMS, "| sum of strips");
         shows(&m, varies, TG_CHAINS, "| amax of strips");
     }
     shows(&m, false, TG_CHAIN_SUMS, "| logsumexp of strips");
-    cr_assert(prints(&m, true, 0, true, "| var of strips"));
+    cr_assert(prints(&m, true, &strictly, "| var of strips"));
 }
 
 static Value of_all(Value x, Value w)
@@ -216,11 +116,11 @@ static Value of_all(Value x, Value w)
 
 Test(chains, long_rows_go_on_from_strip_to_strip)
 {
-    const model m = { of_all, LONG, 2 };
+    const model m = { of_all, LONG, 2, 0 };
     check(&m);
     shows(&m, false, TG_CHAIN_SUMS, "| mean of strips");
     shows(&m, true, TG_CHAIN_SUMS, "| amin of strips");
-    cr_assert(prints(&m, false, 0, true, "| sum of strips"));
+    cr_assert(prints(&m, false, &strictly, "| sum of strips"));
 }
 
 /* The gradient's elementwise steps are in the same chain, so that nothing is stored but the gradient. */
@@ -231,22 +131,15 @@ static Value of_squares(Value x, Value w)
 
 Test(chains, what_the_gradient_does_joins)
 {
-    const model m = { of_squares, LONG, 1 };
+    const model m = { of_squares, LONG, 1, 0 };
     check(&m);
-    int64_t n;
-    double *const strict = results(&m, TG_F64, false, 1, &(tg_compile_options){ .strict = true }, &n);
-    double *const tape = recorded(&m, TG_F64);
-    agree(TG_F64, strict, tape, n, 0, "strict");
-    free(strict);
-    free(tape);
+    is_the_tape_s(&m);
     tg_program *const g = compiled(&m, TG_F64, true, NULL);
-    char text[4000] = "";
-    FILE *const file = fmemopen(text, sizeof text - 1, "w");
-    tg_program_print(g, file);
-    fclose(file);
-    tg_program_free(g);
+    char *const text = printed(tg_program_print, g);
     const char *const reduced = strstr(text, "| sum of strips");
     cr_assert(reduced && strstr(reduced + 1, "| "), "%s", text);
+    free(text);
+    tg_program_free(g);
 }
 
 /* The gradient waits for the sum: what is cheap is made again by it, and the exponentials are stored. */
@@ -257,19 +150,19 @@ static Value of_square(Value x, Value w)
 
 Test(chains, cheap_steps_are_done_again)
 {
-    const model m = { of_square, LONG, 1 };
+    const model m = { of_square, LONG, 1, 0 };
     check(&m);
-    char text[2][4000] = { "" };
+    char *text[2];
     int muls[2] = { 0 };
     for (int i = 0; i < 2; i++) {
         tg_program *const g = compiled(&m, TG_F64, true, &(tg_compile_options){ .without = i ? TG_CHAIN_SUMS : 0 });
-        FILE *const file = fmemopen(text[i], sizeof text[i] - 1, "w");
-        tg_program_print(g, file);
-        fclose(file);
+        text[i] = printed(tg_program_print, g);
         tg_program_free(g);
         for (const char *at = text[i]; (at = strstr(at, "| mul [")); at++) muls[i]++;
     }
     cr_assert(muls[0] > muls[1], "%s%s", text[0], text[1]);
+    free(text[0]);
+    free(text[1]);
 }
 
 static Value of_infinite(Value x, Value w)
@@ -280,9 +173,9 @@ static Value of_infinite(Value x, Value w)
 
 Test(chains, infinities_stay)
 {
-    const model m = { of_infinite, LONG, 1 };
+    const model m = { of_infinite, LONG, 1, 0 };
     int64_t n;
-    double *const got = results(&m, TG_F64, false, 1, &(tg_compile_options){ .strict = false }, &n),
+    double *const got = results(&m, TG_F64, false, 1, NULL, &n),
            *const expected = results(&m, TG_F64, false, 1, &(tg_compile_options){ .without = ~0u }, &n);
     cr_assert((isnan(got[0]) && isnan(expected[0])) || got[0] == expected[0], "%g, not %g", got[0], expected[0]);
     free(got);
@@ -311,25 +204,13 @@ static Value tanh_net(Value x, Value w) { return net(x, w, as_tanh); }
 Test(chains, products_begin_chains)
 {
     enum { ALL = POINTS * IN, WEIGHTS = WIDE * (IN + 1 + OUT) };
-    const model nets[] = { { relu_net, ALL, WEIGHTS }, { tanh_net, ALL, WEIGHTS } };
+    const model nets[] = { { relu_net, ALL, WEIGHTS, 0 }, { tanh_net, ALL, WEIGHTS, 0 } };
     for (int i = 0; i < 2; i++) {
-        int64_t n;
-        double *const expected = results(&nets[i], TG_F64, false, 1, &(tg_compile_options){ .without = ~0u }, &n);
-        for (int p = -1; p < PASSES; p++) {
-            const tg_compile_options o = { .without = p < 0 ? 0 : passes[p] };
-            double *const got = results(&nets[i], TG_F64, false, 1, &o, &n);
-            agree(TG_F64, got, expected, n, 1e-12, "a net");
-            free(got);
-        }
-        double *const strict = results(&nets[i], TG_F64, false, 1, &(tg_compile_options){ .strict = true }, &n),
-               *const tape = recorded(&nets[i], TG_F64);
-        agree(TG_F64, strict, tape, n, 0, "strict");
-        free(strict);
-        free(tape);
-        free(expected);
+        check_passes(&nets[i], TG_F64, false, 1, passes, PASSES, 1e-12);
+        is_the_tape_s(&nets[i]);
         shows(&nets[i], false, TG_CHAIN_PRODUCTS, "| linear by rows");
         shows(&nets[i], false, TG_CHAIN_PRODUCTS, "| linear' by rows");
-        cr_assert(!prints(&nets[i], false, 0, true, "by rows"));
+        cr_assert(!prints(&nets[i], false, &strictly, "by rows"));
     }
 }
 
@@ -349,11 +230,11 @@ static Value classified(Value x, Value w)
 
 Test(chains, the_softmax_of_a_loss_is_kept)
 {
-    const model m = { classified, SAMPLES * CLASSES, CLASSES };
+    const model m = { classified, SAMPLES * CLASSES, CLASSES, 0 };
     check(&m);
     shows(&m, false, TG_KEEP, "; kept:");
     shows(&m, true, TG_KEEP, "; kept:");
-    cr_assert(!prints(&m, false, 0, true, "; kept:"));
+    cr_assert(!prints(&m, false, &strictly, "; kept:"));
 }
 
 enum { TALL = 3000 };
@@ -370,7 +251,7 @@ static Value summed(Value x, Value w)
 
 Test(chains, exponentials_are_computed_once)
 {
-    const model m = { summed, 2 * TALL, 2 };
+    const model m = { summed, 2 * TALL, 2, 0 };
     check(&m);
     shows(&m, false, TG_KEEP, "; kept:");
     shows(&m, true, TG_KEEP, "; kept:");
@@ -384,7 +265,7 @@ static Value lost(Value x, Value w)
 
 Test(chains, sums_of_nothing_and_of_infinity_are_kept_as_such)
 {
-    const model m = { lost, CLASSES, 1 };
+    const model m = { lost, CLASSES, 1, 0 };
     check(&m);
 }
 
@@ -398,7 +279,7 @@ static Value attended(Value x, Value w)
 
 Test(chains, the_weights_of_attention_are_kept)
 {
-    const model m = { attended, 3 * 2 * SAMPLES * 4, 1 };
+    const model m = { attended, 3 * 2 * SAMPLES * 4, 1, 0 };
     check(&m);
     shows(&m, false, TG_KEEP, "; kept:");
     shows(&m, true, TG_KEEP, "; kept:");

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "emitting.h"
+#include "loop_sample.h"
 
 TestSuite(emitted, .init = begin_emitted, .timeout = 300);
 
@@ -123,25 +124,25 @@ Test(emitted, a_condition_that_turns_makes_the_function_false)
 /* A running mean, a count, and what the count was; and two that change places. */
 Test(emitted, states_are_overwritten)
 {
-    enum { STATES = 5, INPUTS = STATES + 2 };
-    const double zeros[12] = { 0 }, start[STATES][3] = { { 1, 2, 3 }, { 4 }, { -1 }, { 0.5 }, { 0.25 } };
+    enum { OVERWRITTEN = 5, ALL = OVERWRITTEN + 2 };
+    const double zeros[12] = { 0 }, start[OVERWRITTEN][3] = { { 1, 2, 3 }, { 4 }, { -1 }, { 0.5 }, { 0.25 } };
     for (int gradient = 0; gradient < 2; gradient++) {
         tg_tape *const t = tg_tape_new(NULL);
-        Value in[INPUTS] = { tg_input(t, zeros, 4, 3), tg_param(t, zeros, 3), tg_input(t, zeros, 3) };
-        for (int i = 3; i < INPUTS; i++) in[i] = tg_scalar(t, 0);
+        Value in[ALL] = { tg_input(t, zeros, 4, 3), tg_param(t, zeros, 3), tg_input(t, zeros, 3) };
+        for (int i = 3; i < ALL; i++) in[i] = tg_scalar(t, 0);
         Value m = mean(in[0], .axis = 0), runs = in[3];
         Value loss = sum(mul(in[1], log(add(2, square(add(sub(in[0], m), runs))))));
         const Value next[] = { add(mul(in[2], 0.75), mul(m, 0.25)), add(runs, 1), runs, in[6], in[5] };
-        const tg_compile_options o = { .state = in + 2, .next = next, .n_state = STATES };
+        const tg_compile_options o = { .state = in + 2, .next = next, .n_state = OVERWRITTEN };
         tg_status s = { 0 };
-        tg_program *const p = tg_compile(&loss, 1, NULL, 0, in, INPUTS, &o, &s);
+        tg_program *const p = tg_compile(&loss, 1, NULL, 0, in, ALL, &o, &s);
         cr_assert(p, "%s", s.message);
         tg_program *const g = tg_gradient_program(p, NULL, &s);
         entry e = { .bound = 1e-14, .state = { 0, 0, 3, 1, 1, 1, 1 } };
         describe(&e, gradient ? g : p, TG_F64, 1);
         e.input[0] = waves(12, 0);
         e.input[1] = waves(3, 1);
-        for (int i = 0; i < STATES; i++) e.input[2 + i] = copied(TG_F64, start[i], 3);
+        for (int i = 0; i < OVERWRITTEN; i++) e.input[2 + i] = copied(TG_F64, start[i], 3);
         add_described(&e, "states");
         tg_program_free(gradient ? p : g);
         tg_tape_free(t);
@@ -201,58 +202,20 @@ Test(emitted, what_is_dropped_is_what_the_run_drops)
 
 /* ---- loops ---------------------------------------------------------------------------------------- */
 
-/* States: a vector and a number; for each step: a vector, a row of a table; shared: a matrix, the table.
-   Stacked: a vector; summed: a number and a vector; and when to stop. */
-enum { WIDTH = 3, ROWS = 4, IN = 6, OUT = 6, STEPS = 5 };
-static const int64_t dims[IN][2] = { { WIDTH, 0 }, { 0, 0 }, { WIDTH, 0 }, { 1, 0 }, { WIDTH, WIDTH }, { ROWS, WIDTH } };
-static const int ranks[IN] = { 1, 0, 1, 1, 2, 2 };
+enum { STEPS = 5 };
 
-static tg_program *loop_body(tg_type type, bool stop, bool batch)
+/* A number of all that the loop makes, and a state where it does not stop. */
+static tg_program *looping(const loop_kind *k, const tg_program *body, int64_t slots)
 {
-    tg_tape *const t = tg_tape_new(&(tg_tape_options){ .type = type });
-    Value in[IN], out[OUT];
-    const int64_t zero = 0;
-    for (int i = 0; i < IN; i++)
-        in[i] = i == 3 ? tg_index_new(t, 8, &zero, 1, dims[3], NULL)
-                       : tg_leaf_new(t, TG_INPUT, TG_F64, NULL, ranks[i], dims[i], NULL);
-    Value h = in[0], c = in[1], e = select(embedding(in[5], in[3]), .axis = 0, .index = 0);
-    Value z = add(matmul(in[4], h), add(in[2], mul(e, c)));
-    out[0] = add(mul(0.5, tanh(z)), mul(0.3, h));
-    out[1] = sin(add(c, mul(at(out[0], 0), at(in[2], 1))));
-    out[2] = mul(out[0], e);
-    out[3] = mul(c, out[1]);
-    out[4] = square(sub(z, out[0]));
-    out[5] = gt(out[1], 0.3);
-    tg_status s = { 0 };
-    const int n_batch = batch ? IN : 0;
-    tg_program *const p = tg_compile(out, stop ? OUT : OUT - 1, in, n_batch, in + n_batch, IN - n_batch, NULL, &s);
-    cr_assert(p, "%s", s.message);
-    tg_tape_free(t);
-    return p;
-}
-
-static tg_program *looping(tg_program *body, tg_type type, bool stop, bool reverse, int64_t slots)
-{
-    tg_tape *const t = tg_tape_new(&(tg_tape_options){ .type = type });
-    Value x[IN], out[OUT];
-    for (int i = 0; i < IN; i++) {
-        const bool each = i == 2 || i == 3;
-        int64_t dim[3] = { STEPS };
-        const int64_t rows[STEPS] = { 0, 3, 2, 1, 3 };
-        memcpy(dim + each, dims[i], sizeof dims[i]);
-        x[i] = i == 3 ? tg_index_new(t, 8, rows, 2, dim, NULL)
-                      : tg_leaf_new(t, TG_PARAMETER, TG_F64, NULL, ranks[i] + each, dim, NULL);
-    }
-    const tg_scan_options o = { .steps = STEPS, .states = 2, .each = 2, .summed = 2,
-                                .stop = stop, .reverse = reverse, .slots = slots };
-    cr_assert(tg_scan(body, &o, x, IN, out), "%s", tg_error_of(t)->message);
-    Value l = add(sum(mul(out[0], sin(out[0]))), mul(out[1], add(out[1], 0.5)));
-    l = add(add(l, sum(mul(out[2], exp(out[2])))), add(square(out[3]), sum(square(out[4]))));
+    tg_tape *const t = tg_tape_new(&(tg_tape_options){ .type = k->type });
+    Value x[INPUTS], out[OUTPUTS];
+    make_inputs(t, k, x);
+    record_loop(k, body, x, slots, out);
     /* The first state and the vectors vary; the rows are a constant. */
     const Value in[] = { x[0], x[2], x[1], x[4], x[5] };
+    const Value outputs[] = { loss_of(out[0], out[1], out[2], out[3], out[4]), out[1] };
     tg_status s = { 0 };
-    const Value outputs[] = { l, stop ? out[5] : out[1] };
-    tg_program *const p = tg_compile(outputs, stop ? 1 : 2, in, 2, in + 2, 3, NULL, &s);
+    tg_program *const p = tg_compile(outputs, k->stop ? 1 : 2, in, 2, in + 2, 3, NULL, &s);
     cr_assert(p, "%s", s.message);
     tg_tape_free(t);
     return p;
@@ -264,14 +227,18 @@ Test(emitted, loops_and_what_they_are_differentiated_to)
     const size_t size[] = { WIDTH, STEPS * WIDTH, 1, WIDTH * WIDTH, ROWS * WIDTH };
     tg_program *body[KINDS];
     for (int kind = 0; kind < KINDS; kind++) {
-        const tg_type type = kind == 3 ? TG_F32 : TG_F64;
-        const bool stop = kind == 1 || kind == 7, reverse = kind == 2 || kind == 3 || kind == 7;
+        const loop_kind k = { .type = kind == 3 ? TG_F32 : TG_F64,
+                              .stop = kind == 1 || kind == 7,
+                              .reverse = kind == 2 || kind == 3 || kind == 7,
+                              .batch = kind == 4,
+                              .limit = 0.3,
+                              .steps = STEPS };
         char text[60];
         snprintf(text, sizeof text, "scan of kind %d", kind);
-        const inputs in = { .n = 5, .n_batch = 2, .size = size, .type = type, .instances = 3,
-                            .bound = type == TG_F32 ? 1e-4 : 1e-12 };
-        body[kind] = loop_body(type, stop, kind == 4);
-        add_all(&in, looping(body[kind], type, stop, reverse, kind == 5 ? STEPS : kind == 6 ? 1 : 0), text);
+        const inputs in = { .n = 5, .n_batch = 2, .size = size, .type = k.type, .instances = 3,
+                            .bound = k.type == TG_F32 ? 1e-4 : 1e-12 };
+        body[kind] = compile_step(&k);
+        add_all(&in, looping(&k, body[kind], kind == 5 ? STEPS : kind == 6 ? 1 : 0), text);
     }
     check_emitted();
     for (int kind = 0; kind < KINDS; kind++) tg_program_free(body[kind]);

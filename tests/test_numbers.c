@@ -13,6 +13,7 @@
 
 #include "codes.h"
 #include "draw.h"
+#include "printed.h"
 #include "kernels/kernels.h"
 #include "program/plan.h"
 
@@ -250,15 +251,7 @@ static bool prints(Value y, const Value *x, int n, const tg_compile_options *o, 
     tg_status status = { 0 };
     tg_program *const p = tg_compile(&y, 1, NULL, 0, x, n, o, &status);
     cr_assert(p, "%s", status.message);
-    char *printed = NULL;
-    size_t size;
-    FILE *const file = open_memstream(&printed, &size);
-    tg_program_print_graph(p, file);
-    fclose(file);
-    const bool found = strstr(printed, text);
-    free(printed);
-    tg_program_free(p);
-    return found;
+    return is_printed(tg_program_print_graph, p, text);
 }
 
 static double value_of(Value y, Value x, double at, const tg_compile_options *o)

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "draw.h"
+#include "printed.h"
 #include "program/plan.h"
 
 static void quiet(void)
@@ -334,26 +335,7 @@ Test(programs, a_training_loop_can_be_replayed)
     for (int i = 0; i < 2; i++) cr_expect_float_eq(recorded[i], replayed[i], 1e-14);
 }
 
-/* ---- results that are operands ------------------------------------------------------------------ */
-
-static void expect_columns(Value (*same)(Value x))
-{
-    const double v[2][3] = { { 1, 2, 3 }, { 4, 5, 6 } };
-    double out[6];
-    tg_tape *const t = tg_tape_new(NULL);
-    Value x = tg_param(t, &v[0][0], 2, 3), y = mul(reshape(same(transpose(x)), 6), 2);
-    tg_program *const p = tg_compile(&y, 1, NULL, 0, &x, 1, NULL, NULL);
-    tg_workspace *const w = tg_workspace_new(p, 1, NULL);
-    cr_assert(tg_run(p, w, 1, (const void *[]){ v }, (void *[]){ out }, NULL));
-    for (int i = 0; i < 6; i++) cr_expect(out[i] == 2 * v[i % 2][i / 2], "element %d: %g", i, out[i]);
-    tg_workspace_free(w);
-    tg_program_free(p);
-    tg_tape_free(t);
-}
-
-static Value times_one(Value x) { return mul(x, 1); }
-static Value over_one(Value x) { return div(x, 1); }
-static Value twice_negative(Value x) { return neg(neg(x)); }
+/* ---- along directions ----------------------------------------------------------------------------- */
 
 /* Instance i: sin(x w) along i, by the cotangent i; more instances than a block has. */
 Test(programs, directions_and_cotangents_are_those_of_their_instances)
@@ -439,6 +421,27 @@ Test(programs, along_a_direction_a_sum_over_the_batch_has_one_derivative)
     tg_tape_free(t);
 }
 
+/* ---- results that are operands ------------------------------------------------------------------ */
+
+static void expect_columns(Value (*same)(Value x))
+{
+    const double v[2][3] = { { 1, 2, 3 }, { 4, 5, 6 } };
+    double out[6];
+    tg_tape *const t = tg_tape_new(NULL);
+    Value x = tg_param(t, &v[0][0], 2, 3), y = mul(reshape(same(transpose(x)), 6), 2);
+    tg_program *const p = tg_compile(&y, 1, NULL, 0, &x, 1, NULL, NULL);
+    tg_workspace *const w = tg_workspace_new(p, 1, NULL);
+    cr_assert(tg_run(p, w, 1, (const void *[]){ v }, (void *[]){ out }, NULL));
+    for (int i = 0; i < 6; i++) cr_expect(out[i] == 2 * v[i % 2][i / 2], "element %d: %g", i, out[i]);
+    tg_workspace_free(w);
+    tg_program_free(p);
+    tg_tape_free(t);
+}
+
+static Value times_one(Value x) { return mul(x, 1); }
+static Value over_one(Value x) { return div(x, 1); }
+static Value twice_negative(Value x) { return neg(neg(x)); }
+
 Test(programs, what_is_simplified_to_a_view_has_the_elements_of_the_result)
 {
     expect_columns(times_one);
@@ -446,12 +449,7 @@ Test(programs, what_is_simplified_to_a_view_has_the_elements_of_the_result)
     expect_columns(twice_negative);
 }
 
-/* ---- errors -------------------------------------------------------------------------------------- */
-
-static void expect_message(const tg_status *s, const char *text)
-{
-    cr_expect(s->code != TG_OK && strstr(s->message, text), "\"%s\" lacks \"%s\"", s->message, text);
-}
+/* ---- nodes that are made once -------------------------------------------------------------------- */
 
 /* Products of operands whose numbers have the same sum, which are looked for in the same place of the table. */
 static Value mirrored_products(Value x, int n)
@@ -479,6 +477,13 @@ Test(programs, a_node_is_made_once_wherever_it_is_in_the_table)
     cr_expect(g->graph.n == h->graph.n, "%u nodes, with the same again %u", g->graph.n, h->graph.n);
     tg_program_free(p), tg_program_free(q), tg_program_free(g), tg_program_free(h);
     tg_tape_free(t);
+}
+
+/* ---- errors -------------------------------------------------------------------------------------- */
+
+static void expect_message(const tg_status *s, const char *text)
+{
+    cr_expect(s->code != TG_OK && strstr(s->message, text), "\"%s\" lacks \"%s\"", s->message, text);
 }
 
 Test(programs, mistakes_are_named)
@@ -553,26 +558,12 @@ Test(programs, print_shows_steps_and_choices)
 {
     tg_tape *const t = tg_tape_new(NULL);
     tg_program *const g = compile_fit(t, NULL, TG_BATCH_SUM);
-    char *text = NULL;
-    size_t size = 0;
-    FILE *const file = open_memstream(&text, &size);
-    tg_program_print(g, file);
-    fclose(file);
+    char *const text = printed(tg_program_print, g);
     cr_expect(strstr(text, "program: 2 inputs (1 vary), 2 outputs"), "%s", text);
     cr_expect(strstr(text, "for every block of instances") && strstr(text, "dot"), "%s", text);
     free(text);
     tg_program_free(g);
     tg_tape_free(t);
-}
-
-static char *printed(void print(const tg_program *p, FILE *file), const tg_program *p)
-{
-    char *text = NULL;
-    size_t size = 0;
-    FILE *const file = open_memstream(&text, &size);
-    print(p, file);
-    fclose(file);
-    return text;
 }
 
 Test(programs, print_says_how_inputs_are_taken_and_what_there_was_before)

@@ -192,7 +192,7 @@ static void check_number(sample *s, tg_program *p)
     tg_program *const h = made(tg_hvp_program(p, &o, &status), &status);
     tg_program *const third = made(tg_jvp_program(h, all, IN, &status), &status);
     const size_t n = s->n;
-    static double direction[4 * MOST], along[MOST];
+    static double direction[4 * MOST];
     memset(direction, 0, sizeof direction);
     memcpy(s->x + n, s->v, n * sizeof *s->x);
     memcpy(s->size + IN, s->size, IN * sizeof *s->size);
@@ -203,7 +203,6 @@ static void check_number(sample *s, tg_program *p)
     evaluate(h, s->size, s->x, s->got);
     expect_close("H v", s->got + 1, s->want + 1, n, near);
     const double product = inner(s->got + 1, s->w, n);
-    memcpy(along, s->got + 1, n * sizeof *along);
     memcpy(s->x + n, s->w, n * sizeof *s->x);
     evaluate(h, s->size, s->x, s->got);
     expect_number("<H w, v>", inner(s->got + 1, s->v, n), product, 1e-12);
@@ -485,24 +484,41 @@ Test(scan_derivatives, on_a_tape_take_no_more)
 
 /* ---- loops in loops, draws, conditions, users' operations ------------------------------------------ */
 
-/* p of some numbers, one by one, against differences. */
+/* The derivative along v of p, which has one output, and of its gradient g by all inputs, against differences; x: all
+   inputs of p, n elements of these sizes, and room for v behind them. */
+static void check_along(tg_program *p, tg_program *g, const size_t *size, double *x, const double *v, size_t n,
+                        double bound)
+{
+    static double got[2 * MOST], want[2 * MOST];
+    const int inputs = tg_program_inputs(p);
+    const tg_gradient_options o = { .wrt = all, .n_wrt = inputs };
+    size_t both[4 * IN];
+    tg_status status = { 0 };
+    tg_program *const j = made(tg_jvp_program(p, all, inputs, &status), &status);
+    tg_program *const h = made(tg_hvp_program(p, &o, &status), &status);
+    memcpy(both, size, (size_t)inputs * sizeof *both);
+    memcpy(both + inputs, size, (size_t)inputs * sizeof *both);
+    memcpy(x + n, v, n * sizeof *x);
+    evaluate(j, both, x, got);
+    difference(p, size, x, v, want);
+    expect_close("along a direction", got + 1, want, 1, near);
+    evaluate(h, both, x, got);
+    difference(g, size, x, v, want);
+    expect_close("H v", got + 1, want + 1, n, bound);
+    free_all((tg_program *[]){ h, j }, 2);
+}
+
+/* p of some numbers, one by one. */
 static void check_scalars(tg_program *p, const double *x, int n)
 {
     tg_status status = { 0 };
-    const tg_gradient_options o = { .wrt = all, .n_wrt = n };
-    tg_program *const j = made(tg_jvp_program(p, all, n, &status), &status);
-    tg_program *const g = made(tg_gradient_program(p, &o, &status), &status);
-    tg_program *const h = made(tg_hvp_program(p, &o, &status), &status);
-    const size_t size[4 * IN] = { 1, 1, 1, 1, 1, 1, 1, 1, 1, 1 };
-    double at[2 * IN], v[2 * IN] = { 0 }, got[2 * IN], want[2 * IN];
-    for (int i = 0; i < n; i++) at[i] = x[i], at[n + i] = v[i] = 1 + i;
-    evaluate(j, size, at, got);
-    difference(p, size, at, v, want);
-    expect_close("along a direction", got + 1, want, 1, near);
-    evaluate(h, size, at, got);
-    difference(g, size, at, v, want);
-    expect_close("H v", got + 1, want + 1, (size_t)n, 10 * near);
-    free_all((tg_program *[]){ h, g, j }, 3);
+    const size_t size[IN] = { 1, 1, 1, 1, 1 };
+    double at[2 * IN], v[IN];
+    for (int i = 0; i < n; i++) at[i] = x[i], v[i] = 1 + i;
+    tg_program *const g =
+        made(tg_gradient_program(p, &(tg_gradient_options){ .wrt = all, .n_wrt = n }, &status), &status);
+    check_along(p, g, size, at, v, (size_t)n, 10 * near);
+    tg_program_free(g);
 }
 
 Test(scan_derivatives, of_loops_in_loops)
@@ -660,7 +676,7 @@ Test(scan_derivatives, of_bodies_with_many_inputs)
     enum { MANY = 80 };
     static Value x[1 + MANY];
     static double in[3 * (1 + MANY)], got[3 * (1 + MANY)], want[3 * (1 + MANY)], v[3 * (1 + MANY)];
-    const size_t size[] = { 1, MANY, 1, MANY, 1, MANY };
+    const size_t size[] = { 1, MANY, 1, MANY };
     tg_tape *const t = tg_tape_new(NULL);
     Value start = tg_scalar(t, 0.5), factors = tg_zeros(t, MANY), end;
     x[0] = start;
@@ -674,21 +690,14 @@ Test(scan_derivatives, of_bodies_with_many_inputs)
     cr_assert(tg_scan(body, &(tg_scan_options){ .steps = 3, .states = 1 }, x, 1 + MANY, &end));
     tg_program *const p = made(tg_compile(&end, 1, NULL, 0, TG_VALUES(start, factors), NULL, &status), &status);
     const tg_gradient_options o = { .wrt = all, .n_wrt = 2 };
-    tg_program *const j = made(tg_jvp_program(p, all, 2, &status), &status);
     tg_program *const g = made(tg_gradient_program(p, &o, &status), &status);
-    tg_program *const h = made(tg_hvp_program(p, &o, &status), &status);
     tg_program *const along = made(tg_jvp_program(g, all, 2, &status), &status);
     waves(in, 1 + MANY, 1);
-    waves(in + 1 + MANY, 1 + MANY, 2);
-    memcpy(v, in + 1 + MANY, (1 + MANY) * sizeof *v);
-    evaluate(j, size, in, got);
-    difference(p, size, in, v, want);
-    expect_close("along a direction", got + 1, want, 1, near);
-    evaluate(h, size, in, got);
+    waves(v, 1 + MANY, 2);
+    check_along(p, g, size, in, v, 1 + MANY, near);
     difference(g, size, in, v, want);
-    expect_close("H v", got + 1, want + 1, 1 + MANY, near);
     evaluate(along, size, in, got);
     expect_close("forward over reverse", got + 2 + MANY, want, 2 + MANY, near);
     tg_tape_free(t);
-    free_all((tg_program *[]){ along, h, g, j, p, body }, 6);
+    free_all((tg_program *[]){ along, g, p, body }, 4);
 }
