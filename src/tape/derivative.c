@@ -400,7 +400,7 @@ bool tg__grad_values(bool linear, const tg_value *outputs, const tg_value *cotan
 {
     tg_tape *const t = check_request(outputs, cotangents, n, wrt, m, site);
     if (!t) return false;
-    walk w = { .recorder = { apply, linear, fail, tg__of_number, zeros, shape },
+    walk w = { .recorder = { apply, linear, fail, tg__of_number, zeros, shape, NULL },
                .t = t,
                .site = site,
                .elements = t->elements.used };
