@@ -78,7 +78,7 @@ static Value weighed(Value x, Value w)
 
 Test(fusion, sums_of_products_are_dot_products)
 {
-    const model m = { weighed, ROWS, 0, ROWS };
+    const model m = { weighed, ROWS, ROWS, 0 };
     check(&m);
     cr_assert(has(&m, TG_WHOLE_BLOCKS, "mul [7]") && !has(&m, 0, "mul [7]"));
 }
