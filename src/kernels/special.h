@@ -936,27 +936,55 @@ M_SEPARATE static double f64_polygamma_positive(double n, double x)
     return scalbn(y.high * power + y.low * power, -m * (exponent - 1));
 }
 
+/* zeta(n + 1, x), the same way: to 100 bits for x >= n + 30. */
+static inline f64_pair f64_polygamma_tail(double n, f64_pair x)
+{
+    static const double b[] = {
+        0x1.5555555555555p-4,   -0x1.6c16c16c16c17p-10, 0x1.1566abc011567p-15, -0x1.bbd779334ef0bp-21,
+        0x1.66a8f2bf70ebep-26,  -0x1.22805d644267fp-31, 0x1.d6db2c4e09162p-37, -0x1.7da4e1f79955cp-42,
+        0x1.355871d652e9ep-47,  -0x1.f57d968caacf1p-53, 0x1.967e1f09c376fp-58, -0x1.497d9033a2b5cp-63,
+        0x1.0b132d7c6ad06p-68,  -0x1.b0f72d59f1c16p-74,
+    };
+    static const double rest[] = {
+        0x1.5555555555555p-58,  0x1.f49f49f49f49fp-65, -0x1.50ffbaa655100p-69,
+        0x1.4e65f77088199p-75, -0x1.75a7bb0599f07p-80, 0x1.16a73200360d2p-88,
+    };
+    const f64_pair inverse = f64_over((f64_pair){ 1, 0 }, x), u = f64_times(inverse, inverse);
+    f64_pair sum = { 0, 0 };
+    for (int k = LENGTH(b) - 1; k >= 0; k--) {
+        const f64_pair rising = f64_times(u, (f64_pair){ (n + 2 * k) * (n + 2 * k + 1), 0 });
+        sum = f64_times(rising, f64_plus((f64_pair){ b[k], k < LENGTH(rest) ? rest[k] : 0 }, sum));
+    }
+    sum = f64_plus((f64_pair){ 1, 0 }, f64_plus(f64_times(inverse, (f64_pair){ n / 2, 0 }), sum));
+    return f64_over(f64_times(sum, f64_inverse_power(x, (int)n)), (f64_pair){ n, 0 });
+}
+
+static inline f64_pair f64_signed(double sign, f64_pair x)
+{
+    return (f64_pair){ sign * x.high, sign * x.low };
+}
+
 /* The same for negative x = -size that is no whole number, and (-1)^n as sign: over distances to whole
    numbers above and, by N = floor(size) + 1, below,
 
        n! (zeta(n + 1, 1 - f) - sign (zeta(n + 1, f) - zeta(n + 1, f + N))),    f = size - floor(size)
 
-   where for even n the terms cancel near zeros. */
+   where for even n the terms cancel near zeros, halfway between whole numbers all but the last of them: they are put
+   together two by two, the smallest first. */
 M_SEPARATE static double f64_polygamma_negative(double n, double size, double sign)
 {
-    const double whole = floor(size), f = size - whole, terms = n + 10;
+    const double whole = floor(size), f = size - whole, terms = n + (sign > 0 ? 30 : 10);
     const int m = (int)n + 1;
-    f64_pair sum = { 0, 0 };
-    for (double k = 0; k < terms; k++) {
-        const f64_pair above = f64_inverse_power(f64_sum(k + 1, -f), m);
-        sum = f64_plus(sum, above);
-        if (k > whole) continue;
-        const f64_pair below = f64_inverse_power(f64_sum(k, f), m);
-        sum = f64_plus(sum, (f64_pair){ -sign * below.high, -sign * below.low });
+    const bool beyond = whole >= terms; /* distances below are more than are added up one by one */
+    f64_pair sum = beyond ? f64_signed(sign, f64_polygamma_tail(n, f64_sum(size, 1))) : (f64_pair){ 0, 0 };
+    f64_pair next = f64_polygamma_tail(n, f64_sum(terms + 1, -f));
+    if (beyond) next = f64_plus(next, f64_signed(-sign, f64_polygamma_tail(n, f64_sum(terms, f))));
+    sum = f64_plus(sum, next);
+    for (double k = terms - 1; k >= 0; k--) {
+        next = f64_inverse_power(f64_sum(k + 1, -f), m);
+        if (k <= whole) next = f64_plus(next, f64_signed(-sign, f64_inverse_power(f64_sum(k, f), m)));
+        sum = f64_plus(sum, next);
     }
-    const double ends[] = { terms + 1 - f, terms + f, size + 1 }, signs[] = { 1, -sign, sign };
-    for (int i = 0; i < (whole < terms ? 1 : 3); i++)
-        sum.low += signs[i] * pow(ends[i], -n) * f64_polygamma_rest(n, ends[i]).high / n;
     const f64_pair factorial = f64_factorial(n);
     const double y = factorial.high * sum.high;
     return isinf(y) ? y : f64_times(factorial, f64_sum(sum.high, sum.low)).high;
