@@ -249,21 +249,20 @@ static bool form_of(const tg__planner *p, int code, const uint32_t *x, int n, ui
     }
 }
 
-/* The products of two vectors that node id, a sum, adds up: one of them varies, the other is shared. NULL: it is no
-   such sum. Contributions to a gradient are products as long as all numbers are finite. */
-static const uint32_t *products_of(const tg__planner *p, uint32_t id)
+/* Whether node id is a sum of products of two vectors, one of which varies, while the other is shared. Contributions to
+   a gradient are products as long as all numbers are finite. */
+static bool is_sum_of_products(const tg__planner *p, uint32_t id)
 {
     const tg__graph *const g = p->g;
     const tg__node *const node = tg__node_at(g, id);
     const uint32_t x = tg__node_operands(g, node)[0];
     const tg__node *const of = tg__node_at(g, x);
     const tg__shape *const s = tg__node_shape(g, x);
-    const bool product = of->op == TG__CODE_mul || (of->op == TG__CODE_times && !p->careful);
-    if (node->op != TG__CODE_sum || !product || g->without & TG_DOTS) return NULL;
+    const bool products = of->op == TG__CODE_mul || (of->op == TG__CODE_times && !p->careful);
+    if (node->op != TG__CODE_sum || !products || g->without & TG_DOTS) return false;
     const uint32_t *const factor = tg__node_operands(g, of);
-    bool vectors = s->rank == 1 && tg__node_shape(g, id)->n == 1 && varies(p, factor[0]) != varies(p, factor[1]);
-    for (int i = 0; i < 2; i++) vectors = vectors && tg__shape_same_dims(tg__node_shape(g, factor[i]), s);
-    return vectors ? factor : NULL;
+    return s->rank == 1 && tg__node_shape(g, id)->n == 1 && varies(p, factor[0]) != varies(p, factor[1]) &&
+           tg__shape_same_dims(tg__node_shape(g, factor[0]), s) && tg__shape_same_dims(tg__node_shape(g, factor[1]), s);
 }
 
 bool tg__is_dot(const tg__planner *p, uint32_t id)
@@ -327,9 +326,9 @@ void tg__find_sums(tg__planner *p)
         if (p->uses[x] != 1 || p->role[x] != TG__NEEDED) continue;
         tg__form f;
         if (over_batch ? tg__node_at(p->g, x)->op == TG__NODE_BACKWARD && tg__batch_form(p, x, true, &f)
-                       : products_of(p, id) != NULL)
+                       : is_sum_of_products(p, id) && form_of_dot(p, id, &f)) {
             p->role[x] = TG__FUSED;
-        if (over_elements && p->role[x] == TG__FUSED && tg__node_at(p->g, x)->op == TG__CODE_times)
-            p->plan->quick = true;
+            if (tg__node_at(p->g, x)->op == TG__CODE_times) p->plan->quick = true;
+        }
     }
 }
