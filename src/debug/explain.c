@@ -86,7 +86,7 @@ static bool leads(const search *s, const tg__instruction *in, const uint32_t *id
 {
     const tg_tape *const t = s->l->t;
     const char letter = tg__letter(tg__ops[in->op]->letters, j);
-    if (letter == '0' || letter == 'i' || !tg__is_active(t, id[j])) return false;
+    if (!tg__is_differentiable(letter) || !tg__is_active(t, id[j])) return false;
     const uint32_t maker = tg__look_maker(s->l, id[j]);
     if (maker < s->source || (maker > s->source && !node_of(s, maker)->n)) return false;
     if (maker > s->source) return true;

@@ -218,7 +218,7 @@ bool tg__play_begin(tg__look *l, uint32_t i, tg__play *p)
 bool tg__play_wants(const tg__look *l, const tg__play *p, int j)
 {
     const char letter = tg__letter(p->call.op->letters, j);
-    return letter != '0' && letter != 'i' && tg__is_active(l->t, p->id[j]);
+    return tg__is_differentiable(letter) && tg__is_active(l->t, p->id[j]);
 }
 
 /* ---- the sweep ------------------------------------------------------------------------------- */

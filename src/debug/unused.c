@@ -19,7 +19,7 @@ static void mark_flow(tg__look *l, tg_value loss, char *flows)
         const uint32_t *const id = tg__operand_ids(l->t, in, room, &n);
         for (int j = 0; j < n; j++) {
             const char letter = tg__letter(tg__ops[in->op]->letters, j);
-            if (letter != '0' && letter != 'i' && tg__is_active(l->t, id[j]))
+            if (tg__is_differentiable(letter) && tg__is_active(l->t, id[j]))
                 flows[tg__look_maker(l, id[j])] = 1;
         }
     }
@@ -40,7 +40,7 @@ static bool find_cut(tg__look *l, const search *s, uint32_t leaf, uint32_t *cut)
             if (!s->from[tg__look_maker(l, id[j])]) continue;
             const char letter = tg__letter(tg__ops[in->op]->letters, j);
             s->from[i] = 1;
-            if (tg__is_inactive(in) || letter == '0' || letter == 'i' ||
+            if (tg__is_inactive(in) || !tg__is_differentiable(letter) ||
                 !tg__is_active(l->t, id[j])) {
                 *cut = i;
                 return true;

@@ -24,7 +24,7 @@ typedef struct log_sum {
 static void move_reference(log_sum *s, double to, double factor)
 {
     EXP_DOUBLES(1, &factor);
-    s->sum = scaled(s->sum, factor);
+    s->sum = (running){ s->sum.sum * factor, s->sum.lost * factor };
     s->reference = to;
 }
 

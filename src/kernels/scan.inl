@@ -10,11 +10,6 @@ typedef struct running {
     double sum, lost;
 } running;
 
-static running scaled(running r, double factor)
-{
-    return (running){ r.sum * factor, r.lost * factor };
-}
-
 #ifndef TG_REAL_F32
 static running plus(running r, double term)
 {

@@ -888,20 +888,23 @@ static inline f64_pair f64_factorial(double n)
     return y;
 }
 
+/* B(2 k) / (2 k)! for k = 1 ..., the coefficients of Euler and Maclaurin's formula. */
+static const double f64_bernoulli[] = {
+    0x1.5555555555555p-4,   -0x1.6c16c16c16c17p-10, 0x1.1566abc011567p-15, -0x1.bbd779334ef0bp-21,
+    0x1.66a8f2bf70ebep-26,  -0x1.22805d644267fp-31, 0x1.d6db2c4e09162p-37, -0x1.7da4e1f79955cp-42,
+    0x1.355871d652e9ep-47,  -0x1.f57d968caacf1p-53, 0x1.967e1f09c376fp-58, -0x1.497d9033a2b5cp-63,
+    0x1.0b132d7c6ad06p-68,  -0x1.b0f72d59f1c16p-74,
+};
+
 /* n x^n zeta(n + 1, x) for n > 0 and x >= n + 10, by Euler and Maclaurin's formula (Abramowitz and
    Stegun 6.4.11). */
 static inline f64_pair f64_polygamma_rest(double n, double x)
 {
-    static const double b[] = { 0x1.5555555555555p-4,  -0x1.6c16c16c16c17p-10,
-                                0x1.1566abc011567p-15, -0x1.bbd779334ef0bp-21,
-                                0x1.66a8f2bf70ebep-26, -0x1.22805d644267fp-31,
-                                0x1.d6db2c4e09162p-37, -0x1.7da4e1f79955cp-42,
-                                0x1.355871d652e9ep-47, -0x1.f57d968caacf1p-53 };
     const double u = 1 / (x * x);
     double sum = 0, rising = 1;
     for (int k = 0; k < 10; k++) {
         rising *= (n + 2 * k) * (n + 2 * k + 1) * u;
-        sum += b[k] * rising;
+        sum += f64_bernoulli[k] * rising;
     }
     return f64_sum(1, n / (2 * x) + sum);
 }
@@ -939,21 +942,15 @@ M_SEPARATE static double f64_polygamma_positive(double n, double x)
 /* zeta(n + 1, x), the same way: to 100 bits for x >= n + 30. */
 static inline f64_pair f64_polygamma_tail(double n, f64_pair x)
 {
-    static const double b[] = {
-        0x1.5555555555555p-4,   -0x1.6c16c16c16c17p-10, 0x1.1566abc011567p-15, -0x1.bbd779334ef0bp-21,
-        0x1.66a8f2bf70ebep-26,  -0x1.22805d644267fp-31, 0x1.d6db2c4e09162p-37, -0x1.7da4e1f79955cp-42,
-        0x1.355871d652e9ep-47,  -0x1.f57d968caacf1p-53, 0x1.967e1f09c376fp-58, -0x1.497d9033a2b5cp-63,
-        0x1.0b132d7c6ad06p-68,  -0x1.b0f72d59f1c16p-74,
-    };
     static const double rest[] = {
         0x1.5555555555555p-58,  0x1.f49f49f49f49fp-65, -0x1.50ffbaa655100p-69,
         0x1.4e65f77088199p-75, -0x1.75a7bb0599f07p-80, 0x1.16a73200360d2p-88,
     };
     const f64_pair inverse = f64_over((f64_pair){ 1, 0 }, x), u = f64_times(inverse, inverse);
     f64_pair sum = { 0, 0 };
-    for (int k = LENGTH(b) - 1; k >= 0; k--) {
+    for (int k = LENGTH(f64_bernoulli) - 1; k >= 0; k--) {
         const f64_pair rising = f64_times(u, (f64_pair){ (n + 2 * k) * (n + 2 * k + 1), 0 });
-        sum = f64_times(rising, f64_plus((f64_pair){ b[k], k < LENGTH(rest) ? rest[k] : 0 }, sum));
+        sum = f64_times(rising, f64_plus((f64_pair){ f64_bernoulli[k], k < LENGTH(rest) ? rest[k] : 0 }, sum));
     }
     sum = f64_plus((f64_pair){ 1, 0 }, f64_plus(f64_times(inverse, (f64_pair){ n / 2, 0 }), sum));
     return f64_over(f64_times(sum, f64_inverse_power(x, (int)n)), (f64_pair){ n, 0 });

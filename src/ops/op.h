@@ -397,6 +397,12 @@ static inline char tg__letter(const char *letters, int i)
     return letters[1] == '*' ? letters[0] : letters[i];
 }
 
+/* Whether a derivative by an operand with this letter may be other than 0. */
+static inline bool tg__is_differentiable(char letter)
+{
+    return letter != '0' && letter != 'i';
+}
+
 #include "derive.h" /* generated: d_NAME */
 
 #endif

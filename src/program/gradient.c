@@ -200,7 +200,7 @@ static uint32_t gradient_of(walk *w, uint32_t owner)
 
 static bool wants(const walk *w, uint32_t x, char letter)
 {
-    return w->wanted[x] && letter != '0' && letter != 'i';
+    return w->wanted[x] && tg__is_differentiable(letter);
 }
 
 /* Whether one of what a node is made of is wanted. */

@@ -260,7 +260,7 @@ static uint64_t inputs_that_count(const tg__loop *k, bool *reached)
         const uint32_t n = node->op == TG__NODE_ASSEMBLE ? node->n / 2 : node->n;
         for (uint32_t j = 0; j < n && reached[id]; j++) {
             const char letter = op ? tg__letter(op->letters, (int)j) : 'n';
-            if (letter != '0' && letter != 'i') reached[x[j]] = true;
+            if (tg__is_differentiable(letter)) reached[x[j]] = true;
         }
     }
     for (uint32_t i = k->states; i < p->n_inputs; i++)

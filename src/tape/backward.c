@@ -68,7 +68,7 @@ static bool set_up(tg_tape *t, uint32_t i, bool backward, step *s)
     for (int j = 0; backward && j < n; j++) {
         const char letter = tg__letter(s->call.op->letters, j);
         const bool wanted =
-            letter != '0' && letter != 'i' && tg__is_active(t, id[j]) && !is_idle(t, id[j]);
+            tg__is_differentiable(letter) && tg__is_active(t, id[j]) && !is_idle(t, id[j]);
         s->wanted |= wanted;
         if (!wanted) {
             dx[j] = (tg__array){ x[j].s, NULL };

@@ -190,7 +190,7 @@ static void add_elements(walk *w, uint32_t maker)
 
 static bool wants(const walk *w, uint32_t id, char letter)
 {
-    if (letter == '0' || letter == 'i' || !tg__is_active(w->t, id)) return false;
+    if (!tg__is_differentiable(letter) || !tg__is_active(w->t, id)) return false;
     const uint32_t maker = tg__maker(w->t, id);
     return maker >= w->begin && entry_of(w, maker)->wanted;
 }

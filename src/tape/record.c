@@ -160,7 +160,7 @@ static bool settle_activity(application *a, const tg_value *x)
             if (!c || !(a->id[i] = inactive_constant(a->tape, c))) return no_memory(a), false;
             a->x[i] = tg__value_array(a->tape, a->id[i]);
         }
-        if (letter != '0' && letter != 'i' && tg__is_active(a->tape, a->id[i])) a->active = true;
+        if (tg__is_differentiable(letter) && tg__is_active(a->tape, a->id[i])) a->active = true;
     }
     if (a->tape->no_grad) a->active = false;
     return true;
