@@ -210,7 +210,7 @@ static void compile(int way, void *user)
 
 static void compiling(const char *size)
 {
-    enum { OPS_OF_ONE = 13 };
+    enum { OPS_OF_ONE = 7 };
     const int hidden = (int)(strtod(size, NULL) / OPS_OF_ONE) + 1;
     tg_tape *const t = tg_tape_new(NULL);
     compilation c;

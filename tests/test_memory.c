@@ -118,6 +118,38 @@ Test(memory, an_arena_that_begins_in_a_part_of_another_one_gets_its_own_memory_w
     }
 }
 
+Test(memory, what_is_borrowed_of_a_block_is_zero_and_given_back)
+{
+    enum { LASTING = 1 << 20, BORROWED = 6 << 20 };
+    for (int reserved = 0; reserved < 2; reserved++) {
+        tg__memory m = { .reserve = reserved ? (size_t)1 << 32 : 0 };
+        tg__arena block, a;
+        tg__arena_init(&block, &m);
+        block.raw = true;
+        EXPECT(tg__arena_grow(&block, LASTING + BORROWED + 64));
+        char *const lasting = tg__arena_push(&block, LASTING);
+        memset(lasting, 1, LASTING);
+        for (int again = 0; again < 3; again++) {
+            tg__arena_init(&a, &m);
+            const size_t bytes = again == 1 ? BORROWED / 2 : BORROWED;
+            EXPECT(tg__arena_grow(&block, LASTING + BORROWED + 64));
+            EXPECT(tg__arena_borrow(&block, &a, bytes));
+            EXPECT(a.data == lasting + LASTING && a.capacity == bytes && holds(a.data, 0, bytes, 0));
+            memset(a.data, 2, bytes);
+            const size_t had = m.bytes;
+            tg__arena_free(&a);
+            tg__arena_return(&block, LASTING);
+            EXPECT(block.used == LASTING && holds(lasting, 0, LASTING, 1));
+            EXPECT(reserved ? m.bytes < had : m.bytes == had);
+        }
+        tg__arena_init(&a, &m); /* more than the block has left */
+        EXPECT(tg__arena_borrow(&block, &a, 2 * BORROWED) && !a.lent && holds(a.data, 0, 2 * BORROWED, 0));
+        tg__arena_free(&a);
+        tg__arena_free(&block);
+        EXPECT(m.bytes == 0);
+    }
+}
+
 Test(memory, a_reserved_arena_does_not_move)
 {
     tg__memory m = { .reserve = 1 << 26 };

@@ -134,7 +134,8 @@ static bool move_to_reserved(tg__arena *a, size_t capacity)
         reserve(a, capacity);
         if (a->reserved) {
             madvise(a->data, a->reserved, MADV_HUGEPAGE); /* before it is touched; if it can be had */
-            if (was.capacity) memcpy(a->data, was.data, was.capacity);
+            if (was.capacity) memcpy(a->data, was.data, was.raw ? was.used : was.capacity);
+            a->dirty = was.used;
             if (old) *old = block_of(&was), a->outgrown = old;
             a->capacity = capacity;
             a->lent = false;
@@ -161,7 +162,7 @@ static bool move(tg__arena *a, size_t capacity)
     const size_t shift = ALIGNMENT - (uintptr_t)p % ALIGNMENT;
     char *data = p + shift;
     data[-1] = (char)shift;
-    if (a->capacity) memcpy(data, a->data, a->capacity);
+    if (a->capacity) memcpy(data, a->data, a->raw ? a->used : a->capacity);
     if (old) {
         *old = block_of(a);
         a->outgrown = old;
@@ -169,6 +170,7 @@ static bool move(tg__arena *a, size_t capacity)
     a->data = data;
     a->capacity = capacity;
     a->reserved = 0;
+    a->dirty = capacity;
     a->lent = false;
     return true;
 }
@@ -225,4 +227,25 @@ bool tg__arena_lend(tg__arena *block, tg__arena *a, size_t bytes)
     a->capacity = bytes;
     a->lent = true;
     return true;
+}
+
+bool tg__arena_borrow(tg__arena *block, tg__arena *a, size_t bytes)
+{
+    const size_t start = (block->used + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    if (start > block->capacity || bytes > block->capacity - start) return tg__arena_grow(a, bytes);
+    if (!tg__arena_lend(block, a, bytes)) return false;
+    if (start < block->dirty) memset(a->data, 0, block->dirty - start < bytes ? block->dirty - start : bytes);
+    return true;
+}
+
+void tg__arena_return(tg__arena *block, size_t used)
+{
+    if (block->dirty < block->used) block->dirty = block->used;
+    block->used = used;
+    if (!block->reserved) return;
+    /* Whole large pages go back to the system. */
+    const size_t kept = (used + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+    if (kept >= block->capacity || madvise(block->data + kept, block->capacity - kept, MADV_DONTNEED)) return;
+    block->memory->bytes -= block->capacity - kept;
+    block->capacity = block->dirty = kept;
 }

@@ -25,6 +25,7 @@ typedef struct tg__arena {
     size_t reserved; /* bytes of address space; 0: data was allocated */
     bool lent;       /* data is a part of another arena */
     bool raw;        /* the owner's to set: new memory need not be zero */
+    size_t dirty;    /* so much of a raw arena's block may be other than zero */
     void *outgrown;  /* earlier blocks */
     tg__memory *memory;
 } tg__arena;
@@ -56,5 +57,11 @@ void *tg__arena_push(tg__arena *a, size_t bytes);
    stay as long: several small arenas in one piece of memory. If it grows beyond that, it gets its own. New
    memory is zero if the block's is. To lend to the same arena again leaves the part it had unused. */
 bool tg__arena_lend(tg__arena *block, tg__arena *a, size_t bytes);
+
+/* The same for an arena without memory and for a while, of a raw block: zeros, of what the block has left, or if
+   that is too little, of the arena's own. What has been lent since the block's use was `used` is given back at
+   once. */
+bool tg__arena_borrow(tg__arena *block, tg__arena *a, size_t bytes);
+void tg__arena_return(tg__arena *block, size_t used);
 
 #endif

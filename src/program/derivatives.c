@@ -31,10 +31,12 @@ static bool clone_graph(tg__graph *to, const tg__graph *from, tg__memory *m)
                                         &from->shapes, &from->constants, &from->sites };
     for (size_t i = 0; i < sizeof own / sizeof *own; i++) tg__arena_init(own[i], m);
     to->room.raw = true;
-    size_t bytes = 0;
-    for (size_t i = 1; i < sizeof others / sizeof *others; i++) bytes += 2 * others[i]->used + 64; /* but nodes */
     to->buckets = 0;
-    bool ok = tg__graph_expect(to, 2 * from->n, bytes);
+    /* A gradient puts together what it consists of: another operand for each. */
+    const size_t operands = from->pool.used / sizeof(uint32_t);
+    tg__expected e = { 2 * from->n, 3 * operands, 2 * from->attributes.used, tg__graph_gradient_bytes(from) };
+    for (size_t i = 3; i < sizeof others / sizeof *others; i++) e.more += 2 * others[i]->used + 64;
+    bool ok = tg__graph_expect(to, &e);
     for (size_t i = 0; ok && i < sizeof others / sizeof *others; i++) ok = clone(own[i], others[i], &to->room);
     return ok;
 }

@@ -360,13 +360,16 @@ static void step(walk *w, uint32_t i)
 
 /* ---- the whole --------------------------------------------------------------------------------- */
 
+size_t tg__graph_gradient_bytes(const tg__graph *g)
+{
+    return g->n * (sizeof(adjoint) + sizeof(bool)) + (1 + g->views) * sizeof(part) + (size_t)2 * 64;
+}
+
+/* Parts are mostly one a view. */
 static bool begin(walk *w, const uint32_t *wrt, const uint32_t *from, int m)
 {
-    /* New memory is zero. The adjoints must not move when the parts, mostly one a view, are given room behind
-       them. */
-    const size_t adjoints = w->n * (sizeof(adjoint) + sizeof(bool)), parts = (1 + w->g->views) * sizeof(part);
-    if (!tg__arena_grow(&w->adjoints, adjoints + parts + 64) || !tg__arena_push(&w->adjoints, adjoints) ||
-        !tg__arena_lend(&w->adjoints, &w->parts, parts)) {
+    if (!tg__graph_borrow(w->g, &w->adjoints, w->n * (sizeof(adjoint) + sizeof(bool))) ||
+        !tg__graph_borrow(w->g, &w->parts, (1 + w->g->views) * sizeof(part))) {
         out_of_memory(w);
         return false;
     }

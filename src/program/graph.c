@@ -30,7 +30,7 @@ bool tg__graph_init(tg__graph *g, tg__memory *m, tg_type type, const tg_compile_
     g->room.raw = true;
     tg__arena *const small[] = { &g->shapes, &g->constants, &g->sites };
     enum { SMALL = sizeof small / sizeof *small };
-    bool ok = tg__graph_expect(g, 1, SMALL * SMALL_BYTES + LATER_BYTES);
+    bool ok = tg__graph_expect(g, &(tg__expected){ .more = SMALL * SMALL_BYTES + LATER_BYTES });
     for (size_t i = 0; i < SMALL; i++) ok = ok && tg__arena_lend(&g->room, small[i], SMALL_BYTES);
     if (!ok) return tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
     if (tg__nodes_put(g, &g->sites, &nowhere, sizeof nowhere) == SIZE_MAX || /* first: errors look there */
@@ -55,6 +55,8 @@ void tg__graph_close(tg__graph *g)
     if (g->table.memory) tg__arena_free(&g->table);
     if (g->scratch.memory) tg__arena_free(&g->scratch);
     g->buckets = 0;
+    if (g->lasting) tg__arena_return(&g->room, g->lasting);
+    g->lasting = 0;
 }
 
 uint32_t tg__graph_fail(tg__graph *g, tg_code code, const char *format, ...)

@@ -62,6 +62,7 @@ typedef struct tg__graph {
     uint32_t n; /* nodes; number 0 is none */
     uint32_t views; /* so many of them */
     uint32_t expected; /* nodes that there will be, about */
+    size_t lasting; /* of room: what lies behind is borrowed, until the graph is closed; 0: nothing is */
     uint32_t buckets; /* of the table: a power of two, at least twice the nodes */
     uint32_t recent[TG__RECENT_SHAPES]; /* shapes made before, by hash: their places */
     uint32_t site; /* of the nodes being made */
@@ -79,9 +80,18 @@ void tg__graph_free(tg__graph *g);
 /* Gives back what only the making of nodes needs; more can be made all the same. */
 void tg__graph_close(tg__graph *g);
 
-/* Makes room for n nodes, so that it need not grow, and in g->room for so many bytes of other arenas. False:
-   no memory. */
-bool tg__graph_expect(tg__graph *g, uint32_t n, size_t more);
+/* What a graph will have, about: nodes, their operands, bytes of attributes, and bytes of other arenas that begin
+   in its room. */
+typedef struct tg__expected {
+    uint32_t nodes;
+    size_t operands, attributes, more;
+} tg__expected;
+
+/* Makes room for it, so that none of it need grow. False: no memory. */
+bool tg__graph_expect(tg__graph *g, const tg__expected *e);
+
+/* Zeros for an arena without memory, which are the graph's again when it is closed. False: no memory. */
+bool tg__graph_borrow(tg__graph *g, tg__arena *a, size_t bytes);
 
 /* Keeps the first error: code, the source position of the node being made, the text. Returns 0. */
 __attribute__((format(printf, 3, 4))) uint32_t tg__graph_fail(tg__graph *g, tg_code code,
@@ -198,6 +208,9 @@ enum {
     TG__EACH = 2,   /* nothing is summed over the batch; otherwise what does not vary gets the sum */
     TG__LINEAR = 4, /* it is differentiated again by the cotangents only */
 };
+
+/* What it borrows of g, about. */
+size_t tg__graph_gradient_bytes(const tg__graph *g);
 
 /* The gradients of sum(cotangent * output) by the nodes wrt, as nodes. Without cotangents they are
    ones, and an output that does not vary counts for every instance. begin: what gradients are added

@@ -13,7 +13,8 @@ typedef struct import {
     uint32_t *node;      /* by instruction; while marking: 1 if needed */
     uint32_t *maker;     /* by place in the value arena: the instruction; NULL: too many */
     uint32_t *described; /* by descriptor: 1 more than the instruction; 0: not known yet */
-    uint32_t views;      /* operands that may be views of what instructions made */
+    size_t n_operands;   /* of the needed instructions */
+    uint32_t views;      /* of them, those that may be views of what instructions made */
     uint32_t *leaf;      /* the instructions of the inputs, by their place */
     int n_inputs, n_batch;
     uint32_t run; /* of the source positions */
@@ -37,12 +38,13 @@ static uint32_t maker_of(const import *m, uint32_t id)
 static void mark(import *m, uint32_t last)
 {
     const tg__instruction *const code = m->t->head.code;
-    m->views = 0;
+    m->n_operands = m->views = 0;
     for (uint32_t i = last + 1; i-- > 0;) {
         if (!m->node[i] || code[i].op == TG__LEAF) continue;
         uint32_t room[2];
         int n;
         const uint32_t *const id = tg__operand_ids(m->t, &code[i], room, &n);
+        m->n_operands += (size_t)n;
         for (int j = 0; j < n; j++) {
             const uint32_t maker = maker_of(m, id[j]);
             m->node[maker] = 1;
@@ -340,7 +342,9 @@ static bool import_all(import *m, const tg_value *value, int n, uint32_t last, u
     if (!take_effects(m, last)) return false;
     uint32_t needed = 0;
     for (uint32_t i = 0; i <= last; i++) needed += m->node[i];
-    if (!tg__graph_expect(m->g, needed + m->views + 1, 0)) return tg__graph_fail(m->g, TG_ERROR_MEMORY, "no memory");
+    enum { MORE = 16 }; /* than were recorded: numbers, mostly */
+    const tg__expected e = { needed + m->views + MORE, m->n_operands + m->views, m->views * sizeof(tg__look), 0 };
+    if (!tg__graph_expect(m->g, &e)) return tg__graph_fail(m->g, TG_ERROR_MEMORY, "no memory");
     for (uint32_t i = 0; i <= last; i++)
         if (m->node[i] && !instruction(m, i)) return false;
     for (int i = 0; i < n; i++) node[i] = node_of(m, value[i].id);

@@ -9,7 +9,6 @@ enum {
     LINE = 64 / sizeof(uint32_t),
     FEWEST_BUCKETS = 256,
     FEWEST_NODES = 128,
-    OPERANDS = 3 /* of a node, and what gradients put together */,
     MOST_NODES = 1 << 30
 };
 
@@ -140,31 +139,44 @@ static void fill_table(const tg__graph *g)
     }
 }
 
+/* The buckets that n nodes need. */
+static uint32_t buckets_for(uint32_t n)
+{
+    uint32_t buckets = FEWEST_BUCKETS;
+    while (buckets / 2 < n && buckets / 2 < MOST_NODES) buckets *= 2;
+    return buckets;
+}
+
 /* Room for n nodes. */
 static bool enlarge_table(tg__graph *g, uint32_t n)
 {
-    uint32_t buckets = g->table.used ? g->buckets : FEWEST_BUCKETS;
-    while (buckets / 2 < n && buckets <= UINT32_MAX / 2) buckets *= 2;
-    if (buckets / 2 < n) return false;
-    if (buckets == g->buckets && g->table.used) return true;
+    const uint32_t buckets = buckets_for(n);
     g->buckets = 0;
     tg__arena_free(&g->table);
-    if (!tg__arena_push(&g->table, buckets * sizeof(uint32_t))) return false; /* zeros, as it is new */
+    if (!tg__graph_borrow(g, &g->table, buckets * sizeof(uint32_t))) return false;
     g->buckets = buckets;
     fill_table(g);
     return true;
 }
 
-bool tg__graph_expect(tg__graph *g, uint32_t n, size_t more)
+bool tg__graph_expect(tg__graph *g, const tg__expected *e)
 {
-    if (n < FEWEST_NODES) n = FEWEST_NODES;
-    const size_t nodes = n * sizeof(tg__node), views = n * sizeof(tg__look);
-    const size_t pool = OPERANDS * (size_t)n * sizeof(uint32_t);
+    const uint32_t n = e->nodes < FEWEST_NODES ? FEWEST_NODES : e->nodes;
+    const size_t nodes = n * sizeof(tg__node), table = buckets_for(n) * sizeof(uint32_t);
+    const size_t pool = (e->operands + 3 * FEWEST_NODES) * sizeof(uint32_t);
+    const size_t attributes = e->attributes + FEWEST_NODES * sizeof(tg__look);
     tg__arena *const room = &g->room;
     g->expected = n; /* by the table, when it is first asked */
-    return tg__arena_grow(room, room->used + nodes + pool + views + more + (size_t)3 * 64) &&
+    g->lasting = 0;
+    return tg__arena_grow(room, room->used + nodes + pool + attributes + table + e->more + (size_t)5 * 64) &&
            tg__arena_lend(room, &g->nodes, nodes) && tg__arena_lend(room, &g->pool, pool) &&
-           tg__arena_lend(room, &g->attributes, views);
+           tg__arena_lend(room, &g->attributes, attributes);
+}
+
+bool tg__graph_borrow(tg__graph *g, tg__arena *a, size_t bytes)
+{
+    if (!g->lasting) g->lasting = g->room.used;
+    return tg__arena_borrow(&g->room, a, bytes);
 }
 
 static inline bool has_room(tg__graph *g)

@@ -125,8 +125,8 @@ tg_program *tg__program_finish(tg_program *p, const char *what, tg_status *statu
     for (uint32_t i = 0; ok && i < p->n_outputs; i++)
         p->each[i] |= tg__node_at(g, p->output[i])->stage == TG__BODY;
     if (ok) p->one = tg__graph_number(g, 1);
-    ok = ok && list_written(p) && tg__program_list_indices(p) && !tg__graph_failed(g);
     tg__graph_close(g);
+    ok = ok && list_written(p) && tg__program_list_indices(p) && !tg__graph_failed(g);
     if (ok) return p;
     tg__program_fail(status, g->status.code, what, g->status.message);
     tg_program_free(p);
