@@ -17,6 +17,8 @@ typedef struct part {
     uint32_t node, look, next;
 } part;
 
+enum { OF_A_PART = 2 * sizeof(uint32_t) /* as an operand: itself and where it goes */ };
+
 typedef struct walk {
     tg__recorder recorder; /* first: rules get its address */
     tg__graph *g;
@@ -362,14 +364,15 @@ static void step(walk *w, uint32_t i)
 
 size_t tg__graph_gradient_bytes(const tg__graph *g)
 {
-    return g->n * (sizeof(adjoint) + sizeof(bool)) + (1 + g->views) * sizeof(part) + (size_t)2 * 64;
+    return g->n * (sizeof(adjoint) + sizeof(bool)) + (1 + g->views) * (sizeof(part) + OF_A_PART) + (size_t)3 * 64;
 }
 
-/* Parts are mostly one a view. */
+/* Parts are mostly one a view, and those of one node mostly the most operands. */
 static bool begin(walk *w, const uint32_t *wrt, const uint32_t *from, int m)
 {
     if (!tg__graph_borrow(w->g, &w->adjoints, w->n * (sizeof(adjoint) + sizeof(bool))) ||
-        !tg__graph_borrow(w->g, &w->parts, (1 + w->g->views) * sizeof(part))) {
+        !tg__graph_borrow(w->g, &w->parts, (1 + w->g->views) * sizeof(part)) ||
+        !tg__graph_borrow(w->g, &w->operands, (1 + w->g->views) * OF_A_PART)) {
         out_of_memory(w);
         return false;
     }

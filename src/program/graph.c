@@ -78,7 +78,7 @@ uint32_t tg__graph_fail(tg__graph *g, tg_code code, const char *format, ...)
 bool tg__node_acts(const tg__graph *g, uint32_t id)
 {
     const tg__node *const node = tg__node_at(g, id);
-    return node->op == TG__CODE_guard || !tg__is_pure(node, tg__node_data(g, node->data));
+    return node->op == TG__CODE_guard || !tg__is_pure(node->op, tg__node_data(g, node->data));
 }
 
 static uint8_t stage_of(const tg__graph *g, const uint32_t *x, uint32_t n)
@@ -100,7 +100,7 @@ static bool is_plain_scalar(const tg__graph *g, const tg__shape *s)
 
 uint32_t tg__graph_input(tg__graph *g, uint32_t which, const tg__shape *s, bool varies)
 {
-    const tg__node node = { .op = TG__NODE_INPUT, .stage = varies ? TG__BODY : TG__EARLY,
+    const tg__making node = { .op = TG__NODE_INPUT, .stage = varies ? TG__BODY : TG__EARLY,
                             .data = which };
     tg__shape own = *s;
     tg__shape_finish(&own);
@@ -109,7 +109,7 @@ uint32_t tg__graph_input(tg__graph *g, uint32_t which, const tg__shape *s, bool 
 
 uint32_t tg__graph_count(tg__graph *g)
 {
-    if (!g->count) g->count = tg__nodes_append(g, &(tg__node){ .op = TG__NODE_COUNT }, NULL, NULL, NULL);
+    if (!g->count) g->count = tg__nodes_append(g, &(tg__making){ .op = TG__NODE_COUNT }, NULL, NULL, NULL);
     return g->count;
 }
 
@@ -126,7 +126,7 @@ uint32_t tg__graph_constant(tg__graph *g, tg__array a)
     g->constants.used = place + bytes;
     const tg__array copy = { &s, g->constants.data + place };
     tg__copy(g->k, copy, a);
-    const tg__node node = { .op = TG__NODE_CONSTANT, .data = (uint32_t)(place / 8) };
+    const tg__making node = { .op = TG__NODE_CONSTANT, .data = (uint32_t)(place / 8) };
     return tg__nodes_append(g, &node, NULL, NULL, is_plain_scalar(g, &s) ? NULL : &s);
 }
 
@@ -134,7 +134,7 @@ static uint32_t number_of_bits(tg__graph *g, uint64_t bits)
 {
     const size_t place = tg__nodes_put(g, &g->constants, &bits, sizeof bits);
     if (place == SIZE_MAX) return 0;
-    return tg__nodes_append(g, &(tg__node){ .op = TG__NODE_CONSTANT, .data = (uint32_t)(place / 8) }, NULL, NULL, NULL);
+    return tg__nodes_append(g, &(tg__making){ .op = TG__NODE_CONSTANT, .data = (uint32_t)(place / 8) }, NULL, NULL, NULL);
 }
 
 uint32_t tg__graph_number(tg__graph *g, double x)
@@ -162,8 +162,9 @@ uint32_t tg__graph_view(tg__graph *g, uint32_t base, const tg__shape *s, int64_t
     const uint32_t owner = tg__node_owner(g, base);
     const tg__look look = { offset + tg__node_offset(g, base) };
     if (look.offset == 0 && tg__same_shape(s, tg__node_shape(g, owner))) return owner;
-    const tg__node node = { .op = TG__NODE_VIEW, .n = 1, .stage = tg__node_at(g, owner)->stage };
-    return tg__nodes_find(g, &node, &owner, &look, is_plain_scalar(g, s) ? NULL : s);
+    if (is_plain_scalar(g, s)) return tg__nodes_find_element(g, owner, look);
+    const tg__making node = { .op = TG__NODE_VIEW, .n = 1, .stage = tg__node_at(g, owner)->stage };
+    return tg__nodes_find(g, &node, &owner, &look, s);
 }
 
 /* ---- operations ------------------------------------------------------------------------------ */
@@ -408,12 +409,10 @@ static void as_numbers(tg__graph *g, const uint32_t *x, int n, uint32_t number[3
             number[i] = tg__graph_view(g, x[i], &scalar, 0);
 }
 
-uint32_t tg__graph_apply(tg__graph *g, int code, const uint32_t *x, int n, const void *attributes)
+/* Of any kind, and any operands. */
+static uint32_t apply_any(tg__graph *g, int code, const uint32_t *x, int n, const void *attributes, operands o)
 {
-    if (tg__graph_failed(g)) return 0;
     const tg__op *const op = tg__ops[code];
-    operands o = look_at(g, x, n);
-    if (op->kind == TG__MAP && o.scalar) return apply_scalar(g, code, x, n, &o);
     uint32_t number[3];
     if (op->kind == TG__MAP && !(g->without & TG_SIMPLIFY)) {
         as_numbers(g, x, n, number);
@@ -452,13 +451,22 @@ uint32_t tg__graph_apply(tg__graph *g, int code, const uint32_t *x, int n, const
                               tg__op_name(op, attributes), TG__SHAPE_TEXT(&s));
     const uint32_t simple = op->kind == TG__MAP ? simplify(g, code, x, &s) : 0;
     if (simple) return simple;
-    const tg__node node = { .op = (uint16_t)code, .n = (uint32_t)n, .stage = o.stage };
+    const tg__making node = { .op = (uint32_t)code, .n = (uint32_t)n, .stage = o.stage };
     const bool foldable = !(g->without & TG_FOLD) && s.n <= FOLDED_ELEMENTS &&
-                          code != TG__CODE_dropout && tg__is_pure(&node, attributes) && o.constants == n;
+                          code != TG__CODE_dropout && tg__is_pure((uint32_t)code, attributes) && o.constants == n;
     if (foldable) return fold(g, &a, &s);
     const uint32_t made = tg__nodes_find(g, &node, x, attributes, is_plain_scalar(g, &s) ? NULL : &s);
     /* What a guard says is 1, or there is no result. */
     return code == TG__CODE_guard && made ? tg__graph_number(g, 1) : made;
+}
+
+/* Most nodes of large graphs need none of that. */
+uint32_t tg__graph_apply(tg__graph *g, int code, const uint32_t *x, int n, const void *attributes)
+{
+    if (tg__graph_failed(g)) return 0;
+    const operands o = look_at(g, x, n);
+    if (tg__ops[code]->kind == TG__MAP && o.scalar) return apply_scalar(g, code, x, n, &o);
+    return apply_any(g, code, x, n, attributes, o);
 }
 
 /* ---- what is no op ----------------------------------------------------------------------------- */
@@ -477,7 +485,7 @@ uint32_t tg__graph_assemble(tg__graph *g, const tg__shape *s, const uint32_t *x,
     }
     tg__shape own = *s;
     tg__shape_finish(&own);
-    const tg__node node = { .op = TG__NODE_ASSEMBLE, .n = 2 * n, .stage = stage_of(g, x, n) };
+    const tg__making node = { .op = TG__NODE_ASSEMBLE, .n = 2 * n, .stage = stage_of(g, x, n) };
     return tg__nodes_find(g, &node, copy ? copy : x, NULL, is_plain_scalar(g, &own) ? NULL : &own);
 }
 
@@ -502,7 +510,7 @@ uint32_t tg__graph_backward(tg__graph *g, uint32_t y, int by, uint32_t gradient)
     x[node.n + 1] = gradient;
     tg__shape s = *tg__node_shape(g, x[by]);
     tg__shape_finish(&s);
-    const tg__node made = { .op = TG__NODE_BACKWARD, .n = node.n + 2,
+    const tg__making made = { .op = TG__NODE_BACKWARD, .n = node.n + 2,
                             .stage = stage_of(g, x, node.n + 2) };
     return tg__nodes_find(g, &made, x, &back, is_plain_scalar(g, &s) ? NULL : &s);
 }
@@ -513,6 +521,6 @@ uint32_t tg__graph_sum(tg__graph *g, uint32_t x)
     if (!tg__node_at(g, x)->shape) return tg__nodes_find_scalar(g, TG__NODE_SUM, &x, 1, TG__LATE);
     tg__shape s = *tg__node_shape(g, x);
     tg__shape_finish(&s);
-    const tg__node node = { .op = TG__NODE_SUM, .n = 1, .stage = TG__LATE };
+    const tg__making node = { .op = TG__NODE_SUM, .n = 1, .stage = TG__LATE };
     return tg__nodes_find(g, &node, &x, NULL, is_plain_scalar(g, &s) ? NULL : &s);
 }

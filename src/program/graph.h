@@ -17,7 +17,7 @@
 
 /* Nodes that are no operation of the table; the others have its codes. */
 enum {
-    TG__NODE_INPUT = 0x8000, /* data: which */
+    TG__NODE_INPUT = 0x800, /* data: which */
     TG__NODE_COUNT,          /* the number of instances of the run */
     TG__NODE_CONSTANT,       /* data: place in the arena of constants */
     TG__NODE_VIEW,           /* of operand 0, which is none; data: place of a tg__look */
@@ -34,13 +34,14 @@ enum { TG__RECENT_SHAPES = 64 };
 typedef enum tg__stage { TG__EARLY, TG__BODY, TG__LATE } tg__stage;
 
 typedef struct tg__node {
-    uint16_t op;
-    uint8_t stage;
-    uint32_t n, first; /* operands, and where they begin in the pool */
-    uint32_t shape;    /* 0: a floating scalar, else a place in the arena of shapes */
-    uint32_t data;     /* place in the arena of attributes, or what the kind of node says */
-    uint32_t site;     /* number of its source position */
+    uint32_t op : 12, stage : 2;
+    uint32_t site : 18; /* number of its source position; 0: there were too many */
+    uint32_t n, first;  /* operands, and where they begin in the pool */
+    uint32_t shape;     /* 0: a floating scalar, else a place in the arena of shapes */
+    uint32_t data;      /* place in the arena of attributes, or what the kind of node says */
 } tg__node;
+
+_Static_assert(sizeof(tg__node) == 20, "graphs of millions of nodes go through memory");
 
 /* Where a view begins, in elements behind its base's first. */
 typedef struct tg__look {
@@ -195,10 +196,10 @@ uint32_t tg__graph_rows(tg__graph *g, const tg__shape *s, uint32_t *part, uint32
 
 /* ---- import.c -------------------------------------------------------------------------------- */
 
-/* Nodes for n values of a tape: node[i] for value[i]. The leaves among inputs become inputs, by
-   their place, of which the first n_batch vary; all others constants. */
+/* Nodes for n values of a tape: node[i] for value[i]. The leaves among inputs become inputs, input[j] for
+   inputs[j], of which the first n_batch vary; all others constants. */
 bool tg__graph_import(tg__graph *g, const tg_value *value, int n, const tg_value *inputs, int n_inputs,
-                      int n_batch, uint32_t *node);
+                      int n_batch, uint32_t *node, uint32_t *input);
 
 /* ---- gradient.c ------------------------------------------------------------------------------ */
 

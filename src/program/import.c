@@ -352,7 +352,7 @@ static bool import_all(import *m, const tg_value *value, int n, uint32_t last, u
 }
 
 bool tg__graph_import(tg__graph *g, const tg_value *value, int n, const tg_value *inputs, int n_inputs,
-                      int n_batch, uint32_t *node)
+                      int n_batch, uint32_t *node, uint32_t *input)
 {
     const tg_tape *const t = value[0].tape;
     uint32_t last = 0;
@@ -371,6 +371,7 @@ bool tg__graph_import(tg__graph *g, const tg_value *value, int n, const tg_value
         for (int i = 0; i < n_inputs; i++) m.leaf[i] = tg__maker(t, inputs[i].id);
         map_makers(&m, last);
         ok = import_all(&m, value, n, last, node);
+        for (int i = 0; ok && i < n_inputs; i++) input[i] = m.node[m.leaf[i]];
     } else {
         tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
     }

@@ -5,11 +5,17 @@
 
 #include "codes.h" /* generated */
 
+/* Compilers are told: whole graphs of plain scalars go through these, and a tenth of the time with them. */
+#define INLINED __attribute__((always_inline)) static inline
+
 enum {
     LINE = 64 / sizeof(uint32_t),
     FEWEST_BUCKETS = 256,
     FEWEST_NODES = 128,
-    MOST_NODES = 1 << 30
+    MOST_NODES = 1 << 30,
+    OPS = 0xFFF,
+    STAGES = 3,
+    SITES = 0x3FFFF
 };
 
 size_t tg__nodes_put(tg__graph *g, tg__arena *a, const void *bytes, size_t n)
@@ -25,19 +31,17 @@ size_t tg__nodes_put(tg__graph *g, tg__arena *a, const void *bytes, size_t n)
 }
 
 /* What belongs to a node in the arena of attributes. */
-static size_t data_size(const tg__node *node)
+static inline size_t data_size(uint32_t op)
 {
-    if (node->op == TG__NODE_VIEW) return sizeof(tg__look);
-    if (node->op == TG__NODE_BACKWARD) return sizeof(tg__back);
-    const tg__op *const op = tg__node_op(node);
-    return op ? op->attributes->size : 0;
+    if (op == TG__NODE_VIEW) return sizeof(tg__look);
+    if (op == TG__NODE_BACKWARD) return sizeof(tg__back);
+    return op < TG__NODE_INPUT ? tg__ops[op]->attributes->size : 0;
 }
 
-bool tg__is_pure(const tg__node *node, const void *data)
+bool tg__is_pure(uint32_t op, const void *data)
 {
-    if (node->op == TG__CODE_call)
-        return !(((const tg_call_attributes *)data)->flags & TG__CALL_IMPURE);
-    const bool custom = node->op == TG__CODE_custom || node->op == TG__CODE_custom_gradient;
+    if (op == TG__CODE_call) return !(((const tg_call_attributes *)data)->flags & TG__CALL_IMPURE);
+    const bool custom = op == TG__CODE_custom || op == TG__CODE_custom_gradient;
     return !custom || !((const tg_custom_attributes *)data)->op->impure;
 }
 
@@ -80,7 +84,7 @@ static inline bool same_operation(const tg__graph *g, const tg__node *a, uint32_
     return true;
 }
 
-static bool same_rest(const tg__graph *g, const tg__node *a, const void *data, size_t size, const tg__shape *s)
+static inline bool same_rest(const tg__graph *g, const tg__node *a, const void *data, size_t size, const tg__shape *s)
 {
     if (size && memcmp(g->attributes.data + a->data, data, size) != 0) return false;
     if (!s) return a->shape == 0;
@@ -131,7 +135,7 @@ static void fill_table(const tg__graph *g)
         if (node->op == TG__NODE_CONSTANT) continue;
         const uint32_t *const x = tg__node_operands(g, node);
         const char *const data = g->attributes.data + node->data;
-        const uint64_t h = hash_of(node->op, x, node->n, data, node->data ? data_size(node) : 0);
+        const uint64_t h = hash_of(node->op, x, node->n, data, node->data ? data_size(node->op) : 0);
         probe p = probe_of(g, node->op, x, node->n, data, h);
         uint32_t *e = next_entry(g, &p);
         while (*e) e = next_entry(g, &p);
@@ -206,7 +210,7 @@ static size_t place_of_shape(tg__graph *g, const uint32_t *x, uint32_t n, const 
 
 /* A node, all but its operands' place and the position. It is put together in registers: what is read as a
    whole right after its fields were written is waited for. */
-static inline uint32_t append(tg__graph *g, uint32_t op, uint32_t stage, const uint32_t *x, uint32_t n, uint32_t shape,
+INLINED uint32_t append(tg__graph *g, uint32_t op, uint32_t stage, const uint32_t *x, uint32_t n, uint32_t shape,
                               uint32_t data)
 {
     const uint32_t id = g->n;
@@ -216,66 +220,73 @@ static inline uint32_t append(tg__graph *g, uint32_t op, uint32_t stage, const u
         return tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
     uint32_t *const operand = (uint32_t *)(void *)g->pool.data + first;
     for (uint32_t i = 0; i < n; i++) operand[i] = x[i];
-    *tg__node_at(g, id) = (tg__node){ .op = (uint16_t)op,
-                                      .stage = (uint8_t)stage,
+    *tg__node_at(g, id) = (tg__node){ .op = op & OPS,
+                                      .stage = stage & STAGES,
+                                      .site = g->site <= SITES ? g->site & SITES : 0,
                                       .n = n,
                                       .first = (uint32_t)first,
                                       .shape = shape,
-                                      .data = data,
-                                      .site = g->site };
+                                      .data = data };
     g->pool.used = used + n * sizeof *x;
     g->nodes.used = (id + 1) * sizeof(tg__node);
     g->n = id + 1;
     return id;
 }
 
-uint32_t tg__nodes_append(tg__graph *g, const tg__node *like, const uint32_t *x, const void *data,
-                          const tg__shape *s)
+/* size: of its attributes. */
+INLINED uint32_t make(tg__graph *g, const tg__making *m, const uint32_t *x, const void *data, size_t size,
+                            const tg__shape *s)
 {
-    const size_t size = data_size(like);
-    size_t place = like->data, shape = 0;
+    size_t place = m->data, shape = 0;
     if (size && (place = tg__nodes_put(g, &g->attributes, data, size)) == SIZE_MAX) return 0;
-    if (s && (shape = place_of_shape(g, x, like->n, s)) == SIZE_MAX) return 0;
-    const tg__op *const op = tg__node_op(like);
-    g->views += like->op == TG__NODE_VIEW;
-    g->has_rules |= like->op == TG__NODE_BACKWARD || (op && op->kind != TG__MAP);
-    return append(g, like->op, like->stage, x, like->n, (uint32_t)shape, (uint32_t)place);
+    if (s && (shape = place_of_shape(g, x, m->n, s)) == SIZE_MAX) return 0;
+    g->views += m->op == TG__NODE_VIEW;
+    return append(g, m->op, m->stage, x, m->n, (uint32_t)shape, (uint32_t)place);
 }
 
-uint32_t tg__nodes_find(tg__graph *g, const tg__node *like, const uint32_t *x, const void *data,
-                        const tg__shape *s)
+INLINED uint32_t find_or_make(tg__graph *g, const tg__making *m, const uint32_t *x, const void *data, size_t size,
+                                    const tg__shape *s)
 {
-    if (g->without & TG_COMMON_SUBEXPRESSIONS || !tg__is_pure(like, data))
-        return tg__nodes_append(g, like, x, data, s);
+    if (g->without & TG_COMMON_SUBEXPRESSIONS) return make(g, m, x, data, size, s);
     if (!has_room(g)) return 0;
-    const size_t size = data_size(like);
     const uint32_t number = number_bits(g);
-    probe p = probe_of(g, like->op, x, like->n, data, hash_of(like->op, x, like->n, data, size));
+    probe p = probe_of(g, m->op, x, m->n, data, hash_of(m->op, x, m->n, data, size));
     uint32_t *e = next_entry(g, &p);
     for (; *e; e = next_entry(g, &p)) {
         const tg__node *const node = tg__node_at(g, *e & number);
-        if ((*e ^ p.part) <= number && same_operation(g, node, like->op, x, like->n) &&
-            same_rest(g, node, data, size, s))
+        if ((*e ^ p.part) <= number && same_operation(g, node, m->op, x, m->n) && same_rest(g, node, data, size, s))
             return *e & number;
     }
-    const uint32_t made = tg__nodes_append(g, like, x, data, s);
+    const uint32_t made = make(g, m, x, data, size, s);
     if (made) *e = new_entry(g, &p, made);
     return made;
+}
+
+static void note_rules(tg__graph *g, uint32_t op)
+{
+    g->has_rules |= op == TG__NODE_BACKWARD || (op < TG__NODE_INPUT && tg__ops[op]->kind != TG__MAP);
+}
+
+uint32_t tg__nodes_append(tg__graph *g, const tg__making *m, const uint32_t *x, const void *data, const tg__shape *s)
+{
+    note_rules(g, m->op);
+    return make(g, m, x, data, data_size(m->op), s);
+}
+
+uint32_t tg__nodes_find(tg__graph *g, const tg__making *m, const uint32_t *x, const void *data, const tg__shape *s)
+{
+    if (!tg__is_pure(m->op, data)) return tg__nodes_append(g, m, x, data, s);
+    note_rules(g, m->op);
+    return find_or_make(g, m, x, data, data_size(m->op), s);
 }
 
 uint32_t tg__nodes_find_scalar(tg__graph *g, int code, const uint32_t *x, uint32_t n, uint8_t stage)
 {
-    const uint32_t op = (uint32_t)code;
-    if (g->without & TG_COMMON_SUBEXPRESSIONS) return append(g, op, stage, x, n, 0, 0);
-    if (!has_room(g)) return 0;
-    const uint32_t number = number_bits(g);
-    probe p = probe_of(g, op, x, n, NULL, hash_of(op, x, n, NULL, 0));
-    uint32_t *e = next_entry(g, &p);
-    for (; *e; e = next_entry(g, &p)) {
-        const tg__node *const node = tg__node_at(g, *e & number);
-        if ((*e ^ p.part) <= number && node->shape == 0 && same_operation(g, node, op, x, n)) return *e & number;
-    }
-    const uint32_t made = append(g, op, stage, x, n, 0, 0);
-    if (made) *e = new_entry(g, &p, made);
-    return made;
+    return find_or_make(g, &(tg__making){ .op = (uint32_t)code, .n = n, .stage = stage }, x, NULL, 0, NULL);
+}
+
+uint32_t tg__nodes_find_element(tg__graph *g, uint32_t owner, tg__look look)
+{
+    const tg__making m = { .op = TG__NODE_VIEW, .n = 1, .stage = tg__node_at(g, owner)->stage };
+    return find_or_make(g, &m, &owner, &look, sizeof look, NULL);
 }

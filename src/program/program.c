@@ -223,11 +223,8 @@ static bool import(tg_program *p, const tg_value *outputs, int n, const tg_compi
         uint32_t *const node = (uint32_t *)(void *)(value + all);
         memcpy(value, outputs, (size_t)n * sizeof *value);
         if (n_state) memcpy(value + n, options->next, (size_t)n_state * sizeof *value);
-        ok = tg__graph_import(&p->graph, value, (int)all, p->leaf, (int)p->n_inputs, (int)p->n_batch, node);
-        for (uint32_t id = 1; ok && id < p->graph.n; id++) {
-            const tg__node *const at = tg__node_at(&p->graph, id);
-            if (at->op == TG__NODE_INPUT) p->input[at->data] = id;
-        }
+        ok = tg__graph_import(&p->graph, value, (int)all, p->leaf, (int)p->n_inputs, (int)p->n_batch, node,
+                              p->input);
         if (ok) memcpy(p->output, node, (size_t)n * sizeof *node);
         ok = ok && (!n_state || take_states(p, options, node + n));
     } else {
