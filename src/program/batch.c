@@ -143,11 +143,11 @@ static bool row_and_label(const tg__planner *p, const uint32_t *x, uint32_t y, t
     return true;
 }
 
-/* A loss of one element and its target, both varying: a loss for each. */
-static bool element_and_target(const tg__planner *p, const uint32_t *x, uint32_t y, tg__form *f)
+/* What has one loss, an element or a row, and its target, both varying: a loss for each. */
+static bool one_and_target(const tg__planner *p, const uint32_t *x, uint32_t y, bool row, tg__form *f)
 {
     const tg__shape *const a = tg__node_shape(p->g, x[0]), *const b = tg__node_shape(p->g, x[1]);
-    if (a->n != 1 || !tg__shape_same_dims(a, b)) return false;
+    if (!tg__shape_same_dims(a, b) || (row ? a->rank != 1 : a->n != 1)) return false;
     for (int i = 0; i < 2; i++)
         if (!varies(p, x[i]) || !take(p, f, i, i, x[i])) return false;
     finish_result(p, f, y);
@@ -240,7 +240,8 @@ static bool form_of(const tg__planner *p, int code, const uint32_t *x, int n, ui
     case TG__CODE_kl_div:
     case TG__CODE_hinge:
         f->attributes.reduction = TG_NONE;
-        return element_and_target(p, x, y, f);
+        return one_and_target(p, x, y, false, f);
+    case TG__CODE_cross_entropy_soft: f->attributes.reduction = TG_NONE; return one_and_target(p, x, y, true, f);
     case TG__CODE_nll: f->attributes.labels.reduction = TG_NONE; return row_and_label(p, x, y, f);
     case TG__CODE_cross_entropy:
         f->attributes.smoothed.reduction = TG_NONE;
