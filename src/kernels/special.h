@@ -909,12 +909,22 @@ static inline f64_pair f64_polygamma_rest(double n, double x)
     return f64_sum(1, n / (2 * x) + sum);
 }
 
+/* q^m for whole m > 0. */
+static inline f64_pair f64_power(f64_pair q, double m)
+{
+    if (m > 8) {
+        const double y = pow(q.high, m);
+        return (f64_pair){ y, y == 0 ? 0 : y * (m * q.low / q.high) };
+    }
+    f64_pair y = q;
+    for (double k = 1; k < m; k++) y = f64_times(y, q);
+    return y;
+}
+
 /* (x / (x + k))^m, with what sum and quotient lose. */
 static inline f64_pair f64_ratio_power(double x, double k, double m)
 {
-    const f64_pair sum = f64_sum(x, k), q = f64_over((f64_pair){ x, 0 }, sum);
-    const double y = pow(q.high, m);
-    return (f64_pair){ y, y == 0 ? 0 : y * (m * q.low / q.high) };
+    return f64_power(f64_over((f64_pair){ x, 0 }, f64_sum(x, k)), m);
 }
 
 /* n! zeta(n + 1, x) for n > 0, x > 0: the first terms, in units of the first of all, and the rest. The
@@ -934,9 +944,9 @@ M_SEPARATE static double f64_polygamma_positive(double n, double x)
     }
     int exponent;
     const int m = large ? (int)n : (int)n + 1;
-    const double fraction = 2 * frexp(x, &exponent), power = pow(fraction, -m);
-    const f64_pair y = f64_times(f64_factorial(m - 1), sum);
-    return scalbn(y.high * power + y.low * power, -m * (exponent - 1));
+    const double fraction = 2 * frexp(x, &exponent);
+    const f64_pair y = f64_over(f64_times(f64_factorial(m - 1), sum), f64_power((f64_pair){ fraction, 0 }, m));
+    return scalbn(y.high + y.low, -m * (exponent - 1));
 }
 
 /* zeta(n + 1, x), the same way: to 100 bits for x >= n + 30. */
