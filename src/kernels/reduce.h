@@ -98,6 +98,7 @@ typedef struct tg__reduce_kernels {
     tg__fold_kernel *product;
 
     tg__spread_kernel *spread;              /* a */
+    tg__spread_kernel *spread_multiples;    /* a x */
     tg__spread_kernel *spread_offsets;      /* a (x - b) */
     tg__spread_kernel *spread_scaled;       /* a (x b) */
     tg__spread_kernel *spread_signs;        /* a sign(x) */

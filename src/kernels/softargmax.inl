@@ -24,8 +24,8 @@ static void log_all(int64_t n, real *y, const real *x)
 static void column_shifts(const tg__tile *t, real beta, real *m)
 {
     for (int64_t j = 0; j < t->w; j++) m[j] = beta < 0 ? (real)INFINITY : (real)-INFINITY;
-    if (beta < 0) fold_min_columns(t->w, t->n, t->x, t->sn, NULL, NULL, 0, m);
-    else fold_max_columns(t->w, t->n, t->x, t->sn, NULL, NULL, 0, m);
+    if (beta < 0) fold_min_down(t, m);
+    else fold_max_down(t, m);
 }
 
 /* The same of a row of n adjacent elements. */

@@ -868,15 +868,13 @@ static void spread_norm(fold *f, double *y, const double *g)
         spread_scaled_norm(f, g);
         return;
     }
-    for (int64_t j = 0; j < f->w; j++) {
-        a[j] = g[j] == 0 || y[j] == 0 ? 0 : p == 2 ? g[j] / y[j] : g[j];
-        b[j] = p == 2 ? 0 : 1 / y[j];
+    for (int64_t j = 0; j < f->w; j++) a[j] = g[j] == 0 || y[j] == 0 ? 0 : p == 2 ? g[j] / y[j] : g[j];
+    if (p == 1 || p == 2) {
+        spread(f, p == 1 ? f->k->spread_signs : f->k->spread_multiples, a, NULL, 0);
+        return;
     }
-    spread(f,
-           p == 1   ? f->k->spread_signs
-           : p == 2 ? f->k->spread_offsets
-                    : f->k->spread_powers,
-           a, b, p - 1);
+    for (int64_t j = 0; j < f->w; j++) b[j] = 1 / y[j];
+    spread(f, f->k->spread_powers, a, b, p - 1);
 }
 
 TG_OP(norm, "n", reduce, "p-norm of the elements over axes; p = 0 counts those that are not 0")
