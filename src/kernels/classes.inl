@@ -175,24 +175,32 @@ static void nll(int64_t n, void *y, const void *x, ptrdiff_t sx, ptrdiff_t step,
     else nll_of(n, y, x, sx, 1, label, NULL);
 }
 
-INLINE void nll_backward_of(int64_t n, real *dx, ptrdiff_t sx, const ptrdiff_t step, const int64_t *label,
-                            const real *weight, const real all)
+/* A look at each label costs less than a pass over all of them before. */
+INLINE bool nll_backward_of(int64_t n, real *dx, ptrdiff_t sx, const ptrdiff_t step, const int64_t *label,
+                            const uint64_t classes, const real *weight, const real all)
 {
-    for (int64_t i = 0; i < n; i++, dx += sx)
-        if (label[i] >= 0) dx[label[i] * step] -= all * weight_of(weight, label[i]);
+    for (int64_t i = 0; i < n; i++, dx += sx) {
+        if (classes && (uint64_t)label[i] >= classes) return false;
+        if (classes || label[i] >= 0) dx[label[i] * step] -= all * weight_of(weight, label[i]);
+    }
+    return true;
 }
 
-static void nll_backward(int64_t n, void *dx_, ptrdiff_t sx, ptrdiff_t step, const int64_t *label,
-                         const void *weight, const tg__incoming *g)
+static bool nll_backward(int64_t n, void *dx_, ptrdiff_t sx, ptrdiff_t step, const int64_t *label,
+                         int64_t unread, const void *weight, const tg__incoming *g)
 {
     real *const dx = dx_;
     const real all = g->sg == 0 && n > 0 ? incoming(g, 0) : 0;
-    for (int64_t i = 0; i < n && g->sg != 0; i++)
+    const uint64_t classes = (uint64_t)unread;
+    if (all != 0 && step == 1) {
+        if (classes && !weight) return nll_backward_of(n, dx, sx, 1, label, classes, NULL, all);
+        if (!classes && weight) return nll_backward_of(n, dx, sx, 1, label, 0, weight, all);
+    }
+    for (int64_t i = 0; i < n; i++) {
+        if (classes && (uint64_t)label[i] >= classes) return false;
         if (label[i] >= 0) dx[i * sx + label[i] * step] -= TIMES(incoming(g, i), weight_of(weight, label[i]));
-    if (all == 0) return;
-    if (step != 1) nll_backward_of(n, dx, sx, step, label, weight, all);
-    else if (weight) nll_backward_of(n, dx, sx, 1, label, weight, all);
-    else nll_backward_of(n, dx, sx, 1, label, NULL, all);
+    }
+    return true;
 }
 
 INLINE void nll_weights_of(int64_t n, double *dw, const real *x, ptrdiff_t sx, const ptrdiff_t step,

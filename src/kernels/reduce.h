@@ -2,6 +2,7 @@
 #ifndef TG_KERNELS_REDUCE_H
 #define TG_KERNELS_REDUCE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -150,11 +151,11 @@ typedef struct tg__reduce_kernels {
                                         const tg__incoming *g); /* dx or dp may be NULL */
 
     /* y[i] = -weight x[i * sx + label[i] * step], and its gradients; 0 where the label is negative.
-       weight NULL: 1. */
+       weight NULL: 1. unread: 0, or how many classes there are, and false if a label is none of them. */
     void (*nll)(int64_t n, void *y, const void *x, ptrdiff_t sx, ptrdiff_t step,
                 const int64_t *label, const void *weight);
-    void (*nll_backward)(int64_t n, void *dx, ptrdiff_t sx, ptrdiff_t step, const int64_t *label,
-                         const void *weight, const tg__incoming *g);
+    bool (*nll_backward)(int64_t n, void *dx, ptrdiff_t sx, ptrdiff_t step, const int64_t *label,
+                         int64_t unread, const void *weight, const tg__incoming *g);
     void (*nll_weights)(int64_t n, double *dw, const void *x, ptrdiff_t sx, ptrdiff_t step,
                         const int64_t *label, const tg__incoming *g, double mean);
 

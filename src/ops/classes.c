@@ -58,6 +58,7 @@ static tg_code smoothed_shape(const tg__call *c, tg__shape *y)
 typedef struct rows {
     int64_t count, n;
     const int64_t *label;
+    int64_t unread; /* if they have not been read: how many classes there are */
     const void *weight;
     double total;
 } rows;
@@ -122,6 +123,16 @@ static tg_code rows_of(const tg__call *c, rows *r)
         return TG_OK;
     }
     return add_weights(c, r);
+}
+
+/* Labels of which nothing needs to be known before they are used; false: it does. */
+static bool unread_rows(const tg__call *c, rows *r)
+{
+    const tg__array label = c->x[1];
+    const int64_t n = label.s->n;
+    *r = (rows){ .count = n, .n = class_count(c), .label = label.p, .unread = class_count(c), .total = (double)n };
+    return c->n == 2 && ((const tg_labels_attributes *)c->attributes)->ignore_index == TG_NO_INDEX &&
+           tg__shape_contiguous(label.s);
 }
 
 /* ---- elements -------------------------------------------------------------------------------- */
@@ -285,8 +296,8 @@ static tg_code nll_elements(const tg__call *c)
     return TG_OK;
 }
 
-/* The gradient by the scores and, if dw is given, by the weights. */
-static void nll_gradients(const tg__call *c, const rows *r, double *dw)
+/* The gradient by the scores and, if dw is given, by the weights. False if an unread label is no class. */
+static bool nll_gradients(const tg__call *c, const rows *r, double *dw)
 {
     const tg__shape first = first_scores(c->x[0].s);
     const ptrdiff_t step = c->x[0].s->stride[first.rank];
@@ -296,26 +307,29 @@ static void nll_gradients(const tg__call *c, const rows *r, double *dw)
     tg__walk_begin(&w, 2,
                    (const tg__array[]){ { &first, c->x[0].p },
                                         { &first, c->dx[0].p ? c->dx[0].p : c->x[0].p } });
+    bool classes = true;
     do {
         if (c->dx[0].p)
-            c->k->reduce.nll_backward(w.n, w.p[1], w.stride[1], step, label, r->weight, &g);
+            classes &= c->k->reduce.nll_backward(w.n, w.p[1], w.stride[1], step, label, r->unread, r->weight, &g);
         if (dw)
             c->k->reduce.nll_weights(w.n, dw, w.p[0], w.stride[0], step, label, &g, mean_of(c));
         label += w.n;
         g.g = (const char *)g.g + (size_t)(w.n * g.sg) * tg__type_size(first.type);
     } while (tg__walk_next(&w));
+    return classes;
 }
 
 static tg_code nll_backwards(const tg__call *c)
 {
-    rows r;
     const bool by_weights = c->n > 2 && c->dx[2].p;
     if (c->x[0].s->n == 0 || (!c->dx[0].p && !by_weights)) return TG_OK;
+    rows r;
+    if (unread_rows(c, &r) && nll_gradients(c, &r, NULL)) return TG_OK;
     const tg_code code = rows_of(c, &r);
     if (code != TG_OK) return code;
     double *const dw = by_weights ? weights_begin(c, r.n) : NULL;
     if (by_weights && !dw) return TG_ERROR_MEMORY;
-    nll_gradients(c, &r, dw);
+    (void)nll_gradients(c, &r, dw);
     return dw ? weights_end(c, dw, r.n) : TG_OK;
 }
 
