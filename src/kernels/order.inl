@@ -128,9 +128,79 @@ WIDE_INLINE void first_of_line(int64_t k, int64_t n, const real *x, ptrdiff_t sx
     }
 }
 
+#if WIDE_BYTES == 64
+enum {
+    SHORT_LINE = 32 * LANES,
+    CANDIDATES = 4 * LANES
+};
+
+/* Of a short line without NaN: the best of each lane, and of these the one of rank k, k <= LANES; none of the first k comes
+   behind that one, and few others come before it. They are put in order by how many come before each: without a branch that
+   depends on the elements. False: there is a NaN, or there are many of them. */
+WIDE_INLINE bool first_by_lanes(int64_t k, int64_t n, const real *x, int64_t *at, const bool falls)
+{
+    const wide sign = wide_splat(falls ? 1 : -1);
+    wide best = sign * wide_load(x);
+    wide_mask nan = WIDE_UNORDERED(best);
+    _Pragma("GCC unroll 1") for (int64_t i = LANES; i < n; i += LANES)
+    {
+        const wide_mask there = wide_first(n - i);
+        const wide v = wide_choose(there, sign * wide_load_first(x + i, there), best);
+        nan |= WIDE_UNORDERED(v);
+        best = WIDE_NAME(512, max)(best, v);
+    }
+    if (nan) return false;
+
+    real lane[LANES], last = (real)INFINITY;
+    wide_store(lane, best);
+    _Pragma("GCC unroll 16") for (int l = 0; l < LANES; l++)
+    {
+        const int before = __builtin_popcount(WIDE_COMPARE(best, wide_splat(lane[l]), _CMP_GT_OQ));
+        last = (before < k) & (lane[l] < last) ? lane[l] : last;
+    }
+
+    _Alignas(WIDE_BYTES) real value[CANDIDATES + LANES], place[CANDIDATES + LANES], number[LANES];
+    int64_t count = 0;
+    for (int l = 0; l < LANES; l++) number[l] = (real)l;
+    wide here = wide_load(number);
+    _Pragma("GCC unroll 1") for (int64_t i = 0; i < n && count <= CANDIDATES; i += LANES, here += LANES)
+    {
+        const wide_mask there = wide_first(n - i);
+        const wide v = sign * wide_load_first(x + i, there);
+        const wide_mask upto = there & WIDE_COMPARE(v, wide_splat(last), _CMP_GE_OQ);
+        wide_store(value + count, WIDE_NAME(512, maskz_compress)(upto, v));
+        wide_store(place + count, WIDE_NAME(512, maskz_compress)(upto, here));
+        count += __builtin_popcount(upto);
+    }
+    if (count > CANDIDATES) return false;
+
+    int64_t behind;
+    _Pragma("GCC unroll 1") for (int64_t i = 0; i < count; i++)
+    {
+        const wide v = wide_splat(value[i]);
+        int before = 0;
+        _Pragma("GCC unroll 1") for (int64_t j = 0; j < count; j += LANES)
+        {
+            const wide others = wide_load(value + j);
+            const wide_mask same = i > j ? wide_first(i - j) : 0, there = wide_first(count - j);
+            before += __builtin_popcount((there & WIDE_COMPARE(others, v, _CMP_GT_OQ)) |
+                                         (same & WIDE_COMPARE(others, v, _CMP_EQ_OQ)));
+        }
+        *(before < k ? at + before : &behind) = (int64_t)place[i];
+    }
+    (void)behind;
+    return true;
+}
+#endif
+
 static void first_k(int64_t k, int64_t n, const void *x, ptrdiff_t sx, bool falls, int64_t *at)
 {
     real best[TG__FEW];
+#if WIDE_BYTES == 64
+    if (sx == 1 && k <= LANES && n >= 4 * LANES && n <= SHORT_LINE &&
+        (falls ? first_by_lanes(k, n, x, at, true) : first_by_lanes(k, n, x, at, false)))
+        return;
+#endif
     if (falls) first_of_line(k, n, x, sx, best, at, true);
     else first_of_line(k, n, x, sx, best, at, false);
 }
