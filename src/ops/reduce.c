@@ -562,13 +562,21 @@ static bool center(fold *f, double *mean, const double *variance, double square)
     return true;
 }
 
+/* The mean, or its neighbour: a product is cheaper than a quotient. */
+static void near_mean(fold *f, double *mean)
+{
+    const double part = 1 / (double)f->count;
+    sum_of(f, mean, NULL);
+    for (int64_t j = 0; j < f->w; j++) mean[j] *= part;
+}
+
 /* Squares around a mean that is off by an ulp or two are too large by the square of that: only of elements far from 0 does
    it matter, and of equal ones, whose variance is 0. The others are the same again. */
 static void variance_of(fold *f, double *y, const double *g)
 {
     (void)g;
     double mean[TG__TILE];
-    mean_of(f, mean, NULL);
+    near_mean(f, mean);
     total(f, f->k->squares, mean, 0, y);
     for (int64_t j = 0; j < f->w; j++) y[j] /= freedom(f);
     if (!center(f, mean, y, 1000)) return;
@@ -579,15 +587,25 @@ static void variance_of(fold *f, double *y, const double *g)
 /* The mean for the gradient, as exact as the elements' distances from it are to be. */
 static void mean_for(fold *f, double *mean, const double *variance)
 {
-    mean_of(f, mean, NULL);
+    near_mean(f, mean);
     (void)center(f, mean, variance, 16);
+}
+
+/* a = g times scale, which may be NaN; nothing where g is 0. Without a condition in front of the product compilers make
+   vectors of it. */
+static void scaled(const fold *f, const double *g, double scale, double *a)
+{
+    for (int64_t j = 0; j < f->w; j++) {
+        const double product = g[j] * scale;
+        a[j] = g[j] == 0 ? 0 : product;
+    }
 }
 
 static void spread_variance(fold *f, double *y, const double *g)
 {
     double mean[TG__TILE], a[TG__TILE];
     mean_for(f, mean, y);
-    for (int64_t j = 0; j < f->w; j++) a[j] = g[j] == 0 ? 0 : 2 * g[j] / freedom(f);
+    scaled(f, g, 2 / freedom(f), a);
     spread(f, f->k->spread_offsets, a, mean, 0);
 }
 
@@ -623,8 +641,11 @@ static void spread_deviation(fold *f, double *y, const double *g)
     double mean[TG__TILE], a[TG__TILE], variance[TG__TILE];
     for (int64_t j = 0; j < f->w; j++) variance[j] = y[j] * y[j];
     mean_for(f, mean, variance);
-    for (int64_t j = 0; j < f->w; j++)
-        a[j] = g[j] == 0 || y[j] == 0 ? 0 : g[j] / (y[j] * freedom(f));
+    scaled(f, g, 1 / freedom(f), a);
+    for (int64_t j = 0; j < f->w; j++) {
+        const double quotient = a[j] / y[j];
+        a[j] = y[j] == 0 ? 0 : quotient;
+    }
     spread(f, f->k->spread_offsets, a, mean, 0);
 }
 
