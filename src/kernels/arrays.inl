@@ -318,9 +318,13 @@ WIDE_INLINE void scaled_row(int64_t n, real *y, real s, const real *b, const boo
         return;
     }
     const wide end = scaled_vector(y + n - LANES, a, b + n - LANES, add);
-    ONCE for (; j + 4 * LANES <= n; j += 4 * LANES)
-        _Pragma("GCC unroll 4") for (int q = 0; q < 4; q++)
-            wide_store(y + j + q * LANES, scaled_vector(y + j + q * LANES, a, b + j + q * LANES, add));
+    ONCE for (; j + STREAM * LANES <= n; j += STREAM * LANES)
+    {
+        wide v[STREAM];
+        _Pragma("GCC unroll 4") for (int q = 0; q < STREAM; q++)
+            v[q] = scaled_vector(y + j + q * LANES, a, b + j + q * LANES, add);
+        _Pragma("GCC unroll 4") for (int q = 0; q < STREAM; q++) wide_store(y + j + q * LANES, v[q]);
+    }
     ONCE for (; j + LANES <= n; j += LANES) wide_store(y + j, scaled_vector(y + j, a, b + j, add));
     wide_store(y + n - LANES, end);
 }

@@ -26,21 +26,29 @@ static void repeat(int64_t m, int64_t n, void *y_, const void *x_)
 }
 
 /* The sum of a row: four partial sums at a time would do for speed; sixteen keep the error small and fill a vector. */
-static real row_sum(int64_t n, const real *x, ptrdiff_t sx)
+static real adjacent_sum(int64_t n, const real *x)
 {
-    real part[16] = { 0 };
+    real part[16] = { 0 }, rest = 0;
     int64_t i = 0;
-    if (sx == 1) {
-        for (; i + 16 <= n; i += 16)
-            for (int j = 0; j < 16; j++) part[j] += x[i + j];
-    }
-    real rest = 0;
+    for (; i + 16 <= n; i += 16)
+        for (int j = 0; j < 16; j++) part[j] += x[i + j];
     for (; i + 4 <= n; i += 4)
-        for (int j = 0; j < 4; j++) part[j] += x[(i + j) * sx];
-    _Pragma("GCC unroll 1") for (; i < n; i++) rest += x[i * sx];
+        for (int j = 0; j < 4; j++) part[j] += x[i + j];
+    _Pragma("GCC unroll 1") for (; i < n; i++) rest += x[i];
     for (int width = 8; width; width /= 2)
         for (int j = 0; j < width; j++) part[j] += part[j + width];
     return part[0] + rest;
+}
+
+static real row_sum(int64_t n, const real *x, ptrdiff_t sx)
+{
+    if (sx == 1) return adjacent_sum(n, x);
+    real part[4] = { 0 }, rest = 0;
+    int64_t i = 0;
+    _Pragma("GCC unroll 1") for (; i + 4 <= n; i += 4, x += 4 * sx)
+        _Pragma("GCC unroll 4") for (int j = 0; j < 4; j++) part[j] += x[j * sx];
+    _Pragma("GCC unroll 1") for (; i < n; i++, x += sx) rest += *x;
+    return (part[0] + part[2]) + (part[1] + part[3]) + rest;
 }
 
 static void add(int64_t n, void *y_, ptrdiff_t sy, const void *x_, ptrdiff_t sx)
