@@ -13,8 +13,8 @@
 
 #include "codes.h"
 #include "draw.h"
+#include "levels.h"
 #include "printed.h"
-#include "kernels/kernels.h"
 #include "program/plan.h"
 
 enum { LEAVES = 5, NODES = 60 };
@@ -103,6 +103,58 @@ Test(numbers, instructions_do_what_the_kernels_of_the_operations_do)
                 check_instruction(TG_F64, &instructions[i], there, x);
                 check_instruction(TG_F32, &instructions[i], there, x);
             }
+}
+
+/* ---- sums of numbers at any distance ------------------------------------------------------------------- */
+
+enum { HALF = 1024 }; /* of an array: numbers that are read; the others are written, or must stay */
+
+/* Where n numbers begin that lie so far apart, in the half of the array that begins at `from`. */
+static uint32_t random_place(uint32_t from, int32_t n, int32_t step)
+{
+    const int32_t span = (n - 1) * step;
+    return from + draw((uint32_t)(HALF - abs(span))) + (uint32_t)(step < 0 ? -span : 0);
+}
+
+/* n sums of numbers and products. Small whole numbers: sums are exact. */
+static void check_sums(const tg__kernels *k, tg_type type, int32_t n)
+{
+    static const int32_t steps[] = { 0, 1, 2, 3, 4, 5, -1, -2, 9 };
+    const bool adjacent = draw(3) == 0;
+    const uint32_t p = draw(3), q = draw(3), r = draw(3), s = draw(3), operands = p + q + 2 * (r + s);
+    const int32_t to = steps[adjacent ? 1 : 1 + draw(8)];
+    uint32_t words[64] = { TG__SCALARS_DOTS, (uint32_t)n, p, q, r, s, random_place(HALF, n, to), (uint32_t)to };
+    uint32_t *const x = words + 8;
+    for (uint32_t t = 0; t < operands; t++) {
+        const int32_t step = steps[draw(adjacent ? 2 : 9)];
+        x[2 * t] = random_place(0, n, step), x[2 * t + 1] = (uint32_t)step;
+    }
+    x[2 * operands] = TG__SCALARS_END;
+    _Alignas(64) double v[2 * HALF];
+    double expected[2 * HALF];
+    for (uint32_t i = 0; i < 2 * HALF; i++) put_number(type, v, i, expected[i] = (double)draw(9) - 4);
+    for (int32_t i = 0; i < n; i++) {
+        double sum = 0, number[24];
+        for (uint32_t t = 0; t < operands; t++) number[t] = expected[x[2 * t] + (uint32_t)(i * (int32_t)x[2 * t + 1])];
+        for (uint32_t t = 0; t < p + q; t++) sum += t < p ? number[t] : -number[t];
+        for (uint32_t t = 0; t < r + s; t++)
+            sum += (t < r ? 1 : -1) * number[p + q + 2 * t] * number[p + q + 2 * t + 1];
+        expected[words[6] + (uint32_t)(i * to)] = sum;
+    }
+    k->scalars(words, v);
+    for (uint32_t i = 0; i < 2 * HALF; i++)
+        cr_assert(number_at(type, v, i) == expected[i],
+                  "%s: %d sums of %u - %u numbers and %u - %u products, %d apart: number %u is %g, not %g", k->level, n,
+                  p, q, r, s, to, i, number_at(type, v, i), expected[i]);
+}
+
+Test(numbers, sums_of_numbers_at_any_distance_are_what_they_are_one_by_one)
+{
+    static const int32_t lengths[] = { 1, 2, 3, 4, 7, 8, 15, 16, 17, 31, 33, 64, 70, 100 };
+    find_levels();
+    for (int type = TG_F64; type <= TG_F32; type++)
+        for (int l = 0; l < levels; l++)
+            for (int i = 0; i < 3000; i++) check_sums(level[type][l], (tg_type)type, lengths[draw(14)]);
 }
 
 /* ---- programs ------------------------------------------------------------------------------------------ */

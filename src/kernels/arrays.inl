@@ -117,7 +117,6 @@ WIDE_INLINE void turn(wide *v)
 #endif
 }
 #undef EXCHANGE
-#undef INDICES
 
 /* y = or += x for (m, n) of y's rows, at most a square, where y's rows are adjacent and so are x's columns. whole is a constant
    in every call: all of the square is there. */

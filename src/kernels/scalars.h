@@ -7,7 +7,8 @@
    RANGE: y, a, b, c, then how far apart the next a, b, c are; the next y is adjacent
    DOT:   p, q, r, s, then n times y and the places of p numbers, q numbers that are subtracted, r
           products' factors, s products' that are subtracted
-   DOTS:  p, q, r, s, then the same places once, each followed by how far the next one is
+   DOTS:  p, q, r, s, then the same places once, each followed by how far the next one is; up to 3 numbers
+          behind the last one may be looked at
    ROW:   p, r, then n times y, the places of p numbers and of the first a and b, of which r are adjacent
    TOTAL: r, then n times y and the place of the first of r adjacent numbers, which are added up
    EACH:  without n, any operations one after the other, each its code, y, and its operands but the one, if

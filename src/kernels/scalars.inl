@@ -201,68 +201,149 @@ static const uint32_t *scalars_dot(uint32_t n, const uint32_t *w, real *v)
     return w;
 }
 
-/* The vector of an operand's numbers from number i on, at any distance from each other. */
-WIDE_INLINE wide column_load(const uint32_t *x, uint32_t i, bool short_, wide_mask first, const real *v)
+/* Numbers 2, 3 or 4 apart, as the columns of a narrow matrix are, from so many whole vectors. Lane l is number l STEP of those:
+   the first shuffle takes what is in two vectors, each other one what is in the next. */
+#define APART_FIRST(l, STEP) ((l) * (STEP) < 2 * WIDE_LANES ? (l) * (STEP) : 0)
+#define APART_THIRD(l, STEP) ((l) * (STEP) / WIDE_LANES == 2 ? WIDE_LANES + (l) * (STEP) % WIDE_LANES : (l))
+#define APART_FOURTH(l, STEP) ((l) * (STEP) / WIDE_LANES == 3 ? WIDE_LANES + (l) * (STEP) % WIDE_LANES : (l))
+WIDE_INLINE wide load_apart(const real *x, int32_t step)
+{
+    wide y = wide_load(x);
+    const wide second = wide_load(x + LANES);
+    if (step == 2) return __builtin_shufflevector(y, second, INDICES(APART_FIRST, 0, 2));
+    const wide third = wide_load(x + 2 * LANES);
+    if (step == 3) {
+        y = __builtin_shufflevector(y, second, INDICES(APART_FIRST, 0, 3));
+        return __builtin_shufflevector(y, third, INDICES(APART_THIRD, 0, 3));
+    }
+    y = __builtin_shufflevector(y, second, INDICES(APART_FIRST, 0, 4));
+    y = __builtin_shufflevector(y, third, INDICES(APART_THIRD, 0, 4));
+    return __builtin_shufflevector(y, wide_load(x + 3 * LANES), INDICES(APART_FOURTH, 0, 4));
+}
+#undef APART_FIRST
+#undef APART_THIRD
+#undef APART_FOURTH
+
+/* The other way: of a vector's lanes those are stored that are numbers of x, and what lies between them stays. */
+#if WIDE_BYTES == 64
+#define APART_OF(l, PLACE) (((PLACE) % 16 * WIDE_LANES + (l)) / ((PLACE) / 16))
+#define STORE_APART(PART, STEP)                                                                     \
+    if (PART < STEP) {                                                                              \
+        unsigned mask = 0;                                                                          \
+        for (int l = 0; l < LANES; l++) mask |= (unsigned)((PART * LANES + l) % STEP == 0) << l;    \
+        wide_store_first(y + PART * LANES, (wide_mask)mask,                                         \
+                         __builtin_shufflevector(x, x, INDICES(APART_OF, 0, STEP * 16 + PART)));    \
+    }
+#define STORE_ALL_APART(STEP) STORE_APART(0, STEP) STORE_APART(1, STEP) STORE_APART(2, STEP) STORE_APART(3, STEP)
+WIDE_INLINE void store_apart(real *y, int32_t step, wide x)
+{
+    if (step == 2) {
+        STORE_ALL_APART(2)
+    } else if (step == 3) {
+        STORE_ALL_APART(3)
+    } else {
+        STORE_ALL_APART(4)
+    }
+}
+#undef APART_OF
+#undef STORE_APART
+#undef STORE_ALL_APART
+#endif
+
+#define EACH_VECTOR _Pragma("GCC unroll 4") for (int u = 0; u < vectors; u++)
+
+/* Vectors of an operand's numbers from number i on, at any distance from each other. */
+WIDE_INLINE void columns_load(wide *to, const int vectors, const uint32_t *x, uint32_t i, const real *v)
 {
     const int32_t step = (int32_t)x[1];
-    const real *at = v + x[0] + (ptrdiff_t)i * step;
-    if (step == 0 || step == 1) return range_load(at, step, 0, short_, first);
-    wide y = { 0 };
-    for (int l = 0; l < LANES; l++, at += step) y[l] = *at;
-    return y;
+    const real *const at = v + x[0] + (ptrdiff_t)i * step;
+    switch (step) {
+    case 0: EACH_VECTOR to[u] = wide_splat(*at); break;
+    case 1: EACH_VECTOR to[u] = wide_load(at + u * LANES); break;
+    case 2: EACH_VECTOR to[u] = load_apart(at + u * 2 * LANES, 2); break;
+    case 3: EACH_VECTOR to[u] = load_apart(at + u * 3 * LANES, 3); break;
+    case 4: EACH_VECTOR to[u] = load_apart(at + u * 4 * LANES, 4); break;
+    default:
+        EACH_VECTOR
+        {
+            wide y = { 0 };
+            for (int l = 0; l < LANES; l++) y[l] = at[(u * LANES + l) * step];
+            to[u] = y;
+        }
+    }
 }
 
-/* The other way. */
-WIDE_INLINE void column_store(const uint32_t *y, uint32_t i, wide x, real *v)
+WIDE_INLINE void columns_store(const wide *from, const int vectors, const uint32_t *y, uint32_t i, real *v)
 {
     const int32_t step = (int32_t)y[1];
-    real part[LANES], *to = v + y[0] + (ptrdiff_t)i * step;
-    memcpy(part, &x, sizeof part);
-    for (int l = 0; l < LANES; l++, to += step) *to = part[l];
+    real *const to = v + y[0] + (ptrdiff_t)i * step;
+    switch (step) {
+    case 1: EACH_VECTOR wide_store(to + u * LANES, from[u]); break;
+#if WIDE_BYTES == 64
+    case 2: EACH_VECTOR store_apart(to + u * 2 * LANES, 2, from[u]); break;
+    case 3: EACH_VECTOR store_apart(to + u * 3 * LANES, 3, from[u]); break;
+    case 4: EACH_VECTOR store_apart(to + u * 4 * LANES, 4, from[u]); break;
+#endif
+    default: EACH_VECTOR for (int l = 0; l < LANES; l++) to[(u * LANES + l) * step] = from[u][l];
+    }
 }
 
-/* Sums of numbers and products, as many as four vectors at a time; adjacent: all steps are 0 or 1. */
-WIDE_INLINE void sums_part(uint32_t i, const int vectors, bool short_, wide_mask first, const bool adjacent,
-                           const uint32_t *w, real *v)
+/* Sums of numbers and products, so many vectors at a time. */
+WIDE_INLINE void columns_part(uint32_t i, const int vectors, const uint32_t *w, real *v)
+{
+    const uint32_t p = w[0], numbers = p + w[1], r = w[2], products = r + w[3], *x = w + 6;
+    wide sum[LANES_VECTORS], a[LANES_VECTORS], b[LANES_VECTORS];
+    EACH_VECTOR sum[u] = (wide){ 0 };
+    for (uint32_t t = 0; t < numbers; t++, x += 2) {
+        columns_load(a, vectors, x, i, v);
+        if (t >= p) EACH_VECTOR sum[u] -= a[u];
+        else if (t) EACH_VECTOR sum[u] += a[u];
+        else EACH_VECTOR sum[u] = a[u];
+    }
+    for (uint32_t t = 0; t < products; t++, x += 4) {
+        columns_load(a, vectors, x, i, v);
+        columns_load(b, vectors, x + 2, i, v);
+        EACH_VECTOR sum[u] = wide_fma(t < r ? a[u] : -a[u], b[u], sum[u]);
+    }
+    columns_store(sum, vectors, w + 4, i, v);
+}
+
+/* The same of numbers that are adjacent, or the same again and again. */
+WIDE_INLINE void sums_part(uint32_t i, const int vectors, bool short_, wide_mask first, const uint32_t *w, real *v)
 {
     const uint32_t p = w[0], q = w[1], r = w[2], s = w[3], *x = w + 6;
     wide sum[LANES_VECTORS];
-#define EACH_VECTOR _Pragma("GCC unroll 4") for (int u = 0; u < vectors; u++)
 #define ELEMENT (i + (uint32_t)(u * LANES))
-#define LOADED(X)                                                                                   \
-    (adjacent ? range_load(v + (X)[0], (X)[1], ELEMENT, short_, first)                              \
-              : column_load(X, ELEMENT, short_, first, v))
+#define LOADED(X) range_load(v + (X)[0], (X)[1], ELEMENT, short_, first)
     EACH_VECTOR sum[u] = p ? LOADED(x) : (wide){ 0 };
     for (uint32_t t = 0; t < p; t++, x += 2)
         if (t) EACH_VECTOR sum[u] += LOADED(x);
     for (uint32_t t = 0; t < q; t++, x += 2) EACH_VECTOR sum[u] -= LOADED(x);
     for (uint32_t t = 0; t < r; t++, x += 4) EACH_VECTOR sum[u] = wide_fma(LOADED(x), LOADED(x + 2), sum[u]);
     for (uint32_t t = 0; t < s; t++, x += 4) EACH_VECTOR sum[u] = wide_fma(-LOADED(x), LOADED(x + 2), sum[u]);
-    if (adjacent || w[5] == 1) {
-        EACH_VECTOR lanes_store(v + w[4] + ELEMENT, short_, first, sum[u]);
-    } else {
-        column_store(w + 4, i, sum[0], v);
-    }
-#undef EACH_VECTOR
+    EACH_VECTOR lanes_store(v + w[4] + ELEMENT, short_, first, sum[u]);
 #undef ELEMENT
 #undef LOADED
 }
+#undef EACH_VECTOR
 
 static void sums_of_adjacent(uint32_t n, const uint32_t *w, real *v)
 {
     const wide_mask all = wide_first(LANES);
     uint32_t i = 0;
-    for (; i + LANES_STEP <= n; i += LANES_STEP) sums_part(i, LANES_VECTORS, false, all, true, w, v);
-    for (; i + 2 * LANES <= n; i += 2 * LANES) sums_part(i, 2, false, all, true, w, v);
-    if (i + LANES <= n) sums_part(i, 1, false, all, true, w, v), i += LANES;
-    if (i < n) sums_part(i, 1, true, wide_first(n - i), true, w, v);
+    for (; i + LANES_STEP <= n; i += LANES_STEP) sums_part(i, LANES_VECTORS, false, all, w, v);
+    for (; i + 2 * LANES <= n; i += 2 * LANES) sums_part(i, 2, false, all, w, v);
+    if (i + LANES <= n) sums_part(i, 1, false, all, w, v), i += LANES;
+    if (i < n) sums_part(i, 1, true, wide_first(n - i), w, v);
 }
 
+/* The last vector goes back to where it is whole: it computes some numbers again. */
 static void sums_of_any(uint32_t n, const uint32_t *w, real *v)
 {
-    const uint32_t p = w[0], q = w[1], r = w[2], s = w[3];
     uint32_t i = 0;
-    for (; i + LANES <= n; i += LANES) sums_part(i, 1, false, wide_first(LANES), false, w, v);
+    for (; i + LANES_STEP <= n; i += LANES_STEP) columns_part(i, LANES_VECTORS, w, v);
+    for (; i < n && n >= LANES; i += LANES) columns_part(i + LANES <= n ? i : n - LANES, 1, w, v);
+    const uint32_t p = w[0], q = w[1], r = w[2], s = w[3];
 #define NUMBER(PLACE) v[(ptrdiff_t)(PLACE)[0] + (ptrdiff_t)i * (int32_t)(PLACE)[1]]
     for (; i < n; i++) {
         const uint32_t *x = w + 6;
