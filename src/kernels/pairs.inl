@@ -164,10 +164,11 @@ static void pair_add(tg__pair_kernel *f, const tg__pair *p, void *dx, ptrdiff_t 
         .sizes = sum_sizes, .scaled_squares = sum_scaled_squares, .powers = sum_powers, .exps = sum_exps,              \
         .equals = sum_equals, .matches = sum_matches, .size_matches = sum_size_matches, .max = fold_max,               \
         .min = fold_min, .size_max = fold_size_max, .size_min = fold_size_min, .product = fold_product,                \
-        .spread = spread_plain, .spread_multiples = spread_multiples, .spread_offsets = spread_offsets, .spread_scaled = spread_scaled,                      \
-        .spread_signs = spread_signs, .spread_powers = spread_powers, .spread_exps = spread_exps,                      \
-        .spread_quotients = spread_quotients, .spread_equals = spread_equals, .spread_matches = spread_matches,        \
-        .spread_size_matches = spread_size_matches, .find = find, .first_extremes = first_extremes,                    \
+        .spread = spread_plain, .spread_multiples = spread_multiples, .spread_offsets = spread_offsets,                \
+        .spread_scaled = spread_scaled, .spread_signs = spread_signs, .spread_powers = spread_powers,                  \
+        .spread_exps = spread_exps, .spread_quotients = spread_quotients, .spread_equals = spread_equals,              \
+        .spread_matches = spread_matches, .spread_size_matches = spread_size_matches, .find = find,                    \
+        .first_extremes = first_extremes,                                                                              \
         .first_extremes_columns = first_extremes_columns, .row_logsumexps = logsumexps,                                \
         .row_logsumexps_backward = logsumexps_backward, .kept_logsumexps = kept_logsumexps,                            \
         .kept_logsumexps_backward = kept_logsumexps_backward, .products_before = products_before,                      \
