@@ -564,6 +564,47 @@ Test(kernels, folds_find_the_extremes)
                 }
 }
 
+/* Many columns, which take a way of their own: gradients have the same bits at every level, and what no gradient is for
+   stays as it is. Whole numbers: nothing is rounded. */
+static void check_columns(tg_type type, int64_t w, int64_t n)
+{
+    static double before[70000], x[70000];
+    const int64_t size = w * n;
+    double a[TG__TILE], b[TG__TILE];
+    cr_assert(size <= (int64_t)(sizeof x / sizeof *x) && w <= TG__TILE);
+    void *const px = malloc((size_t)size * sizeof(double)), *const dx = malloc((size_t)size * sizeof(double));
+    for (int64_t j = 0; j < w; j++) a[j] = (double)(pick(5) - 1), b[j] = (double)pick(40);
+    for (int64_t i = 0; i < size; i++) {
+        x[i] = (double)pick(400);
+        before[i] = pick(3) ? (double)pick(9) : -0.0;
+        set(type, px, i, x[i]);
+    }
+    const tg__tile t = { w, n, px, 1, w };
+    for (int l = 0; l < levels; l++)
+        for (int rare = 0; rare < 2; rare++) {
+            const tg__reduce_kernels *const r = &level[type][l]->reduce;
+            for (int64_t i = 0; i < size; i++) set(type, dx, i, before[i]);
+            (rare ? r->spread_equals : r->spread_offsets)(&t, dx, a, b, 0);
+            for (int64_t i = 0; i < size; i++) {
+                const double aj = a[i % w], bj = b[i % w];
+                const double term = rare ? (x[i] == bj ? aj : 0) : aj == 0 ? 0 : aj * (x[i] - bj);
+                const double sum = rare && term == 0 ? before[i] : before[i] + term;
+                EXPECT(same(get(type, dx, i), sum), "element %lld of (%lld, %lld) at %s: %g, not %g", (long long)i,
+                       (long long)n, (long long)w, level[type][l]->level, get(type, dx, i), sum);
+            }
+        }
+    free(px), free(dx);
+}
+
+Test(kernels, gradients_of_many_columns_have_the_same_bits_everywhere)
+{
+    static const int64_t widths[] = { 2, 7, 20, 64, 100, 256 };
+    for (int type = TG_F64; type <= TG_F32; type++)
+        for (size_t i = 0; i < sizeof widths / sizeof *widths; i++)
+            for (int64_t more = 1; more < 4; more++)
+                check_columns((tg_type)type, widths[i], (1 << 17) / (4 << (type == TG_F64)) / widths[i] + more);
+}
+
 /* ---- softargmax ------------------------------------------------------------------------------ */
 
 static void check_softargmax(tg_type type, int l, tg__lines s, double beta)

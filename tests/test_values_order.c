@@ -124,6 +124,39 @@ Test(order, the_first_of_a_line_are_those_of_the_sorted_line)
             for (int descending = 0; descending < 2; descending++) check_order(n, k, descending);
 }
 
+/* Lines of numbers of which many are equal, or none; with infinities, and some with a NaN. */
+static double of_few(int kinds)
+{
+    const double x = floor((random_number() + 1) * kinds);
+    return kinds > 100 ? random_number() : x == 1 ? -INFINITY : x == 2 ? INFINITY : x == 3 ? -0.0 : x - 4;
+}
+
+Test(order, the_first_of_adjacent_lines_are_those_of_the_sorted_line)
+{
+    static const int kinds[] = { 1, 4, 20, 1000 };
+    static double x[4 * LONGEST], y[4 * LONGEST], where[4 * LONGEST];
+    for (int type = TG_F64; type <= TG_F32; type++)
+        for (int n = 30; n <= LONGEST; n += 5)
+            for (int k = 1; k <= 17; k += 2)
+                for (int descending = 0; descending < 2; descending++) {
+                    tg_tape *const own = tg_tape_new(&(tg_tape_options){ .type = (tg_type)type });
+                    for (int i = 0; i < 4 * n; i++) x[i] = (double)(float)of_few(kinds[i / n]);
+                    if (k % 4 == 1) x[2 * n + 7] = x[3 * n + n / 2] = NAN;
+                    const tg_value v = tg_param(own, x, 4, n);
+                    cr_assert(tg_read(tg_topk(v, .k = k, .largest = descending), y, (size_t)(4 * k)));
+                    cr_assert(tg_read(tg_argtopk(v, .k = k, .largest = descending), where, (size_t)(4 * k)));
+                    for (int row = 0; row < 4; row++) {
+                        int at[LONGEST];
+                        order_by_definition(x + row * n, n, 1, descending, at);
+                        for (int i = 0; i < k; i++)
+                            cr_assert(where[row * k + i] == at[i] && same(y[row * k + i], x[row * n + at[i]]),
+                                      "%d of %d, line %d: %d is %g from %g", k, n, row, i, y[row * k + i],
+                                      where[row * k + i]);
+                    }
+                    tg_tape_free(own);
+                }
+}
+
 /* f32 has keys of its own. Every bit pattern's neighbours would take too long: a sample of them. */
 Test(order, f32_is_sorted_as_f64_is)
 {

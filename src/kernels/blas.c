@@ -5,8 +5,6 @@
 #include <cblas.h>
 #include <limits.h>
 
-#include "base/shape.h"
-
 /* The shortest side that BLAS is called for: below, its fixed costs weigh more. */
 #define BLAS_SIDE 8
 
@@ -89,4 +87,29 @@ size_t tg__multiply_scratch(const tg__kernels *k, tg_type type, const tg__produc
 void tg__multiply(const tg__kernels *k, tg_type type, const tg__product *p, void *scratch)
 {
     if (!by_blas(k, type, p, false)) k->matmul.product(p, scratch);
+}
+
+/* Small products are over before the memory of the next ones has been asked for, and the hardware does not foresee it: here
+   it is asked for what an array has some products ahead, if its matrices lie one behind the other. */
+static void ask_for(const tg__walk *w, int array, int64_t i, int64_t count, ptrdiff_t size)
+{
+    enum { AHEAD = 4, MOST = 1024, LINE = 64 };
+    const ptrdiff_t step = w->stride[array] * size;
+    if (step < LINE || step > MOST || i + AHEAD >= count) return;
+    const char *const p = w->p[array] + (i + AHEAD) * step;
+    for (ptrdiff_t at = 0; at < step; at += LINE) __builtin_prefetch(p + at);
+}
+
+void tg__multiply_row(const tg__kernels *k, tg_type type, tg__product p, const tg__walk *w, int64_t count, void *scratch)
+{
+    const ptrdiff_t size = (ptrdiff_t)tg__type_size(type);
+    const bool adds = p.d.p && p.d.p == p.c.p;
+    for (int64_t i = 0; i < count; i++) {
+        p.c.p = w->p[0] + i * w->stride[0] * size;
+        p.a.p = w->p[1] + i * w->stride[1] * size;
+        p.b.p = w->p[2] + i * w->stride[2] * size;
+        if (adds) p.d = p.c;
+        for (int array = 0; array < 3; array++) ask_for(w, array, i, count, size);
+        tg__multiply(k, type, &p, scratch);
+    }
 }

@@ -514,23 +514,13 @@ static void order_groups(const tensor *x, const group *outer, const group *inner
 static tg_code multiply(const tg__call *c, tg__product p, const tg__array *batch)
 {
     const tg_type type = c->y.s->type;
-    const ptrdiff_t size = (ptrdiff_t)tg__type_size(type);
     const size_t bytes = tg__multiply_scratch(c->k, type, &p);
     void *const scratch = bytes ? tg__scratch(c, bytes) : NULL;
-    const bool adds = p.d.p != NULL;
     if (bytes && !scratch) return TG_ERROR_MEMORY;
     if (batch[0].s->n == 0) return TG_OK;
     tg__walk w;
     tg__walk_begin(&w, 3, batch);
-    do
-        for (int64_t i = 0; i < w.n; i++) {
-            p.c.p = w.p[0] + i * w.stride[0] * size;
-            p.a.p = w.p[1] + i * w.stride[1] * size;
-            p.b.p = w.p[2] + i * w.stride[2] * size;
-            if (adds) p.d = p.c;
-            tg__multiply(c->k, type, &p, scratch);
-        }
-    while (tg__walk_next(&w));
+    do tg__multiply_row(c->k, type, p, &w, w.n, scratch); while (tg__walk_next(&w));
     return TG_OK;
 }
 

@@ -26,34 +26,6 @@ static bool fold(tg__product *p, int64_t count, ptrdiff_t c, ptrdiff_t a, ptrdif
     return true;
 }
 
-/* Small products are over before the memory of the next ones has been asked for: these lines are those of one some products
-   ahead, of a walk whose arrays lie one behind the other. */
-static void ask_for(const tg__walk *w, int array, int64_t i, int64_t count, ptrdiff_t size)
-{
-    enum { AHEAD = 4, MOST = 1024, LINE = 64 };
-    const ptrdiff_t step = w->stride[array] * size;
-    if (step < LINE || step > MOST || i + AHEAD >= count) return;
-    const char *const p = w->p[array] + (i + AHEAD) * step;
-    for (ptrdiff_t at = 0; at < step; at += LINE) __builtin_prefetch(p + at);
-}
-
-/* count products of a row of the walk over c, a and b. */
-static void multiply_row(const tg__call *c, tg__product p, const tg__walk *w, int64_t count,
-                         void *scratch)
-{
-    const tg_type type = c->y.s->type;
-    const ptrdiff_t size = (ptrdiff_t)tg__type_size(type);
-    const bool adds = p.d.p == p.c.p;
-    for (int64_t i = 0; i < count; i++) {
-        p.c.p = w->p[0] + i * w->stride[0] * size;
-        p.a.p = w->p[1] + i * w->stride[1] * size;
-        p.b.p = w->p[2] + i * w->stride[2] * size;
-        if (adds) p.d = p.c;
-        for (int k = 0; k < 3; k++) ask_for(w, k, i, count, size);
-        tg__multiply(c->k, type, &p, scratch);
-    }
-}
-
 /* Computes p for every element of the batch axes, which have the same dimensions for c, a and b.
    NULL: once. fresh: bytes of what p adds to and is to overwrite; 0: none. */
 static tg_code multiply(const tg__call *c, tg__product p, const tg__shape *const *axes,
@@ -77,7 +49,7 @@ static tg_code multiply(const tg__call *c, tg__product p, const tg__shape *const
     const size_t bytes = tg__multiply_scratch(c->k, c->y.s->type, &p);
     void *const scratch = bytes ? tg__scratch(c, bytes) : NULL;
     if (bytes && !scratch) return TG_ERROR_MEMORY;
-    if (axes) do multiply_row(c, p, &w, count, scratch); while (tg__walk_next(&w));
+    if (axes) do tg__multiply_row(c->k, c->y.s->type, p, &w, count, scratch); while (tg__walk_next(&w));
     else tg__multiply(c->k, c->y.s->type, &p, scratch);
     return TG_OK;
 }
