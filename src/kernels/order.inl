@@ -156,7 +156,7 @@ WIDE_INLINE bool first_by_lanes(int64_t k, int64_t n, const real *x, int64_t *at
     _Pragma("GCC unroll 16") for (int l = 0; l < LANES; l++)
     {
         const int before = __builtin_popcount(WIDE_COMPARE(best, wide_splat(lane[l]), _CMP_GT_OQ));
-        last = (before < k) & (lane[l] < last) ? lane[l] : last;
+        last = ((before < k) & (lane[l] < last)) ? lane[l] : last;
     }
 
     _Alignas(WIDE_BYTES) real value[CANDIDATES + LANES], place[CANDIDATES + LANES], number[LANES];
