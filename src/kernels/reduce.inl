@@ -446,6 +446,17 @@ INLINE wide wide_pick(wide v, wide_integers i)
                 spread_##NAME##_at(x + k * LANES, dx + k * LANES, a[k], b[k], rest[k], p, whole,   \
                                    there);                                                         \
     }                                                                                              \
+    /* What has no gradient stays as it is, whatever else is in the vector. */                     \
+    INLINE void spread_##NAME##_there(const real *x, real *dx, const real *a, const real *b,       \
+                                      const real *rest, const real p, const bool whole,            \
+                                      wide_mask there)                                             \
+    {                                                                                              \
+        const wide v = wide_load_some(x, whole, there);                                            \
+        const wide term = spread_##NAME##_kept(v, wide_load(a), wide_load(b), wide_load(rest), p); \
+        if (RARE && !wide_some(term)) return;                                                      \
+        const wide d = wide_load_some(dx, whole, there), sum = d + term;                           \
+        wide_store_some(dx, whole, there, RARE ? wide_chosen(term != 0, sum, d) : sum);            \
+    }                                                                                              \
     /* Rows as one array, with parameters that begin again after period elements. */               \
     static void spread_##NAME##_over(int64_t n, int64_t period, const real *x, real *dx,           \
                                      const real *as, const real *bs, const real *rests,            \
@@ -454,16 +465,12 @@ INLINE wide wide_pick(wide v, wide_integers i)
         for (int64_t some; n > 0; n -= some, x += some, dx += some) {                              \
             int64_t i = 0;                                                                         \
             some = n < period ? n : period;                                                        \
-            ONCE for (; i + LANES <= some; i += LANES) {                                           \
-                const wide v = wide_load(x + i), a = wide_load(as + i), b = wide_load(bs + i);     \
-                const wide term = spread_##NAME##_kept(v, a, b, wide_load(rests + i), p);          \
-                if (RARE && !wide_some(term)) continue;                                            \
-                const wide d = wide_load(dx + i), sum = d + term;                                  \
-                wide_store(dx + i, RARE ? wide_chosen(term != 0, sum, d) : sum);                   \
-            }                                                                                      \
+            ONCE for (; i + LANES <= some; i += LANES)                                             \
+                spread_##NAME##_there(x + i, dx + i, as + i, bs + i, rests + i, p, true,           \
+                                      wide_first(LANES));                                          \
             if (i < some)                                                                          \
-                spread_##NAME##_at(x + i, dx + i, wide_load(as + i), wide_load(bs + i),            \
-                                   wide_load(rests + i), p, false, wide_first(some - i));          \
+                spread_##NAME##_there(x + i, dx + i, as + i, bs + i, rests + i, p, false,          \
+                                      wide_first(some - i));                                       \
         }                                                                                          \
     }                                                                                              \
     INLINE void spread_##NAME##_columns(const tg__tile *t, real *dx, const real *as,               \
