@@ -562,21 +562,13 @@ static bool center(fold *f, double *mean, const double *variance, double square)
     return true;
 }
 
-/* The mean, or its neighbour: a product is cheaper than a quotient. */
-static void near_mean(fold *f, double *mean)
-{
-    const double part = 1 / (double)f->count;
-    sum_of(f, mean, NULL);
-    for (int64_t j = 0; j < f->w; j++) mean[j] *= part;
-}
-
 /* Squares around a mean that is off by an ulp or two are too large by the square of that: only of elements far from 0 does
    it matter, and of equal ones, whose variance is 0. The others are the same again. */
 static void variance_of(fold *f, double *y, const double *g)
 {
     (void)g;
     double mean[TG__TILE];
-    near_mean(f, mean);
+    mean_of(f, mean, NULL);
     total(f, f->k->squares, mean, 0, y);
     for (int64_t j = 0; j < f->w; j++) y[j] /= freedom(f);
     if (!center(f, mean, y, 1000)) return;
@@ -587,7 +579,7 @@ static void variance_of(fold *f, double *y, const double *g)
 /* The mean for the gradient, as exact as the elements' distances from it are to be. */
 static void mean_for(fold *f, double *mean, const double *variance)
 {
-    near_mean(f, mean);
+    mean_of(f, mean, NULL);
     (void)center(f, mean, variance, 16);
 }
 
