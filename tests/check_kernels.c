@@ -752,12 +752,20 @@ Test(kernels, one_number_that_is_not_finite_is_found)
                 lay(&x, (tg_type)type, n, 1);
                 draw_ordinary(&x);
                 const tg__kernels *const k = level[type][l];
+                line y, before;
+                lay(&y, (tg_type)type, n, 1);
+                draw_ordinary(&y);
+                before = y;
                 EXPECT(k->lanes.finite(n, first(&x)), "%lld numbers, %s", (long long)n, k->level);
+                EXPECT(k->lanes.copy_finite(n, first(&y), first(&x)), "%lld numbers, %s", (long long)n, k->level);
+                for (int64_t i = 0; i < n; i++) EXPECT(at(&y, i) == at(&x, i), "copy of number %lld", (long long)i);
+                memcpy(first(&y), first(&before), (size_t)n * tg__type_size((tg_type)type));
+                EXPECT(memcmp(y.room, before.room, sizeof y.room) == 0, "what is beside %lld numbers", (long long)n);
                 for (int64_t i = 0; i < n; i++) {
                     const double was = at(&x, i);
                     put(&x, i, i % 2 ? (double)INFINITY : (double)NAN);
-                    EXPECT(!k->lanes.finite(n, first(&x)), "number %lld of %lld, %s", (long long)i, (long long)n,
-                           k->level);
+                    EXPECT(!k->lanes.finite(n, first(&x)) && !k->lanes.copy_finite(n, first(&y), first(&x)),
+                           "number %lld of %lld, %s", (long long)i, (long long)n, k->level);
                     put(&x, i, was);
                 }
             }

@@ -148,6 +148,31 @@ static void check_sums(const tg__kernels *k, tg_type type, int32_t n)
                   p, q, r, s, to, i, number_at(type, v, i), expected[i]);
 }
 
+/* n rows of m products; what is beside them stays. */
+static void check_outer(const tg__kernels *k, tg_type type, uint32_t n, uint32_t m)
+{
+    const uint32_t y = 300 + draw(8), a = 10 + draw(8), b = 200 + draw(8);
+    const uint32_t words[] = { TG__SCALARS_OUTER, n, m, y, a, b, TG__SCALARS_END };
+    _Alignas(64) double v[2 * HALF];
+    double expected[2 * HALF];
+    for (uint32_t i = 0; i < 2 * HALF; i++) put_number(type, v, i, expected[i] = (double)draw(9) - 4);
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t j = 0; j < m; j++) expected[y + i * m + j] = expected[a + i] * expected[b + j];
+    k->scalars(words, v);
+    for (uint32_t i = 0; i < 2 * HALF; i++)
+        cr_assert(number_at(type, v, i) == expected[i], "%s: %u rows of %u products: number %u is %g, not %g", k->level,
+                  n, m, i, number_at(type, v, i), expected[i]);
+}
+
+Test(numbers, outer_products_are_products)
+{
+    find_levels();
+    for (int type = TG_F64; type <= TG_F32; type++)
+        for (int l = 0; l < levels; l++)
+            for (uint32_t n = 1; n <= 70; n++)
+                for (uint32_t m = 1; m <= 20; m++) check_outer(level[type][l], (tg_type)type, n, m);
+}
+
 Test(numbers, sums_of_numbers_at_any_distance_are_what_they_are_one_by_one)
 {
     static const int32_t lengths[] = { 1, 2, 3, 4, 7, 8, 15, 16, 17, 31, 33, 64, 70, 100 };

@@ -28,6 +28,8 @@ typedef struct tg__lanes_kernels {
     void (*spread)(int64_t n, void *d, const void *g, double by);
     /* Whether there is no infinity and no NaN among n numbers. */
     bool (*finite)(int64_t n, const void *x);
+    /* y = x, and the same. */
+    bool (*copy_finite)(int64_t n, void *y, const void *x);
 } tg__lanes_kernels;
 
 #endif

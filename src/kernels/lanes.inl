@@ -205,6 +205,28 @@ static bool lanes_finite(int64_t n, const void *x_)
     return wide_sum((sum[0] + sum[1]) + (sum[2] + sum[3])) == 0;
 }
 
+/* The same of numbers on their way elsewhere. */
+static bool lanes_copy_finite(int64_t n, void *y_, const void *x_)
+{
+    const real *const x = x_;
+    real *const y = y_;
+    wide sum[LANES_VECTORS] = { { 0 } };
+    int64_t i = 0;
+    for (; i + LANES_STEP <= n; i += LANES_STEP)
+        for (int v = 0; v < LANES_VECTORS; v++) {
+            const wide part = wide_load(x + i + v * LANES);
+            wide_store(y + i + v * LANES, part);
+            sum[v] += part * 0;
+        }
+    for (; i < n; i += LANES) {
+        const wide_mask first = wide_first(n - i);
+        const wide part = wide_load_first(x + i, first);
+        wide_store_first(y + i, first, part);
+        sum[0] += part * 0;
+    }
+    return wide_sum((sum[0] + sum[1]) + (sum[2] + sum[3])) == 0;
+}
+
 #define LANES_KERNELS                                                                                       \
-    { .finite = lanes_finite, .rows = lanes_rows, .dot = lanes_dot, .dots = lanes_dots, .outer = lanes_outer, \
-      .spread = lanes_spread }
+    { .finite = lanes_finite, .copy_finite = lanes_copy_finite, .rows = lanes_rows, .dot = lanes_dot,       \
+      .dots = lanes_dots, .outer = lanes_outer, .spread = lanes_spread }

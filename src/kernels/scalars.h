@@ -9,6 +9,7 @@
           products' factors, s products' that are subtracted
    DOTS:  p, q, r, s, then the same places once, each followed by how far the next one is; up to 3 numbers
           behind the last one may be looked at
+   OUTER: m, y, a, b: n rows of m adjacent products, of the next a each with m adjacent b
    ROW:   p, r, then n times y, the places of p numbers and of the first a and b, of which r are adjacent
    TOTAL: r, then n times y and the place of the first of r adjacent numbers, which are added up
    EACH:  without n, any operations one after the other, each its code, y, and its operands but the one, if
@@ -22,8 +23,8 @@
 #include <stdint.h>
 
 enum {
-    TG__SCALARS_MAP, TG__SCALARS_RANGE, TG__SCALARS_DOT, TG__SCALARS_DOTS, TG__SCALARS_ROW, TG__SCALARS_TOTAL,
-    TG__SCALARS_EACH, TG__SCALARS_END
+    TG__SCALARS_MAP, TG__SCALARS_RANGE, TG__SCALARS_DOT, TG__SCALARS_DOTS, TG__SCALARS_OUTER, TG__SCALARS_ROW,
+    TG__SCALARS_TOTAL, TG__SCALARS_EACH, TG__SCALARS_END
 };
 
 /* The elementwise operations that are short enough to be done between two others without a call, by how many

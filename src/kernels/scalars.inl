@@ -250,7 +250,8 @@ WIDE_INLINE void store_apart(real *y, int32_t step, wide x)
 #undef STORE_ALL_APART
 #endif
 
-#define EACH_VECTOR _Pragma("GCC unroll 4") for (int u = 0; u < vectors; u++)
+#define EACH_VECTOR _Pragma("GCC unroll 8") for (int u = 0; u < vectors; u++)
+enum { FEW_COLUMNS = 4, COLUMNS = WIDE_BYTES == 64 ? 8 : 4 }; /* vectors: as many as there are registers for */
 
 /* Vectors of an operand's numbers from number i on, at any distance from each other. */
 WIDE_INLINE void columns_load(wide *to, const int vectors, const uint32_t *x, uint32_t i, const real *v)
@@ -292,7 +293,7 @@ WIDE_INLINE void columns_store(const wide *from, const int vectors, const uint32
 WIDE_INLINE void columns_part(uint32_t i, const int vectors, const uint32_t *w, real *v)
 {
     const uint32_t p = w[0], numbers = p + w[1], r = w[2], products = r + w[3], *x = w + 6;
-    wide sum[LANES_VECTORS], a[LANES_VECTORS], b[LANES_VECTORS];
+    wide sum[COLUMNS], a[COLUMNS], b[COLUMNS];
     EACH_VECTOR sum[u] = (wide){ 0 };
     for (uint32_t t = 0; t < numbers; t++, x += 2) {
         columns_load(a, vectors, x, i, v);
@@ -303,7 +304,8 @@ WIDE_INLINE void columns_part(uint32_t i, const int vectors, const uint32_t *w, 
     for (uint32_t t = 0; t < products; t++, x += 4) {
         columns_load(a, vectors, x, i, v);
         columns_load(b, vectors, x + 2, i, v);
-        EACH_VECTOR sum[u] = wide_fma(t < r ? a[u] : -a[u], b[u], sum[u]);
+        if (t >= r) EACH_VECTOR a[u] = -a[u];
+        EACH_VECTOR sum[u] = wide_fma(a[u], b[u], sum[u]);
     }
     columns_store(sum, vectors, w + 4, i, v);
 }
@@ -341,8 +343,17 @@ static void sums_of_adjacent(uint32_t n, const uint32_t *w, real *v)
 static void sums_of_any(uint32_t n, const uint32_t *w, real *v)
 {
     uint32_t i = 0;
-    for (; i + LANES_STEP <= n; i += LANES_STEP) columns_part(i, LANES_VECTORS, w, v);
-    for (; i < n && n >= LANES; i += LANES) columns_part(i + LANES <= n ? i : n - LANES, 1, w, v);
+    while (i < n && n >= LANES) {
+        const uint32_t left = n - i;
+        const int vectors = left > FEW_COLUMNS * LANES && n >= COLUMNS * LANES ? COLUMNS
+                            : left > LANES && n >= FEW_COLUMNS * LANES         ? FEW_COLUMNS
+                                                                               : 1;
+        const uint32_t numbers = (uint32_t)(vectors * LANES), from = left < numbers ? n - numbers : i;
+        if (vectors == COLUMNS) columns_part(from, COLUMNS, w, v);
+        else if (vectors == FEW_COLUMNS) columns_part(from, FEW_COLUMNS, w, v);
+        else columns_part(from, 1, w, v);
+        i = from + numbers;
+    }
     const uint32_t p = w[0], q = w[1], r = w[2], s = w[3];
 #define NUMBER(PLACE) v[(ptrdiff_t)(PLACE)[0] + (ptrdiff_t)i * (int32_t)(PLACE)[1]]
     for (; i < n; i++) {
@@ -366,6 +377,45 @@ static const uint32_t *scalars_dots(uint32_t n, const uint32_t *w, real *v)
     else sums_of_any(n, w, v);
     return end;
 }
+
+/* Rows of 2, 3 or 4 products: as many vectors of them have each of a vector of a that often. The last ones go back to
+   where they are whole. */
+#define OUTER_OF(l, PLACE) (((PLACE) % 16 * WIDE_LANES + (l)) / ((PLACE) / 16))
+#define OUTER_BY(l, PLACE) (((PLACE) % 16 * WIDE_LANES + (l)) % ((PLACE) / 16))
+#define OUTER_PART(PART, WIDTH)                                                                     \
+    if (PART < WIDTH)                                                                               \
+        wide_store(y + j * WIDTH + PART * LANES,                                                    \
+                   __builtin_shufflevector(x, x, INDICES(OUTER_OF, 0, WIDTH * 16 + PART)) *         \
+                       __builtin_shufflevector(b0, b1, INDICES(OUTER_BY, 0, WIDTH * 16 + PART)));
+#define OUTER_NARROW(WIDTH)                                                                         \
+    for (uint32_t i = 0; i < n; i += LANES) {                                                       \
+        const uint32_t j = i + LANES <= n ? i : n - LANES;                                          \
+        const wide x = wide_load(a + j);                                                            \
+        OUTER_PART(0, WIDTH) OUTER_PART(1, WIDTH) OUTER_PART(2, WIDTH) OUTER_PART(3, WIDTH)         \
+    }
+static const uint32_t *scalars_outer(uint32_t n, const uint32_t *w, real *v)
+{
+    const uint32_t m = w[0], more = m > LANES ? m - LANES : 0;
+    const real *const a = v + w[2], *const b = v + w[3];
+    real *const y = v + w[1];
+    if (m >= 2 && m <= 4 && n >= LANES) {
+        const wide b0 = wide_load_first(b, wide_first(m)), b1 = wide_load_first(b + LANES, wide_first(more));
+        if (m == 2) OUTER_NARROW(2)
+        else if (m == 3) OUTER_NARROW(3)
+        else OUTER_NARROW(4)
+        return w + 4;
+    }
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t k = 0; k < m; k += LANES) {
+            const wide_mask first = wide_first(m - k);
+            wide_store_first(y + i * m + k, first, wide_load_first(b + k, first) * wide_splat(a[i]));
+        }
+    return w + 4;
+}
+#undef OUTER_OF
+#undef OUTER_BY
+#undef OUTER_PART
+#undef OUTER_NARROW
 
 static const uint32_t *scalars_row(uint32_t n, const uint32_t *w, real *v)
 {
@@ -414,6 +464,7 @@ static void scalars(const uint32_t *w, void *numbers)
         case TG__SCALARS_RANGE: w = scalars_range(code, w[1], w + 2, v); break;
         case TG__SCALARS_DOT: w = scalars_dot(w[1], w + 2, v); break;
         case TG__SCALARS_DOTS: w = scalars_dots(w[1], w + 2, v); break;
+        case TG__SCALARS_OUTER: w = scalars_outer(w[1], w + 2, v); break;
         case TG__SCALARS_ROW: w = scalars_row(w[1], w + 2, v); break;
         case TG__SCALARS_TOTAL: w = scalars_total(w[1], w + 2, v); break;
         case TG__SCALARS_EACH: w = scalars_each(w + 1, v); break;

@@ -215,14 +215,14 @@ static bool run_single(tg__replay *r)
     }
     tg__run_take_single(r);
     if (!do_single(r)) return false;
-    tg__run_write_single(r);
+    r->finite = tg__run_write_single(r);
     return true;
 }
 
 /* Again by the careful plan, if the one there was is quick and the results are not finite. */
 static bool be_careful(const tg__replay *r, tg_workspace *w, tg__plan_kind *kind)
 {
-    if (!r->plan->quick || (*kind == TG__PLAN_SINGLE ? tg__run_single_finite(r) : tg__run_all_finite(r))) return true;
+    if (!r->plan->quick || (*kind == TG__PLAN_SINGLE ? r->finite : tg__run_all_finite(r))) return true;
     *kind = TG__PLAN_CAREFUL;
     return tg__spaces_make(w, *kind, r->status) && run_plan(r, w, *kind);
 }

@@ -75,6 +75,7 @@ typedef struct tg__replay {
     tg_status *status;
     int64_t count;
     int64_t first;          /* instance of the block */
+    bool finite;            /* what one instance wrote, as far as it is looked at */
     tg__desk *desk;
 } tg__replay;
 
@@ -134,15 +135,14 @@ void tg__run_take_single(const tg__replay *r);
 /* Writes the outputs of n instances, or (not each) of the whole run, where the caller wants them. */
 void tg__run_write(const tg__replay *r, bool each, int64_t n);
 
-/* Writes all outputs of the one instance, by the plan for it. */
-void tg__run_write_single(const tg__replay *r);
+/* Writes all outputs of the one instance, by the plan for it. False: that is quick, and a number is infinite or NaN. */
+bool tg__run_write_single(const tg__replay *r);
 
 /* Overwrites the states, when all else has succeeded. */
 void tg__run_write_states(const tg__replay *r);
 
-/* Whether no output has an infinity or NaN; of the one instance that was written. */
+/* Whether no output has an infinity or NaN. */
 bool tg__run_all_finite(const tg__replay *r);
-bool tg__run_single_finite(const tg__replay *r);
 
 /* ---- run.c ------------------------------------------------------------------------------------- */
 

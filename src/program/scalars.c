@@ -243,7 +243,7 @@ static bool place_tensor(tg__scalars *w, uint32_t id)
     const tg__node *const node = node_at(w, id);
     const uint32_t n = parts_of(w->p, node);
     const int64_t size = tg__node_shape(w->p->g, id)->n;
-    w->places = (w->places + 7) / 8 * 8;
+    w->places = tg__padded(w, w->places);
     w->p->slot[id] = w->places;
     for (uint32_t i = 0; i < n; i++) {
         const uint32_t x = tg__operand_of(w, node, i);
@@ -312,6 +312,7 @@ static bool place_looks(tg__scalars *w)
             p->slot[l[i].node] = p->slot[l[i].owner] + (uint32_t)l[i].offset;
             continue;
         }
+        if (first) tg__align(w, (uint64_t)elements_of(w, l[i].owner));
         if (!first && l[i].offset == l[i - 1].offset) p->slot[l[i].node] = w->places - 1;
         else p->slot[l[i].node] = w->places++;
         if (first) p->waiting[l[i].owner] = (uint32_t)i + 1;

@@ -107,6 +107,12 @@ static inline uint32_t tg__padded(const tg__scalars *w, uint32_t n)
     return (n + whole - 1) / whole * whole;
 }
 
+/* What so many numbers are placed from here on begins where a vector of the machine does, if there is at least one. */
+static inline void tg__align(tg__scalars *w, uint64_t n)
+{
+    if (n >= tg__padded(w, 1)) w->places = tg__padded(w, w->places);
+}
+
 /* ---- numbers.c ---------------------------------------------------------------------------------------- */
 
 enum { TG__NOWHERE = 1 /* a number that is 0 */ };

@@ -128,6 +128,33 @@ static bool strided(tg__scalars *w, const uint32_t *tuple, uint32_t n, uint32_t 
     return ok;
 }
 
+/* Whether products are those of adjacent numbers, operand a of a run, with as many others as the results of a run are
+   apart: each run's with one of these, and the results side by side. */
+static bool is_outer(const uint32_t *tuple, uint32_t n, uint32_t rows, uint32_t a)
+{
+    const uint32_t m = tuple[3] - tuple[0], b = 3 - a;
+    if (m < 2 || m > MOST_RUNS || (uint64_t)m * rows > n) return false;
+    const uint32_t *x = tuple;
+    for (uint32_t i = 0; i < m; i++)
+        for (uint32_t j = 0; j < rows; j++, x += 3)
+            if (x[0] != tuple[0] + j * m + i || x[a] != tuple[a] + j || x[b] != tuple[b] + i) return false;
+    return true;
+}
+
+/* Products by one instruction, if they are such; their number, or 0: they are not. */
+static uint32_t outer(tg__scalars *w, const uint32_t *tuple, uint32_t n, uint32_t rows, uint32_t key, bool *ok)
+{
+    if (key >= TG__MAPS || !is_apart(key, (int32_t)(tuple[3] - tuple[0]))) return 0;
+    for (uint32_t a = 1; a <= 2; a++) {
+        if (!is_outer(tuple, n, rows, a)) continue;
+        const uint32_t m = tuple[3] - tuple[0];
+        *ok = instruction(w, TG__SCALARS_OUTER) && word(w, rows) && word(w, m) && word(w, tuple[0]) &&
+              word(w, tuple[a]) && word(w, tuple[3 - a]);
+        return m * rows;
+    }
+    return 0;
+}
+
 /* Whether a sum is one of numbers and products of adjacent ones. */
 static bool is_row(const uint32_t *count, const uint32_t *tuple)
 {
@@ -354,6 +381,7 @@ static bool encode_scalars(tg__scalars *w, tg__item *items, uint32_t n)
     uint32_t width = 0;
     w->tuples.used = 0;
     if (runs_down(w, items, n)) turn(items, n);
+    if (items[0].node && !w->p->slot[items[0].node]) tg__align(w, n);
     for (uint32_t i = 0; i < n; i++)
         if (!(width = list_places(w, &items[i]))) return false;
     if (!unlace(w, n, width)) return false;
@@ -365,10 +393,11 @@ static bool encode_scalars(tg__scalars *w, tg__item *items, uint32_t n)
             i += m > 1 && i + m < n ? m - 1 : m;
             continue;
         }
-        if (!one_by_one(w, tuple + from * width, i - from, width, key) ||
-            !strided(w, tuple + i * width, m, width, key))
-            return false;
-        from = i += m;
+        if (!one_by_one(w, tuple + from * width, i - from, width, key)) return false;
+        bool ok = true;
+        const uint32_t all = outer(w, tuple + i * width, n - i, m, key, &ok);
+        if (!(all ? ok : strided(w, tuple + i * width, m, width, key))) return false;
+        from = i += all ? all : m;
     }
     return one_by_one(w, tuple + from * width, n - from, width, key);
 }
