@@ -587,8 +587,8 @@ static void check_columns(tg_type type, int64_t w, int64_t n)
             (rare ? r->spread_equals : r->spread_offsets)(&t, dx, a, b, 0);
             for (int64_t i = 0; i < size; i++) {
                 const double aj = a[i % w], bj = b[i % w];
-                const double term = rare ? (x[i] == bj ? aj : 0) : aj == 0 ? 0 : aj * (x[i] - bj);
-                const double sum = rare && term == 0 ? before[i] : before[i] + term;
+                const double part = rare ? (x[i] == bj ? aj : 0) : aj == 0 ? 0 : aj * (x[i] - bj);
+                const double sum = rare && part == 0 ? before[i] : before[i] + part;
                 EXPECT(same(get(type, dx, i), sum), "element %lld of (%lld, %lld) at %s: %g, not %g", (long long)i,
                        (long long)n, (long long)w, level[type][l]->level, get(type, dx, i), sum);
             }
