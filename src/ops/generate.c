@@ -857,7 +857,9 @@ static void map_body(const row *r)
         emit("    tg__head *h = tg__fast%d(", r->operands);
         operand_list(r, "", true);
         emit("site);\n");
-        if (r->operands == 2) emit("    if (!h && tg__take_number(&a, &b, site)) h = tg__fast2(a, b, site);\n");
+        if (r->operands == 2)
+            emit("    if (!h && (a.tape == TG__NUMBER) != (b.tape == TG__NUMBER) && tg__take_number(&a, &b, site))\n"
+                 "        h = tg__fast2(a, b, site);\n");
         emit("    if (h) return tg__append(h, %d, %s.id, %s.id, value_%s(", code_of(r),
              first, second, r->name);
         emit(r->operands == 1 ? "h->values[x.id]" : "h->values[a.id], h->values[b.id]");
