@@ -5,7 +5,8 @@
 
 #include "codes.h" /* generated */
 
-/* Compilers are told: whole graphs of plain scalars go through these, and a tenth of the time with them. */
+/* Nearly all nodes of large graphs are plain scalars: what finds or makes one is one piece of code without calls, which
+   takes a tenth off the time of compiling. */
 #define INLINED __attribute__((always_inline)) static inline
 
 enum {
@@ -211,7 +212,7 @@ static size_t place_of_shape(tg__graph *g, const uint32_t *x, uint32_t n, const 
 /* A node, all but its operands' place and the position. It is put together in registers: what is read as a
    whole right after its fields were written is waited for. */
 INLINED uint32_t append(tg__graph *g, uint32_t op, uint32_t stage, const uint32_t *x, uint32_t n, uint32_t shape,
-                              uint32_t data)
+                        uint32_t data)
 {
     const uint32_t id = g->n;
     const size_t used = g->pool.used, first = used / sizeof *x;
@@ -235,7 +236,7 @@ INLINED uint32_t append(tg__graph *g, uint32_t op, uint32_t stage, const uint32_
 
 /* size: of its attributes. */
 INLINED uint32_t make(tg__graph *g, const tg__making *m, const uint32_t *x, const void *data, size_t size,
-                            const tg__shape *s)
+                      const tg__shape *s)
 {
     size_t place = m->data, shape = 0;
     if (size && (place = tg__nodes_put(g, &g->attributes, data, size)) == SIZE_MAX) return 0;
@@ -245,7 +246,7 @@ INLINED uint32_t make(tg__graph *g, const tg__making *m, const uint32_t *x, cons
 }
 
 INLINED uint32_t find_or_make(tg__graph *g, const tg__making *m, const uint32_t *x, const void *data, size_t size,
-                                    const tg__shape *s)
+                              const tg__shape *s)
 {
     if (g->without & TG_COMMON_SUBEXPRESSIONS) return make(g, m, x, data, size, s);
     if (!has_room(g)) return 0;
