@@ -254,7 +254,7 @@ static void write_page(const char *accuracy)
             "`tg_NAME`, and NAME with `tapegrad/short.h`.\nConventions and corners in general are "
             "in [ops.md](ops.md). Examples give the gradient of the sum of the result.\n"
             "The worst errors were met among 10^7 random inputs, or more, and the neighbours of zeros, poles and "
-            "seams; those of one operand in f32, but for lgamma and digamma, among all numbers.\n\n",
+            "seams; those of one operand in f32 among all numbers.\n\n",
             tg_op_count());
     for (size_t i = 0; i < sizeof notes / sizeof *notes; i++) {
         const char *const family = notes[i].family;
