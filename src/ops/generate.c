@@ -849,23 +849,20 @@ static void record_body(const row *r)
     emit("%s, site);\n", has_attributes(r) ? "attributes" : "NULL");
 }
 
-/* On plain scalars, and numbers beside them, the value is computed and appended here. */
+/* On plain scalars the value is computed and appended here. */
 static void map_body(const row *r)
 {
     if (r->operands <= 2) {
         const char *first = r->operands == 1 ? "x" : "a", *second = r->operands == 1 ? "x" : "b";
         emit("    tg__head *h = tg__fast%d(", r->operands);
         operand_list(r, "", true);
-        emit("site);\n");
-        if (r->operands == 2)
-            emit("    if (!h && (a.tape == TG__NUMBER) != (b.tape == TG__NUMBER) && tg__take_number(&a, &b, site))\n"
-                 "        h = tg__fast2(a, b, site);\n");
-        emit("    if (h) return tg__append(h, %d, %s.id, %s.id, value_%s(", code_of(r),
+        emit("site);\n    if (h) return tg__append(h, %d, %s.id, %s.id, value_%s(", code_of(r),
              first, second, r->name);
         emit(r->operands == 1 ? "h->values[x.id]" : "h->values[a.id], h->values[b.id]");
         emit("));\n");
     }
-    record_body(r);
+    if (r->operands == 2) emit("    return record_two(%d, a, b, site);\n", code_of(r));
+    else record_body(r);
 }
 
 static void api(const char *name, const row *r)

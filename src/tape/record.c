@@ -84,12 +84,10 @@ static uint32_t inactive_constant(tg_tape *t, tg__constant *c)
     return c->descriptor;
 }
 
-bool tg__take_number(tg_value *a, tg_value *b, const tg_site *site)
+bool tg__take_number(tg_value *number, tg_value beside, const tg_site *site)
 {
-    tg_value *const number = a->tape == TG__NUMBER ? a : b;
-    const tg_value other = number == a ? *b : *a;
-    tg_tape *const t = other.tape;
-    if (!t || !tg__live(&t->head, other) || t->head.n_values + 1 >= t->head.limit) return false;
+    tg_tape *const t = beside.tape;
+    if (!t || !tg__live(&t->head, beside) || t->head.n_values + 1 >= t->head.limit) return false;
     const tg__constant *const c = constant_of(t, tg__number_of(*number), site);
     if (c) *number = (tg_value){ t, c->id, t->head.generation };
     return c;

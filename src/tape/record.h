@@ -10,9 +10,9 @@
    value after an error. */
 tg_value tg__record(int op, const tg_value *x, int n, const void *attributes, const tg_site *site);
 
-/* Of a number and another value, if that is a plain scalar, with which can be gone on without further ado: makes the number
-   the scalar that is its constant. False: they are left to tg__record. */
-bool tg__take_number(tg_value *a, tg_value *b, const tg_site *site);
+/* Makes a number the scalar that is its constant, beside a plain scalar, where operations can go on without further ado.
+   False: it is left to tg__record. */
+bool tg__take_number(tg_value *number, tg_value beside, const tg_site *site);
 
 /* The table that recording, forward and backward go by; tests of the checks put altered rows here.
  */

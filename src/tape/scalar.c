@@ -163,4 +163,17 @@ uint32_t tg__scalar_backward_planes(const tg_tape *t, uint32_t end)
     return 0;
 }
 
+/* Two operands, of which one may be a number. */
+static tg_value record_two(int op, tg_value a, tg_value b, const tg_site *site)
+{
+    tg_value x[2] = { a, b };
+    const bool first = a.tape == TG__NUMBER, second = b.tape == TG__NUMBER;
+    if (first != second && tg__take_number(&x[second], x[first], site)) {
+        tg__head *const h = tg__fast2(x[0], x[1], site);
+        const double *const v = h ? h->values : NULL;
+        if (h) return tg__append(h, (uint16_t)op, x[0].id, x[1].id, tg__scalar_value(op, v[x[0].id], v[x[1].id], 0));
+    }
+    return tg__record(op, x, 2, NULL, site);
+}
+
 #include "map_api.inl" /* generated: the public functions of elementwise ops */
