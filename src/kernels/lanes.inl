@@ -193,39 +193,29 @@ static void lanes_spread(int64_t n, void *d_, const void *g_, double by_)
     for (; l < n; l++) d[l] += g[l] != 0 ? g[l] * by : 0;
 }
 
-/* A sum of zeros is NaN once there is one that was an infinity or NaN. */
-static bool lanes_finite(int64_t n, const void *x_)
+/* A sum of zeros is NaN once there is one that was an infinity or NaN. y: where the numbers go, or a constant NULL. */
+WIDE_INLINE bool finite_on_the_way(int64_t n, real *y, const real *x)
 {
-    const real *const x = x_;
-    wide sum[LANES_VECTORS] = { { 0 } };
-    int64_t i = 0;
-    for (; i + LANES_STEP <= n; i += LANES_STEP)
-        for (int v = 0; v < LANES_VECTORS; v++) sum[v] += wide_load(x + i + v * LANES) * 0;
-    for (; i < n; i += LANES) sum[0] += wide_load_first(x + i, wide_first(n - i)) * 0;
-    return wide_sum((sum[0] + sum[1]) + (sum[2] + sum[3])) == 0;
-}
-
-/* The same of numbers on their way elsewhere. */
-static bool lanes_copy_finite(int64_t n, void *y_, const void *x_)
-{
-    const real *const x = x_;
-    real *const y = y_;
     wide sum[LANES_VECTORS] = { { 0 } };
     int64_t i = 0;
     for (; i + LANES_STEP <= n; i += LANES_STEP)
         for (int v = 0; v < LANES_VECTORS; v++) {
             const wide part = wide_load(x + i + v * LANES);
-            wide_store(y + i + v * LANES, part);
+            if (y) wide_store(y + i + v * LANES, part);
             sum[v] += part * 0;
         }
     for (; i < n; i += LANES) {
         const wide_mask first = wide_first(n - i);
         const wide part = wide_load_first(x + i, first);
-        wide_store_first(y + i, first, part);
+        if (y) wide_store_first(y + i, first, part);
         sum[0] += part * 0;
     }
     return wide_sum((sum[0] + sum[1]) + (sum[2] + sum[3])) == 0;
 }
+
+static bool lanes_finite(int64_t n, const void *x) { return finite_on_the_way(n, NULL, x); }
+
+static bool lanes_copy_finite(int64_t n, void *y, const void *x) { return finite_on_the_way(n, y, x); }
 
 #define LANES_KERNELS                                                                                       \
     { .finite = lanes_finite, .copy_finite = lanes_copy_finite, .rows = lanes_rows, .dot = lanes_dot,       \

@@ -17,7 +17,8 @@ typedef struct part {
     uint32_t node, look, next;
 } part;
 
-enum { OF_A_PART = 2 * sizeof(uint32_t) /* as an operand: itself and where it goes */ };
+/* Bytes borrowed for each node, and for each part: itself, and as an operand, with where it goes. */
+enum { OF_A_NODE = sizeof(adjoint) + sizeof(bool), OF_A_PART = sizeof(part), OF_AN_OPERAND = 2 * sizeof(uint32_t) };
 
 typedef struct walk {
     tg__recorder recorder; /* first: rules get its address */
@@ -364,15 +365,16 @@ static void step(walk *w, uint32_t i)
 
 size_t tg__graph_gradient_bytes(const tg__graph *g)
 {
-    return g->n * (sizeof(adjoint) + sizeof(bool)) + (1 + g->views) * (sizeof(part) + OF_A_PART) + (size_t)3 * 64;
+    return (size_t)g->n * OF_A_NODE + (1 + (size_t)g->views) * (OF_A_PART + OF_AN_OPERAND) + (size_t)3 * 64;
 }
 
 /* Parts are mostly one a view, and those of one node mostly the most operands. */
 static bool begin(walk *w, const uint32_t *wrt, const uint32_t *from, int m)
 {
-    if (!tg__graph_borrow(w->g, &w->adjoints, w->n * (sizeof(adjoint) + sizeof(bool))) ||
-        !tg__graph_borrow(w->g, &w->parts, (1 + w->g->views) * sizeof(part)) ||
-        !tg__graph_borrow(w->g, &w->operands, (1 + w->g->views) * OF_A_PART)) {
+    const size_t parts = 1 + (size_t)w->g->views;
+    if (!tg__graph_borrow(w->g, &w->adjoints, (size_t)w->n * OF_A_NODE) ||
+        !tg__graph_borrow(w->g, &w->parts, parts * OF_A_PART) ||
+        !tg__graph_borrow(w->g, &w->operands, parts * OF_AN_OPERAND)) {
         out_of_memory(w);
         return false;
     }

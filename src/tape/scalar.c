@@ -170,8 +170,9 @@ static tg_value record_two(int op, tg_value a, tg_value b, const tg_site *site)
     const bool first = a.tape == TG__NUMBER, second = b.tape == TG__NUMBER;
     if (first != second && tg__take_number(&x[second], x[first], site)) {
         tg__head *const h = tg__fast2(x[0], x[1], site);
-        const double *const v = h ? h->values : NULL;
-        if (h) return tg__append(h, (uint16_t)op, x[0].id, x[1].id, tg__scalar_value(op, v[x[0].id], v[x[1].id], 0));
+        if (h)
+            return tg__append(h, (uint16_t)op, x[0].id, x[1].id,
+                              tg__scalar_value(op, h->values[x[0].id], h->values[x[1].id], 0));
     }
     return tg__record(op, x, 2, NULL, site);
 }
