@@ -54,7 +54,7 @@ static bool reads_what_is_there(const tg__planning *w, const tg__step *s, uint32
         const uint32_t x = reference_at(w, s->first + j)->node, owner = tg__owner(&w->p, x);
         const uint16_t op = tg__node_at(w->p.g, owner)->op;
         const bool array = tg__node_shape(w->p.g, x)->n > 1;
-        if (op != TG__NODE_INPUT && op != TG__NODE_CONSTANT && (array || tg__node_at(w->p.g, owner)->shape))
+        if (op != TG__NODE_INPUT && op != TG__NODE_CONSTANT && (array || !tg__is_scalar(tg__node_at(w->p.g, owner))))
             return false;
         arrays += array && !reads_of(w, x, from, steps);
     }

@@ -298,16 +298,16 @@ bool tg__batch_form(const tg__planner *p, uint32_t id, bool summed, tg__form *f)
     if (node->stage != TG__BODY || p->single || g->strict || g->without & TG_WHOLE_BLOCKS) return false;
     if (!summed && tg__is_dot(p, id)) return form_of_dot(p, id, f);
     if (node->op != TG__NODE_BACKWARD)
-        return !summed && form_of(p, node->op, x, (int)node->n, id, tg__node_data(g, node->data), f);
-    const tg__back *const b = tg__node_data(g, node->data);
-    const uint32_t n = node->n - 2, y = x[n], gradient = x[n + 1];
+        return !summed && form_of(p, node->op, x, (int)tg__node_n(node), id, tg__node_data(g, node), f);
+    const tg__back *const b = tg__node_data(g, node);
+    const uint32_t n = tg__node_n(node) - 2, y = x[n], gradient = x[n + 1];
     const bool by_varies = varies(p, x[b->by]);
     if (by_varies == summed || !is_stacked(p, y)) return false;
     f->same = !varies(p, gradient);
     if (f->same ? !tg__shape_contiguous(tg__node_shape(p->g, gradient)) : !is_stacked(p, gradient))
         return false;
     if (by_varies && !is_stacked(p, x[b->by])) return false;
-    if (!form_of(p, b->op, x, (int)n, y, tg__node_data(g, b->attributes), f)) return false;
+    if (!form_of(p, b->op, x, (int)n, y, tg__attributes_at(g, b->attributes), f)) return false;
     f->back = true;
     f->summed = summed;
     for (int i = 0; i < f->n; i++)
@@ -320,7 +320,7 @@ void tg__find_sums(tg__planner *p)
     if (p->g->without & TG_WHOLE_BLOCKS) return;
     for (uint32_t id = 1; id < p->n; id++) {
         const tg__node *const node = tg__node_at(p->g, id);
-        const bool over_batch = node->op == TG__NODE_SUM && node->shape;
+        const bool over_batch = node->op == TG__NODE_SUM && !tg__is_scalar(node);
         const bool over_elements = node->op == TG__CODE_sum && node->stage == TG__BODY && !p->g->strict;
         if ((!over_batch && !over_elements) || p->role[id] != TG__NEEDED) continue;
         const uint32_t x = tg__node_operands(p->g, node)[0];

@@ -85,7 +85,7 @@ static bool reads_chain(const builder *b, const tg__step *s)
 {
     const bool apart = s->kind == TG__STEP_MAP || s->kind == TG__STEP_BACKWARD || is_reduction_step(s);
     const uint32_t made = apart ? node_of(b->w, s, 0) : 0;
-    if (!apart || (b->w->p.single && b->w->p.slot[made] && tg__node_at(b->w->p.g, made)->shape)) return false;
+    if (!apart || (b->w->p.single && b->w->p.slot[made] && !tg__is_scalar(tg__node_at(b->w->p.g, made)))) return false;
     for (uint32_t j = 1; j < s->n; j++)
         if (maker_of(b, s, j)) return true;
     return false;
@@ -116,7 +116,7 @@ static uint32_t reduced_by(const builder *b, const tg__step *s)
         tg__is_dot(&b->w->p, s->node) || !is_whole(b, s, 1))
         return 0;
     const tg__array x = { tg__node_shape(g, node_of(b->w, s, 1)), NULL };
-    return (uint32_t)tg__reduced_rows(&(tg__call){ .x = &x, .attributes = tg__node_data(g, node->data) });
+    return (uint32_t)tg__reduced_rows(&(tg__call){ .x = &x, .attributes = tg__node_data(g, node) });
 }
 
 /* Long rows go on from strip to strip; whether their sums are made as otherwise depends on where these end. */
@@ -137,7 +137,7 @@ static bool joins_as_bias(const builder *b, const tg__step *s, uint32_t *rows)
     const tg__planning *const w = b->w;
     const tg__graph *const g = w->p.g;
     if (g->without & TG_CHAIN_PRODUCTS || g->strict || s->kind != TG__STEP_BACKWARD || s->width != 1) return false;
-    const tg__back *const back = tg__node_data(g, tg__node_at(g, s->node)->data);
+    const tg__back *const back = tg__node_data(g, tg__node_at(g, s->node));
     if (back->op != TG__CODE_linear || back->by != 2 || !tg__once(w, s->node) || !is_whole(b, s, s->n - 1))
         return false;
     *rows = (uint32_t)tg__node_shape(g, s->node)->n;
@@ -172,7 +172,7 @@ static bool is_product(const tg__planning *w, const tg__step *s, int64_t *rows, 
     const tg__graph *const g = w->p.g;
     const bool back = s->kind == TG__STEP_BACKWARD;
     if (!tg__once(w, s->node) || s->kept || (s->kind != TG__STEP_RULE && (!back || s->width != 1))) return false;
-    const tg__back *const of = back ? tg__node_data(g, tg__node_at(g, s->node)->data) : NULL;
+    const tg__back *const of = back ? tg__node_data(g, tg__node_at(g, s->node)) : NULL;
     const int code = back ? of->op : tg__node_at(g, s->node)->op;
     if ((code != TG__CODE_linear && code != TG__CODE_matmul) || (back && of->by != 0)) return false;
     const tg__shape *const x = tg__node_shape(g, node_of(w, s, 1)), *const m = tg__node_shape(g, node_of(w, s, 2));
@@ -205,8 +205,8 @@ bool tg__apart(const tg__planning *w, uint32_t id)
 {
     const tg__graph *const g = w->p.g;
     const tg__node *const node = tg__node_at(g, id);
-    const tg__back *const back = tg__node_data(g, node->data);
-    const uint32_t y = tg__node_operands(g, node)[node->n - 2];
+    const tg__back *const back = tg__node_data(g, node);
+    const uint32_t y = tg__node_operands(g, node)[tg__node_n(node) - 2];
     return !g->strict && !(g->without & (TG_CHAIN_PRODUCTS | TG_CHAINS)) && back->op == TG__CODE_linear &&
            tg__once(w, id) && tg__node_shape(g, y)->n * (int64_t)tg__type_size(g->type) > NEAR_BYTES;
 }
@@ -250,7 +250,7 @@ static bool make_gather(tg__planning *w, tg__step *s)
     tg__form *const f = tg__more(&w->p.plan->forms, 1, sizeof *f);
     if (!f) return false;
     *f = (tg__form){ .code = node->op, .n = 1 };
-    memcpy(&f->attributes, tg__node_data(g, node->data), sizeof f->attributes.reduce);
+    memcpy(&f->attributes, tg__node_data(g, node), sizeof f->attributes.reduce);
     f->attributes.reduce.axis = -1;
     f->attributes.reduce.axes.count = 0;
     f->attributes.reduce.keep = false;

@@ -32,9 +32,9 @@ static bool clone_graph(tg__graph *to, const tg__graph *from, tg__memory *m)
     for (size_t i = 0; i < sizeof own / sizeof *own; i++) tg__arena_init(own[i], m);
     to->room.raw = true;
     to->buckets = 0;
-    /* A gradient puts together what it consists of: another operand for each. */
-    const size_t operands = from->pool.used / sizeof(uint32_t);
-    tg__expected e = { 2 * from->n, 3 * operands, 2 * from->attributes.used, tg__graph_gradient_bytes(from) };
+    /* A gradient puts together what it consists of: two operands for each. */
+    const size_t words = 3 * (from->pool.used / sizeof(uint32_t)) + 2 * (size_t)from->views;
+    tg__expected e = { 2 * from->n, words, 2 * from->attributes.used, tg__graph_gradient_bytes(from) };
     for (size_t i = 3; i < sizeof others / sizeof *others; i++) e.more += 2 * others[i]->used + 64;
     bool ok = tg__graph_expect(to, &e);
     for (size_t i = 0; ok && i < sizeof others / sizeof *others; i++) ok = clone(own[i], others[i], &to->room);
@@ -311,7 +311,7 @@ static uint32_t inner_product(tg__graph *g, const uint32_t *a, const uint32_t *b
         const uint32_t x[] = { a[i], b[i] };
         uint32_t term = tg__graph_apply(g, TG__CODE_mul, x, 2, NULL);
         if (tg__graph_failed(g)) return 0;
-        if (tg__node_at(g, term)->shape) term = tg__graph_apply(g, TG__CODE_sum, &term, 1, NULL);
+        if (!tg__is_scalar(tg__node_at(g, term))) term = tg__graph_apply(g, TG__CODE_sum, &term, 1, NULL);
         const uint32_t both[] = { sum, term };
         sum = sum ? tg__graph_apply(g, TG__CODE_add, both, 2, NULL) : term;
     }

@@ -372,7 +372,7 @@ bool tg__find_rows(tg__planner *p)
     const bool fuse = !(p->g->without & TG_DOTS) && !p->g->strict;
     for (uint32_t id = 1; ok && id < p->n; id++) {
         const tg__node *const node = tg__node_at(p->g, id);
-        if (node->op != TG__NODE_SUM || node->shape || p->role[id] != TG__NEEDED) continue;
+        if (node->op != TG__NODE_SUM || !tg__is_scalar(node) || p->role[id] != TG__NEEDED) continue;
         pair *const made = tg__more(&list, 1, sizeof *made);
         if ((ok = made)) *made = pair_of(p, id, fuse);
     }

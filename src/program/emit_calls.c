@@ -205,7 +205,7 @@ uint32_t tg__emit_unused(const tg__emitter *e, uint32_t id)
 {
     const tg__node *const node = tg__node_at(e->g, id);
     if (node->op != TG__CODE_call) return 0;
-    const tg_call_attributes *const a = tg__node_data(e->g, node->data);
+    const tg_call_attributes *const a = tg__node_data(e->g, node);
     return a->callee == &tg__scan_gradient && !(a->flags & TG__CALL_STOP);
 }
 

@@ -149,7 +149,7 @@ static void write_strided_sum(const tg__writing *w)
 void tg__emit_assemble(tg__emitter *e, uint32_t id)
 {
     const tg__node *const node = tg__node_at(e->g, id);
-    const uint32_t *const x = tg__node_operands(e->g, node), n = node->n / 2;
+    const uint32_t *const x = tg__node_operands(e->g, node), n = tg__node_n(node) / 2;
     tg__declare(e, id, true);
     for (uint32_t i = 0; i < n; i++) {
         const uint32_t look = x[n + i] ? x[n + i] : id;

@@ -15,7 +15,7 @@
 static const uint32_t *operands_of(const tg__emitter *e, uint32_t id, uint32_t *n)
 {
     const tg__node *const node = tg__node_at(e->g, id);
-    *n = node->op == TG__NODE_ASSEMBLE ? node->n / 2 : node->n - tg__emit_unused(e, id);
+    *n = tg__node_parts(node) - tg__emit_unused(e, id);
     return tg__node_operands(e->g, node);
 }
 
@@ -164,7 +164,7 @@ static void write_constant(tg__emitter *e, uint32_t id)
 static void write_guard(tg__emitter *e, uint32_t id)
 {
     const tg__node *const node = tg__node_at(e->g, id);
-    const bool expected = ((const tg_guard_attributes *)tg__node_data(e->g, node->data))->expected;
+    const bool expected = ((const tg_guard_attributes *)tg__node_data(e->g, node))->expected;
     const uint32_t x = tg__node_operands(e->g, node)[0];
     const tg__nest t = { .access = { { .node = x, .offset = tg__node_offset(e->g, x) } } };
     tg__write_line(e, "if (");
@@ -318,7 +318,7 @@ static bool is_used(const tg__emitter *e, uint32_t input)
 {
     for (uint32_t id = 1; id < e->g->n; id++) {
         const tg__node *const node = tg__node_at(e->g, id);
-        if (node->op == TG__NODE_INPUT && node->data == input && e->uses[id]) return true;
+        if (node->op == TG__NODE_INPUT && tg__node_word(e->g, node) == input && e->uses[id]) return true;
     }
     return is_state(e, input);
 }
@@ -346,7 +346,7 @@ static bool has_strangers(const tg__emitter *e)
     for (uint32_t id = 1; id < e->g->n; id++) {
         const tg__node *const node = tg__node_at(e->g, id);
         if (node->op != TG__CODE_custom && node->op != TG__CODE_custom_gradient) continue;
-        const void *const a = tg__node_data(e->g, node->data);
+        const void *const a = tg__node_data(e->g, node);
         e->g->site = node->site;
         tg__graph_fail(e->g, TG_ERROR_ARGUMENT,
                        "%s: there is no C for it: of an operation of your own only the functions that "

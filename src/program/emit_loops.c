@@ -28,7 +28,7 @@ void tg__nest_add_leaves(const tg__emitter *e, tg__nest *t, uint32_t node, const
                          const int *loop)
 {
     const tg__node *const of = tg__node_at(e->g, node);
-    for (uint32_t j = 0; j < of->n; j++) {
+    for (uint32_t j = 0; j < tg__node_n(of); j++) {
         const uint32_t x = tg__node_operands(e->g, of)[j];
         if (e->inlined[x]) tg__nest_add_leaves(e, t, x, s, loop);
         else tg__nest_add(e, t, x, s, loop);
@@ -133,7 +133,7 @@ static void write_input(tg__emitter *e, const tg__nest *t, const tg__access *a, 
     const int64_t n = tg__node_shape(e->g, owner)->n;
     char before[40] = "i";
     if (n != 1) snprintf(before, sizeof before, "%" PRId64 " * i", n);
-    tg__write(e, "x%u[", node->data);
+    tg__write(e, "x%u[", tg__node_word(e->g, node));
     write_index(e, t, a, node->stage == TG__BODY ? before : NULL, more);
     tg__write(e, "]");
 }
@@ -224,7 +224,7 @@ static void write_node(tg__emitter *e, tg__nest *t, uint32_t node, int least)
     if (!infix && of->op != TG__CODE_neg) {
         tg__emit_function(e, of->op);
         tg__write(e, "(");
-        for (uint32_t j = 0; j < of->n; j++) {
+        for (uint32_t j = 0; j < tg__node_n(of); j++) {
             if (j) tg__write(e, ", ");
             write_operand(e, t, x[j], 0);
         }

@@ -82,8 +82,8 @@ void tg__emit_op(tg__emitter *e, uint32_t id)
         tg__emit_order_op, tg__emit_matrix_op, tg__emit_call_op,
     };
     const tg__node *const node = tg__node_at(e->g, id);
-    const tg__writing w = { e, id, node->n, tg__node_operands(e->g, node),
-                            tg__node_data(e->g, node->data), tg__node_shape(e->g, id) };
+    const tg__writing w = { e, id, tg__node_n(node), tg__node_operands(e->g, node),
+                            tg__node_data(e->g, node), tg__node_shape(e->g, id) };
     const size_t begin = e->to->used;
     for (size_t i = 0; i < sizeof family / sizeof *family; i++) {
         if (i == SHORT) tg__write_line(e, "/* %s */", title_of(&w, node->op));

@@ -15,7 +15,7 @@ enum { FEW_STATES = 1 << 13 }; /* numbers: so many are kept all at once, that no
 static const tg_call_attributes *call_of(const tg__emitter *e, uint32_t id)
 {
     const tg__node *const node = tg__node_at(e->g, id);
-    return node->op == TG__CODE_call ? tg__node_data(e->g, node->data) : NULL;
+    return node->op == TG__CODE_call ? tg__node_data(e->g, node) : NULL;
 }
 
 /* The loop whose gradient a node is; 0: none. */
@@ -24,7 +24,7 @@ static uint32_t loop_of(const tg__emitter *e, uint32_t id)
     const tg__node *const node = tg__node_at(e->g, id);
     const tg_call_attributes *const a = call_of(e, id);
     if (!a || a->callee != &tg__scan_gradient) return 0;
-    return tg__node_owner(e->g, tg__node_operands(e->g, node)[node->n - 1]);
+    return tg__node_owner(e->g, tg__node_operands(e->g, node)[tg__node_n(node) - 1]);
 }
 
 static bool keeps_all(const tg__loop *k)

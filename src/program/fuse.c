@@ -15,11 +15,11 @@ static bool same_elements(const tg__graph *g, uint32_t a, uint32_t b)
 static bool are_siblings(const tg__planner *p, uint32_t a, uint32_t b)
 {
     const tg__node *const x = tg__node_at(p->g, a), *const y = tg__node_at(p->g, b);
-    if (y->op != TG__NODE_BACKWARD || y->n != x->n || p->role[b] != TG__NEEDED) return false;
+    if (y->op != TG__NODE_BACKWARD || tg__node_n(y) != tg__node_n(x) || p->role[b] != TG__NEEDED) return false;
     const uint32_t *const of_a = tg__node_operands(p->g, x), *const of_b =
                                                                  tg__node_operands(p->g, y);
     tg__form f;
-    for (uint32_t j = 0; j < x->n; j++)
+    for (uint32_t j = 0; j < tg__node_n(x); j++)
         if (!same_elements(p->g, of_a[j], of_b[j])) return false;
     return !tg__batch_form(p, b, false, &f);
 }
@@ -52,13 +52,13 @@ uint32_t tg__side_by_side(const tg__planner *p, uint32_t id, uint32_t *at)
     const tg__node *const node = tg__node_at(g, id);
     const uint32_t *const x = tg__node_operands(g, node);
     const bool parts = node->op == TG__NODE_ASSEMBLE && !g->strict;
-    const uint32_t n = parts ? node->n / 2 : node->n;
+    const uint32_t n = parts ? tg__node_n(node) / 2 : tg__node_n(node);
     if (node->stage != TG__BODY || p->single || g->without & TG_TOGETHER ||
         (!parts && node->op != TG__CODE_stack))
         return 0;
     for (uint32_t i = 0; i < n; i++) {
         const uint32_t look = parts ? x[n + i] : 0;
-        if (tg__node_at(g, x[i])->shape || (parts && (!look || tg__node_shape(g, look)->n != 1)))
+        if (!tg__is_scalar(tg__node_at(g, x[i])) || (parts && (!look || tg__node_shape(g, look)->n != 1)))
             return 0;
         at[i] = parts ? (uint32_t)tg__node_offset(g, look) : i;
     }

@@ -67,7 +67,7 @@ static void fail(tg__recorder *r, const char *why)
     const tg__node *const node = tg__node_at(w->g, w->at);
     const tg__op *const op = tg__node_op(node); /* none of what has been folded */
     tg__graph_fail(w->g, TG_ERROR_HISTORY, "%s: %s",
-                   op ? tg__op_name(op, tg__node_data(w->g, node->data)) : "gradient", why);
+                   op ? tg__op_name(op, tg__node_data(w->g, node)) : "gradient", why);
 }
 
 static tg_value filled(walk *w, double x, const tg__shape *s)
@@ -132,7 +132,7 @@ static uint32_t over_the_batch(walk *w, uint32_t v)
 static void contribute(walk *w, uint32_t to, uint32_t v)
 {
     tg__graph *const g = w->g;
-    if (tg__node_at(g, to)->shape || tg__node_at(g, v)->shape) {
+    if (!tg__is_scalar(tg__node_at(g, to)) || !tg__is_scalar(tg__node_at(g, v))) {
         const tg__shape s = *tg__node_shape(g, to);
         v = summed_to(w, v, &s);
     }
@@ -211,9 +211,8 @@ static bool leads_on(const walk *w, const tg__node *node)
 {
     const tg__op *const op = tg__node_op(node);
     const uint32_t *const x = tg__node_operands(w->g, node);
-    uint32_t n = node->n;
-    if (node->op == TG__NODE_ASSEMBLE) n = node->n / 2;
-    else if (!op && node->op != TG__NODE_SUM && node->op != TG__NODE_VIEW) return false;
+    const uint32_t n = tg__node_parts(node);
+    if (!op && node->op != TG__NODE_ASSEMBLE && node->op != TG__NODE_SUM && node->op != TG__NODE_VIEW) return false;
     for (uint32_t j = 0; j < n; j++)
         if (wants(w, x[j], op ? tg__letter(op->letters, (int)j) : 'l')) return true;
     return false;
@@ -224,7 +223,7 @@ static void mark(const walk *w, uint32_t from)
     for (uint32_t i = from; i < w->n; i++) {
         const tg__node *const node = tg__node_at(w->g, i);
         if (!w->wanted[i])
-            w->wanted[i] = leads_on(w, node) && (!node->shape || tg__node_shape(w->g, i)->type != TG_I64);
+            w->wanted[i] = leads_on(w, node) && (tg__is_scalar(node) || tg__node_shape(w->g, i)->type != TG_I64);
     }
 }
 
@@ -233,7 +232,7 @@ static void step_by_rule(walk *w, uint32_t i, uint32_t gradient)
 {
     const tg__node node = *tg__node_at(w->g, i);
     const tg__op *const op = tg__node_op(&node);
-    for (uint32_t j = 0; j < node.n && !tg__graph_failed(w->g); j++) {
+    for (uint32_t j = 0; j < tg__node_n(&node) && !tg__graph_failed(w->g); j++) {
         const uint32_t x = tg__node_operands(w->g, &node)[j];
         if (wants(w, x, tg__letter(op->letters, (int)j)))
             contribute(w, x, tg__graph_backward(w->g, i, (int)j, gradient));
@@ -254,12 +253,12 @@ static void step_by_ops(walk *w, uint32_t i, uint32_t gradient)
     tg__graph *const g = w->g;
     const tg__node node = *tg__node_at(g, i);
     const tg__op *const op = tg__node_op(&node);
-    const size_t used = w->operands.used, n = node.n;
+    const size_t used = w->operands.used, n = tg__node_n(&node);
     union {
         max_align_t align;
         char byte[TG__ATTRIBUTES_BYTES];
     } attributes;
-    if (node.data) memcpy(&attributes, tg__node_data(g, node.data), op->attributes->size);
+    if (tg__node_word(g, &node)) memcpy(&attributes, tg__node_data(g, &node), op->attributes->size);
     tg_value few[8];
     bool few_wanted[4];
     tg_value *const x =
@@ -297,7 +296,7 @@ static void step_apart(walk *w, uint32_t i, uint32_t gradient)
 {
     tg__graph *const g = w->g;
     const tg__node node = *tg__node_at(g, i);
-    const uint32_t n = node.n / 2;
+    const uint32_t n = tg__node_n(&node) / 2;
     if (!tg__shape_contiguous(tg__node_shape(g, gradient)))
         gradient = tg__graph_apply(g, TG__CODE_contiguous, &gradient, 1, NULL);
     for (uint32_t j = 0; j < n && !tg__graph_failed(g); j++) {
@@ -325,17 +324,17 @@ static void step_each(walk *w, uint32_t i, uint32_t gradient)
 static void step_by_tangent(walk *w, uint32_t i, uint32_t gradient)
 {
     const tg__node node = *tg__node_at(w->g, i);
-    const tg_custom_attributes a = *(const tg_custom_attributes *)tg__node_data(w->g, node.data);
+    const tg_custom_attributes a = *(const tg_custom_attributes *)tg__node_data(w->g, &node);
     const uint32_t *const own = tg__node_operands(w->g, &node), cotangent = own[0];
     uint32_t x[1 + TG__CUSTOM_OPERANDS];
     bool twice = false;
-    for (uint32_t j = 1; j < node.n; j++) x[j] = own[j], twice |= !a.linear && w->wanted[own[j]];
+    for (uint32_t j = 1; j < tg__node_n(&node); j++) x[j] = own[j], twice |= !a.linear && w->wanted[own[j]];
     if (twice) fail(&w->recorder, "it has no .derivative: it cannot be differentiated twice");
     else if (!a.op->tangent) fail(&w->recorder, "it has neither .derivative nor .tangent");
     if (tg__graph_failed(w->g) || !w->wanted[cotangent]) return;
     const tg__shape s = *tg__node_shape(w->g, cotangent);
     x[0] = filled(w, 1, &s).id;
-    const uint32_t same = tg__graph_apply(w->g, TG__CODE_custom_gradient, x, (int)node.n, &a);
+    const uint32_t same = tg__graph_apply(w->g, TG__CODE_custom_gradient, x, (int)tg__node_n(&node), &a);
     if (!tg__graph_failed(w->g)) contribute(w, cotangent, tg__graph_backward(w->g, same, 0, gradient));
 }
 

@@ -27,6 +27,7 @@ bool tg__graph_init(tg__graph *g, tg__memory *m, tg_type type, const tg_compile_
     const tg__shape scalar = { .type = type, .n = 1 };
     const tg_site nowhere = { NULL, 0 };
     const uint64_t none = 0; /* attributes of nodes that have none: memory all the same */
+    const uint32_t word = 0;
     g->room.raw = true;
     tg__arena *const small[] = { &g->shapes, &g->constants, &g->sites };
     enum { SMALL = sizeof small / sizeof *small };
@@ -36,7 +37,8 @@ bool tg__graph_init(tg__graph *g, tg__memory *m, tg_type type, const tg_compile_
     if (tg__nodes_put(g, &g->sites, &nowhere, sizeof nowhere) == SIZE_MAX || /* first: errors look there */
         tg__nodes_put(g, &g->shapes, &scalar, sizeof scalar) == SIZE_MAX ||
         tg__nodes_put(g, &g->attributes, &none, sizeof none) == SIZE_MAX ||
-        tg__nodes_put(g, &g->nodes, &(tg__node){ 0 }, sizeof(tg__node)) == SIZE_MAX)
+        tg__nodes_put(g, &g->pool, &word, sizeof word) == SIZE_MAX ||
+        tg__nodes_put(g, &g->nodes, &(tg__node){ .many.first = 1 }, sizeof(tg__node)) == SIZE_MAX)
         return false;
     g->n = 1;
     return true;
@@ -78,7 +80,7 @@ uint32_t tg__graph_fail(tg__graph *g, tg_code code, const char *format, ...)
 bool tg__node_acts(const tg__graph *g, uint32_t id)
 {
     const tg__node *const node = tg__node_at(g, id);
-    return node->op == TG__CODE_guard || !tg__is_pure(node->op, tg__node_data(g, node->data));
+    return node->op == TG__CODE_guard || !tg__is_pure(node->op, tg__node_data(g, node));
 }
 
 static uint8_t stage_of(const tg__graph *g, const uint32_t *x, uint32_t n)
@@ -160,11 +162,11 @@ uint32_t tg__graph_view(tg__graph *g, uint32_t base, const tg__shape *s, int64_t
 {
     if (tg__graph_failed(g)) return 0;
     const uint32_t owner = tg__node_owner(g, base);
-    const tg__look look = { offset + tg__node_offset(g, base) };
-    if (look.offset == 0 && tg__same_shape(s, tg__node_shape(g, owner))) return owner;
-    if (is_plain_scalar(g, s)) return tg__nodes_find_element(g, owner, look);
+    const int64_t at = offset + tg__node_offset(g, base);
+    if (at == 0 && tg__same_shape(s, tg__node_shape(g, owner))) return owner;
+    if (is_plain_scalar(g, s)) return tg__nodes_find_element(g, owner, at);
     const tg__making node = { .op = TG__NODE_VIEW, .n = 1, .stage = tg__node_at(g, owner)->stage };
-    return tg__nodes_find(g, &node, &owner, &look, s);
+    return tg__nodes_find(g, &node, &owner, &at, s);
 }
 
 /* ---- operations ------------------------------------------------------------------------------ */
@@ -253,7 +255,7 @@ static inline operands look_at(const tg__graph *g, const uint32_t *x, int n)
     operands o = { .scalar = true };
     for (int i = 0; i < n; i++) {
         const tg__node *const node = tg__node_at(g, x[i]);
-        o.scalar &= node->shape == 0;
+        o.scalar &= tg__is_scalar(node);
         o.constants += node->op == TG__NODE_CONSTANT;
         if (node->stage > o.stage) o.stage = node->stage;
     }
@@ -265,7 +267,7 @@ static bool is_one(const tg__graph *g, uint32_t x)
 {
     const uint32_t owner = tg__node_owner(g, x);
     const void *const p = tg__node_constant(g, owner);
-    if (!p || tg__node_at(g, owner)->shape) return false;
+    if (!p || !tg__is_scalar(tg__node_at(g, owner))) return false;
     return g->type == TG_F64 ? *(const double *)p == 1 : *(const float *)p == 1;
 }
 
@@ -401,7 +403,7 @@ static void as_numbers(tg__graph *g, const uint32_t *x, int n, uint32_t number[3
     int kept = -1;
     for (int i = 0; i < n; i++) {
         number[i] = x[i];
-        if (kept < 0 && tg__node_at(g, x[i])->shape && !repeats(g, x[i])) kept = i;
+        if (kept < 0 && !tg__is_scalar(tg__node_at(g, x[i])) && !repeats(g, x[i])) kept = i;
     }
     for (int i = 0; i < n && kept >= 0 && !tg__graph_failed(g); i++)
         if (repeats(g, x[i]) &&
@@ -493,7 +495,8 @@ uint32_t tg__graph_backward(tg__graph *g, uint32_t y, int by, uint32_t gradient)
 {
     if (tg__graph_failed(g)) return 0;
     const tg__node node = *tg__node_at(g, y);
-    const tg__back back = { node.op, by, node.data };
+    const tg__back back = { node.op, by, tg__node_word(g, &node) };
+    const uint32_t n = tg__node_n(&node);
     /* A rule adds to a gradient with its operand's strides: this one has adjacent elements. */
     uint32_t own = tg__node_operands(g, &node)[by];
     if (!tg__shape_contiguous(tg__node_shape(g, own)))
@@ -502,23 +505,23 @@ uint32_t tg__graph_backward(tg__graph *g, uint32_t y, int by, uint32_t gradient)
         gradient = tg__graph_apply(g, TG__CODE_contiguous, &gradient, 1, NULL);
     if (tg__graph_failed(g)) return 0;
     g->scratch.used = 0;
-    uint32_t *const x = tg__arena_push(&g->scratch, ((size_t)node.n + 2) * sizeof *x);
+    uint32_t *const x = tg__arena_push(&g->scratch, ((size_t)n + 2) * sizeof *x);
     if (!x) return tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
-    memcpy(x, tg__node_operands(g, &node), node.n * sizeof *x);
+    memcpy(x, tg__node_operands(g, &node), n * sizeof *x);
     x[by] = own;
-    x[node.n] = y;
-    x[node.n + 1] = gradient;
+    x[n] = y;
+    x[n + 1] = gradient;
     tg__shape s = *tg__node_shape(g, x[by]);
     tg__shape_finish(&s);
-    const tg__making made = { .op = TG__NODE_BACKWARD, .n = node.n + 2,
-                            .stage = stage_of(g, x, node.n + 2) };
+    const tg__making made = { .op = TG__NODE_BACKWARD, .n = n + 2,
+                            .stage = stage_of(g, x, n + 2) };
     return tg__nodes_find(g, &made, x, &back, is_plain_scalar(g, &s) ? NULL : &s);
 }
 
 uint32_t tg__graph_sum(tg__graph *g, uint32_t x)
 {
     if (tg__graph_failed(g)) return 0;
-    if (!tg__node_at(g, x)->shape) return tg__nodes_find_scalar(g, TG__NODE_SUM, &x, 1, TG__LATE);
+    if (tg__is_scalar(tg__node_at(g, x))) return tg__nodes_find_scalar(g, TG__NODE_SUM, &x, 1, TG__LATE);
     tg__shape s = *tg__node_shape(g, x);
     tg__shape_finish(&s);
     const tg__making node = { .op = TG__NODE_SUM, .n = 1, .stage = TG__LATE };

@@ -17,13 +17,13 @@
 
 /* Nodes that are no operation of the table; the others have its codes. */
 enum {
-    TG__NODE_INPUT = 0x800, /* data: which */
-    TG__NODE_COUNT,          /* the number of instances of the run */
-    TG__NODE_CONSTANT,       /* data: place in the arena of constants */
-    TG__NODE_VIEW,           /* of operand 0, which is none; data: place of a tg__look */
-    TG__NODE_ASSEMBLE,       /* zeros, and operand i added where the view operand n / 2 + i looks (0: everywhere) */
-    TG__NODE_BACKWARD,       /* data: place of a tg__back; operands: those of the op, its result, the gradient of it */
-    TG__NODE_SUM,            /* operand 0 summed over the batch */
+    TG__NODE_INPUT = 0x3F0, /* data: which */
+    TG__NODE_COUNT,         /* the number of instances of the run */
+    TG__NODE_CONSTANT,      /* data: place in the arena of constants */
+    TG__NODE_VIEW,          /* of operand 0, which is none; data: place of where it begins (of a scalar: in the node) */
+    TG__NODE_ASSEMBLE,      /* zeros, and operand i added where the view operand n / 2 + i looks (0: everywhere) */
+    TG__NODE_BACKWARD,      /* data: place of a tg__back; operands: those of the op, its result, the gradient of it */
+    TG__NODE_SUM,           /* operand 0 summed over the batch */
 };
 
 /* The number of an input that nobody gives: what is linear in it is differentiated by it. */
@@ -33,20 +33,23 @@ enum { TG__RECENT_SHAPES = 64 };
 
 typedef enum tg__stage { TG__EARLY, TG__BODY, TG__LATE } tg__stage;
 
+/* Nearly all nodes of large graphs are floating scalars made of one to three operands without attributes: these have
+   their operands in the node itself. Two such nodes are the same if their words are. */
 typedef struct tg__node {
-    uint32_t op : 12, stage : 2;
+    uint32_t op : 10, stage : 2;
+    uint32_t few : 2;   /* such a node's operands; 0: it is another one */
     uint32_t site : 18; /* number of its source position; 0: there were too many */
-    uint32_t n, first;  /* operands, and where they begin in the pool */
-    uint32_t shape;     /* 0: a floating scalar, else a place in the arena of shapes */
-    uint32_t data;      /* place in the arena of attributes, or what the kind of node says */
+    union {
+        uint32_t x[3]; /* operands, the others 0; x[1] and x[2] of a view: where it begins, in two halves */
+        struct {
+            uint32_t n, first; /* operands, and where they begin in the pool, behind a word of data: a place in the
+                                  arena of attributes, or what the kind of node says */
+            uint32_t shape;    /* 0: a floating scalar, else a place in the arena of shapes */
+        } many;
+    };
 } tg__node;
 
-_Static_assert(sizeof(tg__node) == 20, "graphs of millions of nodes go through memory");
-
-/* Where a view begins, in elements behind its base's first. */
-typedef struct tg__look {
-    int64_t offset;
-} tg__look;
+_Static_assert(sizeof(tg__node) == 16, "graphs of millions of nodes go through memory");
 
 /* What an op's backward rule adds to operand by. */
 typedef struct tg__back {
@@ -81,11 +84,11 @@ void tg__graph_free(tg__graph *g);
 /* Gives back what only the making of nodes needs; more can be made all the same. */
 void tg__graph_close(tg__graph *g);
 
-/* What a graph will have, about: nodes, their operands, bytes of attributes, and bytes of other arenas that begin
+/* What a graph will have, about: nodes, words of the pool, bytes of attributes, and bytes of other arenas that begin
    in its room. */
 typedef struct tg__expected {
     uint32_t nodes;
-    size_t operands, attributes, more;
+    size_t words, attributes, more;
 } tg__expected;
 
 /* Makes room for it, so that none of it need grow. False: no memory. */
@@ -114,26 +117,59 @@ static inline tg__node *tg__node_at(const tg__graph *g, uint32_t id)
     return (tg__node *)(void *)g->nodes.data + id;
 }
 
+static inline uint32_t tg__node_n(const tg__node *node)
+{
+    return node->few ? node->few : node->many.n;
+}
+
+/* Its operands but for looks. */
+static inline uint32_t tg__node_parts(const tg__node *node)
+{
+    return node->op == TG__NODE_ASSEMBLE ? tg__node_n(node) / 2 : tg__node_n(node);
+}
+
+/* Those of a copy of a node may lie in the copy. */
 static inline const uint32_t *tg__node_operands(const tg__graph *g, const tg__node *node)
 {
-    return (const uint32_t *)(void *)g->pool.data + node->first;
+    return node->few ? node->x : (const uint32_t *)(void *)g->pool.data + node->many.first;
+}
+
+static inline uint32_t tg__place_of_shape(const tg__node *node)
+{
+    return node->few ? 0 : node->many.shape;
+}
+
+static inline bool tg__is_scalar(const tg__node *node)
+{
+    return tg__place_of_shape(node) == 0;
 }
 
 static inline const tg__shape *tg__node_shape(const tg__graph *g, uint32_t id)
 {
-    return (const tg__shape *)(void *)g->shapes.data + tg__node_at(g, id)->shape;
+    return (const tg__shape *)(void *)g->shapes.data + tg__place_of_shape(tg__node_at(g, id));
 }
 
-static inline const void *tg__node_data(const tg__graph *g, uint32_t place)
+/* Its word of data. */
+static inline uint32_t tg__node_word(const tg__graph *g, const tg__node *node)
+{
+    return node->few ? 0 : ((const uint32_t *)(void *)g->pool.data)[node->many.first - 1];
+}
+
+static inline const void *tg__attributes_at(const tg__graph *g, uint32_t place)
 {
     return g->attributes.data + place;
+}
+
+static inline const void *tg__node_data(const tg__graph *g, const tg__node *node)
+{
+    return tg__attributes_at(g, tg__node_word(g, node));
 }
 
 /* What a constant's elements are; NULL if the node is none. */
 static inline const void *tg__node_constant(const tg__graph *g, uint32_t id)
 {
     const tg__node *const node = tg__node_at(g, id);
-    return node->op == TG__NODE_CONSTANT ? g->constants.data + (size_t)node->data * 8 : NULL;
+    return node->op == TG__NODE_CONSTANT ? g->constants.data + (size_t)tg__node_word(g, node) * 8 : NULL;
 }
 
 /* A node as rules of derivatives see it. */
@@ -153,7 +189,8 @@ static inline uint32_t tg__node_owner(const tg__graph *g, uint32_t id)
 static inline int64_t tg__node_offset(const tg__graph *g, uint32_t id)
 {
     const tg__node *const node = tg__node_at(g, id);
-    return node->op == TG__NODE_VIEW ? ((const tg__look *)tg__node_data(g, node->data))->offset : 0;
+    if (node->op != TG__NODE_VIEW) return 0;
+    return node->few ? (int64_t)((uint64_t)node->x[2] << 32 | node->x[1]) : *(const int64_t *)tg__node_data(g, node);
 }
 
 /* The op that a node computes, or whose gradient; NULL for others. */

@@ -13,7 +13,7 @@ typedef struct import {
     uint32_t *node;      /* by instruction; while marking: 1 if needed */
     uint32_t *maker;     /* by place in the value arena: the instruction; NULL: too many */
     uint32_t *described; /* by descriptor: 1 more than the instruction; 0: not known yet */
-    size_t n_operands;   /* of the needed instructions */
+    size_t words;        /* of the pool, that the needed instructions take */
     uint32_t views;      /* of them, those that may be views of what instructions made */
     uint32_t *leaf;      /* the instructions of the inputs, by their place */
     int n_inputs, n_batch;
@@ -38,17 +38,22 @@ static uint32_t maker_of(const import *m, uint32_t id)
 static void mark(import *m, uint32_t last)
 {
     const tg__instruction *const code = m->t->head.code;
-    m->n_operands = m->views = 0;
+    m->words = m->views = 0;
     for (uint32_t i = last + 1; i-- > 0;) {
-        if (!m->node[i] || code[i].op == TG__LEAF) continue;
+        if (!m->node[i]) continue;
+        m->words += code[i].op == TG__LEAF;
+        if (code[i].op == TG__LEAF) continue;
         uint32_t room[2];
         int n;
         const uint32_t *const id = tg__operand_ids(m->t, &code[i], room, &n);
-        m->n_operands += (size_t)n;
+        const bool few = tg__ops[code[i].op]->kind == TG__MAP && !(code[i].y & TG__DESCRIPTOR);
+        m->words += few ? 0 : (size_t)n + 1;
         for (int j = 0; j < n; j++) {
             const uint32_t maker = maker_of(m, id[j]);
             m->node[maker] = 1;
-            m->views += code[maker].y != id[j];
+            const bool view = code[maker].y != id[j];
+            m->views += view;
+            m->words += view && id[j] & TG__DESCRIPTOR ? 2 : 0;
         }
     }
 }
@@ -343,7 +348,7 @@ static bool import_all(import *m, const tg_value *value, int n, uint32_t last, u
     uint32_t needed = 0;
     for (uint32_t i = 0; i <= last; i++) needed += m->node[i];
     enum { MORE = 16 }; /* than were recorded: numbers, mostly */
-    const tg__expected e = { needed + m->views + MORE, m->n_operands + m->views, m->views * sizeof(tg__look), 0 };
+    const tg__expected e = { .nodes = needed + m->views + MORE, .words = m->words };
     if (!tg__graph_expect(m->g, &e)) return tg__graph_fail(m->g, TG_ERROR_MEMORY, "no memory");
     for (uint32_t i = 0; i <= last; i++)
         if (m->node[i] && !instruction(m, i)) return false;

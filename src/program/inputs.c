@@ -67,7 +67,7 @@ static bool check_rows(const tg__replay *r, uint32_t input)
 /* How many places an op's index may name, or -1: it is none; *ignored too. */
 static int64_t places_of(const tg__graph *g, const tg__node *node, uint32_t operand, int64_t *ignored)
 {
-    const void *const a = tg__node_data(g, node->data);
+    const void *const a = tg__node_data(g, node);
     const tg__shape *const s = tg__node_shape(g, tg__node_operands(g, node)[0]);
     *ignored = TG_NO_INDEX;
     if (node->op == TG__CODE_one_hot) return ((const tg_classes_attributes *)a)->classes;
@@ -94,7 +94,7 @@ static int64_t places_of(const tg__graph *g, const tg__node *node, uint32_t oper
 static bool check_indices(const tg__replay *r, uint32_t id, uint32_t x, int64_t places, int64_t ignored)
 {
     const tg__graph *const g = r->g;
-    const uint32_t input = tg__node_at(g, tg__node_owner(g, x))->data;
+    const uint32_t input = tg__node_word(g, tg__node_at(g, tg__node_owner(g, x)));
     const tg_input_layout l = layout_of(r, input);
     tg__shape s = *tg__node_shape(g, x);
     for (int i = 0; i < s.rank; i++) s.stride[i] *= l.element;
@@ -136,7 +136,7 @@ bool tg__run_check_inputs(const tg__replay *r)
     }
     const tg__indexing *const x = (const tg__indexing *)(void *)r->program->indices.data;
     for (size_t i = 0; i < r->program->indices.used / sizeof *x; i++) {
-        const bool given = r->inputs[tg__node_at(r->g, tg__node_owner(r->g, x[i].operand))->data];
+        const bool given = r->inputs[tg__node_word(r->g, tg__node_at(r->g, tg__node_owner(r->g, x[i].operand)))];
         if (given && !check_indices(r, x[i].node, x[i].operand, x[i].places, x[i].ignored)) return false;
     }
     return true;
@@ -150,7 +150,7 @@ bool tg__program_list_indices(tg_program *p)
         const tg__node *const node = tg__node_at(g, id);
         const tg__op *const op = tg__node_op(node);
         if (!op || op->kind == TG__MAP || !strchr(op->letters, 'i')) continue;
-        for (uint32_t j = 0; j < node->n; j++) {
+        for (uint32_t j = 0; j < tg__node_n(node); j++) {
             const uint32_t x = tg__node_operands(g, node)[j];
             if (tg__letter(op->letters, (int)j) != 'i') continue;
             if (tg__node_at(g, tg__node_owner(g, x))->op != TG__NODE_INPUT) continue;

@@ -17,10 +17,10 @@ static int64_t elements_kept(const tg__planning *w, uint32_t id)
     const tg__node *const node = tg__node_at(g, id);
     const uint32_t *const x = tg__node_operands(g, node);
     tg__array operand[TG__KEEPERS];
-    if (node->n > TG__KEEPERS) return 0;
-    for (uint32_t j = 0; j < node->n; j++) operand[j] = (tg__array){ tg__node_shape(g, x[j]), NULL };
-    const tg__call c = { .op = tg__ops[node->op], .code = node->op, .k = g->k, .n = (int)node->n, .x = operand,
-                         .y = { tg__node_shape(g, id), NULL }, .attributes = tg__node_data(g, node->data) };
+    if (tg__node_n(node) > TG__KEEPERS) return 0;
+    for (uint32_t j = 0; j < tg__node_n(node); j++) operand[j] = (tg__array){ tg__node_shape(g, x[j]), NULL };
+    const tg__call c = { .op = tg__ops[node->op], .code = node->op, .k = g->k, .n = (int)tg__node_n(node), .x = operand,
+                         .y = { tg__node_shape(g, id), NULL }, .attributes = tg__node_data(g, node) };
     return c.op->kept(&c);
 }
 
@@ -30,9 +30,9 @@ static uint32_t kept_for(const tg__planning *w, uint32_t id)
     const tg__graph *const g = w->p.g;
     const tg__node *const node = tg__node_at(g, id);
     if (node->op != TG__NODE_BACKWARD || w->p.role[id] != TG__NEEDED) return 0;
-    const tg__back *const b = tg__node_data(g, node->data);
+    const tg__back *const b = tg__node_data(g, node);
     if (!tg__ops[b->op]->kept) return 0;
-    const uint32_t y = tg__same(&w->p, tg__node_operands(g, node)[node->n - 2]);
+    const uint32_t y = tg__same(&w->p, tg__node_operands(g, node)[tg__node_n(node) - 2]);
     const bool there = tg__node_at(g, y)->op == b->op && w->p.role[y] == TG__NEEDED;
     return there && (w->p.single || tg__node_at(g, y)->stage == node->stage) ? y : 0;
 }

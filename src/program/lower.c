@@ -21,7 +21,7 @@ static void mark(const lowering *w, const uint32_t *node, uint32_t n)
         if (!w->map[id] && !tg__node_acts(w->from, id)) continue;
         w->map[id] = 1;
         const tg__node *const of = tg__node_at(w->from, id);
-        const uint32_t parts = of->op == TG__NODE_ASSEMBLE ? of->n / 2 : of->n; /* behind them, looks */
+        const uint32_t parts = tg__node_parts(of); /* behind them, looks */
         for (uint32_t j = 0; j < parts; j++) w->map[tg__node_operands(w->from, of)[j]] = 1;
     }
 }
@@ -54,9 +54,9 @@ static uint32_t lower_constant(const lowering *w, uint32_t id)
 
 static uint32_t lower_back(const lowering *w, const tg__node *node, const uint32_t *x)
 {
-    const tg__back *const back = tg__node_data(w->from, node->data);
-    const void *const attributes = tg__node_data(w->from, back->attributes);
-    return tg__graph_derived(w->to, x, node->n - 2, back, attributes);
+    const tg__back *const back = tg__node_data(w->from, node);
+    const void *const attributes = tg__attributes_at(w->from, back->attributes);
+    return tg__graph_derived(w->to, x, tg__node_n(node) - 2, back, attributes);
 }
 
 /* What an operand of ASSEMBLE looks at: only how, not of what. */
@@ -69,8 +69,8 @@ static uint32_t look_of(lowering *w, uint32_t id)
 
 static uint32_t lower_assemble(lowering *w, const tg__node *node, const tg__shape *s, uint32_t *x)
 {
-    const uint32_t n = node->n / 2;
-    for (uint32_t j = n; j < node->n; j++)
+    const uint32_t n = tg__node_n(node) / 2;
+    for (uint32_t j = n; j < tg__node_n(node); j++)
         x[j] = look_of(w, tg__node_operands(w->from, node)[j]);
     return tg__graph_assemble(w->to, s, x, x + n, n);
 }
@@ -79,23 +79,23 @@ static uint32_t lower_one(lowering *w, uint32_t id)
 {
     tg__graph *const g = w->to;
     const tg__node *const node = tg__node_at(w->from, id);
-    const void *const data = tg__node_data(w->from, node->data);
-    uint32_t *const x = tg__arena_push(&w->operands, (node->n + 1) * sizeof *x);
+    const void *const data = tg__node_data(w->from, node);
+    uint32_t *const x = tg__arena_push(&w->operands, (tg__node_n(node) + 1) * sizeof *x);
     if (!x) return tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
     w->operands.used = 0;
-    for (uint32_t j = 0; j < node->n; j++) x[j] = w->map[tg__node_operands(w->from, node)[j]];
+    for (uint32_t j = 0; j < tg__node_n(node); j++) x[j] = w->map[tg__node_operands(w->from, node)[j]];
     const tg__shape *const s = tg__node_shape(w->from, id);
     switch (node->op) {
     case TG__NODE_INPUT:
-        if (w->input) return adjacent(g, w->input[node->data]);
-        return tg__graph_input(g, node->data, s, node->stage == TG__BODY);
+        if (w->input) return adjacent(g, w->input[tg__node_word(w->from, node)]);
+        return tg__graph_input(g, tg__node_word(w->from, node), s, node->stage == TG__BODY);
     case TG__NODE_COUNT: return w->input ? tg__graph_number(g, 1) : tg__graph_count(g);
     case TG__NODE_CONSTANT: return lower_constant(w, id);
-    case TG__NODE_VIEW: return tg__graph_view(g, x[0], s, ((const tg__look *)data)->offset);
+    case TG__NODE_VIEW: return tg__graph_view(g, x[0], s, tg__node_offset(w->from, id));
     case TG__NODE_ASSEMBLE: return lower_assemble(w, node, s, x);
     case TG__NODE_SUM: return w->input ? adjacent(g, x[0]) : tg__graph_sum(g, x[0]);
     case TG__NODE_BACKWARD: return adjacent(g, lower_back(w, node, x));
-    default: return adjacent(g, lower_op(w, node->op, x, node->n, data));
+    default: return adjacent(g, lower_op(w, node->op, x, tg__node_n(node), data));
     }
 }
 

@@ -14,8 +14,9 @@ enum {
     FEWEST_BUCKETS = 256,
     FEWEST_NODES = 128,
     MOST_NODES = 1 << 30,
-    OPS = 0xFFF,
+    OPS = 0x3FF,
     STAGES = 3,
+    FEW = 3,
     SITES = 0x3FFFF
 };
 
@@ -34,7 +35,7 @@ size_t tg__nodes_put(tg__graph *g, tg__arena *a, const void *bytes, size_t n)
 /* What belongs to a node in the arena of attributes. */
 static inline size_t data_size(uint32_t op)
 {
-    if (op == TG__NODE_VIEW) return sizeof(tg__look);
+    if (op == TG__NODE_VIEW) return sizeof(int64_t);
     if (op == TG__NODE_BACKWARD) return sizeof(tg__back);
     return op < TG__NODE_INPUT ? tg__ops[op]->attributes->size : 0;
 }
@@ -54,10 +55,22 @@ static uint64_t mix(uint64_t h, uint64_t x)
     return h ^ h >> 32;
 }
 
-/* Its upper half is what counts. */
-static inline uint64_t hash_of(uint32_t op, const uint32_t *x, uint32_t n, const void *data, size_t size)
+/* What a node with its operands in itself is to be: kept in registers, since what is read as a whole right after its
+   fields were written is waited for. */
+typedef struct few {
+    uint32_t op, n, stage, x, y, z; /* y and z of a view: where it begins */
+} few;
+
+/* The upper halves of hashes are what counts. */
+static inline uint64_t hash_of_few(const few *f)
 {
-    uint64_t h = op << 16 ^ n;
+    const uint64_t h = mix((uint64_t)f->op << 16 ^ f->n, (uint64_t)f->x << 32 | f->y);
+    return f->z ? mix(h, f->z) : h;
+}
+
+static uint64_t hash_of(uint32_t op, const uint32_t *x, uint32_t n, const void *data, size_t size)
+{
+    uint64_t h = (uint64_t)op << 16 ^ n;
     for (uint32_t i = 0; i + 1 < n; i += 2) h = mix(h, (uint64_t)x[i] << 32 | x[i + 1]);
     if (n % 2) h = mix(h, x[n - 1]);
     for (size_t i = 0; i + 8 <= size; i += 8) {
@@ -76,20 +89,28 @@ bool tg__same_shape(const tg__shape *a, const tg__shape *b)
     return true;
 }
 
-static inline bool same_operation(const tg__graph *g, const tg__node *a, uint32_t op, const uint32_t *x, uint32_t n)
+static inline bool is_few(const tg__node *a, const few *f)
 {
-    if (a->op != op || a->n != n) return false;
-    const uint32_t *const own = tg__node_operands(g, a);
-    for (uint32_t i = 0; i < n; i++)
-        if (own[i] != x[i]) return false;
-    return true;
+    return a->op == f->op && a->few == f->n && a->x[0] == f->x && a->x[1] == f->y && a->x[2] == f->z;
 }
 
-static inline bool same_rest(const tg__graph *g, const tg__node *a, const void *data, size_t size, const tg__shape *s)
+/* What any other node is to be. */
+typedef struct many {
+    const tg__making *m;
+    const uint32_t *x;
+    const void *data;
+    size_t size; /* of data */
+    const tg__shape *s;
+} many;
+
+static bool is_many(const tg__graph *g, const tg__node *a, const many *w)
 {
-    if (size && memcmp(g->attributes.data + a->data, data, size) != 0) return false;
-    if (!s) return a->shape == 0;
-    return tg__same_shape((const tg__shape *)(void *)g->shapes.data + a->shape, s);
+    const uint32_t n = w->m->n;
+    if (a->few || a->op != w->m->op || a->many.n != n) return false;
+    if (n && memcmp(tg__node_operands(g, a), w->x, n * sizeof *w->x) != 0) return false;
+    if (w->size && memcmp(tg__node_data(g, a), w->data, w->size) != 0) return false;
+    if (!w->s) return a->many.shape == 0;
+    return tg__same_shape((const tg__shape *)(void *)g->shapes.data + a->many.shape, w->s);
 }
 
 /* ---- the table ------------------------------------------------------------------------------------ */
@@ -108,12 +129,23 @@ static inline uint32_t number_bits(const tg__graph *g)
     return g->buckets / 2 - 1;
 }
 
-static inline probe probe_of(const tg__graph *g, uint32_t op, const uint32_t *x, uint32_t n, const void *data,
-                             uint64_t h)
+static inline probe probe_of(const tg__graph *g, uint32_t first, uint32_t last, uint64_t h)
 {
-    uint32_t at = n ? x[0] + x[n - 1] : 0;
-    if (op == TG__NODE_VIEW) at = ~(2 * (uint32_t)((const tg__look *)data)->offset + at);
-    return (probe){ .line = at & (g->buckets - LINE), .part = (uint32_t)(h >> 32), .far = (uint32_t)(h >> 16) };
+    return (probe){ .line = (first + last) & (g->buckets - LINE), .part = (uint32_t)(h >> 32), .far = (uint32_t)(h >> 16) };
+}
+
+static inline probe probe_of_few(const tg__graph *g, const few *f)
+{
+    const uint64_t h = hash_of_few(f);
+    if (f->op == TG__NODE_VIEW) return probe_of(g, ~(2 * f->x), 0 - 2 * f->y, h);
+    return probe_of(g, f->x, f->n == 1 ? f->x : f->n == 2 ? f->y : f->z, h);
+}
+
+static probe probe_of_many(const tg__graph *g, const many *w)
+{
+    const uint32_t n = w->m->n;
+    const uint64_t h = hash_of(w->m->op, w->x, n, w->data, w->size);
+    return n ? probe_of(g, w->x[0], w->x[n - 1], h) : probe_of(g, 0, 0, h);
 }
 
 /* Where to look next. */
@@ -129,15 +161,22 @@ static inline uint32_t new_entry(const tg__graph *g, const probe *p, uint32_t id
     return id | (p->part & ~number_bits(g));
 }
 
+static probe probe_of_node(const tg__graph *g, const tg__node *node)
+{
+    if (node->few)
+        return probe_of_few(g, &(few){ node->op, node->few, node->stage, node->x[0], node->x[1], node->x[2] });
+    const uint32_t word = tg__node_word(g, node);
+    const tg__making m = { .op = node->op, .n = node->many.n };
+    return probe_of_many(g, &(many){ .m = &m, .x = tg__node_operands(g, node), .data = tg__attributes_at(g, word),
+                                     .size = word ? data_size(node->op) : 0 });
+}
+
 static void fill_table(const tg__graph *g)
 {
     for (uint32_t id = 1; id < g->n; id++) {
         const tg__node *const node = tg__node_at(g, id);
         if (node->op == TG__NODE_CONSTANT) continue;
-        const uint32_t *const x = tg__node_operands(g, node);
-        const char *const data = g->attributes.data + node->data;
-        const uint64_t h = hash_of(node->op, x, node->n, data, node->data ? data_size(node->op) : 0);
-        probe p = probe_of(g, node->op, x, node->n, data, h);
+        probe p = probe_of_node(g, node);
         uint32_t *e = next_entry(g, &p);
         while (*e) e = next_entry(g, &p);
         *e = new_entry(g, &p, id);
@@ -168,8 +207,8 @@ bool tg__graph_expect(tg__graph *g, const tg__expected *e)
 {
     const uint32_t n = e->nodes < FEWEST_NODES ? FEWEST_NODES : e->nodes;
     const size_t nodes = n * sizeof(tg__node), table = buckets_for(n) * sizeof(uint32_t);
-    const size_t pool = (e->operands + 3 * FEWEST_NODES) * sizeof(uint32_t);
-    const size_t attributes = e->attributes + FEWEST_NODES * sizeof(tg__look);
+    const size_t pool = (e->words + 3 * FEWEST_NODES) * sizeof(uint32_t);
+    const size_t attributes = e->attributes + FEWEST_NODES * sizeof(int64_t);
     tg__arena *const room = &g->room;
     g->expected = n; /* by the table, when it is first asked */
     g->lasting = 0;
@@ -197,7 +236,7 @@ static size_t place_of_shape(tg__graph *g, const uint32_t *x, uint32_t n, const 
 {
     const tg__shape *const all = (const tg__shape *)(void *)g->shapes.data;
     for (uint32_t i = 0; i < n && i < 2; i++) {
-        const uint32_t own = tg__node_at(g, x[i])->shape;
+        const uint32_t own = tg__place_of_shape(tg__node_at(g, x[i]));
         if (tg__same_shape(&all[own], s)) return own;
     }
     uint64_t h = (uint64_t)s->n << 8 ^ (uint64_t)s->rank;
@@ -209,56 +248,70 @@ static size_t place_of_shape(tg__graph *g, const uint32_t *x, uint32_t n, const 
     return *recent = (uint32_t)(place / sizeof *s);
 }
 
-/* A node, all but its operands' place and the position. It is put together in registers: what is read as a
-   whole right after its fields were written is waited for. */
-INLINED uint32_t append(tg__graph *g, uint32_t op, uint32_t stage, const uint32_t *x, uint32_t n, uint32_t shape,
-                        uint32_t data)
+/* Room for one more node; NULL: there is none. */
+INLINED tg__node *append(tg__graph *g)
 {
     const uint32_t id = g->n;
-    const size_t used = g->pool.used, first = used / sizeof *x;
-    if (id == MOST_NODES) return tg__graph_fail(g, TG_ERROR_MEMORY, "more than 2^30 nodes");
-    if (!tg__arena_grow(&g->pool, used + n * sizeof *x) || !tg__arena_grow(&g->nodes, (id + 1) * sizeof(tg__node)))
-        return tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
-    uint32_t *const operand = (uint32_t *)(void *)g->pool.data + first;
-    for (uint32_t i = 0; i < n; i++) operand[i] = x[i];
-    *tg__node_at(g, id) = (tg__node){ .op = op & OPS,
-                                      .stage = stage & STAGES,
-                                      .site = g->site <= SITES ? g->site & SITES : 0,
-                                      .n = n,
-                                      .first = (uint32_t)first,
-                                      .shape = shape,
-                                      .data = data };
-    g->pool.used = used + n * sizeof *x;
+    const bool room = id < MOST_NODES && tg__arena_grow(&g->nodes, (id + 1) * sizeof(tg__node));
+    if (!room) {
+        tg__graph_fail(g, TG_ERROR_MEMORY, id < MOST_NODES ? "no memory" : "more than 2^30 nodes");
+        return NULL;
+    }
     g->nodes.used = (id + 1) * sizeof(tg__node);
     g->n = id + 1;
-    return id;
+    return tg__node_at(g, id);
 }
 
-/* size: of its attributes. */
-INLINED uint32_t make(tg__graph *g, const tg__making *m, const uint32_t *x, const void *data, size_t size,
-                      const tg__shape *s)
+INLINED uint32_t make_few(tg__graph *g, const few *f)
 {
+    const uint32_t site = g->site <= SITES ? g->site : 0;
+    tg__node *const node = append(g);
+    if (!node) return 0;
+    *node = (tg__node){ .op = f->op & OPS, .stage = f->stage & STAGES, .few = f->n & FEW, .site = site & SITES,
+                        .x = { f->x, f->y, f->z } };
+    return g->n - 1;
+}
+
+static uint32_t make_many(tg__graph *g, const many *w)
+{
+    const tg__making *const m = w->m;
+    const uint32_t site = g->site <= SITES ? g->site : 0;
     size_t place = m->data, shape = 0;
-    if (size && (place = tg__nodes_put(g, &g->attributes, data, size)) == SIZE_MAX) return 0;
-    if (s && (shape = place_of_shape(g, x, m->n, s)) == SIZE_MAX) return 0;
+    if (w->size && (place = tg__nodes_put(g, &g->attributes, w->data, w->size)) == SIZE_MAX) return 0;
+    if (w->s && (shape = place_of_shape(g, w->x, m->n, w->s)) == SIZE_MAX) return 0;
+    const size_t used = g->pool.used, first = used / sizeof(uint32_t) + 1;
+    if (!tg__arena_grow(&g->pool, used + (m->n + (size_t)1) * sizeof(uint32_t)))
+        return tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
+    uint32_t *const operand = (uint32_t *)(void *)g->pool.data + first;
+    operand[-1] = (uint32_t)place;
+    for (uint32_t i = 0; i < m->n; i++) operand[i] = w->x[i];
+    tg__node *const node = append(g);
+    if (!node) return 0;
+    *node = (tg__node){ .op = m->op & OPS, .stage = (uint32_t)m->stage & STAGES, .site = site & SITES,
+                        .many = { m->n, (uint32_t)first, (uint32_t)shape } };
+    g->pool.used = used + (m->n + (size_t)1) * sizeof(uint32_t);
     g->views += m->op == TG__NODE_VIEW;
-    return append(g, m->op, m->stage, x, m->n, (uint32_t)shape, (uint32_t)place);
+    return g->n - 1;
 }
 
-INLINED uint32_t find_or_make(tg__graph *g, const tg__making *m, const uint32_t *x, const void *data, size_t size,
-                              const tg__shape *s)
+/* One of f and w. */
+INLINED uint32_t make(tg__graph *g, const few *f, const many *w)
 {
-    if (g->without & TG_COMMON_SUBEXPRESSIONS) return make(g, m, x, data, size, s);
+    return f ? make_few(g, f) : make_many(g, w);
+}
+
+INLINED uint32_t find_or_make(tg__graph *g, const few *f, const many *w)
+{
+    if (g->without & TG_COMMON_SUBEXPRESSIONS) return make(g, f, w);
     if (!has_room(g)) return 0;
     const uint32_t number = number_bits(g);
-    probe p = probe_of(g, m->op, x, m->n, data, hash_of(m->op, x, m->n, data, size));
+    probe p = f ? probe_of_few(g, f) : probe_of_many(g, w);
     uint32_t *e = next_entry(g, &p);
     for (; *e; e = next_entry(g, &p)) {
         const tg__node *const node = tg__node_at(g, *e & number);
-        if ((*e ^ p.part) <= number && same_operation(g, node, m->op, x, m->n) && same_rest(g, node, data, size, s))
-            return *e & number;
+        if ((*e ^ p.part) <= number && (f ? is_few(node, f) : is_many(g, node, w))) return *e & number;
     }
-    const uint32_t made = make(g, m, x, data, size, s);
+    const uint32_t made = make(g, f, w);
     if (made) *e = new_entry(g, &p, made);
     return made;
 }
@@ -268,26 +321,46 @@ static void note_rules(tg__graph *g, uint32_t op)
     g->has_rules |= op == TG__NODE_BACKWARD || (op < TG__NODE_INPUT && tg__ops[op]->kind != TG__MAP);
 }
 
+/* Whether such a node has its operands in itself. */
+static bool has_few(const many *w)
+{
+    return w->m->op < TG__NODE_INPUT && !w->s && !w->size && w->m->n >= 1 && w->m->n <= FEW;
+}
+
+INLINED few few_of(uint32_t op, const uint32_t *x, uint32_t n, uint32_t stage)
+{
+    return (few){ op, n, stage, x[0], n > 1 ? x[1] : 0, n > 2 ? x[2] : 0 };
+}
+
 uint32_t tg__nodes_append(tg__graph *g, const tg__making *m, const uint32_t *x, const void *data, const tg__shape *s)
 {
+    const many w = { m, x, data, data_size(m->op), s };
     note_rules(g, m->op);
-    return make(g, m, x, data, data_size(m->op), s);
+    if (!has_few(&w)) return make_many(g, &w);
+    const few f = few_of(m->op, x, m->n, m->stage);
+    return make_few(g, &f);
 }
 
 uint32_t tg__nodes_find(tg__graph *g, const tg__making *m, const uint32_t *x, const void *data, const tg__shape *s)
 {
     if (!tg__is_pure(m->op, data)) return tg__nodes_append(g, m, x, data, s);
+    const many w = { m, x, data, data_size(m->op), s };
     note_rules(g, m->op);
-    return find_or_make(g, m, x, data, data_size(m->op), s);
+    return has_few(&w) ? tg__nodes_find_scalar(g, (int)m->op, x, m->n, m->stage) : find_or_make(g, NULL, &w);
 }
 
 uint32_t tg__nodes_find_scalar(tg__graph *g, int code, const uint32_t *x, uint32_t n, uint8_t stage)
 {
-    return find_or_make(g, &(tg__making){ .op = (uint32_t)code, .n = n, .stage = stage }, x, NULL, 0, NULL);
+    const few f = few_of((uint32_t)code, x, n, stage);
+    return find_or_make(g, &f, NULL);
 }
 
-uint32_t tg__nodes_find_element(tg__graph *g, uint32_t owner, tg__look look)
+uint32_t tg__nodes_find_element(tg__graph *g, uint32_t owner, int64_t offset)
 {
-    const tg__making m = { .op = TG__NODE_VIEW, .n = 1, .stage = tg__node_at(g, owner)->stage };
-    return find_or_make(g, &m, &owner, &look, sizeof look, NULL);
+    const uint32_t n = g->n;
+    const few f = { TG__NODE_VIEW, 1, tg__node_at(g, owner)->stage, owner, (uint32_t)offset,
+                    (uint32_t)((uint64_t)offset >> 32) };
+    const uint32_t found = find_or_make(g, &f, NULL);
+    g->views += g->n - n;
+    return found;
 }

@@ -21,10 +21,10 @@ typedef struct tg__making {
 /* A new node: data are its attributes, s its shape (NULL: a floating scalar). 0 after an error. */
 uint32_t tg__nodes_append(tg__graph *g, const tg__making *m, const uint32_t *x, const void *data, const tg__shape *s);
 
-/* Such a node, found or made; and the same of what has floating scalars as operands and as its result, and no
-   attributes; and of a floating scalar among the elements of its owner. */
+/* Such a node, found or made; and the same of one that has its operands in itself: of n floating
+   scalars; and a floating scalar among the elements of its owner. */
 uint32_t tg__nodes_find(tg__graph *g, const tg__making *m, const uint32_t *x, const void *data, const tg__shape *s);
 uint32_t tg__nodes_find_scalar(tg__graph *g, int code, const uint32_t *x, uint32_t n, uint8_t stage);
-uint32_t tg__nodes_find_element(tg__graph *g, uint32_t owner, tg__look look);
+uint32_t tg__nodes_find_element(tg__graph *g, uint32_t owner, int64_t offset);
 
 #endif

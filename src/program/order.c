@@ -193,7 +193,7 @@ static bool emit_sum(tg__planning *w, uint32_t id)
     s->width = (uint32_t)tg__node_shape(w->p.g, id)->n;
     s->columns = (uint32_t)form;
     bool ok = refer(w, 0, place);
-    const uint32_t n = whole ? tg__node_at(w->p.g, x)->n : 1;
+    const uint32_t n = whole ? tg__node_n(tg__node_at(w->p.g, x)) : 1;
     for (uint32_t j = 0; ok && j < n; j++)
         ok = refer(w, whole ? operands_of(w, x)[j] : x, TG__NO_SUM);
     close_step(w, s);
@@ -212,8 +212,8 @@ static bool is_row(const tg__planning *w, uint32_t id)
 {
     const tg__node *const node = tg__node_at(w->p.g, id);
     const tg__shape *const y = tg__node_shape(w->p.g, id);
-    if (y->n == 1 && node->shape == 0) return true;
-    for (uint32_t j = 0; j < node->n; j++) {
+    if (y->n == 1 && tg__is_scalar(node)) return true;
+    for (uint32_t j = 0; j < tg__node_n(node); j++) {
         const uint32_t x = operands_of(w, id)[j];
         const tg__shape *const s = tg__node_shape(w->p.g, x);
         const bool varies = tg__once(w, x) == tg__once(w, id);
@@ -278,13 +278,13 @@ static bool bring(tg__planning *w, uint32_t id)
 /* The operand by which node id is a gradient. */
 static uint32_t by_of(const tg__planning *w, uint32_t id)
 {
-    return (uint32_t)((const tg__back *)tg__node_data(w->p.g, tg__node_at(w->p.g, id)->data))->by;
+    return (uint32_t)((const tg__back *)tg__node_data(w->p.g, tg__node_at(w->p.g, id)))->by;
 }
 
 /* The gradients `result` of one op, by n of its operands. */
 static bool emit_gradients(tg__planning *w, const uint32_t *result, uint32_t n)
 {
-    const uint32_t id = result[0], operands = tg__node_at(w->p.g, id)->n;
+    const uint32_t id = result[0], operands = tg__node_n(tg__node_at(w->p.g, id));
     uint32_t *const list = tg__more(&w->p.plan->lists, operands + TG__SIBLINGS, sizeof *list);
     if (!list) return tg__planning_failed(w);
     const uint32_t place = (uint32_t)(list - (uint32_t *)(void *)w->p.plan->lists.data);
@@ -321,7 +321,7 @@ static bool emit_backward(tg__planning *w, uint32_t id)
     if (n == 1 || !tg__apart(w, id)) {
         ok = emit_gradients(w, result, n);
     } else {
-        for (uint32_t by = tg__node_at(w->p.g, id)->n - 2; by-- > 0;)
+        for (uint32_t by = tg__node_n(tg__node_at(w->p.g, id)) - 2; by-- > 0;)
             for (uint32_t i = 0; ok && i < n; i++)
                 if (by_of(w, result[i]) == by) ok = emit_gradients(w, &result[i], 1);
     }
@@ -332,7 +332,7 @@ static bool emit_backward(tg__planning *w, uint32_t id)
 /* Scalars put side by side, by one step; done is false if they are not. */
 static bool emit_rows_of(tg__planning *w, uint32_t id, bool *done)
 {
-    const uint32_t *const x = operands_of(w, id), most = tg__node_at(w->p.g, id)->n;
+    const uint32_t *const x = operands_of(w, id), most = tg__node_n(tg__node_at(w->p.g, id));
     tg__arena *const lists = &w->p.plan->lists;
     const size_t used = lists->used;
     uint32_t *const at = tg__more(lists, most, sizeof *at);
@@ -356,7 +356,6 @@ static bool emit_rows_of(tg__planning *w, uint32_t id, bool *done)
 
 static bool emit_one(tg__planning *w, uint32_t id)
 {
-    const tg__node *const node = tg__node_at(w->p.g, id);
     tg__form f = { 0 };
     bool done = false;
     if (!emit_rows_of(w, id, &done) || done) return done;
@@ -371,7 +370,7 @@ static bool emit_one(tg__planning *w, uint32_t id)
     s->width = (uint32_t)tg__node_shape(w->p.g, id)->n;
     s->columns = (uint32_t)form;
     const uint32_t of = whole && tg__is_dot(&w->p, id) ? operands_of(w, id)[0] : id;
-    const uint32_t operands = node->op == TG__NODE_ASSEMBLE ? node->n / 2 : tg__node_at(w->p.g, of)->n;
+    const uint32_t operands = tg__node_parts(tg__node_at(w->p.g, of));
     bool ok = refer(w, id, TG__NO_SUM);
     for (uint32_t j = 0; ok && j < operands; j++) ok = refer(w, operands_of(w, of)[j], TG__NO_SUM);
     ok = ok && (!rule || refer_kept(w, s, id));
@@ -445,7 +444,7 @@ static bool alike(const tg__planning *w, uint32_t u, uint32_t v, int64_t distanc
 {
     const tg__node *const a = tg__node_at(w->p.g, u), *const b = tg__node_at(w->p.g, v);
     if (a->op != b->op || w->p.role[v] != TG__NEEDED || !tg__is_lane(w->p.g, v)) return false;
-    for (uint32_t j = 0; j < a->n; j++) {
+    for (uint32_t j = 0; j < tg__node_n(a); j++) {
         const uint32_t x = operands_of(w, u)[j], y = operands_of(w, v)[j];
         if (!tg__is_lane(w->p.g, x)) {
             if (x != y) return false;
@@ -464,7 +463,7 @@ static uint32_t range_of(const tg__planning *w, uint32_t id, uint32_t *node)
     node[0] = id;
     if (w->p.g->without & TG_RANGES) return 1;
     uint32_t x = 0;
-    for (uint32_t j = 0; j < first->n; j++) {
+    for (uint32_t j = 0; j < tg__node_n(first); j++) {
         x = operands_of(w, id)[j];
         if (tg__is_lane(w->p.g, x) && tg__has_unit(w, x) && tg__unit_at(w, w->p.unit[x])->n > 1)
             break;
@@ -501,7 +500,7 @@ static bool emit_range(tg__planning *w, uint32_t id)
     s->width = n;
     s->range = true;
     bool ok = refer(w, node[0], TG__NO_SUM);
-    for (uint32_t j = 0; ok && j < tg__node_at(w->p.g, id)->n; j++)
+    for (uint32_t j = 0; ok && j < tg__node_n(tg__node_at(w->p.g, id)); j++)
         ok = refer(w, operands_of(w, node[0])[j], TG__NO_SUM);
     close_step(w, s);
     for (uint32_t i = 0; i < n; i++) w->p.role[node[i]] = TG__DONE;
@@ -518,10 +517,10 @@ static bool emit(tg__planning *w, uint32_t id)
     if (p->role[id] != TG__NEEDED) return true;
     switch (node->op) {
     case TG__NODE_INPUT:
-        if (node->data == TG__NOT_GIVEN)
+        if (tg__node_word(p->g, node) == TG__NOT_GIVEN)
             tg__graph_fail(p->g, TG_ERROR_HISTORY,
                            "a derivative along a direction depends on its cotangent");
-        return node->data != TG__NOT_GIVEN;
+        return tg__node_word(p->g, node) != TG__NOT_GIVEN;
     case TG__NODE_CONSTANT:
     case TG__NODE_VIEW: return true;
     case TG__NODE_COUNT: return new_unit(w, &id, 1) != 0;
@@ -538,7 +537,7 @@ static bool emit_stage(tg__planning *w, tg__stage stage)
     for (uint32_t id = 1; id < w->p.n; id++) {
         const tg__node *const node = tg__node_at(w->p.g, id);
         if (node->op == TG__NODE_SUM) {
-            if (stage == TG__BODY && w->p.role[id] == TG__NEEDED && node->shape && !emit_sum(w, id))
+            if (stage == TG__BODY && w->p.role[id] == TG__NEEDED && !tg__is_scalar(node) && !emit_sum(w, id))
                 return false;
         } else if (node->stage == stage && !emit(w, id)) {
             return false;

@@ -36,7 +36,7 @@ static bool is_unread(const tg__planning *w, const tg__step *s, uint32_t operand
 {
     const tg__node *const node = tg__node_at(w->p.g, s->node);
     if (node->op != TG__NODE_BACKWARD || operand + 2 + s->kept != s->n) return false;
-    return tg__ops[((const tg__back *)tg__node_data(w->p.g, node->data))->op]->writes;
+    return tg__ops[((const tg__back *)tg__node_data(w->p.g, node))->op]->writes;
 }
 
 /* Anything else is wanted again for the next strip. */
@@ -258,9 +258,9 @@ static tg__operand locate(const tg__planning *w, const tg__reference *r)
                           copy ? 0 : tg__node_offset(g, tg__same(&w->p, r->node)) * (int64_t)size };
     if (node->op == TG__NODE_CONSTANT) {
         o.area = TG__AREA_CONSTANTS;
-        o.offset = (uint64_t)node->data * 8;
+        o.offset = (uint64_t)tg__node_word(g, node) * 8;
     } else if (node->op == TG__NODE_INPUT && !copy) {
-        o.area = TG__AREA_INPUTS + node->data;
+        o.area = TG__AREA_INPUTS + tg__node_word(g, node);
         o.lane = node->stage == TG__BODY ? (uint32_t)s->n : 0;
     } else if (w->p.single && w->p.slot[owner]) {
         o.area = TG__AREA_BODY;

@@ -30,7 +30,7 @@ static void mark(tg__planner *p, const uint32_t *output, int n)
         if (p->role[id] == TG__UNUSED) continue;
         const tg__node *const node = tg__node_at(p->g, id);
         const uint32_t *const x = tg__node_operands(p->g, node);
-        const uint32_t operands = node->op == TG__NODE_ASSEMBLE ? node->n / 2 : node->n;
+        const uint32_t operands = tg__node_parts(node);
         for (uint32_t j = 0; j < operands; j++) need(p, x[j]);
     }
 }
@@ -51,7 +51,7 @@ static bool list_users(tg__planner *p)
         const tg__node *const node = tg__node_at(p->g, id);
         if (p->role[id] == TG__UNUSED || !tg__is_lane(p->g, id) || !tg__node_op(node)) continue;
         const uint32_t *const x = tg__node_operands(p->g, node);
-        for (uint32_t j = 0; j < node->n; j++) list[begin[x[j]]++] = id;
+        for (uint32_t j = 0; j < tg__node_n(node); j++) list[begin[x[j]]++] = id;
     }
     for (uint32_t id = p->n; id > 0; id--) begin[id] = begin[id - 1];
     begin[0] = 0;

@@ -97,7 +97,7 @@ uint32_t tg__side_by_side(const tg__planner *p, uint32_t id, uint32_t *at);
 static inline bool tg__is_lane(const tg__graph *g, uint32_t id)
 {
     const tg__node *const node = tg__node_at(g, id);
-    return node->stage == TG__BODY && node->shape == 0;
+    return node->stage == TG__BODY && tg__is_scalar(node);
 }
 
 /* The node whose values are id's. */

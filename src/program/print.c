@@ -72,7 +72,7 @@ static const char *name_of(const tg_program *p, const tg__step *s)
     if (kind[s->kind]) return kind[s->kind];
     const tg__node *const node = tg__node_at(&p->graph, s->node);
     if (node->op != TG__NODE_BACKWARD) return tg__ops[node->op]->name;
-    return tg__ops[((const tg__back *)tg__node_data(&p->graph, node->data))->op]->name;
+    return tg__ops[((const tg__back *)tg__node_data(&p->graph, node))->op]->name;
 }
 
 static void print_step(const tg_program *p, const tg__plan *plan, const tg__step *s, bool chained,
@@ -125,20 +125,20 @@ static void print_kind(const tg_program *p, const tg__node *node, FILE *file)
     const tg__graph *const g = &p->graph;
     const tg__op *const op = tg__node_op(node);
     if (op) {
-        fputs(tg__op_name(op, tg__node_data(g, node->data)), file);
+        fputs(tg__op_name(op, tg__node_data(g, node)), file);
         return;
     }
     switch (node->op) {
-    case TG__NODE_INPUT: fprintf(file, "input %u", node->data); break;
+    case TG__NODE_INPUT: fprintf(file, "input %u", tg__node_word(g, node)); break;
     case TG__NODE_COUNT: fputs("how many instances", file); break;
     case TG__NODE_CONSTANT: fputs("constant", file); break;
     case TG__NODE_VIEW: fputs("view", file); break;
     case TG__NODE_ASSEMBLE: fputs("assemble", file); break;
     case TG__NODE_SUM: fputs("sum over the instances", file); break;
     default: {
-        const tg__back *const back = tg__node_data(g, node->data);
+        const tg__back *const back = tg__node_data(g, node);
         fprintf(file, "%s' by operand %d",
-                tg__op_name(tg__ops[back->op], tg__node_data(g, back->attributes)), back->by);
+                tg__op_name(tg__ops[back->op], tg__attributes_at(g, back->attributes)), back->by);
     }
     }
 }
@@ -152,7 +152,7 @@ void tg_program_print_graph(const tg_program *p, FILE *file)
     for (uint32_t id = 1; id < g->n; id++) {
         const tg__node *const node = tg__node_at(g, id);
         const uint32_t *const x = tg__node_operands(g, node);
-        const uint32_t n = node->op == TG__NODE_ASSEMBLE ? node->n / 2 : node->n;
+        const uint32_t n = tg__node_parts(node);
         fprintf(file, "  n%u %s = ", id, TG__SHAPE_TEXT(tg__node_shape(g, id)));
         print_kind(p, node, file);
         for (uint32_t j = 0; j < n; j++) fprintf(file, " n%u", x[j]);

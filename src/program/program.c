@@ -57,9 +57,9 @@ static uint32_t flags_of(const tg__graph *g)
     for (uint32_t id = 1; id < g->n && g->has_rules; id++) {
         const tg__node *const node = tg__node_at(g, id);
         const tg__back *const back =
-            node->op == TG__NODE_BACKWARD ? tg__node_data(g, node->data) : NULL;
+            node->op == TG__NODE_BACKWARD ? tg__node_data(g, node) : NULL;
         const int code = back ? back->op : node->op;
-        const void *const a = tg__node_data(g, back ? back->attributes : node->data);
+        const void *const a = tg__attributes_at(g, back ? back->attributes : tg__node_word(g, node));
         if (code == TG__CODE_custom || code == TG__CODE_custom_gradient) {
             const tg_custom *const own = ((const tg_custom_attributes *)a)->op;
             flags |= (own->impure ? TG__CALL_IMPURE : 0u) |
@@ -77,7 +77,7 @@ static uint32_t rows_of(const tg_program *p, uint32_t output)
 {
     const tg__graph *const g = &p->graph;
     const tg__node *const node = tg__node_at(g, p->output[output]);
-    const uint32_t n = node->n / 2;
+    const uint32_t n = tg__node_n(node) / 2;
     if (node->op != TG__NODE_ASSEMBLE || node->stage != TG__BODY || n != p->rows[output]) return 0;
     const uint32_t second = tg__node_operands(g, node)[n + 1];
     return tg__node_offset(g, second) == tg__node_shape(g, p->output[output])->n / n ? n : 0;

@@ -67,7 +67,7 @@ static bool report_flips(const tg__replay *r, const tg__flips *f)
 {
     if (!r->status) return false;
     const tg__node *const node = tg__node_at(r->g, f->node);
-    const bool then = ((const tg_guard_attributes *)tg__node_data(r->g, node->data))->expected;
+    const bool then = ((const tg_guard_attributes *)tg__node_data(r->g, node))->expected;
     tg_status *const s = r->status;
     s->code = TG_ERROR_GUARD;
     const int at = tg__run_site(r, f->node, s->message, sizeof s->message - 200);

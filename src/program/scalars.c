@@ -37,7 +37,7 @@ static const tg__node *node_at(const tg__scalars *w, uint32_t id)
 
 static bool is_scalar(const tg__scalars *w, uint32_t id)
 {
-    return node_at(w, id)->shape == 0;
+    return tg__is_scalar(node_at(w, id));
 }
 
 static int64_t elements_of(const tg__scalars *w, uint32_t id)
@@ -68,9 +68,9 @@ void tg__find_same(tg__planner *p)
         else if (g->count && node->op == TG__CODE_div && x[1] == g->count) of = x[0];
         /* The one element of what is the same as a view: of that view. */
         const bool looked = node->op == TG__NODE_VIEW && tg__node_shape(g, id)->n == 1 &&
-                            !tg__node_at(g, x[0])->shape && tg__node_at(g, p->same[x[0]])->op == TG__NODE_VIEW;
+                            tg__is_scalar(tg__node_at(g, x[0])) && tg__node_at(g, p->same[x[0]])->op == TG__NODE_VIEW;
         const bool adjacent = of && tg__shape_same_dims(tg__node_shape(g, of), tg__node_shape(g, id)) &&
-                              (!node->shape || (tg__shape_contiguous(tg__node_shape(g, of)) &&
+                              (tg__is_scalar(node) || (tg__shape_contiguous(tg__node_shape(g, of)) &&
                                                 tg__node_owner(g, of) == of));
         p->same[id] = id && id == g->count ? p->one : adjacent ? p->same[of] : looked ? p->same[x[0]] : id;
     }
@@ -123,7 +123,7 @@ static bool take_apart(tg__scalars *w, summand s, uint32_t root)
     const bool full = elements > 1 && w->parts[4].used / sizeof(uint32_t) >= LONGEST_SUM && is_sum(node);
     const bool open = s.node == root || (!full && inside(w, s.node, elements));
     if (open && s.node != root && !term(w, 4, s.node)) return false;
-    const uint32_t n = open ? node->n : 0;
+    const uint32_t n = open ? tg__node_n(node) : 0;
     uint32_t x[3] = { 0 };
     for (uint32_t j = 0; j < n && j < 3; j++) x[j] = tg__operand_of(w, node, j);
     switch (open ? node->op : TG__NODE_CONSTANT) {
@@ -202,18 +202,19 @@ static bool find_sums(tg__scalars *w)
 /* How many scalars a tensor consists of; 0: it is not put together from scalars. */
 static uint32_t parts_of(const tg__planner *p, const tg__node *node)
 {
-    const uint32_t n = node->op == TG__NODE_ASSEMBLE ? node->n / 2 : node->op == TG__CODE_stack ? node->n : 0;
+    const bool assembled = node->op == TG__NODE_ASSEMBLE || node->op == TG__CODE_stack;
+    const uint32_t n = assembled ? tg__node_parts(node) : 0;
     const uint32_t *const x = tg__node_operands(p->g, node);
     for (uint32_t i = 0; i < n; i++)
-        if (tg__node_at(p->g, x[i])->shape) return 0;
-    return node->shape ? n : 0;
+        if (!tg__is_scalar(tg__node_at(p->g, x[i]))) return 0;
+    return tg__is_scalar(node) ? 0 : n;
 }
 
 /* Which element part i is; -1: it is all of them. */
 static int64_t element(const tg__planner *p, const tg__node *node, uint32_t i)
 {
     if (node->op == TG__CODE_stack) return i;
-    const uint32_t at = tg__node_operands(p->g, node)[node->n / 2 + i];
+    const uint32_t at = tg__node_operands(p->g, node)[tg__node_n(node) / 2 + i];
     return at && tg__node_shape(p->g, at)->n == 1 ? tg__node_offset(p->g, at) : -1;
 }
 
@@ -366,13 +367,13 @@ const uint32_t *tg__scalars_operands(const tg__scalars *w, uint32_t id, uint32_t
         return (const uint32_t *)(void *)w->terms.data + s->first;
     }
     if (w->vector[id] == TG__VECTOR_SCALED) {
-        const tg__back *const b = tg__node_data(w->p->g, node->data);
+        const tg__back *const b = tg__node_data(w->p->g, node);
         few[0] = tg__operand_of(w, node, 3);
         few[1] = tg__operand_of(w, node, 1 - (uint32_t)b->by);
         *n = 2;
         return few;
     }
-    for (*n = 0; *n < node->n; ++*n) few[*n] = tg__operand_of(w, node, *n);
+    for (*n = 0; *n < tg__node_n(node); ++*n) few[*n] = tg__operand_of(w, node, *n);
     return few;
 }
 
@@ -473,10 +474,10 @@ typedef struct sizes {
 
 static sizes sizes_of(const tg__planner *p)
 {
-    const size_t n = p->n, views = p->g->attributes.used / sizeof(tg__look);
+    const size_t n = p->n;
     return (sizes){ .lists = n * (4 * sizeof(uint32_t) + sizeof(uint8_t)),
                     .items = (n / 2 < LONGEST_STRETCH ? n / 2 : LONGEST_STRETCH) * sizeof(tg__item),
-                    .looks = views * sizeof(look),
+                    .looks = p->g->views * sizeof(look),
                     .terms = n / 2 * sizeof(uint32_t) };
 }
 

@@ -257,7 +257,7 @@ static uint64_t inputs_that_count(const tg__loop *k, bool *reached)
         const tg__node *const node = tg__node_at(g, id);
         const tg__op *const op = node->op == TG__NODE_BACKWARD ? NULL : tg__node_op(node);
         const uint32_t *const x = tg__node_operands(g, node);
-        const uint32_t n = node->op == TG__NODE_ASSEMBLE ? node->n / 2 : node->n;
+        const uint32_t n = tg__node_parts(node);
         for (uint32_t j = 0; j < n && reached[id]; j++) {
             const char letter = op ? tg__letter(op->letters, (int)j) : 'n';
             if (tg__is_differentiable(letter)) reached[x[j]] = true;

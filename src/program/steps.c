@@ -55,11 +55,11 @@ static bool call_rule(tg__replay *r, const tg__step *s, int64_t n)
     const tg__graph *const g = r->g;
     const tg__node *const node = tg__node_at(g, s->node);
     const bool back = s->kind == TG__STEP_BACKWARD;
-    const tg__back *const b = back ? tg__node_data(g, node->data) : NULL;
+    const tg__back *const b = back ? tg__node_data(g, node) : NULL;
     const int code = back ? b->op : node->op;
     const uint32_t *const id = back ? (const uint32_t *)(void *)r->plan->lists.data + s->columns
                                     : tg__node_operands(g, node);
-    const uint32_t m = back ? node->n - 2 : node->n, results = back ? s->width : 1;
+    const uint32_t m = back ? tg__node_n(node) - 2 : tg__node_n(node), results = back ? s->width : 1;
     char *const *const p = (char *const *)r->p + s->first;
     const ptrdiff_t *const lane = r->lane + s->first;
     tg__array *const x = operand_room(r, m);
@@ -72,7 +72,7 @@ static bool call_rule(tg__replay *r, const tg__step *s, int64_t n)
     tg__call c = { .op = tg__ops[code],
                    .code = code,
                    .k = g->k,
-                   .attributes = tg__node_data(g, back ? b->attributes : node->data),
+                   .attributes = tg__attributes_at(g, back ? b->attributes : tg__node_word(g, node)),
                    .n = (int)m,
                    .x = x,
                    .dx = dx,
@@ -98,7 +98,7 @@ static bool call_rule(tg__replay *r, const tg__step *s, int64_t n)
         c.y = (tg__array){ ys, unread ? NULL : p[at] + l * lane[at] * size };
         c.g = back ? p[at + 1] + l * lane[at + 1] * size : NULL;
         if (s->kept) c.kept = p[s->n - 1] + l * lane[s->n - 1] * (ptrdiff_t)tg__type_size(g->type);
-        if (back) place_gradients(r, s, id + node->n, &c, dx, l);
+        if (back) place_gradients(r, s, id + tg__node_n(node), &c, dx, l);
         const tg_code result_code = back ? c.op->backward(&c) : c.op->forward(&c);
         if (result_code != TG_OK) return tg__rule_failed(r, s, &c, result_code, l);
     }
@@ -197,7 +197,7 @@ static void walk(tg__replay *r, const tg__step *s, int64_t n)
     const tg__shape *const y = tg__node_shape(g, s->node);
     tg__shape shape[4];
     tg__array a[4];
-    for (uint32_t j = 0; j <= node->n; j++) {
+    for (uint32_t j = 0; j <= tg__node_n(node); j++) {
         const tg__shape own = j ? tg__broadcast_to(tg__node_shape(g, id[j - 1]), y) : *y;
         shape[j] = own;
         shape[j].rank = own.rank + 1;
@@ -211,7 +211,7 @@ static void walk(tg__replay *r, const tg__step *s, int64_t n)
         a[j] = (tg__array){ &shape[j], r->p[s->first + j] };
     }
     tg__walk w;
-    tg__walk_begin(&w, 1 + (int)node->n, a);
+    tg__walk_begin(&w, 1 + (int)tg__node_n(node), a);
     do g->k->map_forward[s->op](w.n, w.p[0], (const void *const *)(w.p + 1), w.stride + 1);
     while (tg__walk_next(&w));
 }
@@ -230,7 +230,7 @@ static void assemble(tg__replay *r, const tg__step *s, int64_t n)
     const uint32_t *const id = tg__node_operands(g, node);
     const tg__shape *const y = tg__node_shape(g, s->node);
     const ptrdiff_t size = (ptrdiff_t)tg__type_size(y->type);
-    const uint32_t m = node->n / 2;
+    const uint32_t m = tg__node_n(node) / 2;
     char *const *const p = (char *const *)r->p + s->first;
     const ptrdiff_t *const lane = r->lane + s->first;
     const bool copied = m && !id[m] && tg__shape_contiguous(tg__node_shape(g, id[0]));
@@ -283,7 +283,7 @@ static void put_rows(const tg__replay *r, const tg__step *s, int64_t n)
 static void guard(const tg__replay *r, const tg__step *s, int64_t n)
 {
     const tg__node *const node = tg__node_at(r->g, s->node);
-    const bool expected = ((const tg_guard_attributes *)tg__node_data(r->g, node->data))->expected;
+    const bool expected = ((const tg_guard_attributes *)tg__node_data(r->g, node))->expected;
     const void *const x = r->p[s->first];
     const ptrdiff_t lane = r->lane[s->first];
     for (int64_t l = 0; l < n; l++) {

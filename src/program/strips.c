@@ -81,10 +81,10 @@ static bool do_rows(const strips *c, const tg__step *s, int64_t at, int64_t n)
     tg__replay *const r = c->r;
     const tg__node *const node = tg__node_at(r->g, s->node);
     const bool back = s->kind == TG__STEP_BACKWARD;
-    const tg__back *const b = back ? tg__node_data(r->g, node->data) : NULL;
+    const tg__back *const b = back ? tg__node_data(r->g, node) : NULL;
     const uint32_t *const list = (const uint32_t *)(void *)r->plan->lists.data + s->columns;
     const uint32_t *const id = back ? list : tg__node_operands(r->g, node);
-    const uint32_t m = back ? node->n - 2 : node->n;
+    const uint32_t m = back ? tg__node_n(node) - 2 : tg__node_n(node);
     const int64_t rows = n / c->chain->period, first = at / c->chain->period;
     const tg__shape *const whole = tg__node_shape(r->g, id[0]);
     const tg__shape *const result = tg__node_shape(r->g, back ? id[m] : s->node);
@@ -109,7 +109,7 @@ static bool do_rows(const strips *c, const tg__step *s, int64_t at, int64_t n)
     const tg__call call = { .op = tg__ops[code],
                             .code = code,
                             .k = r->g->k,
-                            .attributes = tg__node_data(r->g, back ? b->attributes : node->data),
+                            .attributes = tg__attributes_at(r->g, back ? b->attributes : tg__node_word(r->g, node)),
                             .n = (int)m,
                             .x = x,
                             .y = { &ys, back ? p[m] : y },

@@ -41,7 +41,7 @@ static bool is_at_hand(const tg__scalars *w, uint32_t owner)
 {
     const tg__node *const node = node_at(w, owner);
     const bool outside = node->op == TG__NODE_INPUT || node->op == TG__NODE_CONSTANT;
-    if (!node->shape || w->p->slot[owner] || w->vector[owner]) return true;
+    if (tg__is_scalar(node) || w->p->slot[owner] || w->vector[owner]) return true;
     return shape_of(w, owner)->n <= (outside ? MOST_GIVEN : LONGEST) && shape_of(w, owner)->type == w->p->g->type;
 }
 
@@ -64,7 +64,7 @@ static bool fits(const tg__scalars *w, uint32_t x, int64_t n)
 
 static bool is_map(const tg__scalars *w, const tg__node *node, const tg__shape *s)
 {
-    for (uint32_t j = 0; j < node->n; j++) {
+    for (uint32_t j = 0; j < tg__node_n(node); j++) {
         const uint32_t x = tg__operand_of(w, node, j);
         const bool same = tg__shape_same_dims(shape_of(w, x), s);
         if (!fits(w, x, s->n) || (!same && shape_of(w, x)->n != 1)) return false;
@@ -77,7 +77,7 @@ static bool is_total(const tg__scalars *w, const tg__node *node)
 {
     const int64_t n = shape_of(w, tg__operand_of(w, node, 0))->n;
     if (w->p->g->strict || n < 2 || n > LONGEST) return false;
-    for (uint32_t j = 0; j < node->n; j++) {
+    for (uint32_t j = 0; j < tg__node_n(node); j++) {
         const uint32_t x = tg__operand_of(w, node, j);
         if (shape_of(w, x)->n != n || step_of(w, x) != 1 || !fits(w, x, n)) return false;
     }
@@ -87,7 +87,7 @@ static bool is_total(const tg__scalars *w, const tg__node *node)
 /* The operands of the product that is the gradient of a dot product. */
 static bool is_scaled(const tg__scalars *w, const tg__node *node, const tg__shape *s)
 {
-    const tg__back *const b = tg__node_data(w->p->g, node->data);
+    const tg__back *const b = tg__node_data(w->p->g, node);
     if (b->op != TG__CODE_dot || w->p->g->strict) return false;
     return fits(w, tg__operand_of(w, node, 1 - (uint32_t)b->by), s->n) && fits(w, tg__operand_of(w, node, 3), 1);
 }
@@ -105,7 +105,7 @@ static bool place_of_part(const tg__scalars *w, const tg__node *node, uint32_t i
         for (uint32_t j = 0; j < i; j++) *offset += (uint32_t)tg__node_shape(g, x[j])->n;
         return true;
     }
-    const uint32_t look = node->op == TG__NODE_ASSEMBLE ? x[node->n / 2 + i] : 0;
+    const uint32_t look = node->op == TG__NODE_ASSEMBLE ? x[tg__node_n(node) / 2 + i] : 0;
     if (!look) return true;
     *offset = (uint32_t)tg__node_offset(g, look);
     return tg__shape_contiguous(tg__node_shape(g, look));
@@ -124,10 +124,10 @@ static uint32_t count_parts(const tg__scalars *w, const tg__node *node)
 {
     const tg__graph *const g = w->p->g;
     switch (node->op) {
-    case TG__NODE_ASSEMBLE: return node->n / 2;
+    case TG__NODE_ASSEMBLE: return tg__node_parts(node);
     case TG__CODE_contiguous: return 1;
     case TG__CODE_cat:
-        return tg__node_shape(g, tg__node_operands(g, node)[0])->rank == 1 ? node->n : 0;
+        return tg__node_shape(g, tg__node_operands(g, node)[0])->rank == 1 ? tg__node_n(node) : 0;
     default: return 0;
     }
 }
@@ -186,7 +186,7 @@ static bool kind_of(tg__scalars *w, uint32_t id, tg__vector *kind)
     if (w->p->slot[id] || s->n == 0 || s->n > LONGEST || s->type != w->p->g->type) return true;
     if (s->n == 1 && node->op == TG__CODE_sum && is_total(w, node)) *kind = TG__VECTOR_SUM;
     if (node->op == TG__CODE_dot && is_total(w, node)) *kind = TG__VECTOR_DOT;
-    if (!node->shape || *kind) return true;
+    if (tg__is_scalar(node) || *kind) return true;
     if (op && op->kind == TG__MAP) {
         if (is_map(w, node, s)) *kind = TG__VECTOR_MAP;
         return true;
@@ -205,7 +205,7 @@ static bool kind_of(tg__scalars *w, uint32_t id, tg__vector *kind)
 static bool give(tg__scalars *w, uint32_t owner)
 {
     const tg__node *const node = node_at(w, owner);
-    if (!node->shape || w->p->slot[owner] || w->vector[owner]) return true;
+    if (tg__is_scalar(node) || w->p->slot[owner] || w->vector[owner]) return true;
     w->vector[owner] = TG__VECTOR_GIVEN;
     if (node->op != TG__NODE_INPUT && node->op != TG__NODE_CONSTANT) return true;
     const uint32_t n = (uint32_t)shape_of(w, owner)->n;
@@ -214,7 +214,7 @@ static bool give(tg__scalars *w, uint32_t owner)
     w->places += tg__padded(w, n);
     if (node->op == TG__NODE_INPUT) return tg__emit_load(w->p, owner, n);
     tg__initial *const i = tg__more(&w->p->plan->initials, 1, sizeof *i);
-    if (i) *i = (tg__initial){ .place = w->p->slot[owner], .n = n, .constant = (uint64_t)node->data * 8 };
+    if (i) *i = (tg__initial){ .place = w->p->slot[owner], .n = n, .constant = (uint64_t)tg__node_word(w->p->g, node) * 8 };
     return i;
 }
 
@@ -224,13 +224,13 @@ bool tg__vectors_find(tg__scalars *w)
     for (uint32_t id = 1; id < w->p->n; id++) {
         const tg__node *const node = node_at(w, id);
         tg__vector kind = TG__NO_VECTOR;
-        if (w->p->role[id] != TG__NEEDED || (!node->shape && node->op != TG__CODE_sum && node->op != TG__CODE_dot))
+        if (w->p->role[id] != TG__NEEDED || (tg__is_scalar(node) && node->op != TG__CODE_sum && node->op != TG__CODE_dot))
             continue;
         if (!kind_of(w, id, &kind)) return false;
         if (kind == TG__NO_VECTOR) continue;
         w->vector[id] = (uint8_t)kind;
         w->vectors = true;
-        const uint32_t n = node->op == TG__NODE_ASSEMBLE ? node->n / 2 : node->n;
+        const uint32_t n = tg__node_parts(node);
         for (uint32_t j = 0; j < n; j++) {
             const uint32_t owner = tg__owner(w->p, tg__operand_of(w, node, j));
             if (is_at_hand(w, owner) && !give(w, owner)) return false;
@@ -306,7 +306,7 @@ static void read_once(tg__scalars *w, uint32_t x)
 
 static uint32_t inputs_of(const tg__node *node)
 {
-    return node->op == TG__NODE_VIEW ? 0 : node->op == TG__NODE_ASSEMBLE ? node->n / 2 : node->n;
+    return node->op == TG__NODE_VIEW ? 0 : tg__node_parts(node);
 }
 
 /* What outputs are is read when all else is done. */

@@ -52,7 +52,7 @@ static uint32_t place_of(tg__scalars *w, uint32_t x)
     if (w->p->slot[owner]) return w->p->slot[owner] + (uint32_t)tg__node_offset(g, x);
     tg__initial *const i = tg__more(&w->p->plan->initials, 1, sizeof *i);
     if (!i) return 0;
-    const uint64_t from = (uint64_t)node_at(w, owner)->data * 8 +
+    const uint64_t from = (uint64_t)tg__node_word(g, node_at(w, owner)) * 8 +
                           (uint64_t)tg__node_offset(g, x) * tg__type_size(g->type);
     *i = (tg__initial){ .place = w->places, .n = 1, .constant = from };
     return *slot = w->places++;
