@@ -145,6 +145,12 @@ static tg__dense operand(batch *b, int i)
     return load(b, matrix_at(b, b->c->x[i]));
 }
 
+/* The same to be read only: itself where that can be. */
+static tg__dense seen(batch *b, place x)
+{
+    return x.type == TG_F64 ? (tg__dense){ x.m, x.n, x.p, x.row, x.column } : load(b, x);
+}
+
 static void set_result(const batch *b, tg__dense y)
 {
     set(b, matrix_at(b, b->c->y), y);
@@ -775,12 +781,34 @@ FORWARD(solve)
     return each(c, side_axes(c), solve_item);
 }
 
-/* With the gradient dw by the right sides: minus that by the matrices, dw y', or its transpose where
-   they were transposed. */
-static tg__dense matrix_gradient(batch *b, tg__dense dw, bool transpose)
+/* Rows i ... i + m - 1, columns j ... j + n - 1. */
+static place part_of(place x, int64_t i, int64_t j, int64_t m, int64_t n)
 {
-    const tg__dense y = load(b, sides_at(b, b->c->y));
-    return product(b, transpose ? y : dw, turned(transpose ? dw : y));
+    char *const p = (char *)x.p + (i * x.row + j * x.column) * (ptrdiff_t)tg__type_size(x.type);
+    return (place){ x.type, p, m, n, x.row, x.column };
+}
+
+/* With the gradient dw by the right sides: that by the matrices, -dw y', or its transpose where they were transposed.
+   Of triangles only the elements that count. Rows that fit into the cache are made at a time. */
+static void add_matrix_gradient(batch *b, tg__dense dw, const tg_triangular_attributes *triangle)
+{
+    enum { BAND = 32 };
+    const bool transpose = triangle && triangle->transpose;
+    const tg__dense y = seen(b, sides_at(b, b->c->y)), left = transpose ? y : dw, right = turned(transpose ? dw : y);
+    const int64_t n = left.m;
+    const place dx = matrix_at(b, b->c->dx[0]);
+    const tg__dense band = tg__dense_new(&b->d, BAND, n);
+    for (int64_t i = 0; !b->d.failed && i < n; i += BAND) {
+        const int64_t m = n - i < BAND ? n - i : BAND;
+        const int64_t from = triangle && triangle->upper ? i : 0, to = triangle && !triangle->upper ? i + m : n;
+        const tg__dense z = tg__dense_part(band, 0, 0, m, to - from);
+        tg__dense_product(&b->d, z, tg__dense_part(left, i, 0, m, left.n), tg__dense_part(right, 0, from, right.m, to - from));
+        for (int64_t row = 0; triangle && !b->d.failed && row < m; row++)
+            for (int64_t column = i; column < i + m; column++)
+                if (column == i + row ? triangle->unit : (column < i + row) == triangle->upper)
+                    *tg__dense_at(z, row, column - from) = 0;
+        add(b, part_of(dx, i, from, m, to - from), z, -1);
+    }
 }
 
 /* dB = A'^-1 g. */
@@ -790,7 +818,7 @@ static tg_code solve_gradient(batch *b)
     const tg__dense dw = load(b, sides_at(b, incoming(b)));
     tg__dense_lu_solve(&b->d, f.lu, f.swap, dw);
     if (b->c->dx[1].p) add(b, sides_at(b, b->c->dx[1]), dw, 1);
-    if (b->c->dx[0].p) add_gradient(b, matrix_gradient(b, dw, false), -1);
+    if (b->c->dx[0].p) add_matrix_gradient(b, dw, NULL);
     return TG_OK;
 }
 
@@ -849,7 +877,7 @@ static void solve_side(batch *b, tg__dense a, bool transpose, tg__dense x)
 static tg_code solve_triangular_item(batch *b)
 {
     const tg_triangular_attributes *const how = b->c->attributes;
-    const tg__dense a = operand(b, 0), x = load(b, sides_at(b, b->c->x[1]));
+    const tg__dense a = seen(b, matrix_at(b, b->c->x[0])), x = load(b, sides_at(b, b->c->x[1]));
     for (int64_t i = 0; !b->d.failed && !how->unit && i < a.n; i++)
         if (*tg__dense_at(a, i, i) == 0) return singular(b, i);
     solve_side(b, a, how->transpose, x);
@@ -865,15 +893,10 @@ FORWARD(solve_triangular)
 static tg_code solve_triangular_gradient(batch *b)
 {
     const tg_triangular_attributes *const how = b->c->attributes;
-    const tg__dense a = operand(b, 0), dw = load(b, sides_at(b, incoming(b)));
+    const tg__dense a = seen(b, matrix_at(b, b->c->x[0])), dw = load(b, sides_at(b, incoming(b)));
     solve_side(b, a, !how->transpose, dw);
     if (b->c->dx[1].p) add(b, sides_at(b, b->c->dx[1]), dw, 1);
-    if (!b->c->dx[0].p) return TG_OK;
-    const tg__dense dx = matrix_gradient(b, dw, how->transpose);
-    for (int64_t i = 0; !b->d.failed && i < dx.m; i++)
-        for (int64_t j = 0; j < dx.n; j++)
-            if ((i == j && how->unit) || (how->upper ? j < i : j > i)) *tg__dense_at(dx, i, j) = 0;
-    add_gradient(b, dx, -1);
+    if (b->c->dx[0].p) add_matrix_gradient(b, dw, how);
     return TG_OK;
 }
 
