@@ -96,16 +96,20 @@ static void scale_by(int64_t n, double *x, ptrdiff_t step, double a)
 static double largest(int64_t n, const double *x, ptrdiff_t step)
 {
     double most = 0;
-    for (int64_t i = 0; i < n; i++) most = fmax(most, fabs(x[i * step]));
+    for (int64_t i = 0; i < n; i++) most = fabs(x[i * step]) > most ? fabs(x[i * step]) : most;
     return most;
 }
+
+/* Sums of squares between these lost no square that matters. */
+#define LEAST_SQUARE 1e-280
+#define LARGEST_SQUARE 1e300
 
 /* The norm, whatever the magnitude of the elements. */
 static double norm(int64_t n, const double *x, ptrdiff_t step)
 {
     double sum = 0;
     for (int64_t i = 0; i < n; i++) sum += x[i * step] * x[i * step];
-    if (sum > 1e-280 && sum < 1e300) return sqrt(sum); /* no square was lost that matters */
+    if (sum > LEAST_SQUARE && sum < LARGEST_SQUARE) return sqrt(sum);
     const double most = largest(n, x, step);
     if (most == 0) return 0;
     sum = 0;
@@ -229,14 +233,16 @@ int64_t tg__dense_cholesky(tg__desk *d, tg__dense a)
 
 /* ---- reflections ----------------------------------------------------------------------------- */
 
-/* Makes x the vector v, v[0] = 1, of the reflection I - tau v v' that takes it to a multiple, left
-   in x[0], of the first axis (section 5.1). Returns tau. */
-static double reflection(int64_t n, double *x, ptrdiff_t step)
+/* Makes x the vector v of the reflection I - tau v v' that takes it to a multiple of the first axis (section 5.1);
+   v[0], which is 1, is left to that multiple. Returns tau. */
+static double reflection(const tg__desk *d, int64_t n, double *x)
 {
-    const double length = norm(n, x, step);
-    if (n < 2 || largest(n - 1, x + step, step) == 0) return 0;
+    const double rest = n > 1 ? d->k->dense.dot(n - 1, x + 1, x + 1) : 0, sum = rest + x[0] * x[0];
+    const bool usual = rest > LEAST_SQUARE && sum < LARGEST_SQUARE;
+    if (!usual && (n < 2 || largest(n - 1, x + 1, 1) == 0)) return 0;
+    const double length = usual ? sqrt(sum) : norm(n, x, 1);
     const double beta = x[0] > 0 ? -length : length, away = x[0] - beta, tau = -away / beta;
-    for (int64_t i = 1; i < n; i++) x[i * step] /= away;
+    for (int64_t i = 1; i < n; i++) x[i] /= away;
     x[0] = beta;
     return tau;
 }
@@ -247,49 +253,56 @@ static void reflect(const tg__desk *d, tg__dense a, const double *v, ptrdiff_t s
     d->k->dense.reflect(a.m, a.n, a.p, a.row, v, step, tau);
 }
 
-/* Some reflections as one: I - v t v', t upper triangular (Schreiber and Van Loan; section 5.2.3). */
+/* Some reflections as one: I + v t v', t upper triangular (Schreiber and Van Loan; section 5.2.3). */
 typedef struct reflections {
     tg__dense v, t;
 } reflections;
 
-/* Those that are kept in columns j ... j + size - 1 of a, below the diagonal. */
+/* Those that are kept in columns j ... j + size - 1 of the row-major a, below the diagonal. */
 static reflections together(tg__desk *d, tg__dense a, int64_t j, int64_t size, const double *tau)
 {
     const reflections r = { tg__dense_new(d, a.m - j, size), tg__dense_new(d, size, size) };
-    const tg__dense inner = tg__dense_new(d, size, size);
-    for (int64_t i = 0; !d->failed && i < r.v.m; i++)
-        for (int64_t c = 0; c < size; c++)
-            *tg__dense_at(r.v, i, c) = i < c ? 0 : i == c ? 1 : *tg__dense_at(a, j + i, j + c);
+    const size_t used = d->memory->used;
+    const tg__dense inner = tg__dense_new(d, size, size); /* symmetric */
+    for (int64_t i = 0; !d->failed && i < r.v.m; i++) {
+        double *const row = tg__dense_at(r.v, i, 0);
+        const double *const from = tg__dense_at(a, j + i, j);
+        for (int64_t c = 0; c < size; c++) row[c] = c < i ? from[c] : 0;
+        if (i < size) row[i] = 1;
+    }
     tg__dense_product(d, inner, tg__dense_turned(r.v), r.v);
     tg__dense_fill(d, r.t, 0);
     for (int64_t c = 0; !d->failed && c < size; c++) {
-        *tg__dense_at(r.t, c, c) = tau[j + c];
-        for (int64_t i = 0; i < c; i++) {
-            double sum = 0;
-            for (int64_t p = i; p < c; p++)
-                sum += *tg__dense_at(r.t, i, p) * *tg__dense_at(inner, p, c);
-            *tg__dense_at(r.t, i, c) = -tau[j + c] * sum;
-        }
+        *tg__dense_at(r.t, c, c) = -tau[j + c];
+        for (int64_t i = 0; i < c; i++)
+            *tg__dense_at(r.t, i, c) =
+                -tau[j + c] * d->k->dense.dot(c - i, tg__dense_at(r.t, i, i), tg__dense_at(inner, c, i));
     }
+    d->memory->used = used;
     return r;
 }
 
-/* a = (I - v t v') a, or with the reflections in the other order. */
+/* a = (I + v t v') a, or with the reflections in the other order. */
 static void reflect_together(tg__desk *d, reflections r, bool backwards, tg__dense a)
 {
+    const size_t used = d->memory->used;
     const tg__dense w = tg__dense_new(d, r.v.n, a.n), x = tg__dense_new(d, r.v.n, a.n);
     tg__dense_product(d, w, tg__dense_turned(r.v), a);
     tg__dense_product(d, x, backwards ? tg__dense_turned(r.t) : r.t, w);
-    tg__dense_subtract_product(d, a, r.v, x);
+    tg__dense_add_product(d, a, r.v, x);
+    d->memory->used = used;
 }
 
-/* Makes columns j ... end - 1 of a those of r, with the reflections below its diagonal. */
-static void reflect_columns(const tg__desk *d, tg__dense a, int64_t j, int64_t end, double *tau)
+/* Makes columns j ... end - 1 of a those of r, with the reflections below its diagonal. v has room for a column. */
+static void reflect_columns(const tg__desk *d, tg__dense a, int64_t j, int64_t end, double *tau, double *v)
 {
     for (int64_t c = j; c < end; c++) {
-        double *const v = tg__dense_at(a, c, c);
-        tau[c] = reflection(a.m - c, v, a.row);
-        reflect(d, tg__dense_part(a, c, c + 1, a.m - c, end - c - 1), v, a.row, tau[c]);
+        const int64_t n = a.m - c;
+        double *const column = tg__dense_at(a, c, c);
+        for (int64_t i = 0; i < n; i++) v[i] = column[i * a.row];
+        tau[c] = reflection(d, n, v);
+        for (int64_t i = 0; i < n; i++) column[i * a.row] = v[i];
+        reflect(d, tg__dense_part(a, c, c + 1, n, end - c - 1), v, 1, tau[c]);
     }
 }
 
@@ -305,34 +318,29 @@ static void unfold_columns(const tg__desk *d, tg__dense a, int64_t j, int64_t en
 void tg__dense_qr(tg__desk *d, tg__dense a, tg__dense q)
 {
     const size_t used = d->memory->used;
-    const int64_t k = least(a.m, a.n);
-    double *const tau = take(d, k, sizeof *tau);
-    const size_t kept = d->memory->used;
+    const int64_t k = least(a.m, a.n), blocks = (k + BLOCK - 1) / BLOCK;
+    double *const tau = take(d, k, sizeof *tau), *const v = take(d, a.m, sizeof *v);
+    reflections *const r = take(d, blocks, sizeof *r); /* those of each block, if they are needed together */
     tg__dense_identity(d, q);
-    int64_t j = 0;
-    for (; !d->failed && j < k; j += BLOCK) {
-        const int64_t size = least(BLOCK, k - j), end = j + size, rest = a.n - end;
-        reflect_columns(d, a, j, end, tau);
-        if (rest)
-            reflect_together(d, together(d, a, j, size, tau), true,
-                             tg__dense_part(a, j, end, a.m - j, rest));
-        d->memory->used = kept;
+    for (int64_t j = 0; !d->failed && j < k; j += BLOCK) {
+        const int64_t end = least(j + BLOCK, k), rest = a.n - end;
+        reflect_columns(d, a, j, end, tau, v);
+        if (!rest) break;
+        r[j / BLOCK] = together(d, a, j, end - j, tau);
+        reflect_together(d, r[j / BLOCK], true, tg__dense_part(a, j, end, a.m - j, rest));
     }
-    for (j -= BLOCK; !d->failed && j >= 0; j -= BLOCK) {
-        const int64_t end = least(j + BLOCK, k);
-        if (end == k) unfold_columns(d, a, j, end, tau, q);
-        else
-            reflect_together(d, together(d, a, j, BLOCK, tau), false,
-                             tg__dense_part(q, j, j, q.m - j, k - j));
-        d->memory->used = kept;
+    for (int64_t i = blocks; !d->failed && i-- > 0;) {
+        const int64_t j = i * BLOCK;
+        if (i + 1 == blocks) unfold_columns(d, a, j, k, tau, q);
+        else reflect_together(d, r[i], false, tg__dense_part(q, j, j, q.m - j, k - j));
     }
-    for (j = 0; !d->failed && j < k; j++) {
-        if (*tg__dense_at(a, j, j) < 0) {
-            scale_by(a.n - j, tg__dense_at(a, j, j), 1, -1);
-            scale_by(q.m, q.p + j, q.row, -1);
-        }
-        for (int64_t i = j + 1; i < a.m; i++) *tg__dense_at(a, i, j) = 0;
+    for (int64_t j = 0; !d->failed && j < k; j++) {
+        if (*tg__dense_at(a, j, j) >= 0) continue;
+        scale_by(a.n - j, tg__dense_at(a, j, j), 1, -1);
+        scale_by(q.m, q.p + j, q.row, -1);
     }
+    for (int64_t i = 1; !d->failed && i < a.m; i++)
+        for (int64_t j = 0; j < least(i, k); j++) a.p[i * a.row + j] = 0;
     d->memory->used = used;
 }
 
@@ -348,7 +356,7 @@ static void make_tridiagonal(const tg__desk *d, tg__dense a, double *w, double *
     for (int64_t k = 0; k + 1 < n; k++) {
         double *const v = tg__dense_at(a, k, k + 1);
         const int64_t rest = n - k - 1;
-        const double tau = reflection(rest, v, 1);
+        const double tau = reflection(d, rest, v);
         e[k] = v[0];
         a.p[(k + 1) * a.row + k] = tau; /* the column is free: its row tells the same */
         v[0] = 1;
@@ -450,34 +458,51 @@ void tg__dense_eigh(tg__desk *d, tg__dense a, double *w, tg__dense v)
    largest singular value, their products begin to vanish, and they are called zero. */
 #define NOTHING 1e-100
 
-/* Makes rows p and q of r orthogonal, and turns those of j along; square has the squares of the
-   rows' norms (Jacobi's method, one-sided: section 8.6.3). False if they are orthogonal already. */
-static bool turn(const tg__dense_kernels *f, tg__dense r, tg__dense j, double *square, int64_t p,
-                 int64_t q)
+/* Rows being made orthogonal to each other: r; j is turned along; square has the squares of the norms of r's rows. */
+typedef struct jacobi {
+    const tg__dense_kernels *f;
+    tg__dense r, j;
+    double *square;
+    double small; /* cosines below it are rounding */
+} jacobi;
+
+/* Makes rows p and q orthogonal (Jacobi's method, one-sided: section 8.6.3). False if they are already. */
+static bool turn(const jacobi *w, int64_t p, int64_t q)
 {
-    double *const a = r.p + p * r.row, *const b = r.p + q * r.row;
-    const double both = f->dot(r.n, a, b), small = sqrt((double)r.n) * DBL_EPSILON;
-    if (!(fabs(both) > small * sqrt(square[p]) * sqrt(square[q]))) return false;
-    const double zeta = (square[q] - square[p]) / (2 * both);
-    const double root = fabs(zeta) < 1e150 ? sqrt(1 + zeta * zeta) : fabs(zeta);
-    const double t = -copysign(1 / (fabs(zeta) + root), zeta), c = 1 / sqrt(1 + t * t);
-    f->rotate(r.n, a, b, c, c * t);
-    f->rotate(j.n, j.p + p * j.row, j.p + q * j.row, c, c * t);
+    double *const a = w->r.p + p * w->r.row, *const b = w->r.p + q * w->r.row, *const square = w->square;
+    const double both = w->f->dot(w->r.n, a, b), gap = square[q] - square[p];
+    const bool usual = both * both > LEAST_SQUARE;
+    if (usual ? both * both <= w->small * w->small * square[p] * square[q]
+              : !(fabs(both) > w->small * sqrt(square[p]) * sqrt(square[q])))
+        return false;
+    const double root = usual ? sqrt(gap * gap + 4 * both * both) : hypot(gap, 2 * both);
+    const double t = -2 * both / (gap + copysign(root, gap)), c = 1 / sqrt(1 + t * t);
+    w->f->rotate(w->r.n, a, b, c, c * t);
+    w->f->rotate(w->j.n, w->j.p + p * w->j.row, w->j.p + q * w->j.row, c, c * t);
     square[p] += t * both;
     square[q] -= t * both;
     return true;
 }
 
-/* Makes all rows of r orthogonal to each other; their norms come into s. */
+/* Makes all rows of r orthogonal to each other; their norms come into s. A sweep goes over all pairs as a tournament
+   does (8.6.4): those of a round have no row in common, and the processor works on several at a time. */
 static void orthogonalise(const tg__dense_kernels *f, tg__dense r, tg__dense j, double *s)
 {
     enum { SWEEPS = 60 };
+    const jacobi w = { f, r, j, s, sqrt((double)r.n) * DBL_EPSILON };
+    const int64_t even = r.m + r.m % 2, last = even - 1;
     bool turned = true;
     for (int sweep = 0; turned && sweep < SWEEPS; sweep++) {
         turned = false;
         for (int64_t i = 0; i < r.m; i++) s[i] = f->dot(r.n, r.p + i * r.row, r.p + i * r.row);
-        for (int64_t p = 0; p < r.m; p++)
-            for (int64_t q = p + 1; q < r.m; q++) turned |= turn(f, r, j, s, p, q);
+        for (int64_t round = 0; round < last; round++) {
+            if (last < r.m) turned |= turn(&w, round, last);
+            for (int64_t i = 1; i < even / 2; i++) {
+                const int64_t p = round + i < last ? round + i : round + i - last;
+                const int64_t q = round >= i ? round - i : round - i + last;
+                turned |= turn(&w, least(p, q), p < q ? q : p);
+            }
+        }
     }
     for (int64_t i = 0; i < r.m; i++) s[i] = norm(r.n, r.p + i * r.row, 1);
 }
