@@ -458,50 +458,87 @@ void tg__dense_eigh(tg__desk *d, tg__dense a, double *w, tg__dense v)
    largest singular value, their products begin to vanish, and they are called zero. */
 #define NOTHING 1e-100
 
-/* Rows being made orthogonal to each other: r; j is turned along; square has the squares of the norms of r's rows. */
+/* Two rows and the rotation that makes them orthogonal. */
+typedef struct turn {
+    int64_t p, q;
+    double both; /* their product */
+} turn;
+
+/* Rows of r being made orthogonal to each other (Jacobi's method, one-sided: section 8.6.3); j is turned along. */
 typedef struct jacobi {
     const tg__dense_kernels *f;
     tg__dense r, j;
-    double *square;
-    double small; /* cosines below it are rounding */
+    double *square; /* of the norms of r's rows */
+    double small;   /* cosines below it are rounding */
+    turn *turn;     /* those of a round, so many: no row is in two of them */
+    int64_t n;
+    double *twice, *gap; /* by turn: twice the product, the difference of the squares; of any common magnitude */
+    double *tangent, *cosine;
 } jacobi;
 
-/* Makes rows p and q orthogonal (Jacobi's method, one-sided: section 8.6.3). False if they are already. */
-static bool turn(const jacobi *w, int64_t p, int64_t q)
+/* Rows p and q are to be turned, unless they are orthogonal already. */
+static void note_turn(jacobi *w, int64_t p, int64_t q)
 {
-    double *const a = w->r.p + p * w->r.row, *const b = w->r.p + q * w->r.row, *const square = w->square;
-    const double both = w->f->dot(w->r.n, a, b), gap = square[q] - square[p];
+    const double both = w->f->dot(w->r.n, w->r.p + p * w->r.row, w->r.p + q * w->r.row);
+    const double x = w->square[p], y = w->square[q], gap = y - x;
     const bool usual = both * both > LEAST_SQUARE;
-    if (usual ? both * both <= w->small * w->small * square[p] * square[q]
-              : !(fabs(both) > w->small * sqrt(square[p]) * sqrt(square[q])))
-        return false;
-    const double root = usual ? sqrt(gap * gap + 4 * both * both) : hypot(gap, 2 * both);
-    const double t = -2 * both / (gap + copysign(root, gap)), c = 1 / sqrt(1 + t * t);
-    w->f->rotate(w->r.n, a, b, c, c * t);
-    w->f->rotate(w->j.n, w->j.p + p * w->j.row, w->j.p + q * w->j.row, c, c * t);
-    square[p] += t * both;
-    square[q] -= t * both;
-    return true;
+    if (usual ? both * both <= w->small * w->small * x * y : !(fabs(both) > w->small * sqrt(x) * sqrt(y))) return;
+    const double unit = usual ? 1 : fmax(fabs(gap), 2 * fabs(both));
+    w->turn[w->n] = (turn){ p, q, both };
+    w->twice[w->n] = 2 * both / unit;
+    w->gap[w->n++] = gap / unit;
 }
 
-/* Makes all rows of r orthogonal to each other; their norms come into s. A sweep goes over all pairs as a tournament
-   does (8.6.4): those of a round have no row in common, and the processor works on several at a time. */
-static void orthogonalise(const tg__dense_kernels *f, tg__dense r, tg__dense j, double *s)
+static void find_angles(int64_t n, const double *restrict twice, const double *restrict gap, double *restrict tangent,
+                        double *restrict cosine)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const double root = sqrt(gap[i] * gap[i] + twice[i] * twice[i]);
+        tangent[i] = -twice[i] / (gap[i] + copysign(root, gap[i]));
+        cosine[i] = 1 / sqrt(1 + tangent[i] * tangent[i]);
+    }
+}
+
+/* A round's turns; false if there are none. */
+static bool turn_rows(jacobi *w)
+{
+    const int64_t n = w->n;
+    find_angles(n, w->twice, w->gap, w->tangent, w->cosine);
+    for (int64_t i = 0; i < n; i++) {
+        const turn *const k = &w->turn[i];
+        const double t = w->tangent[i], c = w->cosine[i];
+        w->f->rotate(w->r.n, w->r.p + k->p * w->r.row, w->r.p + k->q * w->r.row, c, c * t);
+        w->f->rotate(w->j.n, w->j.p + k->p * w->j.row, w->j.p + k->q * w->j.row, c, c * t);
+        w->square[k->p] += t * k->both;
+        w->square[k->q] -= t * k->both;
+    }
+    w->n = 0;
+    return n > 0;
+}
+
+/* Makes all rows of r orthogonal to each other; their norms come into s. A sweep goes over all pairs of rows as a
+   tournament does (8.6.4), so that the processor works on a whole round at a time. */
+static void orthogonalise(tg__desk *d, tg__dense r, tg__dense j, double *s)
 {
     enum { SWEEPS = 60 };
-    const jacobi w = { f, r, j, s, sqrt((double)r.n) * DBL_EPSILON };
-    const int64_t even = r.m + r.m % 2, last = even - 1;
+    const int64_t even = r.m + r.m % 2, last = even - 1, most = even / 2;
+    double *const numbers = take(d, 4 * most, sizeof *numbers);
+    jacobi w = { .f = &d->k->dense, .r = r, .j = j, .square = s, .small = sqrt((double)r.n) * DBL_EPSILON,
+                 .turn = take(d, most, sizeof(turn)), .twice = numbers, .gap = numbers + most,
+                 .tangent = numbers + 2 * most, .cosine = numbers + 3 * most };
+    if (d->failed) return;
     bool turned = true;
     for (int sweep = 0; turned && sweep < SWEEPS; sweep++) {
         turned = false;
-        for (int64_t i = 0; i < r.m; i++) s[i] = f->dot(r.n, r.p + i * r.row, r.p + i * r.row);
+        for (int64_t i = 0; i < r.m; i++) s[i] = w.f->dot(r.n, r.p + i * r.row, r.p + i * r.row);
         for (int64_t round = 0; round < last; round++) {
-            if (last < r.m) turned |= turn(&w, round, last);
-            for (int64_t i = 1; i < even / 2; i++) {
+            if (last < r.m) note_turn(&w, round, last);
+            for (int64_t i = 1; i < most; i++) {
                 const int64_t p = round + i < last ? round + i : round + i - last;
                 const int64_t q = round >= i ? round - i : round - i + last;
-                turned |= turn(&w, least(p, q), p < q ? q : p);
+                note_turn(&w, least(p, q), p < q ? q : p);
             }
+            turned |= turn_rows(&w);
         }
     }
     for (int64_t i = 0; i < r.m; i++) s[i] = norm(r.n, r.p + i * r.row, 1);
@@ -537,7 +574,8 @@ static void tall_svd(tg__desk *d, tg__dense a, tg__dense u, double *s, tg__dense
     tg__dense_identity(d, j);
     if (d->failed) return;
     const tg__dense r = tg__dense_part(copy, 0, 0, n, n);
-    orthogonalise(&d->k->dense, r, j, s);
+    orthogonalise(d, r, j, s);
+    if (d->failed) return;
     for (int64_t i = 0; i < n; i++) {
         int64_t next = i;
         for (int64_t k = i + 1; k < n; k++)
