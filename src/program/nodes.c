@@ -20,6 +20,8 @@ enum {
     SITES = 0x3FFFF
 };
 
+_Static_assert((int)TG__CODE_call < (int)TG__NODE_INPUT && (int)TG__NODE_SUM <= (int)OPS, "call is the last operation");
+
 size_t tg__nodes_put(tg__graph *g, tg__arena *a, const void *bytes, size_t n)
 {
     const size_t place = (a->used + 7) & ~(size_t)7;
