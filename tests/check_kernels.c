@@ -551,16 +551,58 @@ Test(kernels, folds_find_the_extremes)
                     lay(&x, (tg_type)type, lengths[i], strides[s]);
                     draw_ordinary(&x);
                     const tg__tile t = { 1, x.n, first(&x), 0, x.stride };
-                    double max = -INFINITY, min = INFINITY, largest = max, smallest = min;
+                    double max, min, largest = -INFINITY, smallest = INFINITY; /* max, min: room for either type */
                     for (int64_t j = 0; j < x.n; j++)
                         largest = fmax(largest, at(&x, j)), smallest = fmin(smallest, at(&x, j));
-                    r->max(&t, &max);
-                    r->min(&t, &min);
-                    EXPECT(max == largest && min == smallest, "of %lld: %a and %a", (long long)x.n,
-                           max, min);
+                    r->max(&t, true, &max);
+                    r->min(&t, true, &min);
+                    EXPECT(get((tg_type)type, &max, 0) == largest && get((tg_type)type, &min, 0) == smallest,
+                           "extremes of %lld", (long long)x.n);
                     put(&x, x.n / 2, NAN);
-                    r->max(&t, &max);
-                    EXPECT(max != max, "a NaN of %lld was lost", (long long)x.n);
+                    r->max(&t, false, &max);
+                    EXPECT(isnan(get((tg_type)type, &max, 0)), "a NaN of %lld was lost", (long long)x.n);
+                }
+}
+
+enum { TILE_ROWS = 40 };
+
+/* Rows, and columns beside each other, of which the first half is folded, and then the second one. Sums of one block are
+   those that the kernel for many blocks gives. */
+static void check_tiles(tg_type type, int l, int64_t w, int64_t n, bool across)
+{
+    static double x[TG__TILE * TILE_ROWS]; /* room for either type, as m and sum are */
+    const tg__reduce_kernels *const r = &level[type][l]->reduce;
+    const ptrdiff_t sw = across ? 1 : n, sn = across ? w : 1;
+    const int64_t half = n / 2;
+    const tg__tile t = { w, n, x, sw, sn }, before = { w, half, x, sw, sn };
+    const tg__tile behind = { w, n - half, (char *)x + (size_t)(half * sn) * tg__type_size(type), sw, sn };
+    double m[TG__TILE], sum[TG__TILE], total[TG__TILE];
+    tg__sums sums = { { 0 }, { 0 } };
+    for (int64_t i = 0; i < w * n; i++) set(type, x, i, (double)(pick(2000001) - 1000000) / 7);
+    r->max(&before, true, m);
+    r->max(&behind, false, m);
+    r->sum(&t, NULL, 0, &sums);
+    r->totals(w, total, sums.total, sums.rest);
+    const bool is_block = r->block_sums(&t, sum);
+    EXPECT(is_block || n > 16, "sums of %lld are of one block", (long long)n);
+    for (int64_t j = 0; j < w; j++) {
+        double largest = -INFINITY;
+        for (int64_t i = 0; i < n; i++) largest = fmax(largest, get(type, x, j * sw + i * sn));
+        EXPECT(get(type, m, j) == largest, "output %lld of (%lld, %lld): %g, not %g", (long long)j, (long long)w,
+               (long long)n, get(type, m, j), largest);
+        EXPECT(!is_block || get(type, sum, j) == total[j], "sum %lld of (%lld, %lld)", (long long)j, (long long)w,
+               (long long)n);
+    }
+}
+
+Test(kernels, tiles_are_folded_and_summed_output_by_output)
+{
+    for (int type = TG_F64; type <= TG_F32; type++)
+        for (int l = 0; l < levels; l++)
+            for (int64_t w = 2; w < TG__TILE; w += w < 70 ? 3 : 61)
+                for (int64_t n = 1; n < TILE_ROWS; n += n < 20 ? 1 : 7) {
+                    check_tiles((tg_type)type, l, w, n, false);
+                    check_tiles((tg_type)type, l, w, n, true);
                 }
 }
 

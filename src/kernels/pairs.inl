@@ -160,7 +160,9 @@ static void pair_add(tg__pair_kernel *f, const tg__pair *p, void *dx, ptrdiff_t 
 
 #define REDUCE_KERNELS                                                                                                 \
     {                                                                                                                  \
-        .load = load, .store = store, .sum = sum_plain, .offsets = sum_offsets, .squares = sum_squares,                \
+        .load = load, .store = store, .totals = totals, .quotients = quotients, .shares = shares,                      \
+        .any_below = any_below, .far_from_0 = far_from_0,                                                              \
+        .block_sums = block_sums, .sum = sum_plain, .offsets = sum_offsets, .squares = sum_squares,                    \
         .sizes = sum_sizes, .scaled_squares = sum_scaled_squares, .powers = sum_powers, .exps = sum_exps,              \
         .equals = sum_equals, .matches = sum_matches, .size_matches = sum_size_matches, .max = fold_max,               \
         .min = fold_min, .size_max = fold_size_max, .size_min = fold_size_min, .product = fold_product,                \

@@ -25,8 +25,8 @@ typedef struct tg__sums {
 /* The sum of f(x, b, p) over each output's elements is added to s. */
 typedef void tg__sum_kernel(const tg__tile *t, const double *b, double p, tg__sums *s);
 
-/* m = f(m, x) over each output's elements. */
-typedef void tg__fold_kernel(const tg__tile *t, double *m);
+/* m = f(m, x) over each output's elements; m, of x's type, is given unless it begins here. */
+typedef void tg__fold_kernel(const tg__tile *t, bool begins, void *m);
 
 /* dx += a * f(x, b, p) for each output's elements, nothing where a is 0; dx has the strides of x.
    */
@@ -83,6 +83,18 @@ typedef struct tg__lines {
 typedef struct tg__reduce_kernels {
     void (*load)(int64_t n, double *y, const void *x);
     void (*store)(int64_t n, void *y, const double *x);
+
+    /* Numbers of w outputs: y = sums, of their two parts; y = a / b, 0 where one of them is 0; y = g / count; whether some x > 0 is below
+       least; whether there is an m whose square is not less than square times the variance. */
+    void (*totals)(int64_t w, double *y, const double *total, const double *rest);
+    void (*quotients)(int64_t w, double *y, const double *a, const double *b);
+    void (*shares)(int64_t w, double *y, const double *g, const double *count);
+    bool (*any_below)(int64_t w, const double *x, double least);
+    bool (*far_from_0)(int64_t w, const double *m, const double *variance, double square);
+
+    /* y, of x's type, = the sums of x, where the elements of an output are of one block, of which rounding takes nothing that
+       would be kept; else false. */
+    bool (*block_sums)(const tg__tile *t, void *y);
 
     tg__sum_kernel *sum;            /* x */
     tg__sum_kernel *offsets;        /* x - b */

@@ -41,6 +41,48 @@ static inline void two_sum(double *total, double *rest, double v)
     *total = sum;
 }
 
+/* ---- numbers of outputs ----------------------------------------------------------------------- */
+
+static void totals(int64_t w, double *restrict y, const double *restrict total, const double *restrict rest)
+{
+    for (int64_t j = 0; j < w; j++) {
+        const double sum = total[j] + rest[j];
+        y[j] = sum == sum ? sum : total[j]; /* of an infinite sum the rest is NaN */
+    }
+}
+
+/* 0 where a or b is 0. Both are numbers of the type, whose quotients are rounded as those of doubles would be. */
+static void quotients(int64_t w, double *restrict y, const double *restrict a, const double *restrict b)
+{
+    for (int64_t j = 0; j < w; j++) {
+        const real quotient = (real)a[j] / (real)b[j];
+        y[j] = ((a[j] == 0) | (b[j] == 0)) ? 0 : (double)quotient;
+    }
+}
+
+/* Most counts are 1: quotients take as long as all the rest. */
+static void shares(int64_t w, double *restrict y, const double *restrict g, const double *restrict count)
+{
+    int64_t others = 0;
+    for (int64_t j = 0; j < w; j++) others |= count[j] != 1;
+    if (others) quotients(w, y, g, count);
+    else memcpy(y, g, (size_t)w * sizeof *g);
+}
+
+static bool any_below(int64_t w, const double *x, double least)
+{
+    int64_t below = 0;
+    for (int64_t j = 0; j < w; j++) below |= ((x[j] < least) & (x[j] > 0)) ? 1 : 0;
+    return below;
+}
+
+static bool far_from_0(int64_t w, const double *m, const double *variance, double square)
+{
+    int64_t far = 0;
+    for (int64_t j = 0; j < w; j++) far |= m[j] * m[j] < square * variance[j] ? 0 : 1;
+    return far;
+}
+
 /* ---- sums of terms --------------------------------------------------------------------------- */
 
 /* TERM speaks of an element v and of the parameters b, of which rest is what its rounding took away, and p. Elements that lie
@@ -114,6 +156,17 @@ SUM(equals, m_keep((v) == (b), 1))
 SUM(matches, m_keep(SAME(v, b), 1))
 SUM(size_matches, m_keep(SAME(abs(v), b), 1))
 
+static bool block_sums(const tg__tile *t, void *ys)
+{
+    real *const y = ys;
+    const bool columns = t->w > 1 && t->sw == 1;
+    if (columns ? t->n > SUM_ROWS : t->sn != 1 || t->n > SUM_BLOCK) return false;
+    for (int64_t j = 0; columns && j < t->w; j++) y[j] = 0;
+    if (columns) sum_plain_columns(t->w, t->n, t->x, t->sn, NULL, NULL, 0, y);
+    else sum_plain_rows(t->w, t->n, t->x, t->sw, NULL, NULL, 0, y);
+    return true;
+}
+
 /* ---- folds ----------------------------------------------------------------------------------- */
 
 /* TERM is what an element v counts as, STEP(m, v) the next m; STEP also joins lanes, which begin with START. */
@@ -141,23 +194,26 @@ SUM(size_matches, m_keep(SAME(abs(v), b), 1))
         }                                                                                          \
         return m;                                                                                  \
     }                                                                                              \
-    static void fold_##NAME(const tg__tile *t, double *m)                                          \
+    static void fold_##NAME(const tg__tile *t, bool begins, void *ms)                              \
     {                                                                                              \
         const real *const x = t->x;                                                                \
-        if (t->w == 1 || (t->sw != 1 && t->sn != 1)) {                                             \
-            for (int64_t j = 0; j < t->w; j++)                                                     \
-                m[j] = (double)fold_##NAME##_long(t->n, x + j * t->sw, t->sn, (real)m[j]);         \
+        real *const m = ms;                                                                        \
+        const bool rows = t->w > 1 && t->sw != 1 && t->sn == 1;                                    \
+        if (begins && rows) {                                                                      \
+            fold_##NAME##_rows(t->w, t->n, x, t->sw, NULL, NULL, 0, m);                            \
             return;                                                                                \
         }                                                                                          \
-        real ms[TG__TILE], s[TG__TILE];                                                            \
-        narrow(t->w, ms, m);                                                                       \
-        if (t->sw == 1) {                                                                          \
-            fold_##NAME##_down(t, ms);                                                             \
-        } else {                                                                                   \
+        for (int64_t j = 0; begins && j < t->w; j++) m[j] = START;                                 \
+        if (rows) {                                                                                \
+            real s[TG__TILE];                                                                      \
             fold_##NAME##_rows(t->w, t->n, x, t->sw, NULL, NULL, 0, s);                            \
-            for (int64_t j = 0; j < t->w; j++) ms[j] = STEP(ms[j], s[j]);                          \
+            for (int64_t j = 0; j < t->w; j++) m[j] = STEP(m[j], s[j]);                            \
+        } else if (t->w > 1 && t->sw == 1) {                                                       \
+            fold_##NAME##_down(t, m);                                                              \
+        } else {                                                                                   \
+            for (int64_t j = 0; j < t->w; j++)                                                     \
+                m[j] = fold_##NAME##_long(t->n, x + j * t->sw, t->sn, m[j]);                       \
         }                                                                                          \
-        load(t->w, m, ms);                                                                         \
     }
 
 /* A NaN in v wins, and once m is NaN nothing is larger. */
@@ -239,18 +295,18 @@ INLINE void first_smallest_rows(int64_t i, int64_t n, const real *x, ptrdiff_t s
 {
     wide m[COLUMN_PARTS];
     wide_integers first[COLUMN_PARTS], now = (wide_integer)i - (wide_integers){ 0 };
-    for (int k = 0; k < parts; k++) {
+    EACH_PART {
         m[k] = wide_load(least + k * LANES);
         memcpy(&first[k], at + k * LANES, sizeof first[k]);
     }
     for (; n > 0; n--, x += stride, now += 1)
-        for (int k = 0; k < parts; k++) {
+        EACH_PART {
             const wide v = sign * wide_load(x + k * LANES);
             const wide_integers before = BEFORE(v, m[k]);
             first[k] = (before & now) | (~before & first[k]);
             m[k] = (wide)((before & (wide_integers)v) | (~before & (wide_integers)m[k]));
         }
-    for (int k = 0; k < parts; k++) {
+    EACH_PART {
         wide_store(least + k * LANES, m[k]);
         memcpy(at + k * LANES, &first[k], sizeof first[k]);
     }
@@ -298,7 +354,7 @@ static void first_extremes_columns(int64_t columns, int64_t n, const void *xs, b
 
 enum {
     PERIOD = 1024, /* elements */
-    MANY = 1 << 17 /* bytes: more than stay in the first caches */
+    MANY = 1 << 15 /* bytes: more than stay in the first cache with what else there is */
 };
 
 /* Many columns whose rows follow each other: after how many elements rows and vectors end together, at every level; else 0. */
@@ -342,14 +398,24 @@ INLINE wide wide_pick(wide v, wide_integers i)
 #endif
 }
 
+/* Of LANES rows of n <= SHORT_ROW elements that follow each other: which row each element of a vector is in. */
+static void row_numbers(int64_t n, wide_integers *of)
+{
+    const wide inverse = wide_splat(1 / (real)n);
+    wide at = wide_numbers() + R(0.5);
+    for (int64_t k = 0; k < SHORT_ROW; k++, at += LANES) of[k] = __builtin_convertvector(at * inverse, wide_integers);
+}
+
 /* TERM speaks of an element v and of the parameters a, b, rest and p, and is a multiple of a: one
    element that is seen n times gets n a at once. Where rows follow each other no part of a vector is stored at the end of
    one: the next row's first load would wait for it. Columns go down some rows before the next ones begin; many rows are one
    array, which is read as it lies by one loop that is not unrolled: from memory that is a third faster. RARE: of many
-   elements most terms are 0, and their dx need not be read. */
-#define SPREAD(NAME, RARE, TERM)                                                                   \
+   elements most terms are 0, and their dx need not be read. KEPT: the
+   term, but 0 where a is; a term that is a or 0 needs no more. */
+#define SPREAD(NAME, RARE, TERM) SPREAD_KEPT(NAME, RARE, TERM, m_keep(a != 0, TERM))
+#define SPREAD_KEPT(NAME, RARE, TERM, KEPT)                                                        \
     LANEWISE(spread_##NAME##_term, TERM)                                                           \
-    LANEWISE(spread_##NAME##_kept, m_keep(a != 0, TERM))                                           \
+    LANEWISE(spread_##NAME##_kept, KEPT)                                                           \
     INLINE void spread_##NAME##_at(const real *x, real *dx, wide a, wide b, wide rest,             \
                                    const real p, const bool whole, wide_mask there)                \
     {                                                                                              \
@@ -405,30 +471,33 @@ INLINE wide wide_pick(wide v, wide_integers i)
             i += LANES;                                                                            \
         }                                                                                          \
     }                                                                                              \
-    /* The same of a few rows that are not much longer than a vector, or shorter. */               \
-    INLINE void spread_##NAME##_few(int64_t rows, int64_t n, const real *x, real *dx,              \
+    /* The same of up to LANES rows that are not much longer than a vector, or shorter; of: row_numbers. */ \
+    INLINE void spread_##NAME##_few(const bool all, int64_t rows, int64_t n, const real *x, real *dx, \
                                     const real *as, const real *bs, const real *rests,             \
-                                    const real p)                                                  \
+                                    const real p, const wide_integers *of)                         \
     {                                                                                              \
-        const wide_mask all = wide_first(LANES), there = wide_first(rows);                         \
+        const wide_mask whole = wide_first(LANES), there = wide_first(all ? LANES : rows);         \
         const wide a = wide_load_first(as, there), b = wide_load_first(bs, there);                 \
-        const wide rest = wide_load_first(rests, there), inverse = wide_splat(1 / (real)n);        \
-        wide at = wide_numbers() + R(0.5);                                                         \
-        for (int64_t i = 0; i < rows * n; i += LANES, at += LANES) {                               \
-            const int64_t left = rows * n - i;                                                     \
-            const wide_integers r = __builtin_convertvector(at * inverse, wide_integers);          \
-            const wide ar = wide_pick(a, r), br = wide_pick(b, r), rr = wide_pick(rest, r);        \
-            if (left >= LANES) spread_##NAME##_at(x + i, dx + i, ar, br, rr, p, true, all);        \
-            else spread_##NAME##_at(x + i, dx + i, ar, br, rr, p, false, wide_first(left));        \
+        const wide rest = wide_load_first(rests, there);                                           \
+        for (int64_t k = 0, left = rows * n; all ? k < n : left > 0; k++, left -= LANES) {         \
+            const wide ar = wide_pick(a, of[k]), br = wide_pick(b, of[k]), rr = wide_pick(rest, of[k]); \
+            const bool is_whole = all || left >= LANES;                                            \
+            if (is_whole)                                                                          \
+                spread_##NAME##_at(x + k * LANES, dx + k * LANES, ar, br, rr, p, true, whole);     \
+            else                                                                                   \
+                spread_##NAME##_at(x + k * LANES, dx + k * LANES, ar, br, rr, p, false, wide_first(left)); \
         }                                                                                          \
     }                                                                                              \
     static void spread_##NAME##_short_rows(int64_t rows, int64_t n, const real *x, real *dx,       \
                                            const real *as, const real *bs, const real *rests,      \
                                            const real p)                                           \
     {                                                                                              \
-        for (int64_t r = 0; r < rows; r += LANES)                                                  \
-            spread_##NAME##_few(rows - r < LANES ? rows - r : LANES, n, x + r * n, dx + r * n,     \
-                                as + r, bs + r, rests + r, p);                                     \
+        wide_integers of[SHORT_ROW];                                                               \
+        int64_t r = 0;                                                                             \
+        row_numbers(n, of);                                                                        \
+        for (; r + LANES <= rows; r += LANES)                                                      \
+            spread_##NAME##_few(true, LANES, n, x + r * n, dx + r * n, as + r, bs + r, rests + r, p, of); \
+        spread_##NAME##_few(false, rows - r, n, x + r * n, dx + r * n, as + r, bs + r, rests + r, p, of); \
     }                                                                                              \
     INLINE void spread_##NAME##_columns_part(int64_t n, const real *x, real *dx, ptrdiff_t stride, \
                                              const real *as, const real *bs, const real *rests,    \
@@ -436,15 +505,15 @@ INLINE wide wide_pick(wide v, wide_integers i)
                                              wide_mask there)                                      \
     {                                                                                              \
         wide a[COLUMN_PARTS], b[COLUMN_PARTS], rest[COLUMN_PARTS];                                 \
-        for (int k = 0; k < parts; k++) {                                                          \
-            a[k] = wide_load_some(as + k * LANES, whole, there);                                   \
-            b[k] = wide_load_some(bs + k * LANES, whole, there);                                   \
-            rest[k] = wide_load_some(rests + k * LANES, whole, there);                             \
+        EACH_PART {                                                                                \
+            a[k] = wide_load_some(as + k * LANES, WHOLE_PART(k), there);                           \
+            b[k] = wide_load_some(bs + k * LANES, WHOLE_PART(k), there);                           \
+            rest[k] = wide_load_some(rests + k * LANES, WHOLE_PART(k), there);                     \
         }                                                                                          \
         for (int64_t i = 0; i < n; i++, x += stride, dx += stride)                                 \
-            for (int k = 0; k < parts; k++)                                                        \
-                spread_##NAME##_at(x + k * LANES, dx + k * LANES, a[k], b[k], rest[k], p, whole,   \
-                                   there);                                                         \
+            EACH_PART                                                                              \
+                spread_##NAME##_at(x + k * LANES, dx + k * LANES, a[k], b[k], rest[k], p,          \
+                                   WHOLE_PART(k), there);                                          \
     }                                                                                              \
     /* What has no gradient stays as it is, whatever else is in the vector. */                     \
     INLINE void spread_##NAME##_there(const real *x, real *dx, const real *a, const real *b,       \
@@ -481,13 +550,8 @@ INLINE wide wide_pick(wide v, wide_integers i)
             const int64_t n = t->n - i < SUM_ROWS ? t->n - i : SUM_ROWS;                           \
             const real *const x = (const real *)t->x + i * t->sn;                                  \
             real *const d = dx + i * t->sn;                                                        \
-            int64_t j = 0;                                                                         \
-            for (; j + COLUMN_PARTS * LANES <= w; j += COLUMN_PARTS * LANES)                       \
-                spread_##NAME##_columns_part(n, x + j, d + j, t->sn, as + j, bs + j, rests + j, p, \
-                                             COLUMN_PARTS, true, wide_first(LANES));               \
-            for (; j < w; j += LANES)                                                              \
-                spread_##NAME##_columns_part(n, x + j, d + j, t->sn, as + j, bs + j, rests + j, p, \
-                                             1, false, wide_first(w - j));                         \
+            EACH_COLUMNS(w, spread_##NAME##_columns_part(n, x + j, d + j, t->sn, as + j, bs + j, rests + j, p, parts, \
+                                                         whole, there));                           \
         }                                                                                          \
     }                                                                                              \
     static void spread_##NAME##_apart(int64_t n, const real *x, real *dx, ptrdiff_t sx,            \
@@ -538,7 +602,7 @@ INLINE wide wide_pick(wide v, wide_integers i)
         }                                                                                          \
     }
 
-SPREAD(plain, false, a)
+SPREAD_KEPT(plain, false, a, a)
 SPREAD(multiples, false, a *v)
 SPREAD(offsets, false, a *OFFSET(v))
 SPREAD(scaled, false, a *(v * b))
@@ -546,8 +610,8 @@ SPREAD(signs, false, a *sign(v))
 SPREAD(powers, false, where(v == 0, 0, a *copysign(pow(abs(v) * b, p), v)))
 SPREAD(exps, false, a *exp(v - b))
 SPREAD(quotients, false, a *(b / v))
-SPREAD(equals, true, m_keep((v) == (b), a))
-SPREAD(matches, true, m_keep(SAME(v, b), a))
+SPREAD_KEPT(equals, true, m_keep((v) == (b), a), m_keep((v) == (b), a))
+SPREAD_KEPT(matches, true, m_keep(SAME(v, b), a), m_keep(SAME(v, b), a))
 SPREAD(size_matches, true, m_keep(SAME(abs(v), b), a *sign(v)))
 
 static void products_before(const tg__tile *t, double *m, double *before)

@@ -51,6 +51,34 @@ INLINE void wide_store_some(real *y, const bool whole, wide_mask there, wide v)
     else wide_store_first(y, there, v);
 }
 
+/* CALL for w columns beside each other, with j, where its vectors of them begin, and how many these are, parts; not whole:
+   there are the lanes of the last one. The columns that are left go together too: one vector alone waits for itself from row
+   to row. */
+#define EACH_COLUMNS(w, ...)                                                                       \
+    do {                                                                                           \
+        int64_t j = 0;                                                                             \
+        for (; j + COLUMN_PARTS * LANES <= (w); j += COLUMN_PARTS * LANES)                         \
+            SOME_COLUMNS(COLUMN_PARTS, true, LANES, __VA_ARGS__)                                   \
+        const int64_t left = (w) - j;                                                              \
+        if (left > 2 * LANES) SOME_COLUMNS(3, false, left - 2 * LANES, __VA_ARGS__)                \
+        else if (left > LANES) SOME_COLUMNS(2, false, left - LANES, __VA_ARGS__)                   \
+        j += left > 2 * LANES ? 3 * LANES : left > LANES ? 2 * LANES : 0;                          \
+        if (j < (w)) SOME_COLUMNS(1, false, (w) - j, __VA_ARGS__)                                  \
+    } while (0)
+#define SOME_COLUMNS(PARTS_, WHOLE, LAST, ...)                                                     \
+    {                                                                                              \
+        const int parts = PARTS_;                                                                  \
+        const bool whole = WHOLE;                                                                  \
+        const wide_mask there = wide_first(LAST);                                                  \
+        __VA_ARGS__;                                                                               \
+    }
+
+/* Compilers leave a loop as it is where it is long, and then their vectors lie in memory. */
+#define EACH_PART _Pragma("GCC unroll 4") for (int k = 0; k < parts; k++)
+
+/* Whether vector k of parts is a whole one. */
+#define WHOLE_PART(k) (whole || (k) + 1 < parts)
+
 /* ---- from a vector for each row to a lane for each row ------------------------------------------ */
 
 #if defined(__clang__)
@@ -104,17 +132,22 @@ INLINE void wide_store_some(real *y, const bool whole, wide_mask there, wide v)
     {                                                                                              \
         return NAME##_term_of(v, b, b, rest, p);                                                   \
     }                                                                                              \
+    /* A row that is shorter than a vector. */                                                     \
+    INLINE wide NAME##_short(const real *x, const real b, const real rest, const real p,           \
+                             wide_mask there)                                                      \
+    {                                                                                              \
+        const wide v = wide_load_first(x, there);                                                  \
+        return wide_choose(there, NAME##_term(v, wide_splat(b), wide_splat(rest), p), wide_splat(START)); \
+    }                                                                                              \
     /* there: the lanes of the last, short part of a row. */                                       \
     INLINE wide NAME##_lanes(int64_t n, const real *x, const real b1, const real rest1,            \
                              const real p, const wide_mask *there)                                 \
     {                                                                                              \
-        const wide none = wide_splat(START), b = wide_splat(b1), rest = wide_splat(rest1);         \
+        const wide b = wide_splat(b1), rest = wide_splat(rest1);                                   \
         const int64_t whole = n / ROW_LANES * ROW_LANES;                                           \
         wide s[PARTS];                                                                             \
-        for (int k = 0; k < PARTS; k++) {                                                          \
-            const wide v = wide_load_first(x + whole + k * LANES, there[k]);                       \
-            s[k] = wide_choose(there[k], NAME##_term(v, b, rest, p), none);                        \
-        }                                                                                          \
+        for (int k = 0; k < PARTS; k++)                                                            \
+            s[k] = NAME##_short(x + whole + k * LANES, b1, rest1, p, there[k]);                    \
         for (int64_t i = 0; i < whole; i += ROW_LANES)                                             \
             for (int k = 0; k < PARTS; k++) {                                                      \
                 const wide v = wide_load(x + i + k * LANES);                                       \
@@ -140,16 +173,20 @@ INLINE void wide_store_some(real *y, const bool whole, wide_mask there, wide v)
         return NAME##_row_of(n, x, b, rest, p, there);                                             \
     }                                                                                              \
     INLINE void NAME##_rows_of(int64_t rows, int64_t n, const real *x, ptrdiff_t stride,           \
-                               const real *b, const real *rest, const real p, real *s)             \
+                               const real *b, const real *rest, const real p, real *s,             \
+                               const bool is_short)                                                \
     {                                                                                              \
         wide_mask there[PARTS];                                                                    \
         int64_t i = 0;                                                                             \
         last_part(n, there);                                                                       \
         for (; i + LANES <= rows; i += LANES, x += LANES * stride) {                               \
             wide v[LANES];                                                                         \
-            for (int r = 0; r < LANES; r++)                                                        \
-                v[r] = NAME##_lanes(n, x + r * stride, b ? b[i + r] : 0, rest ? rest[i + r] : 0,   \
-                                    p, there);                                                     \
+            for (int r = 0; r < LANES; r++) {                                                      \
+                const real *const xr = x + r * stride, br = b ? b[i + r] : 0;                      \
+                const real rest_r = rest ? rest[i + r] : 0;                                        \
+                v[r] = is_short ? NAME##_short(xr, br, rest_r, p, there[0])                        \
+                                : NAME##_lanes(n, xr, br, rest_r, p, there);                       \
+            }                                                                                      \
             JOIN_ALL(WIDE_STEP)                                                                    \
             wide_store(s + i, v[0]);                                                               \
         }                                                                                          \
@@ -160,8 +197,9 @@ INLINE void wide_store_some(real *y, const bool whole, wide_mask there, wide v)
     static void NAME##_rows(int64_t rows, int64_t n, const real *x, ptrdiff_t stride,              \
                             const real *b, const real *rest, const real p, real *s)                \
     {                                                                                              \
-        if (n >= ROW_LANES) NAME##_rows_of(rows, n, x, stride, b, rest, p, s);                     \
-        else if (n > 0) NAME##_rows_of(rows, n % ROW_LANES, x, stride, b, rest, p, s);             \
+        if (n >= ROW_LANES) NAME##_rows_of(rows, n, x, stride, b, rest, p, s, false);              \
+        else if (n >= LANES) NAME##_rows_of(rows, n % ROW_LANES, x, stride, b, rest, p, s, false); \
+        else if (n > 0) NAME##_rows_of(rows, n % LANES, x, stride, b, rest, p, s, true);           \
         else                                                                                       \
             for (int64_t i = 0; i < rows; i++) s[i] = START;                                       \
     }                                                                                              \
@@ -170,28 +208,24 @@ INLINE void wide_store_some(real *y, const bool whole, wide_mask there, wide v)
                                     const bool whole, wide_mask there)                             \
     {                                                                                              \
         wide m[COLUMN_PARTS], bs[COLUMN_PARTS], rests[COLUMN_PARTS];                               \
-        for (int k = 0; k < parts; k++) {                                                          \
-            m[k] = wide_load_some(s + k * LANES, whole, there);                                    \
-            bs[k] = b ? wide_load_some(b + k * LANES, whole, there) : wide_splat(0);               \
-            rests[k] = rest ? wide_load_some(rest + k * LANES, whole, there) : wide_splat(0);      \
+        EACH_PART {                                                                                \
+            const bool all = WHOLE_PART(k);                                                        \
+            m[k] = wide_load_some(s + k * LANES, all, there);                                      \
+            bs[k] = b ? wide_load_some(b + k * LANES, all, there) : wide_splat(0);                 \
+            rests[k] = rest ? wide_load_some(rest + k * LANES, all, there) : wide_splat(0);        \
         }                                                                                          \
         for (int64_t i = 0; i < n; i++, x += stride)                                               \
-            for (int k = 0; k < parts; k++) {                                                      \
-                const wide v = wide_load_some(x + k * LANES, whole, there);                        \
-                m[k] = WIDE_STEP(m[k], NAME##_term(v, bs[k], rests[k], p));                      \
+            EACH_PART {                                                                            \
+                const wide v = wide_load_some(x + k * LANES, WHOLE_PART(k), there);                \
+                m[k] = WIDE_STEP(m[k], NAME##_term(v, bs[k], rests[k], p));                        \
             }                                                                                      \
-        for (int k = 0; k < parts; k++) wide_store_some(s + k * LANES, whole, there, m[k]);        \
+        EACH_PART wide_store_some(s + k * LANES, WHOLE_PART(k), there, m[k]);                      \
     }                                                                                              \
     INLINE void NAME##_columns(int64_t w, int64_t n, const real *x, ptrdiff_t stride,              \
                                const real *b, const real *rest, const real p, real *s)             \
     {                                                                                              \
-        int64_t j = 0;                                                                             \
-        for (; j + COLUMN_PARTS * LANES <= w; j += COLUMN_PARTS * LANES)                           \
-            NAME##_columns_part(n, x + j, stride, b ? b + j : NULL, rest ? rest + j : NULL, p,     \
-                                s + j, COLUMN_PARTS, true, wide_first(LANES));                     \
-        for (; j < w; j += LANES)                                                                  \
-            NAME##_columns_part(n, x + j, stride, b ? b + j : NULL, rest ? rest + j : NULL, p,     \
-                                s + j, 1, false, wide_first(w - j));                               \
+        EACH_COLUMNS(w, NAME##_columns_part(n, x + j, stride, b ? b + j : NULL, rest ? rest + j : NULL, p, s + j, \
+                                            parts, whole, there));                                 \
     }
 
 /* ---- rows that follow each other, as one array --------------------------------------------------- */

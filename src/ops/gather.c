@@ -24,11 +24,19 @@ static void add(tg__sum_kernel *kernel, const tg__tile *t, const double *b, tg__
     s->total = sums.total[0], s->rest = sums.rest[0];
 }
 
+static void fold(const tg__kernels *k, tg__fold_kernel *kernel, const tg__tile *t, double *most)
+{
+    double m; /* room for a number of either type */
+    k->reduce.store(1, &m, most);
+    kernel(t, false, &m);
+    k->reduce.load(1, most, &m);
+}
+
 /* What was summed before a larger one came is made smaller. Of an infinite one, or NaN, nothing is finite. */
 static void add_exps(const tg__kernels *k, const tg__tile *t, tg__gathering *s)
 {
     double most = s->most;
-    k->reduce.max(t, &most);
+    fold(k, k->reduce.max, t, &most);
     if (most < 0 && isinf(most)) return;
     const double less = isfinite(most) ? exp(s->most - most) : 0;
     s->most = most;
@@ -42,8 +50,8 @@ void tg__gather(int code, const tg__kernels *k, tg__gathering *s, int64_t n, con
 {
     const tg__tile t = { 1, n, x, 0, 1 };
     switch (code) {
-    case TG__CODE_amax: k->reduce.max(&t, &s->most); break;
-    case TG__CODE_amin: k->reduce.min(&t, &s->most); break;
+    case TG__CODE_amax: fold(k, k->reduce.max, &t, &s->most); break;
+    case TG__CODE_amin: fold(k, k->reduce.min, &t, &s->most); break;
     case TG__CODE_logsumexp: add_exps(k, &t, s); break;
     default: add(k->reduce.sum, &t, NULL, s);
     }

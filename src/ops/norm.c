@@ -141,13 +141,14 @@ static tg_code parameter_end(const tg__call *c, int i, const double *v, int64_t 
     const tg__reduce_kernels *const k = &tg__kernels_for(TG_F64)->reduce;
     for (int64_t j = 0; j < s.n; j += TG__TILE) {
         const int64_t w = s.n - j < TG__TILE ? s.n - j : TG__TILE;
+        if (n == 1) {
+            k->totals(w, sum + j, v + j, v + all + j);
+            continue;
+        }
         tg__sums t = { { 0 }, { 0 } };
         k->sum(&(const tg__tile){ w, n, v + j * n, n, 1 }, NULL, 0, &t);
         k->sum(&(const tg__tile){ w, n, v + all + j * n, n, 1 }, NULL, 0, &t);
-        for (int64_t l = 0; l < w; l++) {
-            sum[j + l] = t.total[l] + t.rest[l];
-            if (isnan(sum[j + l])) sum[j + l] = t.total[l];
-        }
+        k->totals(w, sum + j, t.total, t.rest);
     }
     c->k->reduce.store(s.n, dx.p, sum);
     tg__add(c->k, c->dx[i], dx);

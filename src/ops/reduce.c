@@ -19,7 +19,8 @@ enum {
 
 typedef struct fold fold;
 
-/* Forward: fills y[w]. Backward: y and g are given. */
+/* What a rule does with a tile: it makes its y[w]; writes its results itself; adds its gradient, given y and g, or g. */
+typedef enum way_of { MAKE, WRITE, ADD, ADD_LINEAR } way_of;
 typedef void rule(fold *f, double *y, const double *g);
 
 struct fold {
@@ -185,7 +186,7 @@ static void *output(const fold *f, const void *p)
     return (char *)p + (size_t)f->at * tg__type_size(f->c->y.s->type);
 }
 
-static void fold_each(fold *f, rule *r, int64_t width, bool backward)
+static void fold_each(fold *f, rule *r, int64_t width, way_of way)
 {
     const size_t size = tg__type_size(f->c->x[0].s->type);
     double y[TG__TILE], g[TG__TILE];
@@ -194,23 +195,26 @@ static void fold_each(fold *f, rule *r, int64_t width, bool backward)
             f->w = f->outputs.n - j < width ? f->outputs.n - j : width;
             for (int k = 0; k < 2; k++)
                 f->elements.p[k] = f->outputs.p[k] + j * f->outputs.stride[k] * (ptrdiff_t)size;
-            if (backward) {
-                f->k->load(f->w, y, output(f, f->c->y.p));
-                f->k->load(f->w, g, output(f, f->c->g));
-            }
+            if (way == ADD) f->k->load(f->w, y, output(f, f->c->y.p));
+            if (way == ADD || way == ADD_LINEAR) f->k->load(f->w, g, output(f, f->c->g));
             r(f, y, g);
-            if (!backward && f->c->y.s->type != TG_I64) f->k->store(f->w, output(f, f->c->y.p), y);
+            if (way == MAKE) f->k->store(f->w, output(f, f->c->y.p), y);
         }
     } while (tg__walk_next(&f->outputs));
 }
 
-static tg_code fold_forward(const tg__call *c, rule *r)
+static tg_code fold_values(const tg__call *c, rule *r, way_of way)
 {
     if (c->y.s->n == 0) return TG_OK;
     fold f;
     fold_begin(&f, c, false);
-    fold_each(&f, r, widest(&f), false);
+    fold_each(&f, r, widest(&f), way);
     return TG_OK;
+}
+
+static tg_code fold_forward(const tg__call *c, rule *r)
+{
+    return fold_values(c, r, MAKE);
 }
 
 /* The length of rows of adjacent elements that are reduced; 0: they lie otherwise. */
@@ -227,13 +231,18 @@ static int64_t short_rows(const tg__call *c)
     return n <= TG__CHUNK ? n : 0;
 }
 
-static tg_code fold_backward(const tg__call *c, rule *r)
+static tg_code fold_gradient(const tg__call *c, rule *r, way_of way)
 {
     if (!c->dx[0].p || c->x[0].s->n == 0) return TG_OK;
     fold f;
     fold_begin(&f, c, true);
-    fold_each(&f, r, widest(&f), true);
+    fold_each(&f, r, widest(&f), way);
     return TG_OK;
+}
+
+static tg_code fold_backward(const tg__call *c, rule *r)
+{
+    return fold_gradient(c, r, ADD);
 }
 
 static tg__tile tile_of(const fold *f)
@@ -251,20 +260,32 @@ static void total(fold *f, tg__sum_kernel *kernel, const double *b, double p, do
         const tg__tile t = tile_of(f);
         kernel(&t, b, p, &s);
     } while (tg__walk_next(&f->elements));
-    for (int64_t j = 0; j < f->w; j++) {
-        y[j] = s.total[j] + s.rest[j];
-        if (y[j] != y[j]) y[j] = s.total[j]; /* of an infinite sum the rest is NaN */
-    }
+    f->k->totals(f->w, y, s.total, s.rest);
 }
 
-/* y = a kernel's fold over the tile's elements, beginning with start. */
-static void folded(fold *f, tg__fold_kernel *kernel, double start, double *y)
+/* m = a kernel's fold over the tile's elements, in the type of these. */
+static void fold_into(fold *f, tg__fold_kernel *kernel, void *m)
 {
-    for (int64_t j = 0; j < f->w; j++) y[j] = start;
+    bool begins = true;
     do {
         const tg__tile t = tile_of(f);
-        kernel(&t, y);
+        kernel(&t, begins, m);
+        begins = false;
     } while (tg__walk_next(&f->elements));
+}
+
+/* Written where it belongs. */
+static void write_fold(fold *f, tg__fold_kernel *kernel)
+{
+    fold_into(f, kernel, output(f, f->c->y.p));
+}
+
+/* The same as doubles. */
+static void folded(fold *f, tg__fold_kernel *kernel, double *y)
+{
+    double m[TG__TILE]; /* room for numbers of either type */
+    fold_into(f, kernel, m);
+    f->k->load(f->w, y, m);
 }
 
 /* dx += a times a kernel's term. */
@@ -282,6 +303,15 @@ static void sum_of(fold *f, double *y, const double *g)
 {
     (void)g;
     total(f, f->k->sum, NULL, 0, y);
+}
+
+static void write_sum(fold *f, double *y, const double *g)
+{
+    const tg__tile t = tile_of(f);
+    void *const to = output(f, f->c->y.p);
+    if (f->elements.rank == 0 && f->k->block_sums(&t, to)) return;
+    sum_of(f, y, g);
+    f->k->store(f->w, to, y);
 }
 
 static void spread_sum(fold *f, double *y, const double *g)
@@ -342,9 +372,9 @@ TG_OP(sum, "l", reduce, "sum of the elements over axes")
 
 SHAPE(sum) { return tg__reduced_shape(c, y); }
 
-FORWARD(sum) { return fold_forward(c, sum_of); }
+FORWARD(sum) { return fold_values(c, write_sum, WRITE); }
 
-BACKWARD(sum) { return fold_backward(c, spread_sum); }
+BACKWARD(sum) { return fold_gradient(c, spread_sum, ADD_LINEAR); }
 
 DERIVATIVE(sum)
 {
@@ -378,7 +408,7 @@ SHAPE(mean) { return tg__reduced_shape(c, y); }
 
 FORWARD(mean) { return fold_forward(c, mean_of); }
 
-BACKWARD(mean) { return fold_backward(c, spread_mean); }
+BACKWARD(mean) { return fold_gradient(c, spread_mean, ADD_LINEAR); }
 
 DERIVATIVE(mean)
 {
@@ -393,10 +423,10 @@ CASES(mean, { .n = 1, .x = { TENSOR(-2, 2, 3, 4) } }, { .n = 1, .x = { SCALAR(-2
 
 /* ---- prod ------------------------------------------------------------------------------------ */
 
-static void product_of(fold *f, double *y, const double *g)
+static void write_product(fold *f, double *y, const double *g)
 {
-    (void)g;
-    folded(f, f->k->product, 1, y);
+    (void)y, (void)g;
+    write_fold(f, f->k->product);
 }
 
 /* The elements of f's outputs in the opposite order: the last one first, and steps the other way.
@@ -465,7 +495,7 @@ TG_OP(prod, "n", reduce, "product of the elements over axes")
 
 SHAPE(prod) { return tg__reduced_shape(c, y); }
 
-FORWARD(prod) { return fold_forward(c, product_of); }
+FORWARD(prod) { return fold_values(c, write_product, WRITE); }
 
 BACKWARD(prod)
 {
@@ -474,7 +504,7 @@ BACKWARD(prod)
     fold_begin(&f, c, true);
     f.before = tg__scratch(c, (size_t)f.count * sizeof *f.before);
     if (!f.before) return TG_ERROR_MEMORY;
-    fold_each(&f, spread_product, widest(&f), true);
+    fold_each(&f, spread_product, widest(&f), ADD);
     return TG_OK;
 }
 
@@ -549,17 +579,35 @@ static bool is_far(double mean, double variance, double square)
 }
 
 /* To means that are far the mean distance of the elements from them is added: then they are one of the elements where all
-   are equal. False if there are none. */
+   are equal; in f32, which has no use for them, without the last four bits. False if there are none. */
 static bool center(fold *f, double *mean, const double *variance, double square)
 {
+    const bool single = f->c->x[0].s->type == TG_F32;
     double rest[TG__TILE];
-    bool far = false;
-    for (int64_t j = 0; j < f->w; j++) far |= is_far(mean[j], variance[j], square);
-    if (!far) return false;
+    if (!f->k->far_from_0(f->w, mean, variance, square)) return false;
     total(f, f->k->offsets, mean, 0, rest);
     for (int64_t j = 0; j < f->w; j++)
-        if (is_far(mean[j], variance[j], square)) mean[j] += rest[j] / (double)f->count;
+        if (is_far(mean[j], variance[j], square)) {
+            const double exact = mean[j] + rest[j] / (double)f->count, more = 17 * exact;
+            mean[j] = single ? more - (more - exact) : exact;
+        }
     return true;
+}
+
+/* y = y / n, of which f32 has the digits that a product has, too. */
+static void divide(const fold *f, double *y, double n)
+{
+    const double part = 1 / n;
+    if (f->c->x[0].s->type == TG_F32)
+        for (int64_t j = 0; j < f->w; j++) y[j] *= part;
+    else
+        for (int64_t j = 0; j < f->w; j++) y[j] /= n;
+}
+
+static void first_mean(fold *f, double *mean)
+{
+    sum_of(f, mean, NULL);
+    divide(f, mean, (double)f->count);
 }
 
 /* Squares around a mean that is off by an ulp or two are too large by the square of that: only of elements far from 0 does
@@ -568,18 +616,18 @@ static void variance_of(fold *f, double *y, const double *g)
 {
     (void)g;
     double mean[TG__TILE];
-    mean_of(f, mean, NULL);
+    first_mean(f, mean);
     total(f, f->k->squares, mean, 0, y);
-    for (int64_t j = 0; j < f->w; j++) y[j] /= freedom(f);
+    divide(f, y, freedom(f));
     if (!center(f, mean, y, 1000)) return;
     total(f, f->k->squares, mean, 0, y);
-    for (int64_t j = 0; j < f->w; j++) y[j] /= freedom(f);
+    divide(f, y, freedom(f));
 }
 
 /* The mean for the gradient, as exact as the elements' distances from it are to be. */
 static void mean_for(fold *f, double *mean, const double *variance)
 {
-    mean_of(f, mean, NULL);
+    first_mean(f, mean);
     (void)center(f, mean, variance, 16);
 }
 
@@ -664,30 +712,30 @@ CASES(std, { .n = 1, .x = { TENSOR(-2, 2, 3, 4) } },
 
 /* ---- amax, amin, argmax, argmin -------------------------------------------------------------- */
 
-static void largest(fold *f, double *y, const double *g)
+static void write_largest(fold *f, double *y, const double *g)
 {
-    (void)g;
-    folded(f, f->k->max, -(double)INFINITY, y);
+    (void)y, (void)g;
+    write_fold(f, f->k->max);
 }
 
-static void smallest(fold *f, double *y, const double *g)
+static void write_smallest(fold *f, double *y, const double *g)
 {
-    (void)g;
-    folded(f, f->k->min, (double)INFINITY, y);
+    (void)y, (void)g;
+    write_fold(f, f->k->min);
 }
 
 /* a = g shared by as many elements as match y. */
 static void shares(fold *f, tg__sum_kernel *matches, const double *y, const double *g, double *a)
 {
-    total(f, matches, y, 0, a);
-    for (int64_t j = 0; j < f->w; j++) a[j] = g[j] / a[j];
+    double count[TG__TILE];
+    total(f, matches, y, 0, count);
+    f->k->shares(f->w, a, g, count);
 }
 
 static void spread_extreme(fold *f, double *y, const double *g)
 {
     double a[TG__TILE];
-    bool nan = false;
-    for (int64_t j = 0; j < f->w; j++) nan |= y[j] != y[j];
+    const bool nan = !f->c->k->lanes.finite(f->w, output(f, f->c->y.p)); /* or infinite */
     shares(f, nan ? f->k->matches : f->k->equals, y, g, a);
     spread(f, nan ? f->k->spread_matches : f->k->spread_equals, a, y, 0);
 }
@@ -696,7 +744,7 @@ TG_OP(amax, "n", reduce, "largest element over axes; ties share the gradient")
 
 SHAPE(amax) { return reduced_shape_of_some(c, y); }
 
-FORWARD(amax) { return fold_forward(c, largest); }
+FORWARD(amax) { return fold_values(c, write_largest, WRITE); }
 
 BACKWARD(amax) { return fold_backward(c, spread_extreme); }
 
@@ -711,7 +759,7 @@ TG_OP(amin, "n", reduce, "smallest element over axes; ties share the gradient")
 
 SHAPE(amin) { return reduced_shape_of_some(c, y); }
 
-FORWARD(amin) { return fold_forward(c, smallest); }
+FORWARD(amin) { return fold_values(c, write_smallest, WRITE); }
 
 BACKWARD(amin) { return fold_backward(c, spread_extreme); }
 
@@ -736,13 +784,15 @@ static void find_first(fold *f, const double *value)
 
 static void find_largest(fold *f, double *y, const double *g)
 {
-    largest(f, y, g);
+    (void)g;
+    folded(f, f->k->max, y);
     find_first(f, y);
 }
 
 static void find_smallest(fold *f, double *y, const double *g)
 {
-    smallest(f, y, g);
+    (void)g;
+    folded(f, f->k->min, y);
     find_first(f, y);
 }
 
@@ -755,7 +805,7 @@ static tg_code find_extremes(const tg__call *c, bool most)
     block b;
     (void)tg__reduced_axes(c, &axes);
     if (c->y.s->n == 0) return TG_OK;
-    if (!block_of(x, axes, &b)) return fold_forward(c, most ? find_largest : find_smallest);
+    if (!block_of(x, axes, &b)) return fold_values(c, most ? find_largest : find_smallest, WRITE);
     int64_t *const index = c->y.p;
     if (b.inner == 1) k->first_extremes(b.outer, b.n, c->x[0].p, most, index);
     const size_t size = (size_t)(b.n * b.inner) * tg__type_size(x->type);
@@ -814,16 +864,29 @@ static void scaled_norm(fold *f, double *y, double *b)
 {
     const double p = f->a->p;
     double size[TG__TILE];
-    if (p < 0) folded(f, f->k->size_min, (double)INFINITY, size);
-    else folded(f, f->k->size_max, 0, size);
+    folded(f, p < 0 ? f->k->size_min : f->k->size_max, size);
     for (int64_t j = 0; j < f->w; j++) b[j] = unit(size[j], f->c->x[0].s->type);
     total(f, p == 2 ? f->k->scaled_squares : f->k->powers, b, p, y);
     for (int64_t j = 0; j < f->w; j++)
         y[j] = f->count == 0 ? 0 : p == 2 ? sqrt(y[j]) : pow(y[j], 1 / p);
 }
 
+/* The root of the sum of squares as they are, where all sums are of a size at which no square that matters has lost digits;
+   else false. */
+static bool plain_norm(fold *f, double *y)
+{
+    const bool single = f->c->x[0].s->type == TG_F32;
+    const double least = single ? 0x1p-80 : 0x1p-900, most = single ? 0x1p120 : 0x1p1000;
+    bool within = true;
+    total(f, f->k->squares, NULL, 0, y);
+    for (int64_t j = 0; j < f->w; j++) within &= (y[j] > least) & (y[j] < most);
+    for (int64_t j = 0; within && j < f->w; j++) y[j] = sqrt(y[j]);
+    return within;
+}
+
 static void power_norm(fold *f, double *y)
 {
+    if (f->a->p == 2 && plain_norm(f, y)) return;
     double b[TG__TILE];
     scaled_norm(f, y, b);
     for (int64_t j = 0; j < f->w; j++) y[j] /= b[j];
@@ -836,7 +899,7 @@ static void norm_of(fold *f, double *y, const double *g)
     if (p == 1) {
         total(f, f->k->sizes, NULL, 0, y);
     } else if (isinf(p) && f->count > 0) {
-        folded(f, p > 0 ? f->k->size_max : f->k->size_min, p > 0 ? 0 : (double)INFINITY, y);
+        folded(f, p > 0 ? f->k->size_max : f->k->size_min, y);
     } else if (p == 0) {
         const double zero[TG__TILE] = { 0 };
         total(f, f->k->matches, zero, 0, y);
@@ -857,15 +920,6 @@ static void spread_scaled_norm(fold *f, const double *g)
     spread(f, p == 2 ? f->k->spread_scaled : f->k->spread_powers, a, b, p - 1);
 }
 
-/* Whether some norm is so small that its reciprocal is infinite, or that it has lost digits. */
-static bool is_tiny(const fold *f, const double *y)
-{
-    const double least = f->c->x[0].s->type == TG_F32 ? (double)FLT_MIN : DBL_MIN;
-    for (int64_t j = 0; j < f->w; j++)
-        if (y[j] != 0 && fabs(y[j]) < least) return true;
-    return false;
-}
-
 /* dx = g sign(x) (|x| / y)^(p - 1). */
 static void spread_norm(fold *f, double *y, const double *g)
 {
@@ -877,16 +931,25 @@ static void spread_norm(fold *f, double *y, const double *g)
         spread(f, f->k->spread_size_matches, a, y, 0);
         return;
     }
-    if (p != 1 && is_tiny(f, y)) {
+    if (p == 1) {
+        for (int64_t j = 0; j < f->w; j++) a[j] = y[j] == 0 ? 0 : g[j];
+        spread(f, f->k->spread_signs, a, NULL, 0);
+        return;
+    }
+    /* Some norm may be so small that its reciprocal is infinite, or that it has lost digits. */
+    if (f->k->any_below(f->w, y, f->c->x[0].s->type == TG_F32 ? (double)FLT_MIN : DBL_MIN)) {
         spread_scaled_norm(f, g);
         return;
     }
-    for (int64_t j = 0; j < f->w; j++) a[j] = g[j] == 0 || y[j] == 0 ? 0 : p == 2 ? g[j] / y[j] : g[j];
-    if (p == 1 || p == 2) {
-        spread(f, p == 1 ? f->k->spread_signs : f->k->spread_multiples, a, NULL, 0);
+    if (p == 2) {
+        f->k->quotients(f->w, a, g, y);
+        spread(f, f->k->spread_multiples, a, NULL, 0);
         return;
     }
-    for (int64_t j = 0; j < f->w; j++) b[j] = 1 / y[j];
+    for (int64_t j = 0; j < f->w; j++) {
+        a[j] = y[j] == 0 ? 0 : g[j];
+        b[j] = 1 / y[j];
+    }
     spread(f, f->k->spread_powers, a, b, p - 1);
 }
 
@@ -932,8 +995,9 @@ CASES(norm, { .n = 1, .x = { TENSOR(-2, 2, 3, 4) } }, { .n = 1, .x = { SCALAR(0.
    help. */
 static void logsumexp_of(fold *f, double *y, const double *g)
 {
+    (void)g;
     double m[TG__TILE];
-    largest(f, m, g);
+    folded(f, f->k->max, m);
     for (int64_t j = 0; j < f->w; j++)
         if (isinf(m[j])) m[j] = 0;
     total(f, f->k->exps, m, 0, y);
