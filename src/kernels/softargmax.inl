@@ -357,14 +357,14 @@ INLINE void product_sums_part(int64_t n, const real *g, const real *y, int64_t s
 {
     const wide none = wide_splat(0);
     wide sum[COLUMN_PARTS];
-    for (int k = 0; k < parts; k++) sum[k] = none;
+    EACH_PART sum[k] = none;
     for (int64_t i = 0; i < n; i++)
-        for (int k = 0; k < parts; k++) {
+        EACH_PART {
             const int64_t at = i * step + k * LANES;
-            const wide gs = wide_load_some(g + at, whole, there), ys = wide_load_some(y + at, whole, there);
+            const wide gs = wide_load_some(g + at, WHOLE_PART(k), there), ys = wide_load_some(y + at, WHOLE_PART(k), there);
             sum[k] += product_of_lanes(gs, ys, none, none, 0);
         }
-    for (int k = 0; k < parts; k++) wide_store_some(s + k * LANES, whole, there, sum[k]);
+    EACH_PART wide_store_some(s + k * LANES, WHOLE_PART(k), there, sum[k]);
 }
 
 /* Of w columns whose elements lie step apart. */
@@ -374,11 +374,8 @@ static void product_sums(int64_t w, int64_t n, const real *g, const real *y, int
     for (int64_t j = 0; j < w; j++) sums.total[j] = sums.rest[j] = 0;
     for (int64_t i = 0; i < n; i += SUM_ROWS, g += SUM_ROWS * step, y += SUM_ROWS * step) {
         const int64_t m = n - i < SUM_ROWS ? n - i : SUM_ROWS;
-        int64_t j = 0;
-        for (; j + COLUMN_PARTS * LANES <= w; j += COLUMN_PARTS * LANES)
-            product_sums_part(m, g + j, y + j, step, s + j, COLUMN_PARTS, true, wide_first(LANES));
-        for (; j < w; j += LANES) product_sums_part(m, g + j, y + j, step, s + j, 1, false, wide_first(w - j));
-        for (j = 0; j < w; j++) two_sum(&sums.total[j], &sums.rest[j], (double)s[j]);
+        EACH_COLUMNS(w, product_sums_part(m, g + j, y + j, step, s + j, parts, whole, there));
+        for (int64_t j = 0; j < w; j++) two_sum(&sums.total[j], &sums.rest[j], (double)s[j]);
     }
     for (int64_t j = 0; j < w; j++) s[j] = (real)(sums.total[j] + sums.rest[j]);
 }
@@ -398,13 +395,31 @@ static void softargmax_backward_rows(int64_t rows, int64_t n, real *dx, const re
     softargmax_slopes(rows, n, dx, g, y, dx, s, beta);
 }
 
-static void softargmax_backward_columns(int64_t w, tg__lines l, real *restrict dx, const real *g,
-                                        const real *y, real beta)
+/* Of n rows of a few vectors of columns. */
+INLINE void softargmax_slopes_part(int64_t n, real *dx, const real *g, const real *y, int64_t step, const real *s, real beta,
+                                   const int parts, const bool whole, wide_mask there)
+{
+    wide sum[COLUMN_PARTS];
+    EACH_PART sum[k] = wide_load_some(s + k * LANES, WHOLE_PART(k), there);
+    for (int64_t i = 0; i < n; i++)
+        EACH_PART {
+            const int64_t at = i * step + k * LANES;
+            const bool all = WHOLE_PART(k);
+            const wide gs = wide_load_some(g + at, all, there), ys = wide_load_some(y + at, all, there);
+            const wide d = wide_load_some(dx + at, all, there);
+            wide_store_some(dx + at, all, there, softargmax_slopes_of(gs, ys, d, sum[k], beta));
+        }
+}
+
+static void softargmax_backward_columns(int64_t w, tg__lines l, real *dx, const real *g, const real *y, real beta)
 {
     real s[TG__TILE];
-    product_sums(w, l.n, g, y, l.inner, s);
-    for (int64_t i = 0; i < l.n; i++, g += l.inner, y += l.inner, dx += l.inner)
-        for (int64_t j = 0; j < w; j++) dx[j] += TIMES(g[j] - s[j], beta * y[j]);
+    const int64_t step = l.inner;
+    product_sums(w, l.n, g, y, step, s);
+    for (int64_t i = 0; i < l.n; i += SUM_ROWS, g += SUM_ROWS * step, y += SUM_ROWS * step, dx += SUM_ROWS * step) {
+        const int64_t n = least(l.n - i, SUM_ROWS);
+        EACH_COLUMNS(w, softargmax_slopes_part(n, dx + j, g + j, y + j, step, s + j, beta, parts, whole, there));
+    }
 }
 
 static void softargmax_backward(tg__lines l, void *dx_, const void *g_, const void *y_, double beta)
