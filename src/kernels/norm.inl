@@ -27,6 +27,22 @@ static standard standard_of(const moments *m, double epsilon)
                        .mean = m->mean };
 }
 
+/* y = 1 / sqrt(x). Quotients and roots of doubles take as long as all the rest of a normalization of few rows: in f32 those of
+   the type, off in their last digits, and a step of Newton's are as good, where the type can hold x. */
+static void inverse_roots(int64_t n, const double *restrict x, real *restrict y)
+{
+#ifdef TG_REAL_F32
+    int64_t far = 0;
+    for (int64_t j = 0; j < n; j++) far |= x[j] > 1e-30 && x[j] < 1e30 ? 0 : 1;
+    for (int64_t j = 0; !far && j < n; j++) {
+        const double about = (double)(1 / M(sqrt)((real)x[j]));
+        y[j] = (real)(about * (1.5 - 0.5 * x[j] * about * about));
+    }
+    if (!far) return;
+#endif
+    for (int64_t j = 0; j < n; j++) y[j] = (real)(1 / (sqrt)(x[j])); /* in parentheses: that of doubles */
+}
+
 /* The sums of ROW_LANES lanes each. */
 INLINE void lane_sums(wide *s1, wide *s2, real s[2])
 {
@@ -137,20 +153,60 @@ static standard row_standard(const tg__norm *p, int64_t n, const real *x)
     return standard_of(&m, p->epsilon);
 }
 
-static void norm_rows(const tg__norm *p, void *y_)
+/* So many rows at most have their numbers made together; no more than stay in the first cache, for they are read again. */
+enum { STANDARDS = 64, STANDARDS_BYTES = 1 << 14 };
+
+static int64_t rows_together(int64_t n)
 {
-    const int64_t n = p->channels * p->inner;
-    const real *x = p->x;
-    real *restrict y = y_;
-    for (int64_t r = 0; r < p->outer * p->groups; r++, x += n, y += n) {
-        const real *const gamma = (const real *)p->gamma + r % p->groups * n;
-        const real *const beta = p->beta ? (const real *)p->beta + r % p->groups * n : NULL;
-        const standard s = row_standard(p, n, x);
-        if (p->centered)
-            for (int64_t i = 0; i < n; i++)
-                y[i] = ((x[i] - s.center) - s.rest) * s.scale * gamma[i] + beta[i];
-        else
-            for (int64_t i = 0; i < n; i++) y[i] = x[i] * s.scale * gamma[i];
+    const int64_t fit = n > SUM_BLOCK ? 1 : STANDARDS_BYTES / (int64_t)sizeof(real) / n;
+    return least(fit, STANDARDS);
+}
+
+/* row_standard of some rows: all at once where each is but a block. */
+static void row_standards(const tg__norm *p, int64_t rows, int64_t n, const real *x, standard *s)
+{
+    real about[STANDARDS], s1[STANDARDS], s2[STANDARDS], scale[STANDARDS];
+    double mean[STANDARDS], variance[STANDARDS];
+    const double part = 1 / (double)n;
+    if (n > SUM_BLOCK || !p->centered) {
+        for (int64_t r = 0; r < rows; r++) s[r] = row_standard(p, n, x + r * n);
+        return;
+    }
+    sum_plain_rows(rows, n, x, n, NULL, NULL, 0, about);
+    for (int64_t r = 0; r < rows; r++) about[r] /= (real)n;
+    sum_offsets_rows(rows, n, x, n, about, NULL, 0, s1);
+    sum_squares_rows(rows, n, x, n, about, NULL, 0, s2);
+    for (int64_t r = 0; r < rows; r++) {
+        mean[r] = (double)s1[r] * part;
+        const double own = (double)s2[r] - (double)s1[r] * mean[r];
+        variance[r] = (own < 0 ? 0 : own) * part + p->epsilon;
+    }
+    inverse_roots(rows, variance, scale);
+    for (int64_t r = 0; r < rows; r++) {
+        const real center = (real)((double)about[r] + mean[r]);
+        s[r] = (standard){ center, (real)(((double)about[r] - (double)center) + mean[r]), scale[r], mean[r] };
+    }
+}
+
+static void norm_row(const tg__norm *p, int64_t r, int64_t n, standard s, const real *x, real *restrict y)
+{
+    const real *const gamma = (const real *)p->gamma + r % p->groups * n;
+    const real *const beta = p->beta ? (const real *)p->beta + r % p->groups * n : NULL;
+    if (p->centered)
+        for (int64_t i = 0; i < n; i++) y[i] = ((x[i] - s.center) - s.rest) * s.scale * gamma[i] + beta[i];
+    else
+        for (int64_t i = 0; i < n; i++) y[i] = x[i] * s.scale * gamma[i];
+}
+
+static void norm_rows(const tg__norm *p, void *y)
+{
+    const int64_t n = p->channels * p->inner, rows = p->outer * p->groups, together = rows_together(n);
+    standard s[STANDARDS];
+    for (int64_t r = 0; r < rows; r += together) {
+        const int64_t some = least(rows - r, together);
+        const real *const x = (const real *)p->x + r * n;
+        row_standards(p, some, n, x, s);
+        for (int64_t i = 0; i < some; i++) norm_row(p, r + i, n, s[i], x + i * n, (real *)y + (r + i) * n);
     }
 }
 
@@ -203,14 +259,20 @@ static void norm_rows_backward(const tg__norm *p, const tg__norm_gradients *d)
     const int64_t n = p->channels * p->inner, all = p->groups * n;
     const bool parts = d->gamma || d->beta;
     real *const gamma = p->work, *const beta = gamma + all;
+    const int64_t together = rows_together(n);
+    standard standards[STANDARDS];
     for (int64_t r = 0; r < p->outer; r += SUM_ROWS) {
         const int64_t end = p->outer - r < SUM_ROWS ? p->outer : r + SUM_ROWS;
         for (int64_t i = 0; parts && i < all; i++) gamma[i] = beta[i] = 0;
-        for (int64_t q = r * p->groups; q < end * p->groups; q++) {
+        for (int64_t q = r * p->groups, i = together; q < end * p->groups; q++, i++) {
             const int64_t at = q * n, own = q % p->groups * n;
             const real *const x = (const real *)p->x + at, *const g = (const real *)d->g + at;
+            if (i == together) {
+                row_standards(p, least(end * p->groups - q, together), n, x, standards);
+                i = 0;
+            }
             if (all_zero(n, g)) continue;
-            const standard s = row_standard(p, n, x);
+            const standard s = standards[i];
             if (d->dx)
                 norm_row_backward(p, n, x, g, (const real *)p->gamma + own, (real *)d->dx + at, s);
             if (parts) row_parts(n, x, g, s, gamma + own, beta + own);
@@ -327,18 +389,23 @@ enum { SHORT_RUN = 16 };
 /* As join does it, column by column. */
 static void join_columns(columns *t, double n, const real *about, const real *s1, const real *s2)
 {
-    const double before = t->n, all = before + n, share = n / all;
+    const double before = t->n, all = before + n, share = n / all, part = 1 / n;
     double *restrict const mean = t->mean, *restrict const m2 = t->m2;
     real *restrict const shift = t->shift;
-    if (before == 0)
-        for (int64_t j = 0; j < t->w; j++) mean[j] = m2[j] = 0, shift[j] = about[j];
+    t->n = all;
+    for (int64_t j = 0; j < t->w && before == 0; j++) {
+        const double offset = (double)s1[j] * part, own = (double)s2[j] - (double)s1[j] * offset;
+        shift[j] = about[j];
+        mean[j] = offset;
+        m2[j] = own < 0 ? 0 : own;
+    }
+    if (before == 0) return;
     for (int64_t j = 0; j < t->w; j++) {
-        const double offset = (double)s1[j] / n, own = (double)s2[j] - (double)s1[j] * offset;
+        const double offset = (double)s1[j] * part, own = (double)s2[j] - (double)s1[j] * offset;
         const double apart = (((double)about[j] - (double)shift[j]) + offset) - mean[j];
         mean[j] += apart * share;
         m2[j] += (own < 0 ? 0 : own) + apart * apart * (before * share);
     }
-    t->n = all;
 }
 
 /* Of n rows of a few vectors of columns: their means, and the sums of the distances from these and of their squares. */
@@ -346,20 +413,20 @@ INLINE void moments_part(int64_t n, const real *x, ptrdiff_t step, real *about, 
                          const bool whole, wide_mask there)
 {
     wide mean[COLUMN_PARTS], first[COLUMN_PARTS], second[COLUMN_PARTS];
-    for (int k = 0; k < parts; k++) mean[k] = first[k] = second[k] = wide_splat(0);
+    EACH_PART mean[k] = first[k] = second[k] = wide_splat(0);
     for (int64_t i = 0; i < n; i++)
-        for (int k = 0; k < parts; k++) mean[k] += wide_load_some(x + i * step + k * LANES, whole, there);
-    for (int k = 0; k < parts; k++) mean[k] /= (real)n;
+        EACH_PART mean[k] += wide_load_some(x + i * step + k * LANES, WHOLE_PART(k), there);
+    EACH_PART mean[k] /= (real)n;
     for (int64_t i = 0; i < n; i++)
-        for (int k = 0; k < parts; k++) {
-            const wide v = wide_load_some(x + i * step + k * LANES, whole, there) - mean[k];
+        EACH_PART {
+            const wide v = wide_load_some(x + i * step + k * LANES, WHOLE_PART(k), there) - mean[k];
             first[k] += v;
             second[k] += v * v;
         }
-    for (int k = 0; k < parts; k++) {
-        wide_store_some(about + k * LANES, whole, there, mean[k]);
-        wide_store_some(s1 + k * LANES, whole, there, first[k]);
-        wide_store_some(s2 + k * LANES, whole, there, second[k]);
+    EACH_PART {
+        wide_store_some(about + k * LANES, WHOLE_PART(k), there, mean[k]);
+        wide_store_some(s1 + k * LANES, WHOLE_PART(k), there, first[k]);
+        wide_store_some(s2 + k * LANES, WHOLE_PART(k), there, second[k]);
     }
 }
 
@@ -367,11 +434,7 @@ INLINE void moments_part(int64_t n, const real *x, ptrdiff_t step, real *about, 
 static void join_rows(columns *t, int64_t n, const real *x)
 {
     real about[TG__TILE], s1[TG__TILE], s2[TG__TILE];
-    int64_t j = 0;
-    for (; j + COLUMN_PARTS * LANES <= t->w; j += COLUMN_PARTS * LANES)
-        moments_part(n, x + j, t->step, about + j, s1 + j, s2 + j, COLUMN_PARTS, true, wide_first(LANES));
-    for (; j < t->w; j += LANES)
-        moments_part(n, x + j, t->step, about + j, s1 + j, s2 + j, 1, false, wide_first(t->w - j));
+    EACH_COLUMNS(t->w, moments_part(n, x + j, t->step, about + j, s1 + j, s2 + j, parts, whole, there));
     join_columns(t, (double)n, about, s1, s2);
 }
 
@@ -380,34 +443,30 @@ INLINE void products_part(int64_t n, const real *x, const real *g, ptrdiff_t ste
                           real *s2, const int parts, const bool whole, wide_mask there)
 {
     wide center[COLUMN_PARTS], first[COLUMN_PARTS], second[COLUMN_PARTS];
-    for (int k = 0; k < parts; k++) {
-        center[k] = wide_load_some(about + k * LANES, whole, there);
+    EACH_PART {
+        center[k] = wide_load_some(about + k * LANES, WHOLE_PART(k), there);
         first[k] = second[k] = wide_splat(0);
     }
     for (int64_t i = 0; i < n; i++)
-        for (int k = 0; k < parts; k++) {
+        EACH_PART {
             const int64_t at = i * step + k * LANES;
-            const wide h = wide_load_some(g + at, whole, there);
+            const wide h = wide_load_some(g + at, WHOLE_PART(k), there);
             first[k] += h;
-            second[k] += h * (wide_load_some(x + at, whole, there) - center[k]);
+            second[k] += h * (wide_load_some(x + at, WHOLE_PART(k), there) - center[k]);
         }
-    for (int k = 0; k < parts; k++) {
-        wide_store_some(s1 + k * LANES, whole, there, first[k]);
-        wide_store_some(s2 + k * LANES, whole, there, second[k]);
+    EACH_PART {
+        wide_store_some(s1 + k * LANES, WHOLE_PART(k), there, first[k]);
+        wide_store_some(s2 + k * LANES, WHOLE_PART(k), there, second[k]);
     }
 }
 
-static void add_products(columns *t, int64_t n, const real *x, const real *g)
+static void add_products(columns *t, int64_t n, const real *x, const real *g, bool first)
 {
     real s1[TG__TILE], s2[TG__TILE];
-    int64_t j = 0;
-    for (; j + COLUMN_PARTS * LANES <= t->w; j += COLUMN_PARTS * LANES)
-        products_part(n, x + j, g + j, t->step, t->shift + j, s1 + j, s2 + j, COLUMN_PARTS, true, wide_first(LANES));
-    for (; j < t->w; j += LANES)
-        products_part(n, x + j, g + j, t->step, t->shift + j, s1 + j, s2 + j, 1, false, wide_first(t->w - j));
+    EACH_COLUMNS(t->w, products_part(n, x + j, g + j, t->step, t->shift + j, s1 + j, s2 + j, parts, whole, there));
     for (int64_t i = 0; i < t->w; i++) {
-        t->g[i] += (double)s1[i];
-        t->gz[i] += (double)s2[i];
+        t->g[i] = (first ? 0 : t->g[i]) + (double)s1[i];
+        t->gz[i] = (first ? 0 : t->gz[i]) + (double)s2[i];
     }
 }
 
@@ -416,11 +475,10 @@ static void read_columns(const tg__norm *p, const real *g, columns *t)
 {
     const real *const x = (const real *)p->x + t->at;
     t->n = 0;
-    for (int64_t j = 0; j < t->w; j++) t->g[j] = t->gz[j] = 0;
     for (int64_t i = 0; i < p->outer; i += SUM_ROWS) {
         const int64_t n = p->outer - i < SUM_ROWS ? p->outer - i : SUM_ROWS;
         join_rows(t, n, x + i * t->step);
-        if (g) add_products(t, n, x + i * t->step, g + t->at + i * t->step);
+        if (g) add_products(t, n, x + i * t->step, g + t->at + i * t->step, i == 0);
     }
 }
 
@@ -446,18 +504,20 @@ static int64_t next_columns(const tg__norm *p, columns *t)
 static void column_standards(const tg__norm *p, const columns *t, real *restrict center, real *restrict rest,
                              real *restrict scale)
 {
-    const double n = t->n, epsilon = p->epsilon;
+    double variance[TG__TILE];
+    const double part = 1 / t->n, epsilon = p->epsilon;
     for (int64_t j = 0; j < t->w; j++) {
         center[j] = (real)((double)t->shift[j] + t->mean[j]);
         rest[j] = (real)(((double)t->shift[j] - (double)center[j]) + t->mean[j]);
-        scale[j] = (real)(1 / (sqrt)(t->m2[j] / n + epsilon));
+        variance[j] = t->m2[j] * part + epsilon;
     }
+    inverse_roots(t->w, variance, scale);
 }
 
 static void norm_columns(const tg__norm *p, void *y_)
 {
-    columns t = { .at = 0 };
-    for (; next_columns(p, &t) > 0; t.at += t.w) {
+    columns t; /* it is large, and read_columns begins it */
+    for (t.at = 0; next_columns(p, &t) > 0; t.at += t.w) {
         real center[TG__TILE], rest[TG__TILE], a[TG__TILE], b[TG__TILE];
         read_columns(p, NULL, &t);
         if (p->inner == 1) {
@@ -512,24 +572,22 @@ static void channel_slopes(const tg__norm *p, const tg__norm_gradients *d, const
     }
 }
 
-/* channel_slopes of all columns, where each is a channel. */
+/* channel_slopes of all columns, where each is a channel, and comes once. */
 static void column_slopes(const tg__norm *p, const tg__norm_gradients *d, const columns *t, slopes *o)
 {
     const real *const gamma = (const real *)p->gamma + t->at;
-    const double n = t->n;
+    const double part = 1 / t->n;
     double gz[TG__TILE];
     column_standards(p, t, o->center, o->rest, o->scale);
     for (int64_t j = 0; j < t->w; j++) {
         const double scale = (double)o->scale[j];
         gz[j] = t->gz[j] - t->mean[j] * t->g[j];
         o->gamma[j] = gamma[j];
-        o->mean[j] = (real)((double)gamma[j] * t->g[j] / n);
-        o->slope[j] = (real)((double)gamma[j] * gz[j] / n * scale * scale);
+        o->mean[j] = (real)((double)gamma[j] * t->g[j] * part);
+        o->slope[j] = (real)((double)gamma[j] * gz[j] * part * scale * scale);
     }
-    for (int64_t j = 0; d->gamma && j < t->w; j++)
-        two_sum(&d->gamma[t->at + j], &d->gamma[d->n + t->at + j], gz[j] * (double)o->scale[j]);
-    for (int64_t j = 0; d->beta && j < t->w; j++)
-        two_sum(&d->beta[t->at + j], &d->beta[d->n + t->at + j], t->g[j]);
+    for (int64_t j = 0; d->gamma && j < t->w; j++) d->gamma[t->at + j] = gz[j] * (double)o->scale[j];
+    for (int64_t j = 0; d->beta && j < t->w; j++) d->beta[t->at + j] = t->g[j];
 }
 
 /* dx of n rows of one or two vectors of columns. */
@@ -537,7 +595,7 @@ INLINE void columns_dx_part(int64_t n, const real *x, const real *g, real *dx, p
                             int64_t j, const int parts, const bool whole, wide_mask there)
 {
     wide center[2], rest[2], gamma[2], scale[2], mean[2], slope[2];
-    for (int k = 0; k < parts; k++) {
+    EACH_PART {
         const int64_t at = j + k * LANES;
         center[k] = wide_load_some(o->center + at, whole, there);
         rest[k] = wide_load_some(o->rest + at, whole, there);
@@ -547,7 +605,7 @@ INLINE void columns_dx_part(int64_t n, const real *x, const real *g, real *dx, p
         slope[k] = wide_load_some(o->slope + at, whole, there);
     }
     for (int64_t i = 0; i < n; i++)
-        for (int k = 0; k < parts; k++) {
+        EACH_PART {
             const int64_t at = i * step + j + k * LANES;
             const wide z = (wide_load_some(x + at, whole, there) - center[k]) - rest[k];
             const wide h = wide_load_some(g + at, whole, there) * gamma[k] - mean[k];
@@ -566,8 +624,8 @@ static void columns_dx(int64_t n, int64_t w, const real *x, const real *g, real 
 
 static void norm_columns_backward(const tg__norm *p, const tg__norm_gradients *d)
 {
-    columns t = { .at = 0 };
-    for (; next_columns(p, &t) > 0; t.at += t.w) {
+    columns t; /* it is large, and read_columns begins it */
+    for (t.at = 0; next_columns(p, &t) > 0; t.at += t.w) {
         slopes o;
         read_columns(p, d->g, &t);
         if (p->inner == 1) column_slopes(p, d, &t, &o);
