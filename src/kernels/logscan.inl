@@ -71,7 +71,7 @@ static void log_sums(int64_t n, double *x, log_sum *s)
 static void logcumsumexp(int64_t lines, int64_t n, const tg__scan_line *a)
 {
     for (int64_t l = 0; l < lines; l++) {
-        log_sum s = { { 0, 0 }, -(double)INFINITY };
+        log_sum s = { .reference = -(double)INFINITY };
         for (int64_t j = 0; j < n; j += LOG_STEPS) {
             const int64_t m = n - j < LOG_STEPS ? n - j : LOG_STEPS;
             double x[LOG_STEPS];

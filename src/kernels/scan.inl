@@ -4,27 +4,6 @@
    An element waits for the one before it, so that several lines are taken at a time; or of a sum along adjacent
    elements eight of them. Which of these it is depends on how the lines lie, never on the level. */
 
-/* A sum with what rounding took from it (Knuth's two-sum), so that the last element of a long line
-   is as good as the first. */
-typedef struct running {
-    double sum, lost;
-} running;
-
-#ifndef TG_REAL_F32
-static running plus(running r, double term)
-{
-    const double next = r.sum + term, part = next - r.sum;
-    return (running){ next, r.lost + ((r.sum - (next - part)) + (term - part)) };
-}
-
-/* What r lost, as far as it is finite. */
-static double lost_of(running r)
-{
-    const double total = r.sum + r.lost;
-    return total == total ? r.lost : 0;
-}
-#endif
-
 /* ---- eight at a time, in doubles -------------------------------------------------------------- */
 
 #define SCAN_INLINE static inline __attribute__((always_inline))
@@ -32,6 +11,7 @@ static double lost_of(running r)
 enum {
     EIGHT = 8,
     SCAN_PARTS = 4,   /* so many vectors of lines */
+    SUM_PARTS = WIDE_BYTES == 64 ? 8 : 4, /* the same of sums: as many as there are registers for */
     SCAN_BLOCK = 16,  /* steps after which what a sum has lost is seen to */
     SCAN_LINES = 128  /* lines that go along together */
 };
@@ -40,15 +20,63 @@ typedef real eight __attribute__((vector_size(EIGHT * sizeof(real))));
 typedef real eight_unaligned
     __attribute__((vector_size(EIGHT * sizeof(real)), aligned(sizeof(real)), may_alias));
 
+#if defined(__clang__)
+#define PICK_EIGHT(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define PICK_EIGHT(a, b, ...) __builtin_shuffle(a, b, (longs){ __VA_ARGS__ })
+#endif
+typedef int64_t longs __attribute__((vector_size(EIGHT * sizeof(int64_t))));
+
+/* A sum with what rounding took from it (Knuth's two-sum), so that the last element of a long line is as good as the first.
+   Where a vector holds eight doubles, the number is in each of its lanes: taking it out and spreading it again takes longer. */
+#if defined(__AVX512F__)
+typedef doubles running_number;
+#define LANE(v, l) PICK_EIGHT(v, v, l, l, l, l, l, l, l, l)
+#define FINITE(v, total) (doubles)((longs)(v) & ((total) == (total)))
+#else
+typedef double running_number;
+#define LANE(v, l) (v)[l]
+#define FINITE(v, total) ((total) == (total) ? (v) : 0)
+#endif
+typedef struct running {
+    running_number sum, lost;
+} running;
+
+#ifndef TG_REAL_F32
+SCAN_INLINE running plus(running r, running_number term)
+{
+    const running_number next = r.sum + term, part = next - r.sum;
+    return (running){ next, r.lost + ((r.sum - (next - part)) + (term - part)) };
+}
+
+/* What r lost, as far as it is finite. */
+SCAN_INLINE running_number lost_of(running r)
+{
+    const running_number total = r.sum + r.lost;
+    return FINITE(r.lost, total);
+}
+#endif
+
 SCAN_INLINE doubles load_eight(const real *x)
 {
+#if defined(__AVX512F__) && defined(TG_REAL_F32)
+    return (doubles)_mm512_cvtps_pd(_mm256_loadu_ps(x)); /* of a conversion of vectors gcc makes two, of halves */
+#else
     const eight v = *(const eight_unaligned *)x;
     return __builtin_convertvector(v, doubles);
+#endif
 }
 
 SCAN_INLINE void store_eight(real *y, doubles v)
 {
     *(eight_unaligned *)y = __builtin_convertvector(v, eight);
+}
+
+/* y += v, in the type. */
+SCAN_INLINE void add_eight(real *y, doubles v)
+{
+    eight_unaligned *const to = (eight_unaligned *)y;
+    *to += __builtin_convertvector(v, eight);
 }
 
 /* The first m of eight, and 0 for the others. */
@@ -105,22 +133,32 @@ SCAN_INLINE wide scan_load(const real *x, const bool whole, wide_mask first)
     return whole ? wide_load(x) : wide_load_first(x, first);
 }
 
-/* Steps 0 ... n - 1, no more than SCAN_BLOCK, of a few vectors of lines, or the first ones of one. What was lost goes
-   first into the next sum. */
-SCAN_INLINE void cumsum_wide(int64_t n, real *y, ptrdiff_t sy, const real *x, ptrdiff_t sx, real *sum, real *lost,
-                             const int parts, const bool add, const bool whole, wide_mask first)
+/* Rows seldom begin where lines of the cache do: stores of half the length are across two of them half as often. */
+SCAN_INLINE void store_halves(real *y, wide v)
 {
-    wide s[SCAN_PARTS], part[SCAN_PARTS];
+    typedef real half __attribute__((vector_size(WIDE_BYTES / 2)));
+    typedef real half_unaligned __attribute__((vector_size(WIDE_BYTES / 2), aligned(sizeof(real)), may_alias));
+    const union { wide whole; half part[2]; } u = { v };
+    for (int k = 0; k < 2; k++) *(half_unaligned *)(y + k * LANES / 2) = u.part[k];
+}
+
+/* Steps 0 ... n - 1, no more than SCAN_BLOCK, of a few vectors of lines; of the last of them there are the first ones. What
+   was lost goes first into the next sum. */
+SCAN_INLINE void cumsum_wide(int64_t n, real *y, ptrdiff_t sy, const real *x, ptrdiff_t sx, real *sum, real *lost,
+                             const int parts, const bool add, wide_mask first)
+{
+    wide s[SUM_PARTS], part[SUM_PARTS];
     for (int k = 0; k < parts; k++) {
         s[k] = wide_load(sum + k * LANES);
         part[k] = wide_load(lost + k * LANES);
     }
     for (int64_t i = 0; i < n; i++, y += sy, x += sx)
         for (int k = 0; k < parts; k++) {
+            const bool whole = k + 1 < parts;
             real *const to = y + k * LANES;
             part[k] += scan_load(x + k * LANES, whole, first);
             const wide total = s[k] + part[k], new = add ? scan_load(to, whole, first) + total : total;
-            if (whole) wide_store(to, new);
+            if (whole) store_halves(to, new);
             else wide_store_first(to, first, new);
         }
     for (int k = 0; k < parts; k++) {
@@ -133,15 +171,24 @@ SCAN_INLINE void cumsum_wide(int64_t n, real *y, ptrdiff_t sy, const real *x, pt
 SCAN_INLINE void cumsum_beside(int64_t w, int64_t n, real *y, ptrdiff_t sy, const real *x, ptrdiff_t sx, const bool add)
 {
     real sum[SCAN_LINES] = { 0 }, lost[SCAN_LINES] = { 0 };
-    const wide_mask all = wide_first(LANES);
     for (int64_t i = 0; i < n; i += SCAN_BLOCK, y += SCAN_BLOCK * sy, x += SCAN_BLOCK * sx) {
         const int64_t m = n - i < SCAN_BLOCK ? n - i : SCAN_BLOCK;
-        int64_t j = 0;
-        for (; j + SCAN_PARTS * LANES <= w; j += SCAN_PARTS * LANES)
-            cumsum_wide(m, y + j, sy, x + j, sx, sum + j, lost + j, SCAN_PARTS, add, true, all);
-        for (; j + LANES <= w; j += LANES)
-            cumsum_wide(m, y + j, sy, x + j, sx, sum + j, lost + j, 1, add, true, all);
-        if (j < w) cumsum_wide(m, y + j, sy, x + j, sx, sum + j, lost + j, 1, add, false, wide_first(w - j));
+        for (int64_t j = 0, v; j < w; j += v * LANES) {
+            v = (w - j + LANES - 1) / LANES;
+            v = v < SUM_PARTS ? v : SUM_PARTS;
+#define SUMS(PARTS)                                                                                \
+    case PARTS:                                                                                    \
+        cumsum_wide(m, y + j, sy, x + j, sx, sum + j, lost + j, PARTS, add, wide_first(w - j - (PARTS - 1) * LANES)); \
+        break;
+            switch (v) {
+#if WIDE_BYTES == 64
+                SUMS(8) SUMS(7) SUMS(6) SUMS(5)
+#endif
+                SUMS(4) SUMS(3) SUMS(2) SUMS(1)
+            default: break;
+            }
+#undef SUMS
+        }
     }
 }
 
@@ -176,7 +223,7 @@ SCAN_INLINE doubles eight_lane_sums(doubles v, const bool back)
 SCAN_INLINE doubles eight_sums(running *r, doubles v, const bool back)
 {
     const doubles part = eight_lane_sums(v, back);
-    const double all = part[back ? 0 : EIGHT - 1];
+    const running_number all = back ? LANE(part, 0) : LANE(part, 7);
 #ifdef TG_REAL_F32
     const doubles s = r->sum + part;
     r->sum += all;
@@ -196,7 +243,7 @@ SCAN_INLINE void adjacent_sums(const bool whole, int64_t m, running *r, real *y,
 
 SCAN_INLINE void cumsum_adjacent(int64_t n, real *y, const real *x, const bool back)
 {
-    running r = { 0, 0 };
+    running r = { 0 };
     const int64_t whole = n / EIGHT * EIGHT;
     for (int64_t i = 0; i < whole; i += EIGHT) {
         const int64_t at = back ? n - EIGHT - i : i;
@@ -209,7 +256,7 @@ SCAN_INLINE void cumsum_adjacent(int64_t n, real *y, const real *x, const bool b
 /* The same of elements that lie apart: eight are brought together. */
 SCAN_INLINE void cumsum_apart(int64_t n, real *y, ptrdiff_t sy, const real *x, ptrdiff_t sx, const bool back)
 {
-    running r = { 0, 0 };
+    running r = { 0 };
     for (int64_t i = 0; i < n; i += EIGHT) {
         const int64_t m = n - i < EIGHT ? n - i : EIGHT, at = back ? n - i - m : i;
         real from[EIGHT] = { 0 }, to[EIGHT] = { 0 };
@@ -278,6 +325,7 @@ enum { SOME = 8, SCAN_STEPS = 32 };
 #define AT(K, L, J) ((real *)a[K].p)[(first + (L)) * a[K].step + (J) * (adjacent ? 1 : a[K].stride)]
 
 #define EACH_LINE _Pragma("GCC unroll 8") for (int l = 0; l < w; l++)
+#define EACH_OF_EIGHT _Pragma("GCC unroll 8") for (int l = 0; l < EIGHT; l++)
 
 SCAN_INLINE void cumprod_apart_some(int64_t first, const int w, int64_t n, const tg__scan_line *a, const bool adjacent)
 {
@@ -311,6 +359,40 @@ static void cumprod(int64_t lines, int64_t n, const tg__scan_line *a)
     cumprod_apart(lines - l, n, rest);
 }
 
+/* ---- gradients of products: eight lines of adjacent elements, eight steps at a time -------------- */
+
+/* Lane i of v[l] and lane l of v[i] change places. */
+SCAN_INLINE void turn_eight(doubles *v)
+{
+#if defined(__AVX512F__)
+#define TURN(d, LOW, HIGH)                                                                         \
+    _Pragma("GCC unroll 8") for (int l = 0; l < EIGHT; l++)                                        \
+        if (!(l & (d))) {                                                                          \
+            const doubles low = v[l], high = v[l + (d)];                                           \
+            v[l] = PICK_EIGHT(low, high, LOW);                                                     \
+            v[l + (d)] = PICK_EIGHT(low, high, HIGH);                                              \
+        }
+#define LIST(...) __VA_ARGS__
+    TURN(4, LIST(0, 1, 2, 3, 8, 9, 10, 11), LIST(4, 5, 6, 7, 12, 13, 14, 15))
+    TURN(2, LIST(0, 1, 8, 9, 4, 5, 12, 13), LIST(2, 3, 10, 11, 6, 7, 14, 15))
+    TURN(1, LIST(0, 8, 2, 10, 4, 12, 6, 14), LIST(1, 9, 3, 11, 5, 13, 7, 15))
+#undef LIST
+#undef TURN
+#else
+    double from[EIGHT][EIGHT], to[EIGHT][EIGHT];
+    memcpy(from, v, sizeof from);
+    for (int l = 0; l < EIGHT; l++)
+        for (int i = 0; i < EIGHT; i++) to[l][i] = from[i][l];
+    memcpy(v, to, sizeof to);
+#endif
+}
+
+/* f * x, lane by lane, where an x of zero stands for a gradient that is not there. */
+SCAN_INLINE doubles shares_of_eight(doubles f, doubles x)
+{
+    return (doubles)((longs)(f * x) & (x != 0));
+}
+
 /* f * x, where an x of zero stands for a gradient that is not there. */
 SCAN_INLINE double share(double f, double x)
 {
@@ -318,8 +400,49 @@ SCAN_INLINE double share(double f, double x)
 }
 
 /* dx[j] = (x[0] ... x[j-1]) * (g[j] + x[j+1] (g[j+1] + x[j+2] (...))): no division, so that zeros
-   are as good as other numbers. */
-SCAN_INLINE void cumprod_backward_some(int64_t first, const int w, int64_t n, const tg__scan_line *a,
+   are as good as other numbers. Steps j ... j + m - 1, m <= 8, of w <= 8 lines; behind, and next, the elements after them,
+   go along. */
+SCAN_INLINE void cumprod_backward_steps(const bool whole, int64_t j, int64_t m, int w, int64_t first, const tg__scan_line *a,
+                                        doubles *behind, doubles *next)
+{
+    const bool adjacent = true;
+    doubles g[EIGHT], x[EIGHT];
+    EACH_OF_EIGHT
+    {
+        const int line = l < w ? l : 0;
+        g[l] = load_upto_eight(whole, m, &AT(0, line, j));
+        x[l] = load_upto_eight(whole, m, &AT(2, line, j));
+    }
+    turn_eight(g);
+    turn_eight(x);
+    for (int i = EIGHT - 1; i >= 0; i--) {
+        g[i] = *behind = g[i] + shares_of_eight(*next, *behind);
+        *next = x[i];
+    }
+    turn_eight(g);
+    EACH_OF_EIGHT
+    {
+        if (l >= w) break;
+        const doubles one = 1 - (doubles){ 0 }; /* in front of the first element */
+        const doubles before = j ? load_upto_eight(whole, m, &AT(1, l, j - 1))
+                                 : PICK_EIGHT(one, load_upto_eight(whole, m, &AT(1, l, 0)), 0, 8, 9, 10, 11, 12, 13, 14);
+        real dx[EIGHT] = { 0 }, *const to = whole ? &AT(3, l, j) : dx;
+        add_eight(to, shares_of_eight(before, g[l]));
+        for (int64_t i = 0; i < m && !whole; i++) AT(3, l, j + i) += dx[i];
+    }
+}
+
+static void cumprod_backward_eight(int w, int64_t first, int64_t n, const tg__scan_line *a)
+{
+    doubles behind = { 0 }, next = { 0 };
+    const int64_t whole = n / EIGHT * EIGHT;
+    if (whole < n) cumprod_backward_steps(false, whole, n - whole, w, first, a, &behind, &next);
+    for (int64_t j = whole - EIGHT; j >= 0; j -= EIGHT)
+        cumprod_backward_steps(true, j, EIGHT, w, first, a, &behind, &next);
+}
+
+/* The same of lines however they lie. */
+SCAN_INLINE void cumprod_backward_apart_some(int64_t first, const int w, int64_t n, const tg__scan_line *a,
                                        const bool adjacent)
 {
     double behind[SOME], all[SOME][SCAN_STEPS]; /* what is behind, of some steps */
@@ -342,7 +465,20 @@ SCAN_INLINE void cumprod_backward_some(int64_t first, const int w, int64_t n, co
         }
     }
 }
-SOME_LINES(cumprod_backward, 4)
+SOME_LINES(cumprod_backward_apart, 4)
+
+static void cumprod_backward(int64_t lines, int64_t n, const tg__scan_line *a)
+{
+    bool adjacent = true;
+    for (int k = 0; k < 4; k++) adjacent &= a[k].stride == 1;
+    int64_t l = 0;
+    for (; adjacent && l + 1 < lines; l += EIGHT) /* one line alone is not worth it */
+        cumprod_backward_eight((int)(lines - l < EIGHT ? lines - l : EIGHT), l, n, a);
+    if (l >= lines) return;
+    tg__scan_line rest[4];
+    for (int k = 0; k < 4; k++) rest[k] = (tg__scan_line){ (real *)a[k].p + l * a[k].step, a[k].stride, a[k].step };
+    cumprod_backward_apart(lines - l, n, rest);
+}
 
 /* ---- y[j] = a[j] y[j - 1] + b[j] --------------------------------------------------------------- */
 
