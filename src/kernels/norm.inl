@@ -27,8 +27,8 @@ static standard standard_of(const moments *m, double epsilon)
                        .mean = m->mean };
 }
 
-/* y = 1 / sqrt(x). Quotients and roots of doubles take as long as all the rest of a normalization of few rows: in f32 those of
-   the type, off in their last digits, and a step of Newton's are as good, where the type can hold x. */
+/* y = 1 / sqrt(x). Quotients and roots of doubles take as long as all the rest of a normalization of few rows: in f32
+   those of the type, off in their last digits, and a step of Newton's are as good, where the type can hold x. */
 static void inverse_roots(int64_t n, const double *restrict x, real *restrict y)
 {
 #ifdef TG_REAL_F32

@@ -84,16 +84,16 @@ typedef struct tg__reduce_kernels {
     void (*load)(int64_t n, double *y, const void *x);
     void (*store)(int64_t n, void *y, const double *x);
 
-    /* Numbers of w outputs: y = sums, of their two parts; y = a / b, 0 where one of them is 0; y = g / count; whether some x > 0 is below
-       least; whether there is an m whose square is not less than square times the variance. */
+    /* Numbers of w outputs: y = sums, of their two parts; y = a / b, 0 where one of them is 0; y = g / count; whether some
+       x > 0 is below least; whether there is an m whose square is not less than square times the variance. */
     void (*totals)(int64_t w, double *y, const double *total, const double *rest);
     void (*quotients)(int64_t w, double *y, const double *a, const double *b);
     void (*shares)(int64_t w, double *y, const double *g, const double *count);
     bool (*any_below)(int64_t w, const double *x, double least);
     bool (*far_from_0)(int64_t w, const double *m, const double *variance, double square);
 
-    /* y, of x's type, = the sums of x, where the elements of an output are of one block, of which rounding takes nothing that
-       would be kept; else false. */
+    /* y, of x's type, = the sums of x, where the elements of an output are of one block, of which nothing is kept that
+       rounding takes; else false. */
     bool (*block_sums)(const tg__tile *t, void *y);
 
     tg__sum_kernel *sum;            /* x */

@@ -28,7 +28,7 @@ typedef real eight_unaligned
 typedef int64_t longs __attribute__((vector_size(EIGHT * sizeof(int64_t))));
 
 /* A sum with what rounding took from it (Knuth's two-sum), so that the last element of a long line is as good as the first.
-   Where a vector holds eight doubles, the number is in each of its lanes: taking it out and spreading it again takes longer. */
+   Where a vector holds eight doubles, it is in each of its lanes: taking it out and spreading it again takes longer. */
 #if defined(__AVX512F__)
 typedef doubles running_number;
 #define LANE(v, l) PICK_EIGHT(v, v, l, l, l, l, l, l, l, l)
