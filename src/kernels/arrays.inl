@@ -6,37 +6,64 @@
 /* Short loops: not to be unrolled by the compiler, which would first compute how often they run. */
 #define ONCE _Pragma("GCC unroll 1")
 
-/* The end of a row that is not a whole vector is one with the elements before it, done twice: to load what was stored
-   through a mask takes long, and so it does to load what lies beside it, as the next row may. */
+/* Elements up to the next place where vectors are aligned, 1 ... LANES. */
+WIDE_INLINE int64_t up_to_aligned(const real *y)
+{
+    return (WIDE_BYTES - (int64_t)((uintptr_t)y % WIDE_BYTES)) / (int64_t)sizeof(real);
+}
+
+/* A row's first and last vectors are stored where they are, and those between them, where a store costs as much as two if it
+   crosses a cache line, where they are aligned: some elements are done twice. To load what was stored through a mask takes
+   long, and so it does to load what lies beside it, as the next row may. */
 WIDE_INLINE void row_copy(int64_t n, real *restrict y, const real *restrict x)
 {
-    int64_t i = 0;
     if (n < LANES) {
         const wide_mask few = wide_first(n);
         wide_store_first(y, few, wide_load_first(x, few));
         return;
     }
-    ONCE for (; i + 4 * LANES <= n; i += 4 * LANES)
-        _Pragma("GCC unroll 4") for (int q = 0; q < 4; q++)
-            wide_store(y + i + q * LANES, wide_load(x + i + q * LANES));
-    ONCE for (; i + LANES <= n; i += LANES) wide_store(y + i, wide_load(x + i));
+    wide_store(y, wide_load(x));
+    if (n > 2 * LANES) {
+        int64_t i = up_to_aligned(y);
+        ONCE for (; i + 4 * LANES <= n; i += 4 * LANES)
+            _Pragma("GCC unroll 4") for (int q = 0; q < 4; q++)
+                wide_store(y + i + q * LANES, wide_load(x + i + q * LANES));
+        ONCE for (; i + LANES <= n; i += LANES) wide_store(y + i, wide_load(x + i));
+    }
     wide_store(y + n - LANES, wide_load(x + n - LANES));
+}
+
+WIDE_INLINE void row_fill(int64_t n, real *y, wide value)
+{
+    if (n < LANES) {
+        wide_store_first(y, wide_first(n), value);
+        return;
+    }
+    wide_store(y, value);
+    if (n > 2 * LANES) {
+        ONCE for (int64_t i = up_to_aligned(y); i + LANES <= n; i += LANES) wide_store(y + i, value);
+    }
+    wide_store(y + n - LANES, value);
 }
 
 WIDE_INLINE void row_add(int64_t n, real *restrict y, const real *restrict x)
 {
-    int64_t i = 0;
     if (n < LANES) {
         const wide_mask few = wide_first(n);
         wide_store_first(y, few, wide_load_first(y, few) + wide_load_first(x, few));
         return;
     }
+    const wide begin = wide_load(y) + wide_load(x);
     const wide end = wide_load(y + n - LANES) + wide_load(x + n - LANES);
-    ONCE for (; i + 4 * LANES <= n; i += 4 * LANES)
-        _Pragma("GCC unroll 4") for (int q = 0; q < 4; q++)
-            wide_store(y + i + q * LANES,
-                       wide_load(y + i + q * LANES) + wide_load(x + i + q * LANES));
-    ONCE for (; i + LANES <= n; i += LANES) wide_store(y + i, wide_load(y + i) + wide_load(x + i));
+    if (n > 2 * LANES) {
+        int64_t i = up_to_aligned(y);
+        ONCE for (; i + 4 * LANES <= n; i += 4 * LANES)
+            _Pragma("GCC unroll 4") for (int q = 0; q < 4; q++)
+                wide_store(y + i + q * LANES,
+                           wide_load(y + i + q * LANES) + wide_load(x + i + q * LANES));
+        ONCE for (; i + LANES <= n; i += LANES) wide_store(y + i, wide_load(y + i) + wide_load(x + i));
+    }
+    wide_store(y, begin);
     wide_store(y + n - LANES, end);
 }
 
@@ -68,13 +95,6 @@ WIDE_INLINE void row_add_again(int64_t n, real *restrict y, const real *restrict
     if (n & 1) y[i] += x[i];
 }
 #undef ADD_SOME
-
-WIDE_INLINE void row_fill(int64_t n, real *y, wide value)
-{
-    int64_t i = 0;
-    ONCE for (; i + LANES <= n; i += LANES) wide_store(y + i, value);
-    if (i < n) wide_store_first(y + i, wide_first(n - i), value);
-}
 
 /* ---- turning --------------------------------------------------------------------------------- */
 
@@ -443,8 +463,11 @@ static void add_joined(int64_t m, int pieces, const tg__strip *x, const void *y_
     ONCE for (int64_t i = 0; i < m; i++)
         ONCE for (int k = 0; k < pieces; k++)
         {
-            if (x[k].p) row_add_again(x[k].n, (real *)x[k].p + i * x[k].row, y);
-            y += x[k].n;
+            const int64_t n = x[k].n, skip = i * x[k].row;
+            real *const p = x[k].p;
+            if (p && n < LANES) row_add_again(n, p + skip, y);
+            else if (p) row_add(n, p + skip, y);
+            y += n;
         }
 }
 
@@ -527,6 +550,7 @@ static void copy_triangles(const tg__triangles *t_, void *y_, const void *x_)
         }
 }
 
+/* In rows of less than a vector the next one would be loaded out of what was just stored through a mask. */
 static void add_triangles(const tg__triangles *t_, void *y_, const void *x_)
 {
     const tg__triangles triangles = *t_, *const t = &triangles;
@@ -534,9 +558,10 @@ static void add_triangles(const tg__triangles *t_, void *y_, const void *x_)
     const real *x = x_;
     for (int64_t k = 0; k < t->matrices; k++)
         for (int64_t i = 0; i < t->m; i++, y += t->n, x += t->n) {
-            const int64_t edge = edge_of(t, i);
-            if (t->lower) row_add_again(edge, y, x);
-            else row_add_again(t->n - edge, y + edge, x + edge);
+            const int64_t edge = edge_of(t, i), from = t->lower ? 0 : edge;
+            const int64_t n = t->lower ? edge : t->n - edge;
+            if (t->n < LANES) row_add_again(n, y + from, x + from);
+            else row_add(n, y + from, x + from);
         }
 }
 
