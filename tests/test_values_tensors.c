@@ -1246,6 +1246,77 @@ Test(tensors, losses_of_every_reduction_are_those_of_plain_loops)
     }
 }
 
+/* So many rows that they are summed piece by piece. Every seventh label is ignored, or none. */
+static void check_long_nll(bool ignored, bool turned, int reduction, tg_type type)
+{
+    enum { ROWS = 2500, CLASSES = 3 };
+    static double x[ROWS * CLASSES], w[CLASSES], dx[ROWS * CLASSES], dw[CLASSES];
+    static real want[ROWS], scale[ROWS];
+    static int label[ROWS];
+    real total = 0;
+    char attributes[64];
+    snprintf(attributes, sizeof attributes, "reduction=%s%s", reductions[reduction], ignored ? ", ignore_index=-1" : "");
+    tg_tape *const t = new_tape(type);
+    draw(x, ROWS * CLASSES, -2, 0), draw(w, CLASSES, 0.5, 2);
+    const tg_value given = turned ? tg_param(t, x, CLASSES, ROWS) : tg_param(t, x, ROWS, CLASSES);
+    for (int i = 0; i < ROWS; i++) label[i] = ignored && i % 7 == 0 ? -1 : i % CLASSES;
+    const tg_value v[] = { turned ? tg_transpose(given) : given, tg_index(t, label, ROWS), tg_param(t, w, CLASSES) };
+    for (int i = 0; i < ROWS; i++) {
+        const int own = label[i];
+        want[i] = own < 0 ? 0 : -w[own] * x[turned ? own * ROWS + i : i * CLASSES + own];
+        scale[i] = fmaxl(want[i], 2);
+        total += own < 0 ? 0 : w[own];
+    }
+    const int64_t left = reduce(reduction == TG_NONE ? TG_NONE : TG_SUM, want, scale, ROWS);
+    if (reduction == TG_MEAN) want[0] /= total, scale[0] /= total;
+    const tg_value y = tg_apply(t, "nll_weighted", v, 3, attributes);
+    expect_all(y, left, want, scale, "nll_weighted(%s)", attributes);
+    cr_assert(tg_backward(tg_sum(y)) && tg_grad_read(given, dx, ROWS * CLASSES) && tg_grad_read(v[2], dw, CLASSES));
+    const real by = reduction == TG_MEAN ? 1 / total : 1, mean = reduction == TG_MEAN ? want[0] : 0;
+    real by_weight[CLASSES] = { 0 };
+    for (int i = 0; i < ROWS; i++) {
+        const int own = label[i], at = turned ? own * ROWS + i : i * CLASSES + own;
+        if (own < 0) continue;
+        by_weight[own] -= by * (x[at] + mean);
+        cr_expect(fabsl(dx[at] + by * w[own]) <= 1e-6L * by * w[own], "%s, row %d", attributes, i);
+    }
+    for (int j = 0; j < CLASSES; j++)
+        cr_expect(fabsl(dw[j] - by_weight[j]) <= 1e-5L * by * ROWS, "%s, class %d", attributes, j);
+    tg_tape_free(t);
+}
+
+Test(tensors, nll_of_many_rows_is_that_of_plain_loops)
+{
+    for (int i = 0; i < 24; i++) check_long_nll(i % 2, i / 2 % 2, i / 4 % 3, i / 12 ? TG_F32 : TG_F64);
+}
+
+Test(tensors, an_einsum_of_three_in_blocks_is_what_it_is_in_steps)
+{
+    enum { ROWS = 8000, WIDTH = 10, N = ROWS * WIDTH };
+    static double x[N], z[N], a[WIDTH * WIDTH], got[2][N];
+    draw(x, N, -2, 2), draw(z, N, -2, 2), draw(a, WIDTH * WIDTH, -2, 2);
+    for (int type = TG_F64; type <= TG_F32; type++) {
+        tg_tape *const t = new_tape((tg_type)type);
+        const tg_value v[] = { tg_param(t, x, ROWS, WIDTH), tg_param(t, a, WIDTH, WIDTH), tg_param(t, z, ROWS, WIDTH) };
+        const double tolerance = type == TG_F32 ? 1e-3 : 1e-11;
+        const tg_value steps = tg_sum(tg_mul(tg_matmul(v[0], v[1]), v[2]), .axis = 1);
+        const tg_value rows = tg_apply(t, "einsum", v, 3, "equation='bi,ij,bj->b'");
+        const tg_value all = tg_apply(t, "einsum", v, 3, "equation='bi,ij,bj->'");
+        cr_assert(tg_read(rows, got[0], ROWS) && tg_read(steps, got[1], ROWS));
+        for (int i = 0; i < ROWS; i++) cr_expect(fabs(got[0][i] - got[1][i]) <= tolerance, "row %d", i);
+        cr_expect(fabs(tg_item(all) - tg_item(tg_sum(steps))) <= 100 * tolerance);
+        for (int k = 0; k < 6; k++) {
+            const tg_value by = v[k / 2];
+            const size_t n = (size_t)tg_size(by);
+            cr_assert(tg_backward(k % 2 ? all : tg_sum(rows)) && tg_grad_read(by, got[0], n));
+            cr_assert(tg_backward(tg_sum(steps)) && tg_grad_read(by, got[1], n));
+            for (size_t i = 0; i < n; i++)
+                cr_expect(fabs(got[0][i] - got[1][i]) <= 100 * tolerance, "by %d, element %zu", k / 2, i);
+        }
+        tg_tape_free(t);
+    }
+}
+
 /* ---- positions ------------------------------------------------------------------------------- */
 
 /* Whether y holds exactly these numbers. */

@@ -159,67 +159,88 @@ static void cross_entropy_soft_backward(const tg__scores *c, void *dx_, void *dp
     }
 }
 
-/* weight is a constant NULL to the inlined body where there is none; so is a step of 1, and what g is of all rows. */
-INLINE void nll_of(int64_t n, real *y, const real *x, ptrdiff_t sx, const ptrdiff_t step,
-                   const int64_t *label, const real *weight)
+/* Labels that have been read are classes or below 0, unread ones have to be classes: one comparison tells either. */
+static inline uint64_t classes_of(const tg__labelled *r)
 {
-    for (int64_t i = 0; i < n; i++, x += sx)
-        y[i] = label[i] < 0 ? 0 : -TIMES(weight_of(weight, label[i]), x[label[i] * step]);
+    return r->unread ? (uint64_t)r->unread : INT64_MAX;
 }
 
-static void nll(int64_t n, void *y, const void *x, ptrdiff_t sx, ptrdiff_t step,
-                const int64_t *label, const void *weight)
+/* False if an unread label is no class. */
+INLINE bool add_weight(const tg__labelled *r, int64_t i, const uint64_t classes, double *sum)
 {
-    if (step != 1) nll_of(n, y, x, sx, step, label, weight);
-    else if (weight) nll_of(n, y, x, sx, 1, label, weight);
-    else nll_of(n, y, x, sx, 1, label, NULL);
+    if ((uint64_t)r->label[i] >= classes) return !r->unread;
+    *sum += (double)weight_of(r->weight, r->label[i]);
+    return true;
 }
 
-/* A look at each label costs less than a pass over all of them before. */
-INLINE bool nll_backward_of(int64_t n, real *dx, ptrdiff_t sx, const ptrdiff_t step, const int64_t *label,
-                            const uint64_t classes, const real *weight, const real all)
+static bool label_weights(const tg__labelled *r_, double *total)
 {
-    for (int64_t i = 0; i < n; i++, dx += sx) {
-        if (classes && (uint64_t)label[i] >= classes) return false;
-        if (classes || label[i] >= 0) dx[label[i] * step] -= all * weight_of(weight, label[i]);
+    const tg__labelled labelled = *r_, *const r = &labelled;
+    const uint64_t classes = classes_of(r);
+    double part[4] = { 0 }; /* one addition need not wait for the other */
+    *total = (double)r->n;
+    if (r->unread && !r->weight) return within(r->n, r->label, 1, r->unread);
+    int64_t i = 0;
+    for (; i + 4 <= r->n; i += 4)
+        _Pragma("GCC unroll 4") for (int k = 0; k < 4; k++)
+            if (!add_weight(r, i + k, classes, &part[k])) return false;
+    ONCE for (; i < r->n; i++)
+        if (!add_weight(r, i, classes, &part[0])) return false;
+    *total = (part[0] + part[2]) + (part[1] + part[3]);
+    return true;
+}
+
+/* weight is a constant NULL to the inlined bodies where there is none; so are dx and dw, a step of 1, and what g is of all
+   rows. */
+INLINE bool nll_of(const tg__labelled r, real *y, real *w, const ptrdiff_t step, const real *weight)
+{
+    const uint64_t classes = classes_of(&r);
+    const real *x = r.x;
+    for (int64_t i = 0; i < r.n; i++, x += r.row) {
+        const int64_t own = r.label[i];
+        if ((uint64_t)own >= classes) {
+            if (r.unread) return false;
+            y[i] = 0;
+            if (weight) w[i] = 0;
+            continue;
+        }
+        y[i] = -x[own * step];
+        if (weight) w[i] = weight[own];
+    }
+    for (int64_t i = 0; i < r.n && weight; i++) y[i] = TIMES(w[i], y[i]);
+    return true;
+}
+
+static bool nll(const tg__labelled *r, void *y, void *w)
+{
+    if (r->step != 1) return nll_of(*r, y, w, r->step, r->weight);
+    return r->weight ? nll_of(*r, y, w, 1, r->weight) : nll_of(*r, y, w, 1, NULL);
+}
+
+INLINE bool nll_backward_of(const tg__labelled r, const ptrdiff_t step, const real *weight, const tg__incoming g,
+                            const real all, real *dx, double *dw, const double mean)
+{
+    const uint64_t classes = classes_of(&r);
+    const real *x = r.x;
+    for (int64_t i = 0; i < r.n; i++, x += r.row, dx += dx ? r.row : 0) {
+        const int64_t own = r.label[i];
+        if ((uint64_t)own >= classes) {
+            if (r.unread) return false;
+            continue;
+        }
+        const real less = all != 0 ? -all : -incoming(&g, i);
+        if (all == 0 && less == 0) continue;
+        if (dx) dx[own * step] += less * weight_of(weight, own);
+        if (dw) dw[own] += (double)less * ((double)x[own * step] + mean);
     }
     return true;
 }
 
-static bool nll_backward(int64_t n, void *dx_, ptrdiff_t sx, ptrdiff_t step, const int64_t *label,
-                         int64_t unread, const void *weight, const tg__incoming *g)
+static bool nll_backward(const tg__labelled *r, const tg__incoming *g, void *dx, double *dw, double mean)
 {
-    real *const dx = dx_;
-    const real all = g->sg == 0 && n > 0 ? incoming(g, 0) : 0;
-    const uint64_t classes = (uint64_t)unread;
-    if (all != 0 && step == 1) {
-        if (classes && !weight) return nll_backward_of(n, dx, sx, 1, label, classes, NULL, all);
-        if (!classes && weight) return nll_backward_of(n, dx, sx, 1, label, 0, weight, all);
-    }
-    for (int64_t i = 0; i < n; i++) {
-        if (classes && (uint64_t)label[i] >= classes) return false;
-        if (label[i] >= 0) dx[i * sx + label[i] * step] -= TIMES(incoming(g, i), weight_of(weight, label[i]));
-    }
-    return true;
-}
-
-INLINE void nll_weights_of(int64_t n, double *dw, const real *x, ptrdiff_t sx, const ptrdiff_t step,
-                           const int64_t *label, const double all, double mean)
-{
-    for (int64_t i = 0; i < n; i++, x += sx)
-        if (label[i] >= 0) dw[label[i]] -= all * ((double)x[label[i] * step] + mean);
-}
-
-static void nll_weights(int64_t n, double *dw, const void *x_, ptrdiff_t sx, ptrdiff_t step,
-                        const int64_t *label, const tg__incoming *g, double mean)
-{
-    const real *const x = x_;
-    const double all = g->sg == 0 && n > 0 ? (double)incoming(g, 0) : 0;
-    for (int64_t i = 0; i < n && g->sg != 0; i++) {
-        const double gi = label[i] < 0 ? 0 : (double)incoming(g, i);
-        if (gi != 0) dw[label[i]] -= gi * ((double)x[i * sx + label[i] * step] + mean);
-    }
-    if (all == 0) return;
-    if (step == 1) nll_weights_of(n, dw, x, sx, 1, label, all, mean);
-    else nll_weights_of(n, dw, x, sx, step, label, all, mean);
+    const real all = g->sg == 0 ? incoming(g, 0) : 0;
+    if (r->step != 1 || all == 0 || !dx) return nll_backward_of(*r, r->step, r->weight, *g, 0, dx, dw, mean);
+    if (!r->weight) return nll_backward_of(*r, 1, NULL, *g, all, dx, NULL, 0);
+    if (!dw) return nll_backward_of(*r, 1, r->weight, *g, all, dx, NULL, 0);
+    return nll_backward_of(*r, 1, r->weight, *g, all, dx, dw, mean);
 }

@@ -179,7 +179,7 @@ static void pair_add(tg__pair_kernel *f, const tg__pair *p, void *dx, ptrdiff_t 
         .cross_entropy = cross_entropy, .cross_entropy_backward = cross_entropy_backward,                              \
         .cross_entropy_weights = cross_entropy_weights, .cross_entropy_soft = cross_entropy_soft,                      \
         .cross_entropy_soft_backward = cross_entropy_soft_backward, .nll = nll, .nll_backward = nll_backward,          \
-        .nll_weights = nll_weights, .mse = PAIR_ROW(mse), .l1 = PAIR_ROW(l1), .bce = PAIR_ROW(bce),                    \
+        .label_weights = label_weights, .mse = PAIR_ROW(mse), .l1 = PAIR_ROW(l1), .bce = PAIR_ROW(bce),                    \
         .bce_with_logits = PAIR_ROW(bce_with_logits), .huber = PAIR_ROW(huber), .smooth_l1 = PAIR_ROW(smooth_l1),      \
         .kl_div = PAIR_ROW(kl_div), .hinge = PAIR_ROW(hinge), .pair_sum = pair_sum, .pair_add = pair_add,              \
     }

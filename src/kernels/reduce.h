@@ -75,6 +75,18 @@ typedef struct tg__scores {
 enum { TG__CHUNK = 2048 };
 #define TG__WORK(n) ((n) > TG__CHUNK ? (n) : TG__CHUNK)
 
+/* Of each of n rows of scores the label's: x[i * row + label[i] * step]; label[i] is negative if it is ignored. Every class
+   counts with its weight; NULL: 1. unread: 0, or how many classes there are, where no label is ignored, and any may be none
+   of them. */
+typedef struct tg__labelled {
+    int64_t n;
+    const void *x;
+    ptrdiff_t row, step;
+    const int64_t *label;
+    int64_t unread;
+    const void *weight;
+} tg__labelled;
+
 /* An array (outer, n, inner), row-major; its lines run along n. */
 typedef struct tg__lines {
     int64_t outer, n, inner;
@@ -162,14 +174,12 @@ typedef struct tg__reduce_kernels {
     void (*cross_entropy_soft_backward)(const tg__scores *s, void *dx, void *dp,
                                         const tg__incoming *g); /* dx or dp may be NULL */
 
-    /* y[i] = -weight x[i * sx + label[i] * step], and its gradients; 0 where the label is negative.
-       weight NULL: 1. unread: 0, or how many classes there are, and false if a label is none of them. */
-    void (*nll)(int64_t n, void *y, const void *x, ptrdiff_t sx, ptrdiff_t step,
-                const int64_t *label, const void *weight);
-    bool (*nll_backward)(int64_t n, void *dx, ptrdiff_t sx, ptrdiff_t step, const int64_t *label,
-                         int64_t unread, const void *weight, const tg__incoming *g);
-    void (*nll_weights)(int64_t n, double *dw, const void *x, ptrdiff_t sx, ptrdiff_t step,
-                        const int64_t *label, const tg__incoming *g, double mean);
+    /* The sum of the labels' weights; y = minus the weight times the label's score, 0 where that is ignored, and where there
+       are weights w = those; the gradients of y, dx with the strides of x, dw as that of cross_entropy_weights, each of
+       which may be NULL. False if an unread label is no class; something may have been written then. */
+    bool (*label_weights)(const tg__labelled *r, double *total);
+    bool (*nll)(const tg__labelled *r, void *y, void *w);
+    bool (*nll_backward)(const tg__labelled *r, const tg__incoming *g, void *dx, double *dw, double mean);
 
     tg__pair_loss mse, l1, bce, bce_with_logits, huber, smooth_l1, kl_div, hinge;
     void (*pair_sum)(tg__pair_kernel *f, const tg__pair *p, tg__sums *s); /* s += f(a, b) */

@@ -3,6 +3,7 @@
    class may have a weight. A loss's element is the sum over the classes of target times weight
    times minus the logarithm of the class's probability; the mean divides by the sum of the labels'
    weights, as PyTorch's does. */
+#include "ops/gather.h"
 #include "ops/loss.h"
 
 #include <math.h>
@@ -84,55 +85,47 @@ static tg_code read_labels(const tg__call *c, tg__array s, int64_t classes, int6
     return TG_OK;
 }
 
-static double weight_at(const double *weight, int64_t label)
+/* Whether labels are adjacent, none of them is to be ignored, and there are classes: they are read where they are. */
+static bool plain_labels(const tg__call *c)
 {
-    return label < 0 ? 0 : weight ? weight[label] : 1;
+    return ((const tg_labels_attributes *)c->attributes)->ignore_index == TG_NO_INDEX &&
+           tg__shape_contiguous(c->x[1].s) && class_count(c) > 0;
 }
 
-/* The sum of the labels' weights. */
-static tg_code add_weights(const tg__call *c, rows *r)
+/* While labels may be unread. */
+static tg_code rows_begin(const tg__call *c, rows *r)
 {
-    double *const w = r->weight ? tg__scratch(c, (size_t)r->n * sizeof *w) : NULL;
-    if (r->weight && !w) return TG_ERROR_MEMORY;
-    if (w) c->k->reduce.load(r->n, w, r->weight);
-    double part[4] = { 0 }; /* one addition need not wait for the other */
-    int64_t i = 0;
-    for (; i + 4 <= r->count; i += 4)
-        for (int k = 0; k < 4; k++) part[k] += weight_at(w, r->label[i + k]);
-    for (; i < r->count; i++) part[i % 4] += weight_at(w, r->label[i]);
-    r->total = (part[0] + part[2]) + (part[1] + part[3]);
+    const int64_t n = c->x[1].s->n, classes = class_count(c);
+    *r = (rows){ .count = n, .n = classes, .label = c->x[1].p, .unread = plain_labels(c) ? classes : 0, .total = (double)n };
+    if (c->n > 2 && !(r->weight = tg__adjacent(c, c->x[2]))) return TG_ERROR_MEMORY;
     return TG_OK;
 }
 
-/* Labels that are adjacent, and of which none is to be ignored, are read where they are. */
+/* What kernels want to know of them, but for which rows these are. */
+static tg__labelled labelled(const tg__call *c, const rows *r)
+{
+    const tg__shape *const x = c->x[0].s;
+    return (tg__labelled){ .step = x->stride[x->rank - 1], .label = r->label, .unread = r->unread, .weight = r->weight };
+}
+
+/* Once labels have been read: where they are, or out of all others into a copy. */
 static tg_code rows_of(const tg__call *c, rows *r)
 {
     const int64_t ignore = ((const tg_labels_attributes *)c->attributes)->ignore_index;
-    const tg__array label = c->x[1];
-    *r = (rows){ .count = label.s->n, .n = class_count(c), .label = label.p };
-    if (c->n > 2 && !(r->weight = tg__adjacent(c, c->x[2]))) return TG_ERROR_MEMORY;
-    if (ignore != TG_NO_INDEX || !tg__shape_contiguous(label.s) ||
-        !c->k->index.within(r->count, r->label, 1, r->n)) {
-        int64_t *const copy = tg__scratch(c, (size_t)r->count * sizeof *copy);
-        if (!copy) return TG_ERROR_MEMORY;
-        const tg_code code = read_labels(c, label, r->n, ignore, copy);
-        if (code != TG_OK) return code;
-        r->label = copy;
-    } else if (!r->weight) {
-        r->total = (double)r->count;
-        return TG_OK;
-    }
-    return add_weights(c, r);
-}
-
-/* Labels of which nothing needs to be known before they are used; false: it does. */
-static bool unread_rows(const tg__call *c, rows *r)
-{
-    const tg__array label = c->x[1];
-    const int64_t n = label.s->n;
-    *r = (rows){ .count = n, .n = class_count(c), .label = label.p, .unread = class_count(c), .total = (double)n };
-    return c->n == 2 && ((const tg_labels_attributes *)c->attributes)->ignore_index == TG_NO_INDEX &&
-           tg__shape_contiguous(label.s);
+    tg_code code = rows_begin(c, r);
+    if (code != TG_OK) return code;
+    tg__labelled all = labelled(c, r);
+    all.n = r->count;
+    r->unread = 0;
+    if (all.unread && c->k->reduce.label_weights(&all, &r->total)) return TG_OK;
+    int64_t *const copy = tg__scratch(c, (size_t)r->count * sizeof *copy);
+    if (!copy) return TG_ERROR_MEMORY;
+    code = read_labels(c, c->x[1], r->n, ignore, copy);
+    if (code != TG_OK) return code;
+    r->label = all.label = copy;
+    all.unread = 0;
+    (void)c->k->reduce.label_weights(&all, &r->total);
+    return TG_OK;
 }
 
 /* ---- elements -------------------------------------------------------------------------------- */
@@ -178,12 +171,11 @@ static double *weights_begin(const tg__call *c, int64_t n)
 
 static tg_code weights_end(const tg__call *c, const double *dw, int64_t n)
 {
-    tg__shape s = *c->dx[2].s;
-    tg__shape_finish(&s);
-    const tg__array all = { &s, tg__scratch(c, (size_t)n * tg__type_size(s.type)) };
-    if (!all.p) return TG_ERROR_MEMORY;
-    c->k->reduce.store(n, all.p, dw);
-    tg__add(c->k, c->dx[2], all);
+    const tg__array dx = c->dx[2];
+    void *const all = tg__scratch(c, (size_t)n * tg__type_size(dx.s->type));
+    if (!all) return TG_ERROR_MEMORY;
+    c->k->reduce.store(n, all, dw);
+    c->k->add(n, dx.p, dx.s->stride[0], all, 1);
     return TG_OK;
 }
 
@@ -274,48 +266,91 @@ static tg__shape first_scores(const tg__shape *x)
     return s;
 }
 
-static tg_code nll_elements(const tg__call *c)
+/* A walk over the first score of every row, x's and dx's, of which nothing is made where rows are adjacent. */
+static void walk_rows(const tg__call *c, tg__walk *w, void *dx)
+{
+    const tg__array x = c->x[0];
+    if (tg__shape_contiguous(x.s)) {
+        *w = (tg__walk){ .n = c->x[1].s->n, .arrays = 2, .p = { x.p, dx } };
+        w->stride[0] = w->stride[1] = class_count(c);
+        return;
+    }
+    const tg__shape first = first_scores(x.s);
+    tg__walk_begin(w, 2, (const tg__array[]){ { &first, x.p }, { &first, dx } });
+}
+
+/* Elements, and where there are weights those of their labels, which are summed while they are in the first cache. */
+enum { PIECE = 2 * TG__GATHERED };
+typedef struct pieces {
+    double y[PIECE], w[PIECE];
+    int64_t n;
+    tg__sums sum, weights;
+} pieces;
+
+static void sum_piece(const tg__call *c, pieces *p, bool weighted)
+{
+    if (p->n > 0) c->k->reduce.sum(&(const tg__tile){ 1, p->n, p->y, 0, 1 }, NULL, 0, &p->sum);
+    if (p->n > 0 && weighted) c->k->reduce.sum(&(const tg__tile){ 1, p->n, p->w, 0, 1 }, NULL, 0, &p->weights);
+    p->n = 0;
+}
+
+/* The value. False if an unread label is no class. */
+static bool nll_elements(const tg__call *c, const rows *r)
+{
+    const ptrdiff_t size = (ptrdiff_t)tg__type_size(c->x[0].s->type);
+    const bool stay = tg__reduction(c->attributes) == TG_NONE, weighted = r->weight;
+    tg__labelled some = labelled(c, r);
+    pieces p;
+    p.n = 0;
+    p.sum.total[0] = p.sum.rest[0] = p.weights.total[0] = p.weights.rest[0] = 0;
+    char *y = c->y.p;
+    tg__walk w;
+    walk_rows(c, &w, c->x[0].p);
+    do
+        for (int64_t i = 0; i < w.n; i += some.n, some.label += some.n) {
+            some.n = w.n - i < PIECE - p.n ? w.n - i : PIECE - p.n;
+            some.x = w.p[0] + i * w.stride[0] * size;
+            some.row = w.stride[0];
+            if (!c->k->reduce.nll(&some, stay ? y : (char *)p.y + p.n * size, (char *)p.w + p.n * size)) return false;
+            if (stay) y += some.n * size;
+            else if ((p.n += some.n) == PIECE) sum_piece(c, &p, weighted);
+        }
+    while (tg__walk_next(&w));
+    if (stay) return true;
+    sum_piece(c, &p, weighted);
+    tg__loss_write(c, &p.sum, weighted ? p.weights.total[0] + p.weights.rest[0] : r->total);
+    return true;
+}
+
+static tg_code nll_forwards(const tg__call *c)
 {
     rows r;
     if (c->x[1].s->n == 0) return no_elements(c);
-    const tg_code code = rows_of(c, &r);
-    if (code != TG_OK) return code;
-    const tg__shape first = first_scores(c->x[0].s);
-    char *const y = elements_begin(c, r.count);
-    if (!y) return TG_ERROR_MEMORY;
-    const ptrdiff_t step = c->x[0].s->stride[first.rank];
-    int64_t at = 0;
-    tg__walk w;
-    tg__walk_begin(&w, 1, &(const tg__array){ &first, c->x[0].p });
-    do {
-        c->k->reduce.nll(w.n, y + (size_t)at * tg__type_size(first.type), w.p[0], w.stride[0], step,
-                         r.label + at, r.weight);
-        at += w.n;
-    } while (tg__walk_next(&w));
-    elements_end(c, y, r.count, r.total);
-    return TG_OK;
+    tg_code code = rows_begin(c, &r);
+    if (code != TG_OK || (r.unread && nll_elements(c, &r))) return code;
+    code = rows_of(c, &r);
+    if (code == TG_OK) (void)nll_elements(c, &r);
+    return code;
 }
 
 /* The gradient by the scores and, if dw is given, by the weights. False if an unread label is no class. */
 static bool nll_gradients(const tg__call *c, const rows *r, double *dw)
 {
-    const tg__shape first = first_scores(c->x[0].s);
-    const ptrdiff_t step = c->x[0].s->stride[first.rank];
-    const int64_t *label = r->label;
+    const size_t size = tg__type_size(c->x[0].s->type);
+    const double mean = dw ? mean_of(c) : 0;
+    tg__labelled some = labelled(c, r);
     tg__incoming g = tg__loss_incoming(c, r->total);
+    bool classes;
     tg__walk w;
-    tg__walk_begin(&w, 2,
-                   (const tg__array[]){ { &first, c->x[0].p },
-                                        { &first, c->dx[0].p ? c->dx[0].p : c->x[0].p } });
-    bool classes = true;
+    walk_rows(c, &w, c->dx[0].p ? c->dx[0].p : c->x[0].p);
     do {
-        if (c->dx[0].p)
-            classes &= c->k->reduce.nll_backward(w.n, w.p[1], w.stride[1], step, label, r->unread, r->weight, &g);
-        if (dw)
-            c->k->reduce.nll_weights(w.n, dw, w.p[0], w.stride[0], step, label, &g, mean_of(c));
-        label += w.n;
-        g.g = (const char *)g.g + (size_t)(w.n * g.sg) * tg__type_size(first.type);
-    } while (tg__walk_next(&w));
+        some.n = w.n;
+        some.x = w.p[0];
+        some.row = w.stride[0];
+        classes = c->k->reduce.nll_backward(&some, &g, c->dx[0].p ? w.p[1] : NULL, dw, mean);
+        some.label += w.n;
+        g.g = (const char *)g.g + (size_t)(w.n * g.sg) * size;
+    } while (classes && tg__walk_next(&w));
     return classes;
 }
 
@@ -324,8 +359,9 @@ static tg_code nll_backwards(const tg__call *c)
     const bool by_weights = c->n > 2 && c->dx[2].p;
     if (c->x[0].s->n == 0 || (!c->dx[0].p && !by_weights)) return TG_OK;
     rows r;
-    if (unread_rows(c, &r) && nll_gradients(c, &r, NULL)) return TG_OK;
-    const tg_code code = rows_of(c, &r);
+    tg_code code = rows_begin(c, &r);
+    if (code != TG_OK || (r.unread && !r.weight && nll_gradients(c, &r, NULL))) return code;
+    code = rows_of(c, &r);
     if (code != TG_OK) return code;
     double *const dw = by_weights ? weights_begin(c, r.n) : NULL;
     if (by_weights && !dw) return TG_ERROR_MEMORY;
@@ -349,7 +385,7 @@ TG_OP(nll, "li", labels,
 
 SHAPE(nll) { return classes_shape(c, y); }
 
-FORWARD(nll) { return nll_elements(c); }
+FORWARD(nll) { return nll_forwards(c); }
 
 BACKWARD(nll) { return nll_backwards(c); }
 
@@ -367,7 +403,7 @@ TG_OP(nll_weighted, "lin", labels, "nll with a weight for each class, scores (..
 
 SHAPE(nll_weighted) { return classes_shape(c, y); }
 
-FORWARD(nll_weighted) { return nll_elements(c); }
+FORWARD(nll_weighted) { return nll_forwards(c); }
 
 BACKWARD(nll_weighted) { return nll_backwards(c); }
 
