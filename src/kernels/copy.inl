@@ -51,6 +51,14 @@ static real row_sum(int64_t n, const real *x, ptrdiff_t sx)
     return (part[0] + part[2]) + (part[1] + part[3]) + rest;
 }
 
+static inline void add_strided(int64_t n, real *y, ptrdiff_t sy, const real *x, ptrdiff_t sx)
+{
+    int64_t i = 0;
+    _Pragma("GCC unroll 1") for (; i + 4 <= n; i += 4, y += 4 * sy, x += 4 * sx)
+        _Pragma("GCC unroll 4") for (int j = 0; j < 4; j++) y[j * sy] += x[j * sx];
+    _Pragma("GCC unroll 1") for (; i < n; i++, y += sy, x += sx) *y += *x;
+}
+
 static void add(int64_t n, void *y_, ptrdiff_t sy, const void *x_, ptrdiff_t sx)
 {
     real *y = y_;
@@ -59,8 +67,13 @@ static void add(int64_t n, void *y_, ptrdiff_t sy, const void *x_, ptrdiff_t sx)
         *y += row_sum(n, x, sx);
     } else if (sx == 1 && sy == 1) {
         for (int64_t i = 0; i < n; i++) y[i] += x[i];
+    } else if (sy == 1) {
+        for (int64_t i = 0; i < n; i++) y[i] += x[i * sx];
+    } else if (sx == 0 && n > 0) {
+        const real one = *x; /* no element of y */
+        add_strided(n, y, sy, &one, 0);
     } else {
-        for (int64_t i = 0; i < n; i++) y[i * sy] += x[i * sx];
+        add_strided(n, y, sy, x, sx);
     }
 }
 
