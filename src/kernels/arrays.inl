@@ -67,34 +67,32 @@ WIDE_INLINE void row_add(int64_t n, real *restrict y, const real *restrict x)
     wide_store(y + n - LANES, end);
 }
 
-/* The same where what is stored is soon added to again, or what lies beside it: whatever the length, it is loaded in the pieces
-   in which it was stored. */
-#define ADD_SOME(COUNT)                                                                            \
-    if (n & COUNT) {                                                                               \
+/* The same where what is stored is soon added to again, or what lies beside it: whatever the length, it is loaded in the
+   pieces in which it was stored. Pieces of more than 32 bytes take longer, most of all where x comes from memory. */
+#define AGAIN ((int)((WIDE_BYTES < 32 ? WIDE_BYTES : 32) / sizeof(real)))
+#define ADD_SOME(COUNT, AT)                                                                        \
+    do {                                                                                           \
         typedef real some __attribute__((vector_size(COUNT * sizeof(real)), aligned(sizeof(real)), may_alias)); \
-        *(some *)(y + i) += *(const some *)(x + i);                                                \
+        *(some *)(y + (AT)) += *(const some *)(x + (AT));                                          \
+    } while (0)
+#define ADD_REST(COUNT)                                                                            \
+    if (COUNT < AGAIN && n & COUNT) {                                                              \
+        ADD_SOME(COUNT, i);                                                                        \
         i += COUNT;                                                                                \
     }
 WIDE_INLINE void row_add_again(int64_t n, real *restrict y, const real *restrict x)
 {
     int64_t i = 0;
-    ONCE for (; i + 4 * LANES <= n; i += 4 * LANES)
-        _Pragma("GCC unroll 4") for (int q = 0; q < 4; q++)
-            wide_store(y + i + q * LANES,
-                       wide_load(y + i + q * LANES) + wide_load(x + i + q * LANES));
-    ONCE for (; i + LANES <= n; i += LANES) wide_store(y + i, wide_load(y + i) + wide_load(x + i));
-#if WIDE_LANES > 8
-    ADD_SOME(8)
-#endif
-#if WIDE_LANES > 4
-    ADD_SOME(4)
-#endif
-#if WIDE_LANES > 2
-    ADD_SOME(2)
-#endif
+    ONCE for (; i + 4 * AGAIN <= n; i += 4 * AGAIN)
+        _Pragma("GCC unroll 4") for (int q = 0; q < 4; q++) ADD_SOME(AGAIN, i + q * AGAIN);
+    ONCE for (; i + AGAIN <= n; i += AGAIN) ADD_SOME(AGAIN, i);
+    ADD_REST(4)
+    ADD_REST(2)
     if (n & 1) y[i] += x[i];
 }
+#undef AGAIN
 #undef ADD_SOME
+#undef ADD_REST
 
 /* ---- turning --------------------------------------------------------------------------------- */
 
@@ -320,7 +318,7 @@ WIDE_INLINE real row_dot(int64_t n, const real *a, const real *b)
     return total;
 }
 
-/* y = or += s b. The end as in row_add. */
+/* y = or += s b, as row_copy and row_add store it. */
 WIDE_INLINE wide scaled_vector(const real *y, wide s, const real *b, const bool add)
 {
     return add ? wide_fma(s, wide_load(b), wide_load(y)) : s * wide_load(b);
@@ -329,22 +327,26 @@ WIDE_INLINE wide scaled_vector(const real *y, wide s, const real *b, const bool 
 WIDE_INLINE void scaled_row(int64_t n, real *y, real s, const real *b, const bool add)
 {
     const wide a = wide_splat(s);
-    int64_t j = 0;
     if (n < LANES) {
         const wide_mask few = wide_first(n);
         const wide x = wide_load_first(b, few);
         wide_store_first(y, few, add ? wide_fma(a, x, wide_load_first(y, few)) : a * x);
         return;
     }
-    const wide end = scaled_vector(y + n - LANES, a, b + n - LANES, add);
-    ONCE for (; j + STREAM * LANES <= n; j += STREAM * LANES)
-    {
-        wide v[STREAM];
-        _Pragma("GCC unroll 4") for (int q = 0; q < STREAM; q++)
-            v[q] = scaled_vector(y + j + q * LANES, a, b + j + q * LANES, add);
-        _Pragma("GCC unroll 4") for (int q = 0; q < STREAM; q++) wide_store(y + j + q * LANES, v[q]);
+    const wide begin = scaled_vector(y, a, b, add), end = scaled_vector(y + n - LANES, a, b + n - LANES, add);
+    if (!add) wide_store(y, begin);
+    if (n > 2 * LANES) {
+        int64_t j = up_to_aligned(y);
+        ONCE for (; j + STREAM * LANES <= n; j += STREAM * LANES)
+        {
+            wide v[STREAM];
+            _Pragma("GCC unroll 4") for (int q = 0; q < STREAM; q++)
+                v[q] = scaled_vector(y + j + q * LANES, a, b + j + q * LANES, add);
+            _Pragma("GCC unroll 4") for (int q = 0; q < STREAM; q++) wide_store(y + j + q * LANES, v[q]);
+        }
+        ONCE for (; j + LANES <= n; j += LANES) wide_store(y + j, scaled_vector(y + j, a, b + j, add));
     }
-    ONCE for (; j + LANES <= n; j += LANES) wide_store(y + j, scaled_vector(y + j, a, b + j, add));
+    if (add) wide_store(y, begin);
     wide_store(y + n - LANES, end);
 }
 
