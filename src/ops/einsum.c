@@ -675,7 +675,7 @@ static void choose_two(const equation *e, const tensor *x, int n, names wanted, 
 
 /* The product of n tensors, which are used up, summed to the names that the target has, is put or added there: two at a time,
    from left to right, or in the order that is best. */
-static tg_code run(const tg__call *c, const equation *e, tensor *x, int n, bool in_order,
+static tg_code run_whole(const tg__call *c, const equation *e, tensor *x, int n, bool in_order,
                    const target *to)
 {
     const names wanted = names_of(to->y);
@@ -693,6 +693,82 @@ static tg_code run(const tg__call *c, const equation *e, tensor *x, int n, bool 
     }
     const tg_code code = sum_out(c, e, &x[0], wanted, to);
     if (!code && x[0].p != to->y->p) move(c, e, to->y, &x[0], to->add);
+    return code;
+}
+
+/* Bytes of tensors whose products stay in the second cache. */
+enum { BLOCK = 1 << 18 };
+
+/* Whether the product of n tensors may be made for some positions of an axis at a time, with none of its steps done again:
+   the axis stays to the end, and no more than one tensor is without it, a small one. What is not added to must stay
+   adjacent. */
+static bool divides(const tensor *x, int n, bool in_order, const target *to, int name)
+{
+    const int axis = axis_of(to->y, name);
+    const bool stays = axis >= 0 || (in_order && axis_of(&x[n - 1], name) >= 0);
+    int without = 0;
+    int64_t again = 0;
+    for (int i = 0; i < n; i++)
+        if (axis_of(&x[i], name) < 0) without++, again = x[i].s.n * (int64_t)tg__type_size(x[i].s.type);
+    return (to->add || axis <= 0) && (without == 0 || (without == 1 && stays && again <= BLOCK));
+}
+
+static int64_t elements_at(const tensor *x, int name)
+{
+    const int axis = axis_of(x, name);
+    return axis < 0 || x->s.n == 0 ? 0 : x->s.n / x->s.dim[axis];
+}
+
+/* The longest such axis, and how many of its positions fit into BLOCK; 0: all of them do, or there is none. */
+static int64_t block_of(const equation *e, const tensor *x, int n, bool in_order, const target *to, int *name)
+{
+    const int64_t size = (int64_t)tg__type_size(x[0].s.type);
+    int64_t all = 0, longest = 0;
+    for (int i = 0; i < n; i++) all += x[i].s.n;
+    for (int k = 0; k < x[0].s.rank && all * size > BLOCK; k++) {
+        const int here = x[0].name[k];
+        if (e->dim[here] <= longest || !divides(x, n, in_order, to, here)) continue;
+        longest = e->dim[here];
+        *name = here;
+    }
+    if (longest == 0) return 0;
+    int64_t at = elements_at(to->y, *name);
+    for (int i = 0; i < n; i++) at += elements_at(&x[i], *name);
+    const int64_t some = 1 + BLOCK / (1 + at * size);
+    return 2 * some < longest ? some : 0;
+}
+
+/* x between two positions of an axis, as far as it has that. */
+static void part_of(const tensor *x, int name, int64_t from, int64_t length, tensor *y)
+{
+    const int axis = axis_of(x, name);
+    tensor_copy(y, x);
+    if (axis < 0) return;
+    y->s.n = x->s.n / x->s.dim[axis] * length;
+    y->s.dim[axis] = length;
+    y->p = (char *)x->p + from * x->s.stride[axis] * (ptrdiff_t)tg__type_size(x->s.type);
+}
+
+/* The same block by block, where more than two are multiplied: what becomes of the first ones need not go through memory. */
+static tg_code run(const tg__call *c, const equation *e, tensor *x, int n, bool in_order, const target *to)
+{
+    int name = 0;
+    const int64_t block = n > 2 ? block_of(e, x, n, in_order, to, &name) : 0;
+    if (block == 0) return run_whole(c, e, x, n, in_order, to);
+    tensor *const part = tg__scratch(c, (size_t)n * sizeof *part), y;
+    if (!part) return TG_ERROR_MEMORY;
+    const size_t used = c->scratch->used;
+    const bool sums = axis_of(to->y, name) < 0;
+    equation some = *e;
+    tg_code code = TG_OK;
+    for (int64_t from = 0; from < e->dim[name] && !code; from += block) {
+        const int64_t length = e->dim[name] - from < block ? e->dim[name] - from : block;
+        some.dim[name] = length;
+        for (int i = 0; i < n; i++) part_of(&x[i], name, from, length, &part[i]);
+        part_of(to->y, name, from, length, &y);
+        code = run_whole(c, &some, part, n, in_order, &(target){ &y, to->add || (sums && from > 0) });
+        c->scratch->used = used;
+    }
     return code;
 }
 
