@@ -384,15 +384,22 @@ static void make_tridiagonal(const tg__desk *d, tg__dense a, double *w, double *
         }
 }
 
+/* The length of (x, y). */
+static double length(double x, double y)
+{
+    const double square = x * x + y * y;
+    return square > LEAST_SQUARE && square < LARGEST_SQUARE ? sqrt(square) : hypot(x, y);
+}
+
 /* One step of the QR algorithm with Wilkinson's shift on rows lo ... hi of the tridiagonal matrix
    (section 8.3.5). */
 static void qr_step(const tg__desk *d, double *w, double *e, int64_t lo, int64_t hi, tg__dense z)
 {
     const double half = (w[hi - 1] - w[hi]) / 2, b = e[hi - 1];
-    const double shift = w[hi] - b / (half + copysign(hypot(half, b), half)) * b;
+    const double shift = w[hi] - b / (half + copysign(length(half, b), half)) * b;
     double x = w[lo] - shift, y = e[lo];
     for (int64_t k = lo; k < hi; k++) {
-        const double r = hypot(x, y), c = r > 0 ? x / r : 1, s = r > 0 ? y / r : 0;
+        const double r = length(x, y), c = r > 0 ? x / r : 1, s = r > 0 ? y / r : 0;
         if (k > lo) e[k - 1] = r;
         const double a = w[k], f = e[k], g = w[k + 1], move = s * (s * (g - a) + 2 * c * f);
         w[k] = a + move;
