@@ -435,12 +435,13 @@ static void row_numbers(int64_t n, wide_integers *of)
                                     const real b1, const real rest1, const real p)                 \
     {                                                                                              \
         const wide a = wide_splat(a1), b = wide_splat(b1), rest = wide_splat(rest1);               \
+        const int64_t near = n * (int64_t)sizeof(real) < MANY ? n : 0;                             \
         int64_t i = 0;                                                                             \
-        ONCE for (; i + STREAM * LANES <= n; i += STREAM * LANES)                                  \
+        ONCE for (; i + STREAM * LANES <= near; i += STREAM * LANES)                               \
             spread_##NAME##_some(x + i, dx + i, a, b, rest, p);                                    \
         ONCE for (; i + LANES <= n; i += LANES) {                                                  \
             const wide term = spread_##NAME##_term(wide_load(x + i), a, b, rest, p);               \
-            wide_store(dx + i, wide_load(dx + i) + term);                                          \
+            wide_store_halves(dx + i, wide_load(dx + i) + term);                                   \
         }                                                                                          \
         if (i < n) spread_##NAME##_at(x + i, dx + i, a, b, rest, p, false, wide_first(n - i));     \
     }                                                                                              \

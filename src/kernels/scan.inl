@@ -133,15 +133,6 @@ SCAN_INLINE wide scan_load(const real *x, const bool whole, wide_mask first)
     return whole ? wide_load(x) : wide_load_first(x, first);
 }
 
-/* Rows seldom begin where lines of the cache do: stores of half the length are across two of them half as often. */
-SCAN_INLINE void store_halves(real *y, wide v)
-{
-    typedef real half __attribute__((vector_size(WIDE_BYTES / 2)));
-    typedef real half_unaligned __attribute__((vector_size(WIDE_BYTES / 2), aligned(sizeof(real)), may_alias));
-    const union { wide whole; half part[2]; } u = { v };
-    for (int k = 0; k < 2; k++) *(half_unaligned *)(y + k * LANES / 2) = u.part[k];
-}
-
 /* Steps 0 ... n - 1, no more than SCAN_BLOCK, of a few vectors of lines; of the last of them there are the first ones. What
    was lost goes first into the next sum. */
 SCAN_INLINE void cumsum_wide(int64_t n, real *y, ptrdiff_t sy, const real *x, ptrdiff_t sx, real *sum, real *lost,
@@ -158,7 +149,7 @@ SCAN_INLINE void cumsum_wide(int64_t n, real *y, ptrdiff_t sy, const real *x, pt
             real *const to = y + k * LANES;
             part[k] += scan_load(x + k * LANES, whole, first);
             const wide total = s[k] + part[k], new = add ? scan_load(to, whole, first) + total : total;
-            if (whole) store_halves(to, new);
+            if (whole) wide_store_halves(to, new); /* rows seldom begin where lines of the cache do */
             else wide_store_first(to, first, new);
         }
     for (int k = 0; k < parts; k++) {
