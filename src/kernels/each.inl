@@ -43,6 +43,10 @@ TG__AT_ONCE(VALUE_OF, VALUE_OF, VALUE_OF)
 M_INLINE real PLUS_of(real a, real b, real c) { return scalar_fma(a, b, c); }
 M_INLINE real MINUS_of(real a, real b, real c) { return scalar_fma(-a, b, c); }
 
+/* gcc would let operations share their ends, with one jump to what comes next for all of them. */
+#if defined(__GNUC__) && !defined(__clang__)
+__attribute__((optimize("no-crossjumping")))
+#endif
 static const uint32_t *scalars_each(const uint32_t *w, real *v)
 {
     static const void *const labels[] = { TG__AT_ONCE(LABEL1, LABEL2, LABEL3) LABEL3(PLUS) LABEL3(MINUS)
