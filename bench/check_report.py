@@ -36,7 +36,7 @@ with tempfile.TemporaryDirectory() as folder:
     expect("a side that is no side", [*quick, "--break", "left"], 64, "left is no side")
     expect("a side to profile that is none", [*quick, "--profile", "left"], 64, "left is no side")
     expect("rows that there are not", [scalar, "--quick", "no-such-row"], 1, "no such row")
-    expect("a slowed operation", [*quick, "--delay", "eager=200", "--baseline", before], 1, "SLOWER")
+    expect("a slowed operation", [*quick, "--delay", "eager=2000", "--baseline", before], 1, "SLOWER")
     expect("nothing slower than itself", [summary, "--baseline", before, before], 0, "0 worse")
 
     run = json.loads(before.read_text())
