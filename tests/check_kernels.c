@@ -170,13 +170,23 @@ typedef struct map_case {
     line x[3], g, y, dx;
 } map_case;
 
+/* Rows without what is special, too: kernels look for it in blocks. */
+static void draw_operand(line *l)
+{
+    const int64_t kind = pick(3);
+    if (kind == 0) draw(l);
+    if (kind == 1) draw_ordinary(l);
+    if (kind == 2)
+        for (int64_t i = 0; i < l->n; i++) put(l, i, uniform(0, 80));
+}
+
 static void lay_map(map_case *c, tg_type type, int code, int64_t n)
 {
     c->code = code;
     c->operands = tg__operands(tg__ops[code]->letters);
     for (int i = 0; i < 3; i++) {
         lay(&c->x[i], type, n, strides[pick(STRIDES)]);
-        draw(&c->x[i]);
+        draw_operand(&c->x[i]);
     }
     lay(&c->g, type, n, 1);
     draw(&c->g);

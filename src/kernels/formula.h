@@ -28,7 +28,7 @@ M_INLINE real m_logaddexp(real a, real b)
     return (d > 0 ? a : b) + m_log_pair(m_exp_above(d)).high;
 }
 
-M_INLINE real m_xlogy(real a, real b) { return a == 0 && b == b ? 0 : a * m_log(b); }
+M_INLINE real m_xlogy(real a, real b) { return a == 0 && b == b ? 0 : a * m_log(b, false); }
 
 /* Python's: the result has the sign of b, a zero too. */
 M_INLINE real m_remainder(real a, real b)
@@ -43,15 +43,15 @@ M_INLINE real m_remainder(real a, real b)
 #define WIDE(f, x) ((real)f((double)(x)))
 
 #define abs(x) M(fabs)(x)
-#define cos(x) m_cos(x, far) /* far: see trigonometry.h */
-#define exp(x) m_exp(x)
+#define cos(x) m_cos(x, near) /* near: see pair.h */
+#define exp(x) m_exp(x, near)
 #define exp2(x) m_exp2(x)
 #define expm1(x) m_expm1(x)
-#define log(x) m_log(x)
+#define log(x) m_log(x, near)
 #define log10(x) m_log10(x)
 #define log1p(x) m_log1p(x)
 #define log2(x) m_log2(x)
-#define sin(x) m_sin(x, far)
+#define sin(x) m_sin(x, near)
 #define tanh(x) m_tanh(x)
 #define sign(x) m_sign(x)
 #define sigmoid(x) m_sigmoid(x)
@@ -87,8 +87,8 @@ M_INLINE real m_remainder(real a, real b)
 #define gaussian(x) m_gaussian(x, 1)
 #define normal_pdf(x) m_normal_pdf(x)
 #define sigmoid_x(x) m_sigmoid_x(x)
-#define sigmoid_by_value(x, y) m_sigmoid_by_value(x, y, far)
-#define tanh_by_value(x, y) m_tanh_by_value(x, y, far)
+#define sigmoid_by_value(x, y) m_sigmoid_by_value(x, y, near)
+#define tanh_by_value(x, y) m_tanh_by_value(x, y, near)
 #define silu_x(x) m_silu_x(x)
 #define mish_x(x) m_mish_x(x)
 #define gelu_x(x) m_gelu_x(x)

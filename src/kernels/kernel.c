@@ -35,6 +35,7 @@ typedef double real;
 #include "kernels/random.inl"
 #include "kernels/formula.h" /* gives names of libm another meaning: no header may follow */
 #include "kernels/map.inl"
+static const bool near = false; /* of what follows */
 #include "kernels/scalars.inl"
 #include "kernels/rows.inl"
 #include "kernels/reduce.inl"

@@ -36,23 +36,48 @@ static void bring(pieces *p, int operands, int64_t i, int64_t m, const void *con
 
 /* ---- forward ------------------------------------------------------------------------------------------------------ */
 
-/* Formulas with sin or cos are computed in blocks: in vectors, and where an argument was beyond their range once more,
-   one at a time. far is what trigonometry.h means by it. */
-#define FAR(TEXT) (strstr(TEXT, "m_sin(") || strstr(TEXT, "m_cos("))
-enum { FAR_BLOCK = 512 };
-
-/* Derivatives by way of a result y need an exponential only where it has saturated: blocks in which no element has do
-   without. */
+/* Formulas with near (see pair.h) are computed in blocks, with or without what takes care of the arguments that are not:
+   derivatives by way of a result that has saturated are more likely to have some than others. */
+#define HAS_NEAR(TEXT) (strstr(TEXT, "near)") != NULL)
 #define BY_VALUE(TEXT) (strstr(TEXT, "_by_value(") != NULL)
-enum { SATURATION_BLOCK = 32 };
+#define NEAR_BLOCK(TEXT) (BY_VALUE(TEXT) ? 32 : 512)
 
-/* text is a constant in every call. */
-M_INLINE bool saturates(const char *text, int64_t n, const real *y)
+/* Whether no |x| is above limit, and none is NaN: sums of a few squares tell, sooner than comparisons. They may say no where
+   it is almost so. */
+M_INLINE bool all_within(int64_t n, const real *x, const real limit)
 {
-    const bool of_tanh = strstr(text, "m_tanh_by_value(") != NULL;
-    m_bits any = 0;
-    for (int64_t i = 0; i < n; i++) any |= (m_bits)!(of_tanh ? m_tanh_near(y[i]) : m_sigmoid_near(y[i]));
-    return any;
+    enum { SUMS = 4 };
+    wide sum[SUMS];
+    int64_t i = 0;
+    for (int k = 0; k < SUMS; k++) sum[k] = wide_splat(0);
+    for (; i + SUMS * LANES <= n; i += SUMS * LANES)
+        for (int k = 0; k < SUMS; k++) {
+            const wide v = wide_load(x + i + k * LANES);
+            sum[k] = wide_fma(v, v, sum[k]);
+        }
+    for (; i < n; i += LANES) {
+        const wide v = wide_load_first(x + i, wide_first(n - i));
+        sum[0] = wide_fma(v, v, sum[0]);
+    }
+    const wide_integers within = (sum[0] <= limit * limit) & (sum[1] <= limit * limit) & (sum[2] <= limit * limit) &
+                                 (sum[3] <= limit * limit);
+    return !wide_some((wide)~within);
+}
+
+/* Whether no argument of a block is far: x, or the results y. text is a constant in every call. */
+M_INLINE bool all_near(const char *text, int64_t n, const real *x, const real *y)
+{
+    m_bits far = 0;
+    if (strstr(text, "m_exp(x,")) return all_within(n, x, EXP_NEAR);
+    if (strstr(text, "m_sin(x,") || strstr(text, "m_cos(x,")) return all_within(n, x, (real)M_NEAR);
+    if (strstr(text, "m_log(x,"))
+        for (int64_t i = 0; i < n; i++) far |= m_log_far(x[i]);
+    else if (strstr(text, "m_sigmoid_by_value("))
+        for (int64_t i = 0; i < n; i++) far |= m_sigmoid_by_value_far(y[i]);
+    else if (strstr(text, "m_tanh_by_value("))
+        for (int64_t i = 0; i < n; i++) far |= m_tanh_by_value_far(y[i]);
+    else return false;
+    return !(far & M_SIGN);
 }
 
 /* A kernel for operands that are not adjacent. */
@@ -76,26 +101,16 @@ static __attribute__((noinline)) void forward_pieces(tg__map_forward_kernel *ker
             OTHERWISE forward_pieces(NAME##_forward, OPERANDS, n, y_, x, s);                                   \
             return;                                                                                            \
         }                                                                                                      \
-        if (!FAR(#VALUE) && !BY_VALUE(#VALUE)) {                                                               \
-            NAME##_row(n, y_, a, 1, b, 1, c, NULL);                                                            \
+        if (!HAS_NEAR(#VALUE)) {                                                                               \
+            NAME##_row(n, y_, a, 1, b, 1, c, false);                                                           \
             return;                                                                                            \
         }                                                                                                      \
         real *const y = y_;                                                                                    \
-        if (BY_VALUE(#VALUE)) {                                                                                \
-            for (int64_t i = 0; i < n; i += SATURATION_BLOCK) {                                                \
-                const int64_t m = n - i < SATURATION_BLOCK ? n - i : SATURATION_BLOCK;                         \
-                m_bits none = 0;                                                                               \
-                if (saturates(#VALUE, m, AT(b, i)))                                                            \
-                    NAME##_row(m, y + i, AT(a, i), 1, AT(b, i), 1, AT(c, i), NULL);                            \
-                else NAME##_row(m, y + i, AT(a, i), 1, AT(b, i), 1, AT(c, i), &none);                          \
-            }                                                                                                  \
-            return;                                                                                            \
-        }                                                                                                      \
-        for (int64_t i = 0; i < n; i += FAR_BLOCK) {                                                           \
-            const int64_t m = n - i < FAR_BLOCK ? n - i : FAR_BLOCK;                                           \
-            m_bits beyond = 0;                                                                                 \
-            NAME##_row(m, y + i, AT(a, i), 1, AT(b, i), 1, AT(c, i), &beyond);                                 \
-            if (beyond) NAME##_row(m, y + i, AT(a, i), 1, AT(b, i), 1, AT(c, i), NULL);                        \
+        for (int64_t i = 0; i < n; i += NEAR_BLOCK(#VALUE)) {                                                  \
+            const int64_t m = n - i < NEAR_BLOCK(#VALUE) ? n - i : NEAR_BLOCK(#VALUE);                         \
+            if (all_near(#VALUE, m, AT(a, i), AT(b, i)))                                                       \
+                NAME##_row(m, y + i, AT(a, i), 1, AT(b, i), 1, AT(c, i), true);                                \
+            else NAME##_row(m, y + i, AT(a, i), 1, AT(b, i), 1, AT(c, i), false);                              \
         }                                                                                                      \
     }
 #define AT(x, i) ((x) ? (const real *)(x) + (i) : NULL)
@@ -103,9 +118,9 @@ static __attribute__((noinline)) void forward_pieces(tg__map_forward_kernel *ker
 #define FORWARD_ROW(NAME, READ, VALUE)                                                                         \
     static inline __attribute__((always_inline)) void NAME##_row(                                              \
         int64_t n, real *restrict out, const real *as, ptrdiff_t sa, const real *bs, ptrdiff_t sb,             \
-        const real *cs, m_bits *far)                                                                           \
+        const real *cs, bool near)                                                                             \
     {                                                                                                          \
-        (void)as, (void)sa, (void)bs, (void)sb, (void)cs, (void)far;                                           \
+        (void)as, (void)sa, (void)bs, (void)sb, (void)cs, (void)near;                                          \
         LOOP(READ out[i] = (real)(VALUE);)                                                                     \
     }
 
@@ -115,12 +130,12 @@ static __attribute__((noinline)) void forward_pieces(tg__map_forward_kernel *ker
 
 /* One of two operands is a number more often than not. */
 #define ONE_REPEATED(NAME, VALUE)                                                                              \
-    if (!FAR(#VALUE) && s[0] == 1 && s[1] == 0) {                                                              \
-        NAME##_row(n, y_, a, 1, b, 0, NULL, NULL);                                                             \
+    if (s[0] == 1 && s[1] == 0) {                                                                              \
+        NAME##_row(n, y_, a, 1, b, 0, NULL, false);                                                            \
         return;                                                                                                \
     }                                                                                                          \
-    if (!FAR(#VALUE) && s[0] == 0 && s[1] == 1) {                                                              \
-        NAME##_row(n, y_, a, 0, b, 1, NULL, NULL);                                                             \
+    if (s[0] == 0 && s[1] == 1) {                                                                              \
+        NAME##_row(n, y_, a, 0, b, 1, NULL, false);                                                            \
         return;                                                                                                \
     }
 
@@ -174,9 +189,9 @@ static __attribute__((noinline)) void backward_pieces(tg__map_backward_kernel *k
 #define BACKWARD(NAME, OPERAND, OPERANDS, READ, CONTRIBUTION)                                                  \
     static inline __attribute__((always_inline)) void NAME##_row_##OPERAND(                                    \
         int64_t n, const real *restrict gs, const real *restrict ys, const real *as, const real *bs,           \
-        const real *cs, real *restrict d, m_bits *far)                                                         \
+        const real *cs, real *restrict d, bool near)                                                           \
     {                                                                                                          \
-        (void)ys, (void)as, (void)bs, (void)cs, (void)far;                                                     \
+        (void)ys, (void)as, (void)bs, (void)cs, (void)near;                                                    \
         LOOP(const real g = gs[i], y = ys[i]; (void)y; READ d[i] += CONTRIBUTION;)                             \
     }                                                                                                          \
     static void NAME##_backward_##OPERAND(int64_t n, const void *g_, const void *y_, const void *const *x,     \
@@ -195,31 +210,17 @@ static __attribute__((noinline)) void backward_pieces(tg__map_backward_kernel *k
             NAME##_other_##OPERAND(n, g_, y_, x, s, d_, sd);                                                   \
             return;                                                                                            \
         }                                                                                                      \
-        if (!FAR(#CONTRIBUTION) && !BY_VALUE(#CONTRIBUTION)) {                                                 \
-            NAME##_row_##OPERAND(n, g_, y_, a, b, c, d_, NULL);                                                \
+        if (!HAS_NEAR(#CONTRIBUTION)) {                                                                        \
+            NAME##_row_##OPERAND(n, g_, y_, a, b, c, d_, false);                                               \
             return;                                                                                            \
         }                                                                                                      \
         const real *const g = g_, *const y = y_;                                                               \
-        if (BY_VALUE(#CONTRIBUTION)) {                                                                         \
-            for (int64_t i = 0; i < n; i += SATURATION_BLOCK) {                                                \
-                const int64_t m = n - i < SATURATION_BLOCK ? n - i : SATURATION_BLOCK;                         \
-                m_bits none = 0;                                                                               \
-                if (saturates(#CONTRIBUTION, m, AT(y, i)))                                                     \
-                    NAME##_row_##OPERAND(m, g + i, y + i, AT(a, i), AT(b, i), AT(c, i), (real *)d_ + i, NULL); \
-                else NAME##_row_##OPERAND(m, g + i, y + i, AT(a, i), AT(b, i), AT(c, i), (real *)d_ + i, &none);\
-            }                                                                                                  \
-            return;                                                                                            \
-        }                                                                                                      \
-        for (int64_t i = 0; i < n; i += FAR_BLOCK) {                                                           \
-            const int64_t m = n - i < FAR_BLOCK ? n - i : FAR_BLOCK;                                           \
-            m_bits beyond = 0;                                                                                 \
-            real part[FAR_BLOCK] = { 0 };                                                                      \
-            NAME##_row_##OPERAND(m, g + i, y + i, AT(a, i), AT(b, i), AT(c, i), part, &beyond);                \
-            if (beyond) {                                                                                      \
-                memset(part, 0, sizeof part);                                                                  \
-                NAME##_row_##OPERAND(m, g + i, y + i, AT(a, i), AT(b, i), AT(c, i), part, NULL);               \
-            }                                                                                                  \
-            add(m, (real *)d_ + i, 1, part, 1);                                                                \
+        real *const d = d_;                                                                                    \
+        for (int64_t i = 0; i < n; i += NEAR_BLOCK(#CONTRIBUTION)) {                                           \
+            const int64_t m = n - i < NEAR_BLOCK(#CONTRIBUTION) ? n - i : NEAR_BLOCK(#CONTRIBUTION);           \
+            if (all_near(#CONTRIBUTION, m, AT(a, i), y + i))                                                   \
+                NAME##_row_##OPERAND(m, g + i, y + i, AT(a, i), AT(b, i), AT(c, i), d + i, true);              \
+            else NAME##_row_##OPERAND(m, g + i, y + i, AT(a, i), AT(b, i), AT(c, i), d + i, false);            \
         }                                                                                                      \
     }
 

@@ -22,6 +22,7 @@ typedef uint32_t m_bits;
 #define M_SHIFT 23
 #define M_BIAS 127
 #define M_ONE UINT32_C(0x3f800000)
+#define M_SIGN UINT32_C(0x80000000)
 #define M_HALF_MASK UINT32_C(0xfffff000)
 #define M_MAGIC 0x1.8p23f
 #define M_ABS fabsf
@@ -33,6 +34,7 @@ typedef uint64_t m_bits;
 #define M_SHIFT 52
 #define M_BIAS 1023
 #define M_ONE UINT64_C(0x3ff0000000000000)
+#define M_SIGN UINT64_C(0x8000000000000000)
 #define M_HALF_MASK UINT64_C(0xfffffffff8000000)
 #define M_MAGIC 0x1.8p52
 #define M_ABS fabs
@@ -53,6 +55,12 @@ M_INLINE real m_from_bits(m_bits bits)
     real x;
     memcpy(&x, &bits, sizeof x);
     return x;
+}
+
+/* The highest bit is set if |x| is above limit or x is NaN: to or this of many numbers costs less than to compare them. */
+M_INLINE m_bits m_above(real x, real limit)
+{
+    return (m_to_bits(x) & ~M_SIGN) + (M_SIGN - 1 - m_to_bits(limit));
 }
 
 /* 2 to the power that was rounded by adding M_MAGIC; exponents of normal numbers only. */

@@ -410,8 +410,8 @@ static void row_numbers(int64_t n, wide_integers *of)
    element that is seen n times gets n a at once. Where rows follow each other no part of a vector is stored at the end of
    one: the next row's first load would wait for it. Columns go down some rows before the next ones begin; many rows are one
    array, which is read as it lies by one loop that is not unrolled: from memory that is a third faster. RARE: of many
-   elements most terms are 0, and their dx need not be read. KEPT: the
-   term, but 0 where a is; a term that is a or 0 needs no more. */
+   elements most terms are 0, and their dx need not be read. KEPT: the term, but 0 where a is; a term that is a or 0 needs no
+   more. */
 #define SPREAD(NAME, RARE, TERM) SPREAD_KEPT(NAME, RARE, TERM, m_keep(a != 0, TERM))
 #define SPREAD_KEPT(NAME, RARE, TERM, KEPT)                                                        \
     LANEWISE(spread_##NAME##_term, TERM)                                                           \
@@ -435,9 +435,9 @@ static void row_numbers(int64_t n, wide_integers *of)
                                     const real b1, const real rest1, const real p)                 \
     {                                                                                              \
         const wide a = wide_splat(a1), b = wide_splat(b1), rest = wide_splat(rest1);               \
-        const int64_t near = n * (int64_t)sizeof(real) < MANY ? n : 0;                             \
+        const int64_t few = n * (int64_t)sizeof(real) < MANY ? n : 0;                              \
         int64_t i = 0;                                                                             \
-        ONCE for (; i + STREAM * LANES <= near; i += STREAM * LANES)                               \
+        ONCE for (; i + STREAM * LANES <= few; i += STREAM * LANES)                                \
             spread_##NAME##_some(x + i, dx + i, a, b, rest, p);                                    \
         ONCE for (; i + LANES <= n; i += LANES) {                                                  \
             const wide term = spread_##NAME##_term(wide_load(x + i), a, b, rest, p);               \

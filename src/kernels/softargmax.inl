@@ -10,15 +10,21 @@ static real sum_of(int64_t n, const real *x)
     return (real)(sum == sum ? sum : s[0]);
 }
 
-static void exp_all(int64_t n, real *y, const real *x)
-{
-    for (int64_t i = 0; i < n; i++) y[i] = exp(x[i]);
-}
-
-static void log_all(int64_t n, real *y, const real *x)
-{
-    for (int64_t i = 0; i < n; i++) y[i] = log(x[i]);
-}
+/* y may be x, which it may not be to a kernel. */
+#define ALL(NAME)                                                                                  \
+    static void NAME##_all(int64_t n, real *y, const real *x)                                      \
+    {                                                                                              \
+        for (int64_t i = 0; i < n; i += NEAR_BLOCK("")) {                                          \
+            const int64_t end = n - i < NEAR_BLOCK("") ? n : i + NEAR_BLOCK("");                   \
+            if (all_near("m_" #NAME "(x,", end - i, x + i, NULL))                                  \
+                for (int64_t j = i; j < end; j++) y[j] = m_##NAME(x[j], true);                     \
+            else                                                                                   \
+                for (int64_t j = i; j < end; j++) y[j] = m_##NAME(x[j], false);                    \
+        }                                                                                          \
+    }
+ALL(exp)
+ALL(log)
+#undef ALL
 
 /* m[j] = the element of column j that makes the largest beta x. */
 static void column_shifts(const tg__tile *t, real beta, real *m)

@@ -120,7 +120,7 @@ static inline real m_exp2_x(real a, real y)
 #else
     const real top = 1024, half = 0x1p1023;
 #endif
-    const real beyond = m_exp((a - top) * R(0.69314718055994530942)) * R(0.69314718055994530942);
+    const real beyond = m_exp((a - top) * R(0.69314718055994530942), false) * R(0.69314718055994530942);
     return a >= top ? beyond * half * 2 : y * R(0.69314718055994530942);
 }
 
@@ -366,31 +366,30 @@ static inline real m_gelu_x(real x)
 /* sigmoid'(x) = sigmoid(x) sigmoid(-x). */
 static inline real m_sigmoid_x(real x)
 {
-    const real e = m_exp(-M(fabs)(x));
+    const real e = m_exp(-M(fabs)(x), false);
     return e / (1 + e * (2 + e));
 }
 
 /* The same from y = sigmoid(x), as long as 1 - y keeps its digits: what y lacks, 0.56 ulp, comes to at
-   most 1.6 here. Elsewhere, and on the scalar path only there, with an exponential. far: not NULL
-   where that is known not to be needed. */
-M_INLINE bool m_sigmoid_near(real y)
+   most 1.6 here. Elsewhere, which is far, with an exponential. */
+M_INLINE m_bits m_sigmoid_by_value_far(real y)
 {
-    return y < R(0.85);
+    return (m_to_bits(R(0.85)) - m_to_bits(y)) & ~m_to_bits(y); /* the sign counts */
 }
-M_INLINE real m_sigmoid_by_value(real x, real y, const m_bits *far)
+M_INLINE real m_sigmoid_by_value(real x, real y, bool near)
 {
-    return far || m_sigmoid_near(y) ? y * (1 - y) : m_sigmoid_x(x);
+    return near || !(m_sigmoid_by_value_far(y) & M_SIGN) ? y * (1 - y) : m_sigmoid_x(x);
 }
 
 /* tanh'(x) from y = tanh(x), likewise: below sqrt(3) / 2, 1 - y y is above 1/4, and what y lacks there,
    0.53 ulp, comes to at most 1.9. */
-M_INLINE bool m_tanh_near(real y)
+M_INLINE m_bits m_tanh_by_value_far(real y)
 {
-    return M(fabs)(y) < R(0.866);
+    return m_above(y, R(0.866));
 }
-M_INLINE real m_tanh_by_value(real x, real y, const m_bits *far)
+M_INLINE real m_tanh_by_value(real x, real y, bool near)
 {
-    return far || m_tanh_near(y) ? 1 - y * y : 4 * m_sigmoid_x(2 * x);
+    return near || !(m_tanh_by_value_far(y) & M_SIGN) ? 1 - y * y : 4 * m_sigmoid_x(2 * x);
 }
 
 /* The part of exp(a) in exp(a) + exp(b): sigmoid(a - b), with what the difference loses. Two
@@ -411,7 +410,7 @@ static inline real m_within_1000(real x)
 
 static inline real m_silu(real x)
 {
-    const real e = m_exp(-M(fabs)(x)), in = x < -1000 ? -1000 : x;
+    const real e = m_exp(-M(fabs)(x), false), in = x < -1000 ? -1000 : x;
     return in * (x >= 0 ? 1 : e) / (1 + e);
 }
 
@@ -445,7 +444,7 @@ static inline real m_expm1_near_0(real d)
    distance d from that zero, d + exp(-1.2785) (exp(d) - 1), a sum of equal signs. */
 static inline real m_silu_x(real x)
 {
-    const real in = m_within_1000(x), e = m_exp(-M(fabs)(in));
+    const real in = m_within_1000(x), e = m_exp(-M(fabs)(in), false);
 #ifdef TG_REAL_F32
     const real d = (in + 0x1.474974p+0f) - 0x1.bdf6fap-27f, k = 0x1.1d25dp-2f;
 #else
@@ -499,7 +498,7 @@ static inline real m_mish_factor(real t)
    the zero, where these terms cancel, over one fraction. */
 static inline real m_mish_x(real x)
 {
-    const real in = m_within_1000(x), e = m_exp(-M(fabs)(in));
+    const real in = m_within_1000(x), e = m_exp(-M(fabs)(in), false);
 #ifdef TG_REAL_F32
     const real d = (in + 0x1.31432cp+0f) + 0x1.a25b08p-29f;
 #else
@@ -536,7 +535,7 @@ static inline double m_gelu_tanh_exp(double s)
     const double in =
         s < -160 ? -160 + 0x1.62e42fefa39efp+4 : s + 0x1.62e42fefa39efp+4; /* 32 log 2 */
     const real high = (real)in;
-    return (double)m_exp(high) * 0x1p-32 * (1 + (in - (double)high));
+    return (double)m_exp(high, false) * 0x1p-32 * (1 + (in - (double)high));
 }
 #endif
 
@@ -617,7 +616,7 @@ static inline real m_celu_a(real a, real b)
     return (real)exp((double)a / (double)b);
 #else
     const m_pair z = m_celu_quotient(a, b);
-    const double y = m_exp(z.high);
+    const double y = m_exp(z.high, false);
     return fabs(z.high) < 1e-20 ? 1 : y + y * z.low;
 #endif
 }

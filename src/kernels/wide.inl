@@ -46,10 +46,14 @@ WIDE_INLINE void wide_store(real *y, wide v)
     *(wide_unaligned *)y = v;
 }
 
-/* The same in two halves. Of stores of 64 bytes those across two lines of the cache cost as much as two, of 32 bytes half as
-   many are; and what streams to memory is a fifth slower by 64. */
+/* The same in two halves, if it is 64 bytes. Of such stores those across two lines of the cache cost as much as two, of 32
+   bytes half as many are; and what streams to memory is a fifth slower by 64. */
 WIDE_INLINE void wide_store_halves(real *y, wide v)
 {
+    if (WIDE_BYTES < 64) {
+        wide_store(y, v);
+        return;
+    }
     typedef real half __attribute__((vector_size(WIDE_BYTES / 2)));
     typedef real half_unaligned __attribute__((vector_size(WIDE_BYTES / 2), aligned(sizeof(real)), may_alias));
     const union {

@@ -104,12 +104,17 @@ static double largest(int64_t n, const double *x, ptrdiff_t step)
 #define LEAST_SQUARE 1e-280
 #define LARGEST_SQUARE 1e300
 
+static bool is_usual(double sum)
+{
+    return sum > LEAST_SQUARE && sum < LARGEST_SQUARE;
+}
+
 /* The norm, whatever the magnitude of the elements. */
 static double norm(int64_t n, const double *x, ptrdiff_t step)
 {
     double sum = 0;
     for (int64_t i = 0; i < n; i++) sum += x[i * step] * x[i * step];
-    if (sum > LEAST_SQUARE && sum < LARGEST_SQUARE) return sqrt(sum);
+    if (is_usual(sum)) return sqrt(sum);
     const double most = largest(n, x, step);
     if (most == 0) return 0;
     sum = 0;
@@ -335,7 +340,7 @@ void tg__dense_qr(tg__desk *d, tg__dense a, tg__dense q)
         else reflect_together(d, r[i], false, tg__dense_part(q, j, j, q.m - j, k - j));
     }
     for (int64_t j = 0; !d->failed && j < k; j++) {
-        if (*tg__dense_at(a, j, j) >= 0) continue;
+        if (!(*tg__dense_at(a, j, j) < 0)) continue; /* nor is NaN */
         scale_by(a.n - j, tg__dense_at(a, j, j), 1, -1);
         scale_by(q.m, q.p + j, q.row, -1);
     }
@@ -388,7 +393,7 @@ static void make_tridiagonal(const tg__desk *d, tg__dense a, double *w, double *
 static double length(double x, double y)
 {
     const double square = x * x + y * y;
-    return square > LEAST_SQUARE && square < LARGEST_SQUARE ? sqrt(square) : hypot(x, y);
+    return is_usual(square) ? sqrt(square) : hypot(x, y);
 }
 
 /* One step of the QR algorithm with Wilkinson's shift on rows lo ... hi of the tridiagonal matrix

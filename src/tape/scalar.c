@@ -7,7 +7,7 @@
 
 typedef double real;
 #include "kernels/formula.h"
-static m_bits *const far = NULL; /* one number at a time: no matter how large */
+static const bool near = false; /* of one number that is not known */
 
 #define TERM1(NAME, KIND, OPERAND, DERIVATIVE)
 #define TERM2(NAME, KIND, OPERAND, DERIVATIVE)
