@@ -68,6 +68,8 @@ typedef struct tg__graph {
     uint32_t expected; /* nodes that there will be, about */
     size_t lasting; /* of room: what lies behind is borrowed, until the graph is closed; 0: nothing is */
     uint32_t buckets; /* of the table: a power of two, at least twice the nodes */
+    uint32_t copied;  /* nodes from before this number are those of the graph that this one is a copy of */
+    uint64_t listed[16]; /* bits of ops: copied nodes with them are in the table */
     uint32_t recent[TG__RECENT_SHAPES]; /* shapes made before, by hash: their places */
     uint32_t site; /* of the nodes being made */
     uint32_t numbers[8], next_number; /* the numbers made last */

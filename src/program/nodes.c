@@ -173,16 +173,33 @@ static probe probe_of_node(const tg__graph *g, const tg__node *node)
                                      .size = word ? data_size(node->op) : 0 });
 }
 
-static void fill_table(const tg__graph *g)
+static void list_node(const tg__graph *g, uint32_t id, const tg__node *node)
 {
-    for (uint32_t id = 1; id < g->n; id++) {
-        const tg__node *const node = tg__node_at(g, id);
-        if (node->op == TG__NODE_CONSTANT) continue;
-        probe p = probe_of_node(g, node);
-        uint32_t *e = next_entry(g, &p);
-        while (*e) e = next_entry(g, &p);
-        *e = new_entry(g, &p, id);
-    }
+    probe p = probe_of_node(g, node);
+    uint32_t *e = next_entry(g, &p);
+    while (*e) e = next_entry(g, &p);
+    *e = new_entry(g, &p, id);
+}
+
+/* The nodes that a graph was copied with get into the table by their ops: few derivatives look for what may be one of
+   them, since nearly all are made of something new. */
+static inline bool is_listed(const tg__graph *g, uint32_t op)
+{
+    return g->listed[op / 64] >> op % 64 & 1;
+}
+
+static void list_copied(tg__graph *g, uint32_t op)
+{
+    g->listed[op / 64] |= (uint64_t)1 << op % 64;
+    for (uint32_t id = 1; id < g->copied; id++)
+        if (tg__node_at(g, id)->op == op) list_node(g, id, tg__node_at(g, id));
+}
+
+static void fill_table(tg__graph *g)
+{
+    memset(g->listed, 0, sizeof g->listed);
+    for (uint32_t id = g->copied ? g->copied : 1; id < g->n; id++)
+        if (tg__node_at(g, id)->op != TG__NODE_CONSTANT) list_node(g, id, tg__node_at(g, id));
 }
 
 /* The buckets that n nodes need. */
@@ -296,6 +313,15 @@ static uint32_t make_many(tg__graph *g, const many *w)
     return g->n - 1;
 }
 
+/* Whether all operands are among the nodes that the graph was copied with. */
+INLINED bool is_of_copied(const tg__graph *g, const few *f, const many *w)
+{
+    if (f) return f->x < g->copied && (f->op == TG__NODE_VIEW || (f->y < g->copied && f->z < g->copied));
+    for (uint32_t i = 0; i < w->m->n; i++)
+        if (w->x[i] >= g->copied) return false;
+    return true;
+}
+
 /* One of f and w. */
 INLINED uint32_t make(tg__graph *g, const few *f, const many *w)
 {
@@ -306,7 +332,8 @@ INLINED uint32_t find_or_make(tg__graph *g, const few *f, const many *w)
 {
     if (g->without & TG_COMMON_SUBEXPRESSIONS) return make(g, f, w);
     if (!has_room(g)) return 0;
-    const uint32_t number = number_bits(g);
+    const uint32_t number = number_bits(g), op = f ? f->op : w->m->op;
+    if (is_of_copied(g, f, w) && !is_listed(g, op)) list_copied(g, op);
     probe p = f ? probe_of_few(g, f) : probe_of_many(g, w);
     uint32_t *e = next_entry(g, &p);
     for (; *e; e = next_entry(g, &p)) {
