@@ -26,12 +26,12 @@ static bool clone_graph(tg__graph *to, const tg__graph *from, tg__memory *m)
     *to = *from;
     to->memory = m;
     tg__arena *const own[] = { &to->nodes, &to->pool, &to->attributes, &to->shapes, &to->constants, &to->sites,
-                               &to->scratch, &to->table, &to->room };
+                               &to->scratch, &to->table, &to->users, &to->room };
     const tg__arena *const others[] = { &from->nodes,  &from->pool,      &from->attributes,
                                         &from->shapes, &from->constants, &from->sites };
     for (size_t i = 0; i < sizeof own / sizeof *own; i++) tg__arena_init(own[i], m);
     to->room.raw = true;
-    to->buckets = 0;
+    to->room_for = 0;
     to->copied = from->n;
     /* A gradient puts together what it consists of: two operands for each. */
     const size_t words = 3 * (from->pool.used / sizeof(uint32_t)) + 2 * (size_t)from->views;

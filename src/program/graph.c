@@ -22,7 +22,7 @@ bool tg__graph_init(tg__graph *g, tg__memory *m, tg_type type, const tg_compile_
     g->fast_math = options && options->fast_math;
     g->allow_reads = options && options->allow_reads;
     tg__arena *const arena[] = { &g->nodes, &g->pool,  &g->shapes,  &g->attributes, &g->constants,
-                                 &g->table, &g->scratch, &g->sites, &g->room };
+                                 &g->table, &g->users, &g->scratch, &g->sites, &g->room };
     for (size_t i = 0; i < sizeof arena / sizeof *arena; i++) tg__arena_init(arena[i], m);
     const tg__shape scalar = { .type = type, .n = 1 };
     const tg_site nowhere = { NULL, 0 };
@@ -47,7 +47,7 @@ bool tg__graph_init(tg__graph *g, tg__memory *m, tg_type type, const tg_compile_
 void tg__graph_free(tg__graph *g)
 {
     tg__arena *const arena[] = { &g->nodes, &g->pool,  &g->shapes,  &g->attributes, &g->constants,
-                                 &g->table, &g->scratch, &g->sites, &g->room };
+                                 &g->table, &g->users, &g->scratch, &g->sites, &g->room };
     for (size_t i = 0; i < sizeof arena / sizeof *arena; i++)
         if (arena[i]->memory) tg__arena_free(arena[i]);
 }
@@ -56,7 +56,8 @@ void tg__graph_close(tg__graph *g)
 {
     if (g->table.memory) tg__arena_free(&g->table);
     if (g->scratch.memory) tg__arena_free(&g->scratch);
-    g->buckets = 0;
+    if (g->users.memory) tg__arena_free(&g->users);
+    g->room_for = 0;
     if (g->lasting) tg__arena_return(&g->room, g->lasting);
     g->lasting = 0;
 }

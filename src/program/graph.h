@@ -24,6 +24,7 @@ enum {
     TG__NODE_ASSEMBLE,      /* zeros, and operand i added where the view operand n / 2 + i looks (0: everywhere) */
     TG__NODE_BACKWARD,      /* data: place of a tg__back; operands: those of the op, its result, the gradient of it */
     TG__NODE_SUM,           /* operand 0 summed over the batch */
+    TG__NODE_OPS = 0x400,
 };
 
 /* The number of an input that nobody gives: what is linear in it is differentiated by it. */
@@ -61,15 +62,17 @@ typedef struct tg__graph {
     tg_type type;
     const tg__kernels *k;
     tg__memory *memory;
-    tg__arena nodes, pool, shapes, attributes, constants, table, scratch, sites;
+    tg__arena nodes, pool, shapes, attributes, constants, users, table, scratch, sites;
     tg__arena room; /* what the others begin in */
     uint32_t n; /* nodes; number 0 is none */
     uint32_t views; /* so many of them */
     uint32_t expected; /* nodes that there will be, about */
     size_t lasting; /* of room: what lies behind is borrowed, until the graph is closed; 0: nothing is */
-    uint32_t buckets; /* of the table: a power of two, at least twice the nodes */
+    uint32_t buckets, entries; /* of the table: a power of two, at least twice as many as these */
+    uint32_t room_for;         /* so many nodes can have users; 0: there is no table */
+    uint32_t number_bits;      /* of the table's entries */
     uint32_t copied;  /* nodes from before this number are those of the graph that this one is a copy of */
-    uint64_t listed[16]; /* bits of ops: copied nodes with them are in the table */
+    uint8_t ops[TG__NODE_OPS]; /* what is known of the nodes with an op: see nodes.c */
     uint32_t recent[TG__RECENT_SHAPES]; /* shapes made before, by hash: their places */
     uint32_t site; /* of the nodes being made */
     uint32_t numbers[8], next_number; /* the numbers made last */

@@ -14,11 +14,14 @@ enum {
     FEWEST_BUCKETS = 256,
     FEWEST_NODES = 128,
     MOST_NODES = 1 << 30,
-    OPS = 0x3FF,
+    OPS = TG__NODE_OPS - 1,
     STAGES = 3,
     FEW = 3,
     SITES = 0x3FFFF
 };
+
+/* What is known of an op: nodes were made with it; copied ones are not in the table. */
+enum { MADE = 1, UNLISTED = 2 };
 
 _Static_assert((int)TG__CODE_call < (int)TG__NODE_INPUT && (int)TG__NODE_SUM <= (int)OPS, "call is the last operation");
 
@@ -117,18 +120,24 @@ static bool is_many(const tg__graph *g, const tg__node *a, const many *w)
 
 /* ---- the table ------------------------------------------------------------------------------------ */
 
-/* The table has for each node its number and in the bits above, as many as are left, a part of its hash.
-   Nodes made one after the other have operands that were, or one that is the same: so a node is looked
-   for first in a cache line that goes on with its first and its last operand, of views with where they
-   begin, and if that is full, from where its hash says on. */
+/* Most nodes are alone in having their newest operand as such. So one that has its operands in itself is looked for
+   first where that operand has the first such user, and only all others, and elements, are in the table. That has for
+   each its number and in the bits above, as many as are left, a part of its hash. Nodes made one after the other have
+   operands that were, or one that is the same: so a node is looked for first in a cache line that goes on with its
+   first and its last operand, of elements with where they begin, and if that is full, from where its hash says on. */
 typedef struct probe {
     uint32_t line, part, far, k;
 } probe;
 
-/* The bits of an entry that are a node's number: numbers are below half of the buckets. */
-static inline uint32_t number_bits(const tg__graph *g)
+static inline uint32_t newest_of(const few *f)
 {
-    return g->buckets / 2 - 1;
+    const uint32_t newer = f->x > f->y ? f->x : f->y;
+    return newer > f->z ? newer : f->z;
+}
+
+static inline uint32_t *first_user(const tg__graph *g, const few *f)
+{
+    return (uint32_t *)(void *)g->users.data + newest_of(f);
 }
 
 static inline probe probe_of(const tg__graph *g, uint32_t first, uint32_t last, uint64_t h)
@@ -160,78 +169,106 @@ static inline uint32_t *next_entry(const tg__graph *g, probe *p)
 
 static inline uint32_t new_entry(const tg__graph *g, const probe *p, uint32_t id)
 {
-    return id | (p->part & ~number_bits(g));
+    return id | (p->part & ~g->number_bits);
+}
+
+static inline few few_of_node(const tg__node *node)
+{
+    return (few){ node->op, node->few, node->stage, node->x[0], node->x[1], node->x[2] };
 }
 
 static probe probe_of_node(const tg__graph *g, const tg__node *node)
 {
-    if (node->few)
-        return probe_of_few(g, &(few){ node->op, node->few, node->stage, node->x[0], node->x[1], node->x[2] });
+    const few f = few_of_node(node);
+    if (node->few) return probe_of_few(g, &f);
     const uint32_t word = tg__node_word(g, node);
     const tg__making m = { .op = node->op, .n = node->many.n };
     return probe_of_many(g, &(many){ .m = &m, .x = tg__node_operands(g, node), .data = tg__attributes_at(g, word),
                                      .size = word ? data_size(node->op) : 0 });
 }
 
-static void list_node(const tg__graph *g, uint32_t id, const tg__node *node)
+/* False: the table is full. */
+static bool list_node(tg__graph *g, uint32_t id, const tg__node *node)
 {
+    if (node->few && node->op != TG__NODE_VIEW) {
+        const few f = few_of_node(node);
+        uint32_t *const user = first_user(g, &f);
+        if (!*user) *user = id;
+        if (*user == id) return true;
+    }
+    if (g->entries >= g->buckets / 2) return false;
     probe p = probe_of_node(g, node);
     uint32_t *e = next_entry(g, &p);
     while (*e) e = next_entry(g, &p);
     *e = new_entry(g, &p, id);
-}
-
-/* The nodes that a graph was copied with get into the table by their ops: few derivatives look for what may be one of
-   them, since nearly all are made of something new. */
-static inline bool is_listed(const tg__graph *g, uint32_t op)
-{
-    return g->listed[op / 64] >> op % 64 & 1;
-}
-
-static void list_copied(tg__graph *g, uint32_t op)
-{
-    g->listed[op / 64] |= (uint64_t)1 << op % 64;
-    for (uint32_t id = 1; id < g->copied; id++)
-        if (tg__node_at(g, id)->op == op) list_node(g, id, tg__node_at(g, id));
-}
-
-static void fill_table(tg__graph *g)
-{
-    memset(g->listed, 0, sizeof g->listed);
-    for (uint32_t id = g->copied ? g->copied : 1; id < g->n; id++)
-        if (tg__node_at(g, id)->op != TG__NODE_CONSTANT) list_node(g, id, tg__node_at(g, id));
-}
-
-/* The buckets that n nodes need. */
-static uint32_t buckets_for(uint32_t n)
-{
-    uint32_t buckets = FEWEST_BUCKETS;
-    while (buckets / 2 < n && buckets / 2 < MOST_NODES) buckets *= 2;
-    return buckets;
-}
-
-/* Room for n nodes. */
-static bool enlarge_table(tg__graph *g, uint32_t n)
-{
-    const uint32_t buckets = buckets_for(n);
-    g->buckets = 0;
-    tg__arena_free(&g->table);
-    if (!tg__graph_borrow(g, &g->table, buckets * sizeof(uint32_t))) return false;
-    g->buckets = buckets;
-    fill_table(g);
+    g->entries++;
     return true;
+}
+
+/* All but those that the graph was copied with: these get into the table by their ops, since few derivatives look for
+   what may be one of them: nearly all are made of something new. */
+static bool list_nodes(tg__graph *g)
+{
+    for (uint32_t op = 0; op <= OPS; op++) g->ops[op] |= (uint8_t)(g->ops[op] & MADE ? UNLISTED : 0);
+    g->entries = 0;
+    for (uint32_t id = g->copied ? g->copied : 1; id < g->n; id++)
+        if (tg__node_at(g, id)->op != TG__NODE_CONSTANT && !list_node(g, id, tg__node_at(g, id))) return false;
+    return true;
+}
+
+/* The least power of two that is enough for n. */
+static uint32_t power_for(uint32_t n)
+{
+    uint32_t power = FEWEST_BUCKETS;
+    while (power < n) power *= 2;
+    return power;
+}
+
+/* Room for n nodes, and so many buckets or more. */
+static bool enlarge_table(tg__graph *g, uint32_t n, uint32_t buckets)
+{
+    do {
+        g->room_for = 0;
+        tg__arena_free(&g->users);
+        tg__arena_free(&g->table);
+        if (!tg__graph_borrow(g, &g->users, n * sizeof(uint32_t)) ||
+            !tg__graph_borrow(g, &g->table, buckets * sizeof(uint32_t)))
+            return tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
+        g->room_for = n;
+        g->number_bits = power_for(n) - 1;
+        g->buckets = buckets;
+        buckets *= 2;
+    } while (!list_nodes(g));
+    return true;
+}
+
+static bool list_copied_with(tg__graph *g, uint32_t op)
+{
+    for (uint32_t id = 1; id < g->copied; id++) {
+        const tg__node *const node = tg__node_at(g, id);
+        if (node->op != op || list_node(g, id, node)) continue;
+        if (!enlarge_table(g, g->room_for, 2 * g->buckets)) return false;
+        id = 0; /* all over again */
+    }
+    g->ops[op] = MADE;
+    return true;
+}
+
+static inline bool list_copied(tg__graph *g, uint32_t op)
+{
+    return !(g->ops[op] & UNLISTED) || list_copied_with(g, op);
 }
 
 bool tg__graph_expect(tg__graph *g, const tg__expected *e)
 {
     const uint32_t n = e->nodes < FEWEST_NODES ? FEWEST_NODES : e->nodes;
-    const size_t nodes = n * sizeof(tg__node), table = buckets_for(n) * sizeof(uint32_t);
+    const size_t nodes = n * sizeof(tg__node), table = ((size_t)n + power_for(n - g->copied)) * sizeof(uint32_t);
     const size_t pool = (e->words + 3 * FEWEST_NODES) * sizeof(uint32_t);
     const size_t attributes = e->attributes + FEWEST_NODES * sizeof(int64_t);
     tg__arena *const room = &g->room;
     g->expected = n; /* by the table, when it is first asked */
     g->lasting = 0;
-    return tg__arena_grow(room, room->used + nodes + pool + attributes + table + e->more + (size_t)5 * 64) &&
+    return tg__arena_grow(room, room->used + nodes + pool + attributes + table + e->more + (size_t)6 * 64) &&
            tg__arena_lend(room, &g->nodes, nodes) && tg__arena_lend(room, &g->pool, pool) &&
            tg__arena_lend(room, &g->attributes, attributes);
 }
@@ -242,10 +279,17 @@ bool tg__graph_borrow(tg__graph *g, tg__arena *a, size_t bytes)
     return tg__arena_borrow(&g->room, a, bytes);
 }
 
+static bool make_room(tg__graph *g)
+{
+    if (g->n < g->room_for) return enlarge_table(g, g->room_for, 2 * g->buckets);
+    const uint32_t n = 2 * g->n < g->expected ? g->expected : 2 * g->n;
+    return enlarge_table(g, n, power_for(n - g->copied));
+}
+
+/* For one more node. */
 static inline bool has_room(tg__graph *g)
 {
-    return g->n < g->buckets / 2 || enlarge_table(g, 2 * g->n < g->expected ? g->expected : 2 * g->n) ||
-           tg__graph_fail(g, TG_ERROR_MEMORY, "no memory");
+    return (g->n < g->room_for && g->entries < g->buckets / 2) || make_room(g);
 }
 
 /* ---- making them ---------------------------------------------------------------------------------- */
@@ -286,6 +330,7 @@ INLINED uint32_t make_few(tg__graph *g, const few *f)
     const uint32_t site = g->site <= SITES ? g->site : 0;
     tg__node *const node = append(g);
     if (!node) return 0;
+    g->ops[f->op] |= MADE;
     *node = (tg__node){ .op = f->op & OPS, .stage = f->stage & STAGES, .few = f->n & FEW, .site = site & SITES,
                         .x = { f->x, f->y, f->z } };
     return g->n - 1;
@@ -306,6 +351,7 @@ static uint32_t make_many(tg__graph *g, const many *w)
     for (uint32_t i = 0; i < m->n; i++) operand[i] = w->x[i];
     tg__node *const node = append(g);
     if (!node) return 0;
+    g->ops[m->op] |= MADE;
     *node = (tg__node){ .op = m->op & OPS, .stage = (uint32_t)m->stage & STAGES, .site = site & SITES,
                         .many = { m->n, (uint32_t)first, (uint32_t)shape } };
     g->pool.used = used + (m->n + (size_t)1) * sizeof(uint32_t);
@@ -314,9 +360,8 @@ static uint32_t make_many(tg__graph *g, const many *w)
 }
 
 /* Whether all operands are among the nodes that the graph was copied with. */
-INLINED bool is_of_copied(const tg__graph *g, const few *f, const many *w)
+static bool is_of_copied(const tg__graph *g, const many *w)
 {
-    if (f) return f->x < g->copied && (f->op == TG__NODE_VIEW || (f->y < g->copied && f->z < g->copied));
     for (uint32_t i = 0; i < w->m->n; i++)
         if (w->x[i] >= g->copied) return false;
     return true;
@@ -328,12 +373,9 @@ INLINED uint32_t make(tg__graph *g, const few *f, const many *w)
     return f ? make_few(g, f) : make_many(g, w);
 }
 
-INLINED uint32_t find_or_make(tg__graph *g, const few *f, const many *w)
+INLINED uint32_t find_in_table(tg__graph *g, const few *f, const many *w)
 {
-    if (g->without & TG_COMMON_SUBEXPRESSIONS) return make(g, f, w);
-    if (!has_room(g)) return 0;
-    const uint32_t number = number_bits(g), op = f ? f->op : w->m->op;
-    if (is_of_copied(g, f, w) && !is_listed(g, op)) list_copied(g, op);
+    const uint32_t number = g->number_bits;
     probe p = f ? probe_of_few(g, f) : probe_of_many(g, w);
     uint32_t *e = next_entry(g, &p);
     for (; *e; e = next_entry(g, &p)) {
@@ -341,7 +383,7 @@ INLINED uint32_t find_or_make(tg__graph *g, const few *f, const many *w)
         if ((*e ^ p.part) <= number && (f ? is_few(node, f) : is_many(g, node, w))) return *e & number;
     }
     const uint32_t made = make(g, f, w);
-    if (made) *e = new_entry(g, &p, made);
+    if (made) *e = new_entry(g, &p, made), g->entries++;
     return made;
 }
 
@@ -375,13 +417,26 @@ uint32_t tg__nodes_find(tg__graph *g, const tg__making *m, const uint32_t *x, co
     if (!tg__is_pure(m->op, data)) return tg__nodes_append(g, m, x, data, s);
     const many w = { m, x, data, data_size(m->op), s };
     note_rules(g, m->op);
-    return has_few(&w) ? tg__nodes_find_scalar(g, (int)m->op, x, m->n, m->stage) : find_or_make(g, NULL, &w);
+    if (has_few(&w)) return tg__nodes_find_scalar(g, (int)m->op, x, m->n, m->stage);
+    if (g->without & TG_COMMON_SUBEXPRESSIONS) return make_many(g, &w);
+    if (!has_room(g) || (is_of_copied(g, &w) && !list_copied(g, m->op))) return 0;
+    return find_in_table(g, NULL, &w);
+}
+
+static uint32_t find_scalar_in_table(tg__graph *g, int code, const uint32_t *x, uint32_t n, uint8_t stage)
+{
+    const few f = few_of((uint32_t)code, x, n, stage);
+    return find_in_table(g, &f, NULL);
 }
 
 uint32_t tg__nodes_find_scalar(tg__graph *g, int code, const uint32_t *x, uint32_t n, uint8_t stage)
 {
     const few f = few_of((uint32_t)code, x, n, stage);
-    return find_or_make(g, &f, NULL);
+    if (g->without & TG_COMMON_SUBEXPRESSIONS) return make_few(g, &f);
+    if (!has_room(g) || (newest_of(&f) < g->copied && !list_copied(g, f.op))) return 0;
+    uint32_t *const user = first_user(g, &f);
+    if (!*user) return *user = make_few(g, &f);
+    return is_few(tg__node_at(g, *user), &f) ? *user : find_scalar_in_table(g, code, x, n, stage);
 }
 
 uint32_t tg__nodes_find_element(tg__graph *g, uint32_t owner, int64_t offset)
@@ -389,7 +444,9 @@ uint32_t tg__nodes_find_element(tg__graph *g, uint32_t owner, int64_t offset)
     const uint32_t n = g->n;
     const few f = { TG__NODE_VIEW, 1, tg__node_at(g, owner)->stage, owner, (uint32_t)offset,
                     (uint32_t)((uint64_t)offset >> 32) };
-    const uint32_t found = find_or_make(g, &f, NULL);
+    if (g->without & TG_COMMON_SUBEXPRESSIONS) return make_few(g, &f);
+    if (!has_room(g) || (owner < g->copied && !list_copied(g, f.op))) return 0;
+    const uint32_t found = find_in_table(g, &f, NULL);
     g->views += g->n - n;
     return found;
 }
