@@ -463,13 +463,27 @@ static uint32_t apply_any(tg__graph *g, int code, const uint32_t *x, int n, cons
     return code == TG__CODE_guard && made ? tg__graph_number(g, 1) : made;
 }
 
-/* Most nodes of large graphs need none of that. */
-uint32_t tg__graph_apply(tg__graph *g, int code, const uint32_t *x, int n, const void *attributes)
+/* Apart, since it would need registers where most nodes need none. */
+__attribute__((noinline)) static uint32_t apply_special(tg__graph *g, int code, const uint32_t *x, int n, const void *attributes)
 {
-    if (tg__graph_failed(g)) return 0;
     const operands o = look_at(g, x, n);
     if (tg__ops[code]->kind == TG__MAP && o.scalar) return apply_scalar(g, code, x, n, &o);
     return apply_any(g, code, x, n, attributes, o);
+}
+
+/* Most nodes of large graphs go a short way: of plain scalars that are neither constants nor negatives of others there
+   is nothing to simplify. */
+uint32_t tg__graph_apply(tg__graph *g, int code, const uint32_t *x, int n, const void *attributes)
+{
+    if (tg__graph_failed(g)) return 0;
+    bool simple = tg__ops[code]->kind == TG__MAP && code != TG__CODE_where && !g->fast_math;
+    uint8_t stage = TG__EARLY;
+    for (int i = 0; i < n && simple; i++) {
+        const tg__node *const node = tg__node_at(g, x[i]);
+        simple = node->few && node->op != TG__CODE_neg;
+        if (node->stage > stage) stage = node->stage;
+    }
+    return simple ? tg__nodes_find_scalar(g, code, x, (uint32_t)n, stage) : apply_special(g, code, x, n, attributes);
 }
 
 /* ---- what is no op ----------------------------------------------------------------------------- */

@@ -8,6 +8,7 @@
 /* Nearly all nodes of large graphs are plain scalars: what finds or makes one is one piece of code without calls, which
    takes a tenth off the time of compiling. */
 #define INLINED __attribute__((always_inline)) static inline
+#define APART __attribute__((noinline)) static /* what is rare, and would need registers there */
 
 enum {
     LINE = 64 / sizeof(uint32_t),
@@ -242,7 +243,7 @@ static bool enlarge_table(tg__graph *g, uint32_t n, uint32_t buckets)
     return true;
 }
 
-static bool list_copied_with(tg__graph *g, uint32_t op)
+APART bool list_copied_with(tg__graph *g, uint32_t op)
 {
     for (uint32_t id = 1; id < g->copied; id++) {
         const tg__node *const node = tg__node_at(g, id);
@@ -279,7 +280,7 @@ bool tg__graph_borrow(tg__graph *g, tg__arena *a, size_t bytes)
     return tg__arena_borrow(&g->room, a, bytes);
 }
 
-static bool make_room(tg__graph *g)
+APART bool make_room(tg__graph *g)
 {
     if (g->n < g->room_for) return enlarge_table(g, g->room_for, 2 * g->buckets);
     const uint32_t n = 2 * g->n < g->expected ? g->expected : 2 * g->n;
@@ -423,7 +424,7 @@ uint32_t tg__nodes_find(tg__graph *g, const tg__making *m, const uint32_t *x, co
     return find_in_table(g, NULL, &w);
 }
 
-static uint32_t find_scalar_in_table(tg__graph *g, int code, const uint32_t *x, uint32_t n, uint8_t stage)
+APART uint32_t find_scalar_in_table(tg__graph *g, int code, const uint32_t *x, uint32_t n, uint8_t stage)
 {
     const few f = few_of((uint32_t)code, x, n, stage);
     return find_in_table(g, &f, NULL);
