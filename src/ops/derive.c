@@ -36,7 +36,7 @@ tg_value tg__broadcasted(const tg__derivation *d, tg_value x, const tg__shape *s
 void tg__map_derive(tg__derivation *d)
 {
     for (int i = 0; i < d->n; i++) {
-        contribution *const of = contributions[d->code][i];
+        tg__contribution *const of = tg__contributions[d->code][i];
         if (of && d->wanted[i]) d->dx[i] = of(d);
     }
 }

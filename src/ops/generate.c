@@ -808,8 +808,7 @@ static void write_map_derive_inl(void)
             emit(";\n}\n");
         }
     }
-    emit("\ntypedef tg_value contribution(const tg__derivation *d);\n"
-         "static contribution *const contributions[][3] = {\n    { NULL },\n");
+    emit("\ntg__contribution *const tg__contributions[][3] = {\n    { NULL },\n");
     for (int i = 0; i < n_rows; i++) {
         if (!rows[i].map) continue;
         emit("    { ");

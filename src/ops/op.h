@@ -370,6 +370,10 @@ tg__shape_rule tg__map_shape;
 tg__rule tg__map_forward, tg__map_backward;
 tg__derive_rule tg__map_derive; /* from the derivative's text: derive.c */
 
+/* The same for one operand, by code and operand: what it contributes is made of d's code, x, y and g; NULL: nothing. */
+typedef tg_value tg__contribution(const tg__derivation *d);
+extern tg__contribution *const tg__contributions[][3];
+
 /* The name for messages: a user's operation has its own. */
 const char *tg__op_name(const tg__op *op, const void *attributes);
 

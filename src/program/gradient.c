@@ -292,21 +292,20 @@ static void step_by_ops(walk *w, uint32_t i, uint32_t gradient)
 }
 
 /* The same of plain scalars, as nearly all nodes of large graphs are: without what these do not need. */
-static void step_by_formulas(walk *w, uint32_t i, const tg__op *op, uint32_t gradient)
+static void step_by_formulas(walk *w, uint32_t i, uint32_t gradient)
 {
-    tg__graph *const g = w->g;
+    const tg__graph *const g = w->g;
     const tg__node node = *tg__node_at(g, i);
-    tg_value x[3], dx[3] = { 0 };
-    bool wanted[3];
-    for (uint32_t j = 0; j < 3; j++) {
-        x[j] = tg__node_value(g, node.x[j]);
-        wanted[j] = w->wanted[node.x[j]];
+    const tg_value x[3] = { tg__node_value(g, node.x[0]), tg__node_value(g, node.x[1]), tg__node_value(g, node.x[2]) };
+    const tg__derivation d = { .to = &w->recorder, .code = node.op, .n = node.few, .x = x,
+                               .y = tg__node_value(g, i), .g = tg__node_value(g, gradient) };
+    uint32_t v[3] = { 0 };
+    for (uint32_t j = 0; j < node.few; j++) {
+        tg__contribution *const of = tg__contributions[node.op][j];
+        if (of && w->wanted[node.x[j]]) v[j] = of(&d).id;
     }
-    tg__derivation d = { .to = &w->recorder, .code = node.op, .n = node.few, .x = x, .y = tg__node_value(g, i),
-                         .g = tg__node_value(g, gradient), .wanted = wanted, .dx = dx };
-    op->derive(&d);
     for (uint32_t j = 0; j < node.few && !tg__graph_failed(g); j++)
-        if (dx[j].generation || dx[j].tape == TG__NUMBER) contribute(w, node.x[j], node_of(w, dx[j]));
+        if (v[j]) contribute(w, node.x[j], v[j]);
 }
 
 /* What was put together from parts: each gets its part of the gradient. */
@@ -375,7 +374,7 @@ static void step(walk *w, uint32_t i)
     else if (node->op == TG__CODE_custom_gradient) step_by_tangent(w, i, gradient);
     else if (op->kind == TG__OP && !by_ops && node->op != TG__CODE_call && !is_copying(g, node->op))
         step_by_rule(w, i, gradient);
-    else if (node->few && op->kind == TG__MAP) step_by_formulas(w, i, op, gradient);
+    else if (node->few && op->kind == TG__MAP) step_by_formulas(w, i, gradient);
     else step_by_ops(w, i, gradient);
 }
 
