@@ -23,9 +23,8 @@ typedef struct import {
     tg__arena operands; /* of one instruction */
 } import;
 
-static uint32_t maker_of(const import *m, uint32_t id)
+static uint32_t maker_of_array(const import *m, uint32_t id)
 {
-    if (!(id & TG__DESCRIPTOR)) return m->maker ? m->maker[id] : tg__maker(m->t, id);
     uint32_t *const known = &m->described[id & ~TG__DESCRIPTOR];
     if (*known) return *known - 1;
     const tg__descriptor *const d = tg__descriptor_of(m->t, id);
@@ -33,6 +32,12 @@ static uint32_t maker_of(const import *m, uint32_t id)
     const uint32_t maker = mapped ? m->maker[d->offset] : tg__maker(m->t, id);
     *known = maker + 1;
     return maker;
+}
+
+static inline uint32_t maker_of(const import *m, uint32_t id)
+{
+    if (id & TG__DESCRIPTOR) return maker_of_array(m, id);
+    return m->maker ? m->maker[id] : tg__maker(m->t, id);
 }
 
 static void mark(import *m, uint32_t last)
@@ -101,14 +106,23 @@ static uint32_t part_of(const import *m, uint32_t maker, uint32_t id)
     return tg__graph_view(m->g, m->node[maker], s, offset);
 }
 
-/* The node of a value, given that of its instruction. Where no gradient flows, none does in programs. */
-static uint32_t node_of(const import *m, uint32_t id)
+/* The node of a value that instruction `maker` made, or a view of it. Where no gradient flows, none does in programs. */
+static uint32_t node_of_part(const import *m, uint32_t maker, uint32_t id)
 {
-    const uint32_t maker = maker_of(m, id), x = part_of(m, maker, id);
+    const uint32_t x = part_of(m, maker, id);
     const bool detached = id & TG__DESCRIPTOR && tg__descriptor_of(m->t, id)->flags & TG__DETACHED;
     if (!detached && !(m->t->head.code[maker].flags & TG__CUT)) return x;
     if (tg__graph_failed(m->g) || tg__node_shape(m->g, x)->type == TG_I64) return x;
     return tg__graph_apply(m->g, TG__CODE_detached, &x, 1, NULL);
+}
+
+/* The node of a value, given that of its instruction: mostly that, of a scalar. */
+static inline uint32_t node_of(const import *m, uint32_t id)
+{
+    const uint32_t maker = maker_of(m, id);
+    const tg__instruction *const in = &m->t->head.code[maker];
+    const bool scalar = in->y == id && !(id & TG__DESCRIPTOR) && !(in->flags & TG__CUT);
+    return scalar ? m->node[maker] : node_of_part(m, maker, id);
 }
 
 /* The place of how many outputs it has, and their nodes. */
