@@ -113,10 +113,10 @@ typedef struct tg__initial {
 enum { TG__BATCH_CHUNK = 256 };
 
 /* The memory of programs: little for small ones; for large ones address space, of which only what is used
-   is ever touched. */
+   is ever touched, in large pages: below half of one, that costs more than it is worth. */
 static inline tg__memory tg__program_memory(void)
 {
-    return (tg__memory){ .first = 2048, .reserve = SIZE_MAX >> 30, .reserve_from = 1 << 19 };
+    return (tg__memory){ .first = 2048, .reserve = SIZE_MAX >> 30, .reserve_from = 1 << 20 };
 }
 
 typedef struct tg__output {
