@@ -159,13 +159,21 @@ uint32_t tg__graph_number(tg__graph *g, double x)
 
 /* ---- views ----------------------------------------------------------------------------------- */
 
-uint32_t tg__graph_view(tg__graph *g, uint32_t base, const tg__shape *s, int64_t offset)
+uint32_t tg__graph_element(tg__graph *g, uint32_t base, int64_t offset)
 {
     if (tg__graph_failed(g)) return 0;
     const uint32_t owner = tg__node_owner(g, base);
     const int64_t at = offset + tg__node_offset(g, base);
+    return at == 0 && tg__is_scalar(tg__node_at(g, owner)) ? owner : tg__nodes_find_element(g, owner, at);
+}
+
+uint32_t tg__graph_view(tg__graph *g, uint32_t base, const tg__shape *s, int64_t offset)
+{
+    if (is_plain_scalar(g, s)) return tg__graph_element(g, base, offset);
+    if (tg__graph_failed(g)) return 0;
+    const uint32_t owner = tg__node_owner(g, base);
+    const int64_t at = offset + tg__node_offset(g, base);
     if (at == 0 && tg__same_shape(s, tg__node_shape(g, owner))) return owner;
-    if (is_plain_scalar(g, s)) return tg__nodes_find_element(g, owner, at);
     const tg__making node = { .op = TG__NODE_VIEW, .n = 1, .stage = tg__node_at(g, owner)->stage };
     return tg__nodes_find(g, &node, &owner, &at, s);
 }

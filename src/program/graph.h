@@ -217,6 +217,7 @@ uint32_t tg__graph_apply(tg__graph *g, int code, const uint32_t *x, int n, const
 
 /* base's elements from the one at offset on, seen with the dimensions and strides of s. */
 uint32_t tg__graph_view(tg__graph *g, uint32_t base, const tg__shape *s, int64_t offset);
+uint32_t tg__graph_element(tg__graph *g, uint32_t base, int64_t offset); /* one floating number */
 uint32_t tg__graph_assemble(tg__graph *g, const tg__shape *s, const uint32_t *x, const uint32_t *look,
                             uint32_t n);
 uint32_t tg__graph_backward(tg__graph *g, uint32_t y, int by, uint32_t gradient);

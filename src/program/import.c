@@ -116,13 +116,14 @@ static uint32_t node_of_part(const import *m, uint32_t maker, uint32_t id)
     return tg__graph_apply(m->g, TG__CODE_detached, &x, 1, NULL);
 }
 
-/* The node of a value, given that of its instruction: mostly that, of a scalar. */
+/* The node of a value, given that of its instruction: mostly that, of a scalar, or an element. */
 static inline uint32_t node_of(const import *m, uint32_t id)
 {
     const uint32_t maker = maker_of(m, id);
     const tg__instruction *const in = &m->t->head.code[maker];
-    const bool scalar = in->y == id && !(id & TG__DESCRIPTOR) && !(in->flags & TG__CUT);
-    return scalar ? m->node[maker] : node_of_part(m, maker, id);
+    if (id & TG__DESCRIPTOR || in->flags & TG__CUT || in->op == TG__CODE_call) return node_of_part(m, maker, id);
+    if (in->y == id) return m->node[maker];
+    return tg__graph_element(m->g, m->node[maker], (int64_t)id - tg__descriptor_of(m->t, in->y)->offset);
 }
 
 /* The place of how many outputs it has, and their nodes. */
