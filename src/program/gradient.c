@@ -129,7 +129,8 @@ static uint32_t over_the_batch(walk *w, uint32_t v)
     return w->summing ? v : tg__graph_apply(w->g, TG__CODE_mul, x, 2, NULL);
 }
 
-static void contribute(walk *w, uint32_t to, uint32_t v)
+/* Apart, since it would need registers where most contributions need none. */
+__attribute__((noinline)) static void contribute_any(walk *w, uint32_t to, uint32_t v)
 {
     tg__graph *const g = w->g;
     if (!tg__is_scalar(tg__node_at(g, to)) || !tg__is_scalar(tg__node_at(g, v))) {
@@ -162,6 +163,16 @@ static void contribute(walk *w, uint32_t to, uint32_t v)
     w->parts.used = used + sizeof(part);
 }
 
+/* Mostly it is the first to a plain scalar of one instance. */
+static void contribute(walk *w, uint32_t to, uint32_t v)
+{
+    const tg__node *const node = tg__node_at(w->g, to);
+    adjoint *const a = adjoint_of(w, to);
+    const bool first = node->few && node->op != TG__NODE_VIEW && node->stage == TG__BODY && !a->whole;
+    if (first && tg__is_scalar(tg__node_at(w->g, v))) a->whole = v;
+    else contribute_any(w, to, v);
+}
+
 /* Whether a part is the whole of an owner with shape s, in other dimensions. */
 static bool is_all_of(const tg__graph *g, const part *p, const tg__shape *s)
 {
@@ -170,11 +181,10 @@ static bool is_all_of(const tg__graph *g, const part *p, const tg__shape *s)
            tg__shape_contiguous(tg__node_shape(g, p->node)) && !g->strict;
 }
 
-/* The gradient by an owner, of all that contributed; 0: nothing did. */
-static uint32_t gradient_of(walk *w, uint32_t owner)
+/* Of an owner's parts, put together. */
+static uint32_t put_together(walk *w, uint32_t owner)
 {
     adjoint *const a = adjoint_of(w, owner);
-    if (!a->parts) return a->whole;
     const part *const list = (const part *)(void *)w->parts.data;
     uint32_t n = a->whole ? 1 : 0;
     for (uint32_t p = a->parts; p; p = list[p].next) n++;
@@ -197,6 +207,13 @@ static uint32_t gradient_of(walk *w, uint32_t owner)
     a->parts = 0;
     w->operands.used = used;
     return a->whole;
+}
+
+/* The gradient by an owner, of all that contributed; 0: nothing did. */
+static uint32_t gradient_of(walk *w, uint32_t owner)
+{
+    const adjoint *const a = adjoint_of(w, owner);
+    return a->parts ? put_together(w, owner) : a->whole;
 }
 
 /* ---- the walk ---------------------------------------------------------------------------------- */
