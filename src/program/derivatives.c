@@ -32,7 +32,7 @@ static bool clone_graph(tg__graph *to, const tg__graph *from, tg__memory *m)
     for (size_t i = 0; i < sizeof own / sizeof *own; i++) tg__arena_init(own[i], m);
     to->room.raw = true;
     to->room_for = 0;
-    to->copied = from->n;
+    to->unlisted = from->n;
     /* A gradient puts together what it consists of: two operands for each. */
     const size_t words = 3 * (from->pool.used / sizeof(uint32_t)) + 2 * (size_t)from->views;
     tg__expected e = { 2 * from->n, words, 2 * from->attributes.used, tg__graph_gradient_bytes(from) };

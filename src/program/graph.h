@@ -71,7 +71,7 @@ typedef struct tg__graph {
     uint32_t buckets, entries; /* of the table: a power of two, at least twice as many as these */
     uint32_t room_for;         /* so many nodes can have users; 0: there is no table */
     uint32_t number_bits;      /* of the table's entries */
-    uint32_t copied;  /* nodes from before this number are those of the graph that this one is a copy of */
+    uint32_t unlisted; /* nodes before this one are not in the table; 0: all are */
     uint8_t ops[TG__NODE_OPS]; /* what is known of the nodes with an op: see nodes.c */
     uint32_t recent[TG__RECENT_SHAPES]; /* shapes made before, by hash: their places */
     uint32_t site; /* of the nodes being made */

@@ -21,7 +21,7 @@ enum {
     SITES = 0x3FFFF
 };
 
-/* What is known of an op: nodes were made with it; copied ones are not in the table. */
+/* What is known of an op: nodes were made with it; and some that are not in the table may be. */
 enum { MADE = 1, UNLISTED = 2 };
 
 _Static_assert((int)TG__CODE_call < (int)TG__NODE_INPUT && (int)TG__NODE_SUM <= (int)OPS, "call is the last operation");
@@ -191,6 +191,7 @@ static probe probe_of_node(const tg__graph *g, const tg__node *node)
 /* False: the table is full. */
 static bool list_node(tg__graph *g, uint32_t id, const tg__node *node)
 {
+    if (node->op == TG__NODE_CONSTANT) return true;
     if (node->few && node->op != TG__NODE_VIEW) {
         const few f = few_of_node(node);
         uint32_t *const user = first_user(g, &f);
@@ -206,14 +207,14 @@ static bool list_node(tg__graph *g, uint32_t id, const tg__node *node)
     return true;
 }
 
-/* All but those that the graph was copied with: these get into the table by their ops, since few derivatives look for
-   what may be one of them: nearly all are made of something new. */
+/* A graph's copy has none of its nodes in the table until one is looked for that they may be: nearly all derivatives are
+   made of something new, or with another op. */
 static bool list_nodes(tg__graph *g)
 {
     for (uint32_t op = 0; op <= OPS; op++) g->ops[op] |= (uint8_t)(g->ops[op] & MADE ? UNLISTED : 0);
     g->entries = 0;
-    for (uint32_t id = g->copied ? g->copied : 1; id < g->n; id++)
-        if (tg__node_at(g, id)->op != TG__NODE_CONSTANT && !list_node(g, id, tg__node_at(g, id))) return false;
+    for (uint32_t id = g->unlisted ? g->unlisted : 1; id < g->n; id++)
+        if (!list_node(g, id, tg__node_at(g, id))) return false;
     return true;
 }
 
@@ -243,27 +244,16 @@ static bool enlarge_table(tg__graph *g, uint32_t n, uint32_t buckets)
     return true;
 }
 
-APART bool list_copied_with(tg__graph *g, uint32_t op)
+APART bool list_all(tg__graph *g)
 {
-    for (uint32_t id = 1; id < g->copied; id++) {
-        const tg__node *const node = tg__node_at(g, id);
-        if (node->op != op || list_node(g, id, node)) continue;
-        if (!enlarge_table(g, g->room_for, 2 * g->buckets)) return false;
-        id = 0; /* all over again */
-    }
-    g->ops[op] = MADE;
-    return true;
-}
-
-static inline bool list_copied(tg__graph *g, uint32_t op)
-{
-    return !(g->ops[op] & UNLISTED) || list_copied_with(g, op);
+    g->unlisted = 0;
+    return enlarge_table(g, g->room_for, power_for(g->room_for));
 }
 
 bool tg__graph_expect(tg__graph *g, const tg__expected *e)
 {
     const uint32_t n = e->nodes < FEWEST_NODES ? FEWEST_NODES : e->nodes;
-    const size_t nodes = n * sizeof(tg__node), table = ((size_t)n + power_for(n - g->copied)) * sizeof(uint32_t);
+    const size_t nodes = n * sizeof(tg__node), table = ((size_t)n + power_for(n - g->unlisted)) * sizeof(uint32_t);
     const size_t pool = (e->words + 3 * FEWEST_NODES) * sizeof(uint32_t);
     const size_t attributes = e->attributes + FEWEST_NODES * sizeof(int64_t);
     tg__arena *const room = &g->room;
@@ -284,13 +274,14 @@ APART bool make_room(tg__graph *g)
 {
     if (g->n < g->room_for) return enlarge_table(g, g->room_for, 2 * g->buckets);
     const uint32_t n = 2 * g->n < g->expected ? g->expected : 2 * g->n;
-    return enlarge_table(g, n, power_for(n - g->copied));
+    return enlarge_table(g, n, power_for(n - g->unlisted));
 }
 
-/* For one more node. */
-static inline bool has_room(tg__graph *g)
+/* For one more node, with an op and what is the newest of its operands, which then can be looked for. */
+static inline bool has_room(tg__graph *g, uint32_t op, uint32_t newest)
 {
-    return (g->n < g->room_for && g->entries < g->buckets / 2) || make_room(g);
+    if ((g->n >= g->room_for || g->entries >= g->buckets / 2) && !make_room(g)) return false;
+    return newest >= g->unlisted || !(g->ops[op] & UNLISTED) || list_all(g);
 }
 
 /* ---- making them ---------------------------------------------------------------------------------- */
@@ -360,12 +351,12 @@ static uint32_t make_many(tg__graph *g, const many *w)
     return g->n - 1;
 }
 
-/* Whether all operands are among the nodes that the graph was copied with. */
-static bool is_of_copied(const tg__graph *g, const many *w)
+static uint32_t newest_of_many(const many *w)
 {
+    uint32_t newest = 0;
     for (uint32_t i = 0; i < w->m->n; i++)
-        if (w->x[i] >= g->copied) return false;
-    return true;
+        if (w->x[i] > newest) newest = w->x[i];
+    return newest;
 }
 
 /* One of f and w. */
@@ -420,7 +411,7 @@ uint32_t tg__nodes_find(tg__graph *g, const tg__making *m, const uint32_t *x, co
     note_rules(g, m->op);
     if (has_few(&w)) return tg__nodes_find_scalar(g, (int)m->op, x, m->n, m->stage);
     if (g->without & TG_COMMON_SUBEXPRESSIONS) return make_many(g, &w);
-    if (!has_room(g) || (is_of_copied(g, &w) && !list_copied(g, m->op))) return 0;
+    if (!has_room(g, m->op, newest_of_many(&w))) return 0;
     return find_in_table(g, NULL, &w);
 }
 
@@ -434,7 +425,7 @@ uint32_t tg__nodes_find_scalar(tg__graph *g, int code, const uint32_t *x, uint32
 {
     const few f = few_of((uint32_t)code, x, n, stage);
     if (g->without & TG_COMMON_SUBEXPRESSIONS) return make_few(g, &f);
-    if (!has_room(g) || (newest_of(&f) < g->copied && !list_copied(g, f.op))) return 0;
+    if (!has_room(g, f.op, newest_of(&f))) return 0;
     uint32_t *const user = first_user(g, &f);
     if (!*user) return *user = make_few(g, &f);
     return is_few(tg__node_at(g, *user), &f) ? *user : find_scalar_in_table(g, code, x, n, stage);
@@ -445,9 +436,9 @@ uint32_t tg__nodes_find_element(tg__graph *g, uint32_t owner, int64_t offset)
     const uint32_t n = g->n;
     const few f = { TG__NODE_VIEW, 1, tg__node_at(g, owner)->stage, owner, (uint32_t)offset,
                     (uint32_t)((uint64_t)offset >> 32) };
-    if (g->without & TG_COMMON_SUBEXPRESSIONS) return make_few(g, &f);
-    if (!has_room(g) || (owner < g->copied && !list_copied(g, f.op))) return 0;
-    const uint32_t found = find_in_table(g, &f, NULL);
+    const bool common = !(g->without & TG_COMMON_SUBEXPRESSIONS);
+    if (common && !has_room(g, f.op, owner)) return 0;
+    const uint32_t found = common ? find_in_table(g, &f, NULL) : make_few(g, &f);
     g->views += g->n - n;
     return found;
 }
