@@ -472,7 +472,8 @@ static uint32_t apply_any(tg__graph *g, int code, const uint32_t *x, int n, cons
 }
 
 /* Apart, since it would need registers where most nodes need none. */
-__attribute__((noinline)) static uint32_t apply_special(tg__graph *g, int code, const uint32_t *x, int n, const void *attributes)
+__attribute__((noinline)) static uint32_t apply_special(tg__graph *g, int code, const uint32_t *x, int n,
+                                                        const void *attributes)
 {
     const operands o = look_at(g, x, n);
     if (tg__ops[code]->kind == TG__MAP && o.scalar) return apply_scalar(g, code, x, n, &o);

@@ -106,7 +106,8 @@ static uint32_t part_of(const import *m, uint32_t maker, uint32_t id)
     return tg__graph_view(m->g, m->node[maker], s, offset);
 }
 
-/* The node of a value that instruction `maker` made, or a view of it. Where no gradient flows, none does in programs. */
+/* The node of a value that instruction `maker` made, or a view of it. Where no gradient flows, none does in
+   programs. */
 static uint32_t node_of_part(const import *m, uint32_t maker, uint32_t id)
 {
     const uint32_t x = part_of(m, maker, id);

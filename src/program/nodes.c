@@ -21,7 +21,7 @@ enum {
     SITES = 0x3FFFF
 };
 
-/* What is known of an op: nodes were made with it; and some that are not in the table may be. */
+/* What is known of an op: nodes were made with it, and perhaps some that are not in the table. */
 enum { MADE = 1, UNLISTED = 2 };
 
 _Static_assert((int)TG__CODE_call < (int)TG__NODE_INPUT && (int)TG__NODE_SUM <= (int)OPS, "call is the last operation");
@@ -207,8 +207,8 @@ static bool list_node(tg__graph *g, uint32_t id, const tg__node *node)
     return true;
 }
 
-/* A graph's copy has none of its nodes in the table until one is looked for that they may be: nearly all derivatives are
-   made of something new, or with another op. */
+/* A graph's copy has none of its nodes in the table until one is looked for that they may be: nearly all derivatives
+   are made of something new, or with another op. */
 static bool list_nodes(tg__graph *g)
 {
     for (uint32_t op = 0; op <= OPS; op++) g->ops[op] |= (uint8_t)(g->ops[op] & MADE ? UNLISTED : 0);
