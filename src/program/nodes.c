@@ -218,11 +218,11 @@ static bool list_nodes(tg__graph *g)
     return true;
 }
 
-/* The least power of two that is enough for n. */
+/* The least power of two that is enough for n, which may be twice the most nodes. */
 static uint32_t power_for(uint32_t n)
 {
     uint32_t power = FEWEST_BUCKETS;
-    while (power < n) power *= 2;
+    while (power < n && power / 2 < MOST_NODES) power *= 2;
     return power;
 }
 
