@@ -140,15 +140,24 @@ enum {
 WIDE_INLINE bool first_by_lanes(int64_t k, int64_t n, const real *x, int64_t *at, const bool falls)
 {
     const wide sign = wide_splat(falls ? 1 : -1);
-    wide best = sign * wide_load(x);
-    wide_mask nan = WIDE_UNORDERED(best);
-    _Pragma("GCC unroll 1") for (int64_t i = LANES; i < n; i += LANES)
+    wide best = wide_splat(-(real)INFINITY), other = best;
+    wide_mask nan = 0;
+    int64_t i = 0;
+    _Pragma("GCC unroll 1") for (; i + 2 * LANES <= n; i += 2 * LANES)
+    {
+        const wide v = sign * wide_load(x + i), w = sign * wide_load(x + i + LANES);
+        nan |= WIDE_UNORDERED(v) | WIDE_UNORDERED(w);
+        best = WIDE_NAME(512, max)(best, v);
+        other = WIDE_NAME(512, max)(other, w);
+    }
+    _Pragma("GCC unroll 1") for (; i < n; i += LANES)
     {
         const wide_mask there = wide_first(n - i);
         const wide v = wide_choose(there, sign * wide_load_first(x + i, there), best);
         nan |= WIDE_UNORDERED(v);
         best = WIDE_NAME(512, max)(best, v);
     }
+    best = WIDE_NAME(512, max)(best, other);
     if (nan) return false;
 
     real lane[LANES], last = (real)INFINITY;
@@ -159,34 +168,37 @@ WIDE_INLINE bool first_by_lanes(int64_t k, int64_t n, const real *x, int64_t *at
         last = ((before < k) & (lane[l] < last)) ? lane[l] : last;
     }
 
-    _Alignas(WIDE_BYTES) real value[CANDIDATES + LANES], place[CANDIDATES + LANES], number[LANES];
-    int64_t count = 0;
-    for (int l = 0; l < LANES; l++) number[l] = (real)l;
-    wide here = wide_load(number);
-    _Pragma("GCC unroll 1") for (int64_t i = 0; i < n && count <= CANDIDATES; i += LANES, here += LANES)
-    {
-        const wide_mask there = wide_first(n - i);
-        const wide v = sign * wide_load_first(x + i, there);
-        const wide_mask upto = there & WIDE_COMPARE(v, wide_splat(last), _CMP_GE_OQ);
-        wide_store(value + count, WIDE_NAME(512, maskz_compress)(upto, v));
-        wide_store(place + count, WIDE_NAME(512, maskz_compress)(upto, here));
-        count += __builtin_popcount(upto);
+    real value[CANDIDATES + LANES];
+    int64_t count = 0, place[CANDIDATES];
+    const wide bound = wide_splat(last);
+    for (i = 0; i < n; i += 64) {
+        uint64_t upto = 0;
+        _Pragma("GCC unroll 1") for (int64_t j = i, end = n < i + 64 ? n : i + 64; j < end; j += LANES)
+        {
+            const wide_mask there = wide_first(end - j);
+            upto |= (uint64_t)(there & WIDE_COMPARE(sign * wide_load_first(x + j, there), bound, _CMP_GE_OQ)) << (j - i);
+        }
+        for (; upto; upto &= upto - 1) {
+            if (count == CANDIDATES) return false;
+            place[count] = i + __builtin_ctzll(upto);
+            value[count] = (falls ? 1 : -1) * x[place[count]];
+            count++;
+        }
     }
-    if (count > CANDIDATES) return false;
 
     int64_t behind;
-    _Pragma("GCC unroll 1") for (int64_t i = 0; i < count; i++)
+    _Pragma("GCC unroll 1") for (i = 0; i < count; i++)
     {
         const wide v = wide_splat(value[i]);
         int before = 0;
         _Pragma("GCC unroll 1") for (int64_t j = 0; j < count; j += LANES)
         {
-            const wide others = wide_load(value + j);
             const wide_mask same = i > j ? wide_first(i - j) : 0, there = wide_first(count - j);
+            const wide others = wide_load_first(value + j, there);
             before += __builtin_popcount((there & WIDE_COMPARE(others, v, _CMP_GT_OQ)) |
                                          (same & WIDE_COMPARE(others, v, _CMP_EQ_OQ)));
         }
-        *(before < k ? at + before : &behind) = (int64_t)place[i];
+        *(before < k ? at + before : &behind) = place[i];
     }
     (void)behind;
     return true;
