@@ -180,8 +180,10 @@ static inline few few_of_node(const tg__node *node)
 
 static probe probe_of_node(const tg__graph *g, const tg__node *node)
 {
-    const few f = few_of_node(node);
-    if (node->few) return probe_of_few(g, &f);
+    if (node->few) {
+        const few f = few_of_node(node);
+        return probe_of_few(g, &f);
+    }
     const uint32_t word = tg__node_word(g, node);
     const tg__making m = { .op = node->op, .n = node->many.n };
     return probe_of_many(g, &(many){ .m = &m, .x = tg__node_operands(g, node), .data = tg__attributes_at(g, word),
@@ -379,6 +381,13 @@ INLINED uint32_t find_in_table(tg__graph *g, const few *f, const many *w)
     return made;
 }
 
+/* Those that are in the table only; newest: of the operands. */
+INLINED uint32_t find_or_make(tg__graph *g, const few *f, const many *w, uint32_t newest)
+{
+    if (g->without & TG_COMMON_SUBEXPRESSIONS) return make(g, f, w);
+    return has_room(g, f ? f->op : w->m->op, newest) ? find_in_table(g, f, w) : 0;
+}
+
 static void note_rules(tg__graph *g, uint32_t op)
 {
     g->has_rules |= op == TG__NODE_BACKWARD || (op < TG__NODE_INPUT && tg__ops[op]->kind != TG__MAP);
@@ -410,9 +419,7 @@ uint32_t tg__nodes_find(tg__graph *g, const tg__making *m, const uint32_t *x, co
     const many w = { m, x, data, data_size(m->op), s };
     note_rules(g, m->op);
     if (has_few(&w)) return tg__nodes_find_scalar(g, (int)m->op, x, m->n, m->stage);
-    if (g->without & TG_COMMON_SUBEXPRESSIONS) return make_many(g, &w);
-    if (!has_room(g, m->op, newest_of_many(&w))) return 0;
-    return find_in_table(g, NULL, &w);
+    return find_or_make(g, NULL, &w, newest_of_many(&w));
 }
 
 APART uint32_t find_scalar_in_table(tg__graph *g, int code, const uint32_t *x, uint32_t n, uint8_t stage)
@@ -436,9 +443,7 @@ uint32_t tg__nodes_find_element(tg__graph *g, uint32_t owner, int64_t offset)
     const uint32_t n = g->n;
     const few f = { TG__NODE_VIEW, 1, tg__node_at(g, owner)->stage, owner, (uint32_t)offset,
                     (uint32_t)((uint64_t)offset >> 32) };
-    const bool common = !(g->without & TG_COMMON_SUBEXPRESSIONS);
-    if (common && !has_room(g, f.op, owner)) return 0;
-    const uint32_t found = common ? find_in_table(g, &f, NULL) : make_few(g, &f);
+    const uint32_t found = find_or_make(g, &f, NULL, owner);
     g->views += g->n - n;
     return found;
 }
