@@ -12,7 +12,7 @@
 #include "report.h"
 #include "works.h"
 
-enum { COUNT = 4096, REPEATS = 21 };
+enum { COUNT = 4096, REPEATS = 21, TURNS = 8, SHIFT = 64, INSTANCES = COUNT + (TURNS - 1) * SHIFT };
 
 typedef struct model {
     const work *w;
@@ -41,6 +41,7 @@ typedef struct task {
     tg_program *program[WAYS];
     tg_workspace *room[WAYS], *two; /* two: of BATCH, for two threads */
     operands of[WAYS];
+    int turn[WAYS]; /* of timed passes: each begins SHIFT instances further on, and again at the first */
     double *x, *y, p[MOST_PARAMETERS], along[MOST_PARAMETERS], loss[WAYS];
     double d[WAYS][2 * MOST_PARAMETERS]; /* gradient, Hessian times direction */
     double one, d_one[MOST_PARAMETERS];  /* of SINGLE's last instance */
@@ -95,39 +96,51 @@ static void compile(task *k, int way)
     tg_tape_free(t);
 }
 
-static void one_pass(int way, void *user)
+/* COUNT instances from first on. */
+static void pass(task *k, int way, int first)
 {
-    task *const k = user;
     const model *const m = k->m;
     const int n = k->parameters;
+    const double *const x = k->x + first * m->w->inputs, *const y = k->y + first * m->w->targets;
+    const float *const xf = k->xf + first * m->w->inputs, *const yf = k->yf + first * m->w->targets;
     double *const d = k->d[way];
     memset(d, 0, sizeof k->d[way]);
     switch (way) {
-    case PLAIN: k->loss[way] = m->plain[0](COUNT, k->p, k->x, k->y, d); break;
-    case EXPERT: k->loss[way] = m->expert[0](COUNT, k->p, k->x, k->y, d); break;
+    case PLAIN: k->loss[way] = m->plain[0](COUNT, k->p, x, y, d); break;
+    case EXPERT: k->loss[way] = m->expert[0](COUNT, k->p, x, y, d); break;
     case PLAIN_F32:
     case EXPERT_F32:
         memset(k->df, 0, sizeof k->df);
-        k->loss[way] = (way == PLAIN_F32 ? m->plain : m->expert)[1](COUNT, k->pf, k->xf, k->yf, k->df);
+        k->loss[way] = (way == PLAIN_F32 ? m->plain : m->expert)[1](COUNT, k->pf, xf, yf, k->df);
         for (int i = 0; i < n; i++) d[i] = (double)k->df[i];
         break;
-    case HVP_PLAIN: k->loss[way] = m->hvp_plain(COUNT, k->p, k->along, k->x, k->y, d, d + n); break;
-    case HVP_EXPERT: k->loss[way] = m->hvp_expert(COUNT, k->p, k->along, k->x, k->y, d, d + n); break;
+    case HVP_PLAIN: k->loss[way] = m->hvp_plain(COUNT, k->p, k->along, x, y, d, d + n); break;
+    case HVP_EXPERT: k->loss[way] = m->hvp_expert(COUNT, k->p, k->along, x, y, d, d + n); break;
     case F32:
-        run(k, way, 0, COUNT);
+        run(k, way, first, COUNT);
         k->loss[way] = (double)k->lossf;
         for (int i = 0; i < n; i++) d[i] = (double)k->df[i];
         break;
     case SINGLE:
         k->loss[way] = 0;
-        for (int i = 0; i < COUNT; i++) {
+        for (int i = first; i < first + COUNT; i++) {
             run(k, way, i, 1);
             k->loss[way] += k->one;
             for (int j = 0; j < n; j++) d[j] += k->d_one[j];
         }
         break;
-    default: run(k, way, 0, COUNT); break;
+    default: run(k, way, first, COUNT); break;
     }
+}
+
+static int next_turn(task *k, int way)
+{
+    return k->turn[way]++ % TURNS * SHIFT;
+}
+
+static void timed_pass(int way, void *user)
+{
+    pass(user, way, next_turn(user, way));
 }
 
 static task *new_task(const model *m)
@@ -136,13 +149,13 @@ static task *new_task(const model *m)
     const work *const w = m->w;
     k->m = m;
     k->parameters = part_begin(w, w->parts);
-    const size_t nx = (size_t)COUNT * (size_t)w->inputs, ny = (size_t)COUNT * (size_t)w->targets;
+    const size_t nx = (size_t)INSTANCES * (size_t)w->inputs, ny = (size_t)INSTANCES * (size_t)w->targets;
     k->x = calloc(nx, sizeof(double));
     k->y = calloc(ny, sizeof(double));
     k->xf = calloc(nx, sizeof(float));
     k->yf = calloc(ny, sizeof(float));
     for (size_t i = 0; i < nx; i++) k->x[i] = sin(1.7 * (double)i), k->xf[i] = (float)k->x[i];
-    for (int i = 0; i < COUNT; i++) k->y[i * w->targets + i % w->targets] = w->targets > 1 || i % 2;
+    for (int i = 0; i < INSTANCES; i++) k->y[i * w->targets + i % w->targets] = w->targets > 1 || i % 2;
     for (size_t i = 0; i < ny; i++) k->yf[i] = (float)k->y[i];
     for (int i = 0; i < k->parameters; i++) {
         k->p[i] = 0.3 * cos(2.3 * i);
@@ -174,7 +187,7 @@ static void by_threads(int two, void *user)
     task *const k = user;
     tg_workspace *const one = k->room[BATCH];
     if (two) k->room[BATCH] = k->two;
-    run(k, BATCH, 0, COUNT);
+    run(k, BATCH, next_turn(k, BATCH), COUNT);
     k->room[BATCH] = one;
 }
 
@@ -191,7 +204,7 @@ static void take_side(bench_row *r, task *k, const timing *t, side s, int way)
     const bool second = way == HVP || way == HVP_PLAIN || way == HVP_EXPERT;
     const size_t n = (size_t)k->parameters;
     const double *const expected = k->d[second ? HVP_PLAIN : PLAIN];
-    one_pass(way, k);
+    pass(k, way, 0);
     r->side[s] = t[way];
     if (s == SIDE_PROGRAM) r->memory = program_bytes(k->program[way], k->room[way]);
     report_same(r, s, 1, &k->loss[way], &k->loss[PLAIN]);
@@ -216,7 +229,7 @@ static void measure(const model *m)
                                       SIDE_PROGRAM, SIDE_PROGRAM, SIDE_EMITTED };
     task *const k = new_task(m);
     timing t[WAYS];
-    report_time(k->c ? WAYS : EMITTED, sides, one_pass, k, REPEATS, t);
+    report_time(k->c ? WAYS : EMITTED, sides, timed_pass, k, REPEATS, t);
     bench_row r = gradient_row(k, t, TG_F64, "batch");
     take_side(&r, k, t, SIDE_PROGRAM, BATCH);
     take_side(&r, k, t, SIDE_PROGRAM_1, SINGLE);

@@ -197,3 +197,40 @@ Test(custom_programs, derivatives_that_fail_are_errors)
         cr_expect(strstr(status.message, wrong[i].why), "%s", status.message);
     }
 }
+
+/* ---- runs that fail ------------------------------------------------------------------------------ */
+
+static bool below_zero_fails(const tg_custom_call *c)
+{
+    put(&c->y, 0, at(&c->x[0], 0));
+    return at(&c->x[0], 0) >= 0 || tg_custom_fail(c, "%g is below 0", at(&c->x[0], 0));
+}
+
+Test(custom_programs, the_first_instance_that_fails_is_named_whatever_the_threads)
+{
+    enum { MANY = 5000 };
+    static const tg_custom root = { .name = "root", .operands = 1, .forward = below_zero_fails };
+    static double x[MANY], y[MANY];
+    tg_tape *const t = tg_tape_new(NULL);
+    const tg_value in = tg_scalar(t, 1), made = tg_custom_apply(&root, in);
+    tg_status status = { 0 };
+    tg_program *const p = tg_compile(&made, 1, &in, 1, NULL, 0, NULL, &status);
+    cr_assert(p, "%s", status.message);
+    for (int threads = 1; threads < 9; threads++) {
+        tg_workspace *const room = tg_workspace_new(p, threads, &status);
+        for (int again = 0; again < 10; again++) {
+            const bool late = again % 2; /* the first to fail, or the last */
+            for (int i = 0; i < MANY; i++) x[i] = late ? (i >= 2900 ? -i : i) : i % 256 == 255 || i == 7 ? -i : i;
+            status = (tg_status){ 0 };
+            cr_expect_not(tg_run(p, room, MANY, (const void *[]){ x }, (void *[]){ y }, &status));
+            cr_expect(strstr(status.message, late ? "instance 2900: root: -2900 is below 0" : "instance 7: root: -7 is"),
+                      "%d threads: %s", threads, status.message);
+        }
+        for (int i = 0; i < MANY; i++) x[i] = i;
+        cr_expect(tg_run(p, room, MANY, (const void *[]){ x }, (void *[]){ y }, &status), "%s", status.message);
+        cr_expect(memcmp(x, y, sizeof x) == 0);
+        tg_workspace_free(room);
+    }
+    tg_program_free(p);
+    tg_tape_free(t);
+}

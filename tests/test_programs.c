@@ -253,9 +253,9 @@ Test(programs, sums_of_scalars_are_bit_equal_for_every_block)
 
 Test(programs, results_are_bit_equal_for_any_number_of_threads)
 {
-    enum { COUNT = 2000 };
-    static double x[COUNT][3], each[2][COUNT][3];
-    for (int i = 0; i < COUNT; i++)
+    enum { MOST = 6950 };
+    static double x[MOST][3], each[2][MOST][3];
+    for (int i = 0; i < MOST; i++)
         for (int j = 0; j < 3; j++) x[i][j] = draw_real();
     tg_tape *const t = tg_tape_new(NULL);
     Value in = tg_input(t, (double *)NULL, 3), w = tg_param(t, (double *)NULL, 3);
@@ -267,20 +267,47 @@ Test(programs, results_are_bit_equal_for_any_number_of_threads)
     tg_program *const g = tg_gradient_program(p, &(tg_gradient_options){ .wrt = wrt, .n_wrt = 2 }, &status);
     cr_assert(g, "%s", status.message);
     const double W[] = { 0.5, -1, 2 };
-    const int threads[] = { 1, 2, 3, 7 };
+    const int threads[] = { 1, 2, 3, 7, 13 };
     double total[2], dw[2][3];
-    for (int i = 0; i < 4; i++) {
-        const int to = i > 0;
-        tg_workspace *const room = tg_workspace_new(g, threads[i], &status);
-        for (int j = 0; j < 3; j++)
-            cr_assert(tg_run(g, room, COUNT, (const void *[]){ x, W },
-                             (void *[]){ &total[to], each[to], dw[to] }, &status));
-        tg_workspace_free(room);
-        if (i == 0) continue;
-        cr_expect(total[0] == total[1] && memcmp(dw[0], dw[1], sizeof *dw) == 0 &&
-                      memcmp(each[0], each[1], sizeof *each) == 0,
-                  "%d threads", threads[i]);
-    }
+    tg_workspace *room[5];
+    for (int i = 0; i < 5; i++) room[i] = tg_workspace_new(g, threads[i], &status);
+    static const int counts[] = { MOST, 1, 256, 257, 2000, 256 * 16, 0, MOST };
+    for (size_t k = 0; k < sizeof counts / sizeof *counts; k++)
+        for (int i = 0; i < 5; i++) {
+            const int to = i > 0;
+            for (int j = 0; j < 3; j++)
+                cr_assert(tg_run(g, room[i], counts[k], (const void *[]){ x, W },
+                                 (void *[]){ &total[to], each[to], dw[to] }, &status));
+            cr_expect(total[0] == total[to] && memcmp(dw[0], dw[to], sizeof *dw) == 0 &&
+                          memcmp(each[0], each[to], (size_t)counts[k] * sizeof **each) == 0,
+                      "%d instances, %d threads", counts[k], threads[i]);
+            cr_expect(counts[k] || (total[to] == 0 && dw[to][0] == 0), "a sum of nothing is 0");
+        }
+    for (int i = 0; i < 5; i++) tg_workspace_free(room[i]);
+    tg_program_free(g);
+    tg_program_free(p);
+    tg_tape_free(t);
+}
+
+/* One after the other they would all be lost beside 2^24. */
+Test(programs, sums_over_the_batch_keep_small_terms_of_other_parts)
+{
+    enum { PART = 256, PARTS = 64 };
+    static float x[PART * PARTS];
+    for (int i = 0; i < PARTS; i++) x[PART * i] = i ? 1 : 0x1p24f;
+    tg_tape *const t = tg_tape_new(&(tg_tape_options){ .type = TG_F32 });
+    Value in = tg_input(t, (double *)NULL), c = tg_param(t, (double *)NULL), y = mul(in, c);
+    tg_status status = { 0 };
+    tg_program *const p = tg_compile(&y, 1, &in, 1, &c, 1, NULL, &status);
+    tg_program *const g = tg_gradient_program(p, NULL, &status);
+    tg_workspace *const room = tg_workspace_new(g, 1, &status);
+    const float one = 1;
+    float total, by_c;
+    cr_assert(tg_run(g, room, PART * PARTS, (const void *[]){ x, &one }, (void *[]){ &total, &by_c }, &status),
+              "%s", status.message);
+    cr_expect(total >= 0x1p24f + PARTS - 8 && total <= 0x1p24f + PARTS, "%.9g", (double)total);
+    cr_expect(by_c == total, "%.9g", (double)by_c);
+    tg_workspace_free(room);
     tg_program_free(g);
     tg_program_free(p);
     tg_tape_free(t);

@@ -1,18 +1,83 @@
 /* Running a program: block after block through the steps of its plan. */
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "program/run.h"
 
-/* Adds the chunk's partial sums to those of the chunks before; they begin again at 0. */
-static void add_partials(const tg__replay *r, char *sums)
+/* ---- sums over the batch ----------------------------------------------------------------------- */
+
+/* Sums of chunks are added in pairs, and those in pairs, always the same tree: a member of the team keeps the sums
+   of the largest complete subtrees of its chunks. This is in front of the numbers of one. */
+typedef struct subtree {
+    _Alignas(64) int64_t first, chunks; /* a power of two, of which first is a multiple */
+} subtree;
+
+static size_t subtree_bytes(const tg__replay *r)
 {
-    const size_t bytes = r->plan->partials;
-    const int64_t n = (int64_t)(bytes / tg__type_size(r->program->type));
-    r->g->k->add(n, sums, 1, r->w->partials.data, 1);
-    memset(r->w->partials.data, 0, bytes);
+    return sizeof(subtree) + r->plan->partials;
+}
+
+static subtree *last_subtree(const tg__replay *r)
+{
+    return (subtree *)(void *)(r->w->sums.data + r->w->sums.used - subtree_bytes(r));
+}
+
+static void add_numbers(const tg__replay *r, subtree *to, const char *x)
+{
+    r->g->k->add((int64_t)(r->plan->partials / tg__type_size(r->program->type)), (char *)(to + 1), 1, x, 1);
+}
+
+/* The subtree t, of numbers x, comes behind those that the member has, and completes some. False with the error. */
+static bool add_subtree(const tg__replay *r, subtree t, const char *x)
+{
+    tg__arena *const sums = &r->w->sums;
+    for (subtree *left; sums->used; sums->used -= subtree_bytes(r)) {
+        left = last_subtree(r);
+        if (left->chunks != t.chunks || t.first / t.chunks % 2 == 0) break;
+        add_numbers(r, left, x);
+        t = (subtree){ left->first, 2 * t.chunks };
+        x = (char *)(left + 1);
+    }
+    subtree *const own = tg__arena_push(sums, subtree_bytes(r));
+    if (!own) {
+        tg__program_fail(r->status, TG_ERROR_MEMORY, "run", "no memory for sums over the batch");
+        return false;
+    }
+    *own = t;
+    if (x != (char *)(own + 1)) memcpy(own + 1, x, r->plan->partials);
+    return true;
+}
+
+/* The chunk's partial sums, which begin again at 0. */
+static bool add_partials(const tg__replay *r, int64_t chunk)
+{
+    if (!add_subtree(r, (subtree){ chunk, 1 }, r->w->partials.data)) return false;
+    memset(r->w->partials.data, 0, r->plan->partials);
+    return true;
+}
+
+/* The subtrees of another member, whose chunks come behind. */
+static bool add_sums(const tg__replay *r, const tg__space *other)
+{
+    for (size_t at = 0; at < other->sums.used; at += subtree_bytes(r)) {
+        const subtree *const t = (const subtree *)(const void *)(other->sums.data + at);
+        if (!add_subtree(r, *t, (const char *)(t + 1))) return false;
+    }
+    return true;
+}
+
+/* The sums of all subtrees; zeros, if there was no chunk. */
+static const char *whole_sums(const tg__replay *r)
+{
+    tg__arena *const sums = &r->w->sums;
+    if (!sums->used) return r->w->partials.data;
+    while (sums->used > subtree_bytes(r)) {
+        const char *const x = (char *)(last_subtree(r) + 1);
+        sums->used -= subtree_bytes(r);
+        add_numbers(r, last_subtree(r), x);
+    }
+    return (char *)(last_subtree(r) + 1);
 }
 
 /* The parts of one sum: halves, their halves ..., the same tree at every level. */
@@ -98,7 +163,6 @@ static bool do_once(tg__replay *r, tg__stage stage)
 /* The instances of one chunk, from first on. */
 static bool do_chunk(tg__replay *r, int64_t first)
 {
-    r->desk->flips.count = 0;
     const int64_t end = r->count - first < TG__BATCH_CHUNK ? r->count : first + TG__BATCH_CHUNK;
     const uint32_t block = r->w->block;
     for (int64_t i = first, n; i < end; i += n) {
@@ -119,10 +183,8 @@ typedef struct sharing {
     const tg__replay *all;
     tg_workspace *w;
     tg__plan_kind kind;
-    atomic_llong turn; /* the chunk whose sums are to be added next */
-    atomic_bool failed;
-    tg_status status; /* of the first chunk that failed */
-    tg__flips flips;  /* of the chunks before */
+    int64_t chunks;
+    atomic_int failed; /* the first member that has; their number: none has */
 } sharing;
 
 /* Fills in where a member has the values of a plan. */
@@ -142,23 +204,50 @@ static tg__replay run_of(const tg__replay *all, tg_workspace *w, int member, tg_
     return r;
 }
 
-/* Every so many chunks one; the sums are added in the chunks' order, whoever computed them. */
+/* The first of a member's chunks, which lie one behind the other. */
+static int64_t begin_of(const sharing *s, int member)
+{
+    const int64_t members = s->w->members, more = s->chunks % members;
+    return s->chunks / members * member + (member < more ? member : more);
+}
+
+static void note_failure(sharing *s, int member)
+{
+    int first = atomic_load(&s->failed);
+    while (member < first && !atomic_compare_exchange_weak(&s->failed, &first, member)) continue;
+}
+
+/* A member's chunks, unless one before them has failed. */
 static void do_part(void *job, int member)
 {
     sharing *const s = job;
     tg__replay r = run_of(s->all, s->w, member, s->kind);
-    tg_status status = { 0 };
-    r.status = &status;
+    r.status = &r.desk->status;
+    r.desk->flips.count = 0;
+    tg__arena_settle(&r.w->sums);
+    r.w->sums.used = 0;
     memset(r.w->partials.data, 0, r.plan->partials);
-    for (int64_t c = member; c * TG__BATCH_CHUNK < r.count; c += s->w->members) {
-        const bool ok = !atomic_load(&s->failed) && do_chunk(&r, c * TG__BATCH_CHUNK);
-        while (atomic_load(&s->turn) != c) sched_yield();
-        if (!atomic_load(&s->failed)) add_flips(&s->flips, &r.desk->flips);
-        if (ok) add_partials(&r, tg__space_of(s->w, 0, s->kind)->sums.data);
-        else if (!atomic_load(&s->failed)) s->status = status;
-        if (!ok) atomic_store(&s->failed, true);
-        atomic_store(&s->turn, c + 1);
+    const int64_t end = begin_of(s, member + 1);
+    bool ok = true;
+    for (int64_t c = begin_of(s, member); ok && c < end && atomic_load(&s->failed) >= member; c++)
+        ok = do_chunk(&r, c * TG__BATCH_CHUNK) && add_partials(&r, c);
+    if (!ok) note_failure(s, member);
+}
+
+/* What the members have found, in the order of their chunks; false with the error of the first that failed. */
+static bool join_parts(const sharing *s, const tg__replay *r)
+{
+    const int members = s->w->members, failed = atomic_load(&s->failed);
+    tg__flips flips = { 0 };
+    for (int i = 0; i < members && i <= failed; i++) add_flips(&flips, &s->w->desk[i].flips);
+    if (flips.count) return report_flips(r, &flips);
+    if (failed < members) {
+        if (r->status) *r->status = s->w->desk[failed].status;
+        return false;
     }
+    for (int i = 1; i < members; i++)
+        if (!add_sums(r, tg__space_of(s->w, i, s->kind))) return false;
+    return true;
 }
 
 static uint32_t block_of(const tg__plan *plan, int64_t count)
@@ -172,25 +261,20 @@ static bool run_plan(const tg__replay *all, tg_workspace *w, tg__plan_kind kind)
 {
     tg__replay r = run_of(all, w, 0, kind);
     const uint32_t block = block_of(r.plan, r.count);
-    const int64_t chunks = (r.count + TG__BATCH_CHUNK - 1) / TG__BATCH_CHUNK;
     for (int i = 0; i < w->members; i++) {
         tg__replay other = run_of(all, w, i, kind);
         if (!tg__run_stage(&r, other.w)) return false;
         tg__run_point(&other, block);
     }
-    memset(r.w->sums.data, 0, r.plan->partials);
     if (r.plan->count != UINT64_MAX)
         tg__write_real(r.w->shared + r.plan->count, r.program->type, (double)r.count);
     if (!do_once(&r, TG__EARLY)) return false;
-    sharing s = { .all = all, .w = w, .kind = kind };
-    if (w->team && chunks > 1) tg__team_run(w->team, do_part, &s);
-    else for (int i = 0; i < w->members && i < chunks; i++) do_part(&s, i);
-    if (s.flips.count) return report_flips(&r, &s.flips);
-    if (atomic_load(&s.failed)) {
-        if (r.status) *r.status = s.status;
-        return false;
-    }
-    fold_sums(&r, r.w->sums.data);
+    sharing s = { .all = all, .w = w, .kind = kind, .failed = w->members,
+                  .chunks = (r.count + TG__BATCH_CHUNK - 1) / TG__BATCH_CHUNK };
+    if (w->team && s.chunks > 1) tg__team_run(w->team, do_part, &s);
+    else for (int i = 0; i < w->members; i++) do_part(&s, i);
+    if (!join_parts(&s, &r)) return false;
+    fold_sums(&r, whole_sums(&r));
     if (!do_once(&r, TG__LATE)) return false;
     tg__run_write(&r, false, 1);
     return true;

@@ -44,8 +44,9 @@ typedef struct tg__flips {
 typedef struct tg__desk {
     tg__memory memory;
     tg__space space[TG__PLANS];
-    tg__flips flips; /* of its present chunk */
-    bool flipped;    /* in the present block: */
+    tg__flips flips;   /* of its chunks */
+    tg_status status;  /* of the first of them that failed */
+    bool flipped;      /* in the present block: */
     uint32_t flip[TG__BATCH_CHUNK]; /* by instance of the block: its first such guard; 0: none */
     tg__arena scratch;
     char message[TG__RUN_MESSAGE];

@@ -70,8 +70,7 @@ static bool make_space(tg__space *w, const tg_program *p, const tg__plan *plan, 
     for (size_t i = 0; i < sizeof arena / sizeof *arena; i++) tg__arena_init(arena[i], m);
     const size_t n = tg__operand_count(plan);
     const bool ok = tg__arena_grow(&w->body, plan->body * plan->block + 64) &&
-                    (shared || (tg__arena_grow(&w->own, plan->shared + 64) &&
-                                tg__arena_grow(&w->sums, plan->partials + 64))) &&
+                    (shared || tg__arena_grow(&w->own, plan->shared + 64)) &&
                     tg__arena_grow(&w->partials, plan->partials + 64) &&
                     tg__arena_grow(&w->strips, plan->strips) &&
                     tg__arena_grow(&w->pointers, n * sizeof(void *)) &&
