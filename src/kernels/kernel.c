@@ -1,6 +1,6 @@
 /* All kernels for one type at one instruction-set level: Meson compiles this file once for each
-   pair, with TG_REAL_F32 defined for f32, TG_LEVEL the level's name and the compiler's flags for
-   it. */
+   pair, with TG_REAL_F32 defined for f32, TG_LEVEL the level's name, TG_NARROW that of the level of its
+   narrow kernels, and the compiler's flags for it. */
 #include "kernels/kernels.h"
 
 #include <math.h>
@@ -15,11 +15,13 @@
 
 #ifdef TG_REAL_F32
 typedef float real;
-#define TABLE JOIN(tg__kernels_, f32, TG_LEVEL)
+#define TABLE_OF(LEVEL) JOIN(tg__kernels_, f32, LEVEL)
 #else
 typedef double real;
-#define TABLE JOIN(tg__kernels_, f64, TG_LEVEL)
+#define TABLE_OF(LEVEL) JOIN(tg__kernels_, f64, LEVEL)
 #endif
+#define TABLE TABLE_OF(TG_LEVEL)
+#define NARROW TABLE_OF(TG_NARROW)
 
 #include "kernels/wide.inl"
 #include "kernels/copy.inl"
@@ -45,9 +47,10 @@ static const bool near = false; /* of what follows */
 #include "kernels/norm.inl"
 #include "kernels/logscan.inl"
 
-extern const tg__kernels TABLE;
+extern const tg__kernels TABLE, NARROW;
 const tg__kernels TABLE = {
     .level = TEXT(TG_LEVEL),
+    .narrow = &NARROW,
     .map_forward = map_forward,
     .map_backward = map_backward,
     .copy = copy,

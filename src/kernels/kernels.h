@@ -30,8 +30,12 @@ typedef void tg__map_forward_kernel(int64_t n, void *y, const void *const *x,
 typedef void tg__map_backward_kernel(int64_t n, const void *g, const void *y, const void *const *x,
                                      const ptrdiff_t *stride, void *dx, ptrdiff_t dx_stride);
 
-typedef struct tg__kernels {
+typedef struct tg__kernels tg__kernels;
+struct tg__kernels {
     const char *level;                          /* "base", "v3", "v4" */
+    /* The same in vectors of at most 32 bytes: those of 64 slow the clock of some processors by a tenth, and are no faster where
+       elements are divided, or come from beyond the first cache. */
+    const tg__kernels *narrow;
     tg__map_forward_kernel *const *map_forward; /* by elementwise op */
     tg__map_backward_kernel *const (
         *map_backward)[3]; /* by elementwise op and operand; NULL: no gradient */
@@ -53,7 +57,7 @@ typedef struct tg__kernels {
     tg__lanes_kernels lanes;
     tg__scalars_kernel *scalars;
     tg__random_kernels random;
-} tg__kernels;
+};
 
 /* The kernels for TG_F64 or TG_F32 at the best level this machine has, or at the level that the
    environment variable TAPEGRAD_LEVEL names (base, v3, v4) if the machine has it. Chosen once;

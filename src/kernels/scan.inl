@@ -310,7 +310,7 @@ static void cumsum_backward(int64_t lines, int64_t n, const tg__scan_line *a)
         for (; l + 2 <= lines; l += 2) NAME##_some(l, 2, n, a, false);                             \
         for (; l < lines; l++) NAME##_some(l, 1, n, a, false);                                     \
     }
-enum { SOME = 8, SCAN_STEPS = 32 };
+enum { SOME = 8, SCAN_STEPS = 32, CACHE_LINE = 64 / sizeof(real) };
 
 /* Element j of line number l of those. */
 #define AT(K, L, J) ((real *)a[K].p)[(first + (L)) * a[K].step + (J) * (adjacent ? 1 : a[K].stride)]
@@ -318,11 +318,16 @@ enum { SOME = 8, SCAN_STEPS = 32 };
 #define EACH_LINE _Pragma("GCC unroll 8") for (int l = 0; l < w; l++)
 #define EACH_OF_EIGHT _Pragma("GCC unroll 8") for (int l = 0; l < EIGHT; l++)
 
+/* Out of memory come the lines of the next call, too: many that each are short are no streams to the processor. */
 SCAN_INLINE void cumprod_apart_some(int64_t first, const int w, int64_t n, const tg__scan_line *a, const bool adjacent)
 {
     double product[SOME];
     EACH_LINE product[l] = 1;
-    for (int64_t j = 0; j < n; j++) EACH_LINE AT(0, l, j) = (real)(product[l] *= (double)AT(1, l, j));
+    for (int64_t j = 0; j < n; j++) {
+        if (adjacent && j % CACHE_LINE == 0)
+            EACH_LINE for (int k = 0; k < 2; k++) __builtin_prefetch(&AT(k, l + w, j), k == 0);
+        EACH_LINE AT(0, l, j) = (real)(product[l] *= (double)AT(1, l, j));
+    }
 }
 SOME_LINES(cumprod_apart, 2)
 
@@ -463,7 +468,7 @@ static void cumprod_backward(int64_t lines, int64_t n, const tg__scan_line *a)
     bool adjacent = true;
     for (int k = 0; k < 4; k++) adjacent &= a[k].stride == 1;
     int64_t l = 0;
-    for (; adjacent && l + 1 < lines; l += EIGHT) /* one line alone is not worth it */
+    for (; adjacent && l + 2 < lines; l += EIGHT) /* one or two lines are not worth it */
         cumprod_backward_eight((int)(lines - l < EIGHT ? lines - l : EIGHT), l, n, a);
     if (l >= lines) return;
     tg__scan_line rest[4];

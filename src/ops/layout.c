@@ -471,7 +471,7 @@ typedef struct flow {
 static flow flow_of(const tg__call *c, bool backward, tg__array x, void *y)
 {
     const bool adjacent = x.s->type != TG_I64 && tg__shape_contiguous(x.s);
-    return (flow){ c->k, backward, adjacent, x, { c->y.s, y } };
+    return (flow){ tg__streaming(c, x.s), backward, adjacent, x, { c->y.s, y } };
 }
 
 static flow forward_of(const tg__call *c, int i)
@@ -748,7 +748,7 @@ BACKWARD(stack)
     }
     void *few[FEW], **const dx = arrays_of(c, c->dx, few);
     if (!dx) return TG_ERROR_MEMORY;
-    c->k->rows.add_interleaved(c->n, c->x[0].s->n, dx, c->g);
+    tg__streaming(c, c->y.s)->rows.add_interleaved(c->n, c->x[0].s->n, dx, c->g);
     return TG_OK;
 }
 DERIVATIVE(stack)
@@ -804,7 +804,9 @@ FORWARD(roll)
 
 BACKWARD(roll)
 {
-    return roll(c, backward_of(c, 0));
+    flow f = backward_of(c, 0);
+    f.k = c->k; /* parts of rows that begin anywhere: masks are better */
+    return roll(c, f);
 }
 DERIVATIVE(roll)
 {
@@ -1063,7 +1065,8 @@ static tg_code triangle(const tg__call *c, flow f, bool lower)
                                       : offset; /* beyond, nothing changes any more */
     if (tg__shape_contiguous(f.x.s)) {
         const tg__triangles t = { f.x.s->n > 0 ? f.x.s->n / (m * n) : 0, m, n, away, lower };
-        if (f.backward) f.k->rows.add_triangles(&t, f.x.p, f.y.p);
+        /* Lower ones have short rows that begin where the matrix's do. */
+        if (f.backward) (lower ? f.k->narrow : f.k)->rows.add_triangles(&t, f.x.p, f.y.p);
         else f.k->rows.copy_triangles(&t, f.y.p, f.x.p);
         return TG_OK;
     }

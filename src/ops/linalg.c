@@ -295,7 +295,7 @@ BACKWARD(dot)
     for (int i = 0; i < 2; i++) {
         const tg__array other = c->x[1 - i];
         const tg__tile t = { 1, other.s->n, other.p, 0, other.s->stride[0] };
-        if (c->dx[i].p) c->k->reduce.spread_scaled(&t, c->dx[i].p, &g, &one, 0);
+        if (c->dx[i].p) tg__streaming(c, other.s)->reduce.spread_scaled(&t, c->dx[i].p, &g, &one, 0);
     }
     return TG_OK;
 }

@@ -56,6 +56,13 @@ tg_code tg__reduced_shape(const tg__call *c, tg__shape *y);
 /* Memory for the duration of one rule, aligned to 64 bytes; NULL when there is none (return TG_ERROR_MEMORY then). */
 void *tg__scratch(const tg__call *c, size_t bytes);
 
+/* The call's kernels, for what only reads, adds or writes each element of s (kernels.h). */
+static inline const tg__kernels *tg__streaming(const tg__call *c, const tg__shape *s)
+{
+    enum { FIRST_CACHE = 1 << 15 };
+    return (size_t)s->n * tg__type_size(s->type) > FIRST_CACHE ? c->k->narrow : c->k;
+}
+
 /* Makes a an array with the same elements, adjacent: itself or a copy, whose shape s becomes. */
 tg_code tg__make_adjacent(const tg__call *c, tg__array *a, tg__shape *s);
 

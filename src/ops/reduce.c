@@ -25,7 +25,7 @@ typedef void rule(fold *f, double *y, const double *g);
 
 struct fold {
     const tg__call *c;
-    const tg__reduce_kernels *k;
+    const tg__reduce_kernels *k, *light; /* light: for what does little with an element */
     const tg_reduce_attributes *a;
     int64_t count;     /* elements of an output */
     tg__walk outputs;  /* x, and dx in backward */
@@ -139,17 +139,9 @@ static bool block_of(const tg__shape *x, unsigned axes, block *b)
     return true;
 }
 
-/* In backward dx goes along with x. A block takes the short way. */
-static void fold_begin(fold *f, const tg__call *c, bool backward)
+/* A block takes the short way. */
+static void walks_begin(fold *f, const tg__shape *x, unsigned axes, void *px, void *dx)
 {
-    unsigned axes;
-    (void)tg__reduced_axes(c, &axes); /* the shape rule has seen them */
-    const tg__shape *const x = c->x[0].s;
-    void *const px = c->x[0].p, *const dx = backward ? c->dx[0].p : px;
-    f->c = c;
-    f->k = &c->k->reduce;
-    f->a = c->attributes;
-    f->at = 0;
     block b;
     if (block_of(x, axes, &b)) {
         const bool across = b.inner > 1;
@@ -163,6 +155,21 @@ static void fold_begin(fold *f, const tg__call *c, bool backward)
     f->count = reduced.n;
     tg__walk_begin(&f->outputs, 2, (const tg__array[]){ { &kept, px }, { &kept, dx } });
     tg__walk_begin(&f->elements, 2, (const tg__array[]){ { &reduced, px }, { &reduced, dx } });
+}
+
+/* In backward dx goes along with x. */
+static void fold_begin(fold *f, const tg__call *c, bool backward)
+{
+    unsigned axes;
+    (void)tg__reduced_axes(c, &axes); /* the shape rule has seen them */
+    const tg__shape *const x = c->x[0].s;
+    walks_begin(f, x, axes, c->x[0].p, backward ? c->dx[0].p : c->x[0].p);
+    const bool long_rows = f->elements.stride[0] == 1 && f->elements.n > MANY_ELEMENTS;
+    f->c = c;
+    f->k = &c->k->reduce;
+    f->light = &(long_rows ? tg__streaming(c, x) : c->k)->reduce;
+    f->a = c->attributes;
+    f->at = 0;
 }
 
 static ptrdiff_t magnitude(ptrdiff_t step)
@@ -317,7 +324,7 @@ static void write_sum(fold *f, double *y, const double *g)
 static void spread_sum(fold *f, double *y, const double *g)
 {
     (void)y;
-    spread(f, f->k->spread, g, NULL, 0);
+    spread(f, f->light->spread, g, NULL, 0);
 }
 
 /* ---- recorded derivatives -------------------------------------------------------------------- */
@@ -399,7 +406,7 @@ static void spread_mean(fold *f, double *y, const double *g)
     (void)y;
     double a[TG__TILE];
     for (int64_t j = 0; j < f->w; j++) a[j] = g[j] / (double)f->count;
-    spread(f, f->k->spread, a, NULL, 0);
+    spread(f, f->light->spread, a, NULL, 0);
 }
 
 TG_OP(mean, "l", reduce, "mean of the elements over axes")
@@ -481,7 +488,7 @@ static void spread_product(fold *f, double *y, const double *g)
         a[j] = within ? g[j] : 0;
         all &= within;
     }
-    spread(f, f->k->spread_quotients, a, y, 0);
+    spread(f, f->c->k->narrow->reduce.spread_quotients, a, y, 0);
     if (all) return;
     f->w = 1;
     for (int64_t j = 0; j < w; j++) {
@@ -917,7 +924,7 @@ static void spread_scaled_norm(fold *f, const double *g)
     scaled_norm(f, y, b);
     for (int64_t j = 0; j < f->w; j++)
         a[j] = g[j] == 0 || y[j] == 0 ? 0 : g[j] * (p == 2 ? 1 / y[j] : pow(y[j], 1 - p));
-    spread(f, p == 2 ? f->k->spread_scaled : f->k->spread_powers, a, b, p - 1);
+    spread(f, p == 2 ? f->light->spread_scaled : f->k->spread_powers, a, b, p - 1);
 }
 
 /* dx = g sign(x) (|x| / y)^(p - 1). */
@@ -933,7 +940,7 @@ static void spread_norm(fold *f, double *y, const double *g)
     }
     if (p == 1) {
         for (int64_t j = 0; j < f->w; j++) a[j] = y[j] == 0 ? 0 : g[j];
-        spread(f, f->k->spread_signs, a, NULL, 0);
+        spread(f, f->light->spread_signs, a, NULL, 0);
         return;
     }
     /* Some norm may be so small that its reciprocal is infinite, or that it has lost digits. */
@@ -943,7 +950,7 @@ static void spread_norm(fold *f, double *y, const double *g)
     }
     if (p == 2) {
         f->k->quotients(f->w, a, g, y);
-        spread(f, f->k->spread_multiples, a, NULL, 0);
+        spread(f, f->light->spread_multiples, a, NULL, 0);
         return;
     }
     for (int64_t j = 0; j < f->w; j++) {
