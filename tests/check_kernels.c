@@ -302,14 +302,61 @@ static void check_maps(tg_type type)
             }
 }
 
+/* Long rows, which may go through other kernels than short ones. */
+enum { LONG_ROW = 6001, SHORT_ROW = 100 };
+typedef struct long_row {
+    double x[3][LONG_ROW], g[LONG_ROW], y[LONG_ROW], dx[LONG_ROW]; /* or floats */
+} long_row;
+
+/* All, in calls for some elements. */
+static void run_long(long_row *r, tg_type type, const tg__kernels *k, int code, int operand, int64_t some)
+{
+    const size_t size = tg__type_size(type);
+    for (int64_t i = 0; i < LONG_ROW; i += some) {
+        const int64_t n = LONG_ROW - i < some ? LONG_ROW - i : some;
+        const size_t begin = (size_t)i * size;
+        const void *x[3];
+        for (int j = 0; j < 3; j++) x[j] = (char *)r->x[j] + begin;
+        const ptrdiff_t s[] = { 1, 1, 1 };
+        if (operand < 0) k->map_forward[code](n, (char *)r->y + begin, x, s);
+        else k->map_backward[code][operand](n, (char *)r->g + begin, (char *)r->y + begin, x, s, (char *)r->dx + begin, 1);
+    }
+}
+
+static void check_long(tg_type type)
+{
+    static long_row mine, base;
+    memset(&base, 0, sizeof base);
+    for (int64_t i = 0; i < LONG_ROW; i++) {
+        for (int j = 0; j < 3; j++) set(type, base.x[j], i, uniform(-0.9, 0.9));
+        set(type, base.g, i, uniform(0.5, 1));
+    }
+    for (int code = 1; code < TG__MAPS; code++)
+        for (int l = 0; l < levels; l++)
+            for (int operand = -1; operand < 3; operand++) {
+                const tg__kernels *const k = level[type][l];
+                if (operand >= 0 && !k->map_backward[code][operand]) continue;
+                memset(base.dx, 0, sizeof base.dx);
+                mine = base;
+                run_long(&base, type, level[type][0], code, operand, SHORT_ROW);
+                run_long(&mine, type, k, code, operand, LONG_ROW);
+                for (int64_t i = 0; i < LONG_ROW; i++)
+                    EXPECT(same(get(type, mine.y, i), get(type, base.y, i)) &&
+                               same(get(type, mine.dx, i), get(type, base.dx, i)),
+                           "%s, operand %d, %s, element %lld", tg__ops[code]->name, operand, k->level, (long long)i);
+            }
+}
+
 Test(kernels, elementwise_f64_gives_the_same_bits_everywhere)
 {
     check_maps(TG_F64);
+    check_long(TG_F64);
 }
 
 Test(kernels, elementwise_f32_gives_the_same_bits_everywhere)
 {
     check_maps(TG_F32);
+    check_long(TG_F32);
 }
 
 /* ---- copies and indices ---------------------------------------------------------------------- */

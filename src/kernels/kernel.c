@@ -22,6 +22,7 @@ typedef double real;
 #endif
 #define TABLE TABLE_OF(TG_LEVEL)
 #define NARROW TABLE_OF(TG_NARROW)
+extern const tg__kernels TABLE, NARROW;
 
 #include "kernels/wide.inl"
 #include "kernels/copy.inl"
@@ -47,7 +48,6 @@ static const bool near = false; /* of what follows */
 #include "kernels/norm.inl"
 #include "kernels/logscan.inl"
 
-extern const tg__kernels TABLE, NARROW;
 const tg__kernels TABLE = {
     .level = TEXT(TG_LEVEL),
     .narrow = &NARROW,

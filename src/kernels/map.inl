@@ -34,6 +34,16 @@ static void bring(pieces *p, int operands, int64_t i, int64_t m, const void *con
     }
 }
 
+/* Whether the narrow kernel for n elements is faster, unless all come from memory: divisions and roots wait for each other,
+   and what is but read and written, as far as it is beyond the first cache, for that. */
+#define DIVIDES(TEXT)                                                                                          \
+    ((strstr(TEXT, " / ") || strstr(TEXT, "sqrt(") || strstr(TEXT, "div")) && !strstr(TEXT, "hypot") &&        \
+     !strstr(TEXT, "celu"))
+#define IS_LIGHT(TEXT) (!strstr(TEXT, "("))
+#define NARROW_IS_BEST(TEXT, n)                                                                                \
+    (WIDE_BYTES == 64 && (n) <= IN_CACHES && (DIVIDES(TEXT) || (IS_LIGHT(TEXT) && (n) > IN_FIRST_CACHE)))
+enum { IN_FIRST_CACHE = 16384 / sizeof(real), IN_CACHES = 32 * IN_FIRST_CACHE };
+
 /* ---- forward ------------------------------------------------------------------------------------------------------ */
 
 /* Formulas with near (see pair.h) are computed in blocks, with or without what takes care of the arguments that are not:
@@ -96,6 +106,10 @@ static __attribute__((noinline)) void forward_pieces(tg__map_forward_kernel *ker
 #define FORWARD(NAME, OPERANDS, VALUE, OTHERWISE)                                                              \
     static void NAME##_forward(int64_t n, void *y_, const void *const *x, const ptrdiff_t *s)                  \
     {                                                                                                          \
+        if (NARROW_IS_BEST(#VALUE, n)) {                                                                       \
+            NARROW.map_forward[TG__MAP_##NAME](n, y_, x, s);                                                   \
+            return;                                                                                            \
+        }                                                                                                      \
         const void *const a = x[0], *const b = OPERANDS > 1 ? x[1] : NULL, *const c = OPERANDS > 2 ? x[2] : NULL; \
         if (!ADJACENT(OPERANDS, s)) {                                                                          \
             OTHERWISE forward_pieces(NAME##_forward, OPERANDS, n, y_, x, s);                                   \
@@ -205,6 +219,10 @@ static __attribute__((noinline)) void backward_pieces(tg__map_backward_kernel *k
     static void NAME##_backward_##OPERAND(int64_t n, const void *g_, const void *y_, const void *const *x,     \
                                           const ptrdiff_t *s, void *d_, ptrdiff_t sd)                          \
     {                                                                                                          \
+        if (NARROW_IS_BEST(#CONTRIBUTION, n)) {                                                                \
+            NARROW.map_backward[TG__MAP_##NAME][OPERAND](n, g_, y_, x, s, d_, sd);                             \
+            return;                                                                                            \
+        }                                                                                                      \
         const void *const a = x[0], *const b = OPERANDS > 1 ? x[1] : NULL, *const c = OPERANDS > 2 ? x[2] : NULL; \
         if (sd != 1 || !ADJACENT(OPERANDS, s)) {                                                               \
             NAME##_other_##OPERAND(n, g_, y_, x, s, d_, sd);                                                   \

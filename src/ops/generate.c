@@ -622,13 +622,12 @@ static void write_codes_h(void)
 
 static void write_maps_index_h(void)
 {
-    int n = 1;
-    for (int i = 0; i < n_rows; i++) n += rows[i].map;
     banner();
-    emit("#ifndef TG_MAPS_INDEX_H\n#define TG_MAPS_INDEX_H\n/* The codes of elementwise ops are 1 "
-         "... TG__MAPS - 1. */\n"
-         "#define TG__MAPS %d\n#endif\n",
-         n);
+    emit("#ifndef TG_MAPS_INDEX_H\n#define TG_MAPS_INDEX_H\n/* The codes of elementwise ops, the first of all. */\n"
+         "enum {\n");
+    for (int i = 0; i < n_rows; i++)
+        if (rows[i].map) emit("    TG__MAP_%s = %d,\n", rows[i].name, code_of(&rows[i]));
+    emit("    TG__MAPS\n};\n#endif\n");
 }
 
 /* A formula with its floating constants wrapped, so that each type's kernels get constants of that
