@@ -149,6 +149,7 @@ SCAN_INLINE void cumsum_wide(int64_t n, real *y, ptrdiff_t sy, const real *x, pt
             real *const to = y + k * LANES;
             part[k] += scan_load(x + k * LANES, whole, first);
             const wide total = s[k] + part[k], new = add ? scan_load(to, whole, first) + total : total;
+            if (!add) __builtin_prefetch(to + 2 * sy, 1); /* or stores would wait for one line after the other */
             if (whole) wide_store_halves(to, new); /* rows seldom begin where lines of the cache do */
             else wide_store_first(to, first, new);
         }
