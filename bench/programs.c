@@ -62,8 +62,8 @@ static void run(task *k, int way, int first, int count)
 {
     const work *const w = k->m->w;
     operands *const o = &k->of[way];
-    o->in[0] = way == F32 ? (const void *)k->xf : k->x + first * w->inputs;
-    o->in[1] = way == F32 ? (const void *)k->yf : k->y + first * w->targets;
+    o->in[0] = way == F32 ? (const void *)(k->xf + first * w->inputs) : k->x + first * w->inputs;
+    o->in[1] = way == F32 ? (const void *)(k->yf + first * w->targets) : k->y + first * w->targets;
     tg_status status = { .message = "the emitted C failed" };
     if (way == EMITTED ? emitted_run(k->c, count, o->in, o->out)
                        : tg_run(k->program[way], k->room[way], count, o->in, o->out, &status))

@@ -183,6 +183,7 @@ typedef struct sharing {
     const tg__replay *all;
     tg_workspace *w;
     tg__plan_kind kind;
+    int members; /* that take part */
     int64_t chunks;
     atomic_int failed; /* the first member that has; their number: none has */
 } sharing;
@@ -207,8 +208,8 @@ static tg__replay run_of(const tg__replay *all, tg_workspace *w, int member, tg_
 /* The first of a member's chunks, which lie one behind the other. */
 static int64_t begin_of(const sharing *s, int member)
 {
-    const int64_t members = s->w->members, more = s->chunks % members;
-    return s->chunks / members * member + (member < more ? member : more);
+    const int64_t more = s->chunks % s->members;
+    return s->chunks / s->members * member + (member < more ? member : more);
 }
 
 static void note_failure(sharing *s, int member)
@@ -223,6 +224,8 @@ static void do_part(void *job, int member)
     sharing *const s = job;
     tg__replay r = run_of(s->all, s->w, member, s->kind);
     r.status = &r.desk->status;
+    r.status->code = TG_OK;
+    r.status->message[0] = '\0';
     r.desk->flips.count = 0;
     tg__arena_settle(&r.w->sums);
     r.w->sums.used = 0;
@@ -237,15 +240,15 @@ static void do_part(void *job, int member)
 /* What the members have found, in the order of their chunks; false with the error of the first that failed. */
 static bool join_parts(const sharing *s, const tg__replay *r)
 {
-    const int members = s->w->members, failed = atomic_load(&s->failed);
+    const int failed = atomic_load(&s->failed);
     tg__flips flips = { 0 };
-    for (int i = 0; i < members && i <= failed; i++) add_flips(&flips, &s->w->desk[i].flips);
+    for (int i = 0; i < s->members && i <= failed; i++) add_flips(&flips, &s->w->desk[i].flips);
     if (flips.count) return report_flips(r, &flips);
-    if (failed < members) {
+    if (failed < s->members) {
         if (r->status) *r->status = s->w->desk[failed].status;
         return false;
     }
-    for (int i = 1; i < members; i++)
+    for (int i = 1; i < s->members; i++)
         if (!add_sums(r, tg__space_of(s->w, i, s->kind))) return false;
     return true;
 }
@@ -269,10 +272,11 @@ static bool run_plan(const tg__replay *all, tg_workspace *w, tg__plan_kind kind)
     if (r.plan->count != UINT64_MAX)
         tg__write_real(r.w->shared + r.plan->count, r.program->type, (double)r.count);
     if (!do_once(&r, TG__EARLY)) return false;
-    sharing s = { .all = all, .w = w, .kind = kind, .failed = w->members,
-                  .chunks = (r.count + TG__BATCH_CHUNK - 1) / TG__BATCH_CHUNK };
-    if (w->team && s.chunks > 1) tg__team_run(w->team, do_part, &s);
-    else for (int i = 0; i < w->members; i++) do_part(&s, i);
+    const int64_t chunks = (r.count + TG__BATCH_CHUNK - 1) / TG__BATCH_CHUNK;
+    const int members = chunks > 1 ? w->members : 1;
+    sharing s = { .all = all, .w = w, .kind = kind, .members = members, .chunks = chunks, .failed = members };
+    if (members > 1) tg__team_run(w->team, do_part, &s);
+    else do_part(&s, 0);
     if (!join_parts(&s, &r)) return false;
     fold_sums(&r, whole_sums(&r));
     if (!do_once(&r, TG__LATE)) return false;
