@@ -326,7 +326,11 @@ SCAN_INLINE void cumprod_apart_some(int64_t first, const int w, int64_t n, const
     EACH_LINE product[l] = 1;
     for (int64_t j = 0; j < n; j++) {
         if (adjacent && j % CACHE_LINE == 0)
-            EACH_LINE for (int k = 0; k < 2; k++) __builtin_prefetch(&AT(k, l + w, j), k == 0);
+            EACH_LINE
+            {
+                __builtin_prefetch(&AT(0, l + w, j), 1); /* for writing */
+                __builtin_prefetch(&AT(1, l + w, j), 0);
+            }
         EACH_LINE AT(0, l, j) = (real)(product[l] *= (double)AT(1, l, j));
     }
 }
