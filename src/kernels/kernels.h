@@ -30,6 +30,9 @@ typedef void tg__map_forward_kernel(int64_t n, void *y, const void *const *x,
 typedef void tg__map_backward_kernel(int64_t n, const void *g, const void *y, const void *const *x,
                                      const ptrdiff_t *stride, void *dx, ptrdiff_t dx_stride);
 
+/* Bytes: more do not stay in the first cache with what else there is. */
+enum { TG__FIRST_CACHE = 1 << 15 };
+
 typedef struct tg__kernels tg__kernels;
 struct tg__kernels {
     const char *level;                          /* "base", "v3", "v4" */

@@ -42,7 +42,7 @@ static void bring(pieces *p, int operands, int64_t i, int64_t m, const void *con
 #define IS_LIGHT(TEXT) (!strstr(TEXT, "("))
 #define NARROW_IS_BEST(TEXT, n)                                                                                \
     (WIDE_BYTES == 64 && (n) <= IN_CACHES && (DIVIDES(TEXT) || (IS_LIGHT(TEXT) && (n) > IN_FIRST_CACHE)))
-enum { IN_FIRST_CACHE = 16384 / sizeof(real), IN_CACHES = 32 * IN_FIRST_CACHE };
+enum { IN_FIRST_CACHE = TG__FIRST_CACHE / 2 / sizeof(real), IN_CACHES = 32 * IN_FIRST_CACHE };
 
 /* ---- forward ------------------------------------------------------------------------------------------------------ */
 

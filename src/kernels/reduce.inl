@@ -352,15 +352,12 @@ static void first_extremes_columns(int64_t columns, int64_t n, const void *xs, b
 
 /* ---- gradients ------------------------------------------------------------------------------- */
 
-enum {
-    PERIOD = 1024, /* elements */
-    MANY = 1 << 15 /* bytes: more than stay in the first cache with what else there is */
-};
+enum { PERIOD = 1024 }; /* elements */
 
 /* Many columns whose rows follow each other: after how many elements rows and vectors end together, at every level; else 0. */
 static int64_t period_of(const tg__tile *t)
 {
-    if (t->sn != t->w || t->w * t->n * (int64_t)sizeof(real) < MANY) return 0;
+    if (t->sn != t->w || t->w * t->n * (int64_t)sizeof(real) < TG__FIRST_CACHE) return 0;
     int64_t period = t->w;
     while (period % ROW_LANES) period += period;
     return period <= PERIOD ? period : 0;
@@ -435,7 +432,7 @@ static void row_numbers(int64_t n, wide_integers *of)
                                     const real b1, const real rest1, const real p)                 \
     {                                                                                              \
         const wide a = wide_splat(a1), b = wide_splat(b1), rest = wide_splat(rest1);               \
-        const int64_t few = n * (int64_t)sizeof(real) < MANY ? n : 0;                              \
+        const int64_t few = n * (int64_t)sizeof(real) < TG__FIRST_CACHE ? n : 0;                   \
         int64_t i = 0;                                                                             \
         ONCE for (; i + STREAM * LANES <= few; i += STREAM * LANES)                                \
             spread_##NAME##_some(x + i, dx + i, a, b, rest, p);                                    \

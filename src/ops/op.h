@@ -59,8 +59,7 @@ void *tg__scratch(const tg__call *c, size_t bytes);
 /* The call's kernels, for what only reads, adds or writes each element of s (kernels.h). */
 static inline const tg__kernels *tg__streaming(const tg__call *c, const tg__shape *s)
 {
-    enum { FIRST_CACHE = 1 << 15 };
-    return (size_t)s->n * tg__type_size(s->type) > FIRST_CACHE ? c->k->narrow : c->k;
+    return (size_t)s->n * tg__type_size(s->type) > TG__FIRST_CACHE ? c->k->narrow : c->k;
 }
 
 /* Makes a an array with the same elements, adjacent: itself or a copy, whose shape s becomes. */
