@@ -89,6 +89,7 @@ static Value net_model(const task *k)
 static void run_net(int way, void *user)
 {
     task *const k = user;
+    if (timed_run()) tg_edit(k->p[0])[0] += 1e-9; /* no timed run has the numbers of the one before */
     if (way == 0) finish(k, net_model(k));
     else if (!tg_run(k->program, k->room, 1, k->from, k->to, NULL)) exit(1);
 }

@@ -12,7 +12,7 @@
 #include "report.h"
 #include "works.h"
 
-enum { COUNT = 4096, REPEATS = 21, TURNS = 8, SHIFT = 64, INSTANCES = COUNT + (TURNS - 1) * SHIFT };
+enum { COUNT = 4096, REPEATS = 21, INSTANCES = COUNT + SPARE };
 
 typedef struct model {
     const work *w;
@@ -41,7 +41,6 @@ typedef struct task {
     tg_program *program[WAYS];
     tg_workspace *room[WAYS], *two; /* two: of BATCH, for two threads */
     operands of[WAYS];
-    int turn[WAYS]; /* of timed passes: each begins SHIFT instances further on, and again at the first */
     double *x, *y, p[MOST_PARAMETERS], along[MOST_PARAMETERS], loss[WAYS];
     double d[WAYS][2 * MOST_PARAMETERS]; /* gradient, Hessian times direction */
     double one, d_one[MOST_PARAMETERS];  /* of SINGLE's last instance */
@@ -133,14 +132,9 @@ static void pass(task *k, int way, int first)
     }
 }
 
-static int next_turn(task *k, int way)
-{
-    return k->turn[way]++ % TURNS * SHIFT;
-}
-
 static void timed_pass(int way, void *user)
 {
-    pass(user, way, next_turn(user, way));
+    pass(user, way, first_instance());
 }
 
 static task *new_task(const model *m)
@@ -187,7 +181,7 @@ static void by_threads(int two, void *user)
     task *const k = user;
     tg_workspace *const one = k->room[BATCH];
     if (two) k->room[BATCH] = k->two;
-    run(k, BATCH, next_turn(k, BATCH), COUNT);
+    run(k, BATCH, first_instance(), COUNT);
     k->room[BATCH] = one;
 }
 

@@ -71,18 +71,21 @@ static void all_instances(int i, void *user)
     task *const k = user;
     doer *const a = &k->doer[i];
     const work *const w = k->w;
+    const int first = first_instance(), end = first + k->instances;
     a->loss = 0;
     memset(a->d, 0, sizeof a->d);
     switch (a->s) {
-    case SIDE_PLAIN: a->loss = w->plain(k->instances, k->p, k->x, k->y, a->d); break;
+    case SIDE_PLAIN:
+        a->loss = w->plain(k->instances, k->p, k->x + first * w->inputs, k->y + first * w->targets, a->d);
+        break;
     case SIDE_EAGER:
-        for (int j = 0; j < k->instances; j++)
+        for (int j = first; j < end; j++)
             a->loss += eager_step(a->recorder, k->x + j * w->inputs, k->y + j * w->targets, a->d);
         break;
     case SIDE_PROGRAM_1:
-        for (int j = 0; j < k->instances; j++) run(k, a, j, 1);
+        for (int j = first; j < end; j++) run(k, a, j, 1);
         break;
-    default: run(k, a, 0, k->instances); break;
+    default: run(k, a, first, k->instances); break;
     }
 }
 
@@ -103,13 +106,14 @@ static task *new_task(const work *w)
     k->w = w;
     k->parameters = part_begin(w, w->parts);
     k->instances = report_quick() ? FEW : COUNT;
-    k->x = calloc((size_t)(k->instances * w->inputs), sizeof(double));
-    k->y = calloc((size_t)(k->instances * w->targets + 1), sizeof(double));
+    const int all = k->instances + SPARE;
+    k->x = calloc((size_t)(all * w->inputs), sizeof(double));
+    k->y = calloc((size_t)(all * w->targets + 1), sizeof(double));
     if (!k->x || !k->y) exit(1);
     uint64_t seed = 1;
     for (int i = 0; i < k->parameters; i++) k->p[i] = draw(&seed, w->low, w->high);
-    for (int i = 0; i < k->instances * w->inputs; i++) k->x[i] = draw(&seed, -1, 1);
-    for (int i = 0; i < k->instances && w->targets; i++) k->y[i * w->targets + i % w->targets] = w->targets > 1 || i % 2;
+    for (int i = 0; i < all * w->inputs; i++) k->x[i] = draw(&seed, -1, 1);
+    for (int i = 0; i < all && w->targets; i++) k->y[i * w->targets + i % w->targets] = w->targets > 1 || i % 2;
     add_doer(k, SIDE_PLAIN, NULL);
     for (int i = 0; i < LAYOUTS; i++) {
         if (!layouts[i]->record[w - works]) continue;
@@ -186,18 +190,22 @@ static Value tiny_model(const tiny *k, int with)
 }
 
 /* Ways 0 and 1 are eager, 2 and 3 programs; of both the second does TINY_OPS operations more than the
-   first: the difference is theirs. */
+   first: the difference is theirs. No timed step has the numbers of the one before. */
 static void tiny_step(int which, void *user)
 {
     tiny *k = user;
     const int with = which % 2;
+    const double first = 1 + 1e-6 * (timed_run() % 64);
     if (which < 2) {
+        tg_edit(k->x)[0] = first;
         tg_backward(tiny_model(k, with));
         tg_release(k->mark);
-    } else if (!tg_run(k->program[with], k->room[with], 1, (const void *[]){ k->data, k->data },
-                       (void *[]){ &k->total, k->dx, k->dw }, NULL)) {
-        exit(1);
+        return;
     }
+    k->data[0] = first;
+    if (!tg_run(k->program[with], k->room[with], 1, (const void *[]){ k->data, k->data },
+                (void *[]){ &k->total, k->dx, k->dw }, NULL))
+        exit(1);
 }
 
 static timing difference(const timing *less, const timing *more)

@@ -86,10 +86,19 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static double run(int calls, void (*work)(int, void *), int way, void *user)
+static int timed;
+
+int timed_run(void)
+{
+    return timed;
+}
+
+/* before: how many timed runs of this way there were. */
+static double run(int calls, int before, void (*work)(int, void *), int way, void *user)
 {
     const double start = now_ns();
-    for (int i = 0; i < calls; i++) work(way, user);
+    for (timed = before + 1; timed <= before + calls; timed++) work(way, user);
+    timed = 0;
     return (now_ns() - start) / calls;
 }
 
@@ -108,10 +117,10 @@ void time_ways(int n, void (*work)(int, void *), void *user, int repeats, timing
     if (!calls) exit(1);
     if (repeats > MOST_REPEATS) repeats = MOST_REPEATS;
     for (int i = 0; i < n; i++) {
-        double each = run(1, work, i, user);
+        double each = run(1, 0, work, i, user);
         if (each < 2e7) {
-            run(2, work, i, user);
-            each = run(10, work, i, user);
+            run(2, 0, work, i, user);
+            each = run(10, 0, work, i, user);
         }
         calls[i] = each > 2e6 ? 1 : (int)(2e6 / (each + 1)) + 1;
         result[i] = (timing){ .repeats = repeats };
@@ -119,7 +128,7 @@ void time_ways(int n, void (*work)(int, void *), void *user, int repeats, timing
     for (int r = 0; r < repeats; r++)
         for (int i = 0; i < n; i++) {
             const double allocated = allocations_so_far(), faulted = faults_so_far();
-            result[i].ns[r] = run(calls[i], work, i, user);
+            result[i].ns[r] = run(calls[i], r * calls[i], work, i, user);
             result[i].allocations += allocations_so_far() - allocated;
             result[i].faults += faults_so_far() - faulted;
         }
@@ -137,11 +146,14 @@ double speed_of_second(void (*work)(int, void *), void *user)
     const double begun = wall_ns(), enough = 5e8;
     double best[2] = { INFINITY, INFINITY };
     for (int i = 0; i < MOST && (i < LEAST || wall_ns() < begun + enough); i++) {
+        timed = i + 1;
         work(i % 2, user);
+        timed++;
         const double start = wall_ns();
         work(i % 2, user);
         best[i % 2] = fmin(best[i % 2], wall_ns() - start);
     }
+    timed = 0;
     return best[0] / best[1];
 }
 

@@ -30,6 +30,9 @@ double allocations_so_far(void);
 /* Times n ways: work(i, user) does way i once. Each repeat runs every way for about 2 ms. */
 void time_ways(int n, void (*work)(int way, void *user), void *user, int repeats, timing *result);
 
+/* Which run of its way is being timed, from 1 on; 0 while none is. For inputs that change with every run. */
+int timed_run(void);
+
 /* How many times as fast way 1 is as way 0, by the clock: the best of many runs of each in turns, each after one that
    is not timed, as the ways have different memory. For what several threads do. */
 double speed_of_second(void (*work)(int way, void *user), void *user);

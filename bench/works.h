@@ -30,6 +30,10 @@ int part_begin(const work *w, int part);
 /* How many leaves vary with the instance: x, and y if there is any. */
 int batch_leaves(const work *w);
 
+/* The instance that a pass begins with, at most SPARE: a timed one not with that of the pass before. */
+enum { SPARE = 448 };
+int first_instance(void);
+
 /* The loss of an instance. By number, x, y and p have a value for each number, otherwise one for x, one
    for y, and one for each part. */
 typedef tg_value recording(const tg_value *x, const tg_value *y, const tg_value *p);

@@ -13,6 +13,7 @@ enum { CAMERAS = 49, POINTS = 7776, C = 11, X = 3, ROW = C + X + 1, BLOCK = 512 
 enum { ROTATION = 0, CENTER = 3, FOCUS = 6, PRINCIPAL = 7, DISTORTION = 9 };
 
 typedef struct state {
+    given in;
     int64_t p;
     double *cameras, *points, *w, *features;
     int *camera, *point;   /* of each observation */
@@ -301,6 +302,11 @@ static void *start(int size)
         s->w[i] = draw(&seed, 0.2, 1);
         for (int j = 0; j < 2; j++) s->features[2 * i + j] = draw(&seed, -100, 100);
     }
+    const tg_value no_leaf = { 0 };
+    given_add(&s->in, s->cameras, CAMERAS * C, no_leaf);
+    given_add(&s->in, s->points, POINTS * X, no_leaf);
+    given_add(&s->in, s->w, s->p, no_leaf);
+    given_add(&s->in, s->features, 2 * s->p, no_leaf);
     find_columns(s);
     s->tape = row_tape();
     s->mark = tg_tape_mark(s->tape);

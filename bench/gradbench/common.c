@@ -20,6 +20,40 @@ void *room(size_t n, size_t size)
     return p;
 }
 
+/* ---- inputs ------------------------------------------------------------------------------------ */
+
+void given_add(given *all, double *x, int64_t n, tg_value leaf)
+{
+    must(all->n < MOST_GIVEN, "too many inputs");
+    all->of[all->n].x = x;
+    all->of[all->n].size = n;
+    all->of[all->n++].leaf = leaf;
+}
+
+void given_vary(const given *all)
+{
+    uint64_t seed = 10;
+    for (int i = 0; i < all->n; i++)
+        for (int64_t j = 0; j < all->of[i].size; j++) {
+            double *const x = all->of[i].x + j;
+            *x += draw(&seed, -.01, .01) * (*x != 0 ? *x : 1);
+        }
+    for (int i = 0; i < all->n; i++)
+        if (all->of[i].leaf.tape) must(tg_set(all->of[i].leaf, all->of[i].x, (size_t)all->of[i].size), "other data");
+}
+
+void given_change(const given *all, int run, bool leaves)
+{
+    for (int i = 0; i < all->n; i++) {
+        const tg_value leaf = all->of[i].leaf;
+        const int64_t n = all->of[i].size;
+        double *const x = leaves && leaf.tape ? tg_edit(leaf) : all->of[i].x;
+        x[run % n] *= run / n % 2 ? 1.001 : 1 / 1.001;
+    }
+}
+
+/* ---- the tape ---------------------------------------------------------------------------------- */
+
 static tg_tape *newest;
 
 tg_tape *row_tape(void)

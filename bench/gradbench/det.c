@@ -8,6 +8,7 @@
 enum { MOST = 11 };
 
 typedef struct state {
+    given in;
     int l;
     double *a;
     double *minors, *adjoints; /* by the set of columns, a bit each; the rows are the last ones */
@@ -205,6 +206,7 @@ static void *start(int size)
             if (__builtin_popcount(set) == n) s->order[i++] = set;
     s->tape = row_tape();
     s->leaf = param(s->tape, s->a, s->l, s->l);
+    given_add(&s->in, s->a, s->l * s->l, s->leaf);
     s->mark = tg_tape_mark(s->tape);
     s->program = compile_gradient(model(s), &s->leaf, 1, NULL, 0, (const int[]){ 0 }, 1);
     tg_release(s->mark);

@@ -16,6 +16,7 @@
 enum { N = 1000, BLOCK = 8, BLOCKS = (N + BLOCK * LANES - 1) / (BLOCK * LANES), MOST = 32 };
 
 typedef struct state {
+    given in;
     int64_t D, K, L; /* L = D (D - 1) / 2 */
     double *x, *alpha, *mu, *q, *l;
     double constant;       /* what depends on no parameter */
@@ -367,6 +368,11 @@ static void *start(int size)
     s->leaf[2] = param(s->tape, s->q, K, D);
     s->leaf[3] = param(s->tape, s->l, K, L);
     s->data = input(s->tape, s->x, N, D);
+    given_add(&s->in, s->x, N * D, s->data);
+    given_add(&s->in, s->alpha, K, s->leaf[0]);
+    given_add(&s->in, s->mu, K * D, s->leaf[1]);
+    given_add(&s->in, s->q, K * D, s->leaf[2]);
+    given_add(&s->in, s->l, K * L, s->leaf[3]);
     s->index = index(s->tape, s->place, D * D);
     s->mark = tg_tape_mark(s->tape);
     const Value x = input(s->tape, s->x, D);

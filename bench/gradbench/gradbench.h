@@ -18,6 +18,28 @@ enum { SIZES = 4 };
    recorded and walked backwards each time. PROGRAM: recorded and compiled before. */
 enum { PRIMAL, PLAIN, EXPERT, EAGER, PROGRAM, WAYS };
 
+/* The numbers that a problem is given: arrays that all ways read. They are others than those that were compiled, and
+   some of them change with every timed run. A state begins with its struct given. */
+enum { MOST_GIVEN = 5 };
+
+typedef struct given {
+    int n;
+    struct {
+        double *x;
+        int64_t size;
+        tg_value leaf;
+    } of[MOST_GIVEN];
+} given;
+
+/* leaf: what the eager way has of the n numbers at x; {0}: nothing that it keeps. */
+void given_add(given *all, double *x, int64_t n, tg_value leaf);
+
+/* Changes all numbers: by up to 1 %, zeros by up to .01. */
+void given_vary(const given *all);
+
+/* Changes a number of each array, or of its leaf, by a thousandth: the run's, up and down in turns. */
+void given_change(const given *all, int run, bool leaves);
+
 typedef struct problem {
     const char *name;
     const char *size[SIZES];      /* what the rows are called; NULL: no more rows */

@@ -5,6 +5,7 @@
 #include <tapegrad/short.h>
 
 typedef struct state {
+    given in;
     double x;
     tg_tape *tape;
     tg_mark mark;
@@ -24,6 +25,7 @@ static void *start(int size)
     s->x = 3;
     s->tape = row_tape();
     s->leaf = tg_scalar(s->tape, s->x);
+    given_add(&s->in, &s->x, 1, s->leaf);
     s->mark = tg_tape_mark(s->tape);
     s->program = compile_gradient(model(s->leaf), NULL, 0, &s->leaf, 1, NULL, 0);
     tg_release(s->mark);

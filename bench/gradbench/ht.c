@@ -21,6 +21,7 @@ typedef struct motion {
 } motion;
 
 typedef struct state {
+    given in;
     int64_t n, m;
     double angle[ANGLES];
     motion base[BONES], inverse[BONES]; /* by the bone before; back from where the bone rests */
@@ -32,7 +33,7 @@ typedef struct state {
     double *moved, (*dmoved)[3][COLUMNS]; /* (n, 3) vertices; by the angles, behind two zeros */
     tg_tape *tape;
     tg_mark mark;
-    Value leaf[3], rest[2], weighted, corners[3], us[2], points; /* leaf: two shifts of u, angles */
+    Value leaf[5], rest[2], weighted, corners[3]; /* leaf: two shifts of u, angles, u, points */
     tg_program *forward;
     compiled program;
     double along[COLUMNS][COLUMNS]; /* the columns' directions */
@@ -101,8 +102,9 @@ static Value model(const state *s)
     const Value moved = matmul(columns, transpose(turning(slice(angles, .stop = 3))));
     const Value shift = reshape(slice(angles, .start = 3, .stop = 6), 3, 1);
     const Value hand = add(matmul(transpose(moved), s->weighted), shift); /* (3, n) */
-    const Value u0 = add(s->us[0], s->leaf[0]), u1 = add(s->us[1], s->leaf[1]), u[] = { u0, u1, sub(sub(1, u0), u1) };
-    Value e = s->points;
+    const Value u0 = add(select(s->leaf[3], .axis = 1, .index = 0), s->leaf[0]);
+    const Value u1 = add(select(s->leaf[3], .axis = 1, .index = 1), s->leaf[1]), u[] = { u0, u1, sub(sub(1, u0), u1) };
+    Value e = transpose(s->leaf[4]);
     for (int k = 0; k < 3; k++) e = sub(e, mul(u[k], index_select(hand, s->corners[k], .axis = 1)));
     return transpose(e);
 }
@@ -123,12 +125,15 @@ static void compile_columns(state *s)
     const Value along[] = { scalar(s->tape, 0), scalar(s->tape, 0), param(s->tape, (double *)NULL, ANGLES) };
     const Value e = model(s);
     Value out[2];
-    tg_program *const p = tg_compile(&e, 1, NULL, 0, s->leaf, 3, NULL, &status);
-    s->forward = tg_jvp_program(p, NULL, 0, &status);
+    tg_program *const p = tg_compile(&e, 1, NULL, 0, s->leaf, 5, NULL, &status);
+    s->forward = tg_jvp_program(p, (const int[]){ 0, 1, 2 }, 3, &status);
     must(s->forward, status.message);
     tg_program_free(p);
-    must(tg_call(s->forward, TG_VALUES(s->leaf[0], s->leaf[1], s->leaf[2], along[0], along[1], along[2]), out), "ht");
-    s->program = compile(out, 2, along, 3, s->leaf, 3);
+    Value in[8];
+    memcpy(in, s->leaf, sizeof s->leaf);
+    memcpy(in + 5, along, sizeof along);
+    must(tg_call(s->forward, in, 8, out), "ht");
+    s->program = compile(out, 2, along, 3, s->leaf, 5);
     tg_release(s->mark);
 }
 
@@ -136,10 +141,10 @@ static void program(void *state_, double *result)
 {
     const state *const s = state_;
     static const double zero = 0;
-    const tg_input_layout row = { .instance = COLUMNS }, in[6] = { row, row, row };
+    const tg_input_layout row = { .instance = COLUMNS }, in[8] = { row, row, row };
     const tg_output_layout out[2] = { { 0 }, { .instance = 1, .column = COLUMNS } };
     run_compiled_with(&s->program, COLUMNS,
-                      (const void *[]){ s->along[0], s->along[0] + 1, s->along[0] + 2, &zero, &zero, s->angle },
+                      (const void *[]){ s->along[0], s->along[0] + 1, s->along[0] + 2, &zero, &zero, s->angle, s->u, s->point },
                       (void *[]){ result, result + 3 * s->m }, &(tg_run_options){ .inputs = in, .outputs = out });
 }
 
@@ -413,9 +418,10 @@ static void record_leaves(state *s)
         s->corners[k] = index(t, corner, s->m);
     }
     free(corner);
-    const Value us = input(t, s->u, s->m, 2);
-    for (int k = 0; k < 2; k++) s->us[k] = contiguous(select(us, .axis = 1, .index = k));
-    s->points = contiguous(transpose(input(t, s->point, s->m, 3)));
+    s->leaf[3] = input(t, s->u, s->m, 2);
+    s->leaf[4] = input(t, s->point, s->m, 3);
+    double *const data[] = { s->angle, s->u, s->point };
+    for (int i = 0; i < 3; i++) given_add(&s->in, data[i], tg_size(s->leaf[2 + i]), s->leaf[2 + i]);
     s->mark = tg_tape_mark(t);
 }
 

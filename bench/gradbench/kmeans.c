@@ -12,6 +12,7 @@
 enum { BLOCK = 4 /* of lanes */, MOST = 32 };
 
 typedef struct state {
+    given in;
     int64_t n, k, d;
     double *points, *centers, *ones, *square; /* (n, d), (k, d), (k, d), (k) */
     tg_tape *tape;
@@ -178,6 +179,8 @@ static void *start(int size)
     s->tape = row_tape();
     s->leaf = param(s->tape, s->centers, s->k, s->d);
     s->data = input(s->tape, s->points, s->n, s->d);
+    given_add(&s->in, s->centers, s->k * s->d, s->leaf);
+    given_add(&s->in, s->points, s->n * s->d, s->data);
     s->mark = tg_tape_mark(s->tape);
     const Value point = input(s->tape, s->points, s->d);
     s->program = compile_hvp(model_of_point(s->leaf, point), &point, 1, &s->leaf, 1);

@@ -10,6 +10,7 @@
 enum { M = 128, BLOCK = 8 };
 
 typedef struct state {
+    given in;
     int64_t n;
     double *t, x[M];
     tg_tape *tape;
@@ -136,6 +137,8 @@ static void *start(int size)
     s->tape = row_tape();
     s->coefficients = param(s->tape, s->x, M);
     s->points = input(s->tape, s->t, s->n, 1);
+    given_add(&s->in, s->x, M, s->coefficients);
+    given_add(&s->in, s->t, s->n, s->points);
     s->mark = tg_tape_mark(s->tape);
     const Value t = input(s->tape, &s->t[1]);
     s->program = compile_gradient(model_of_point(s->coefficients, t), &t, 1, &s->coefficients, 1, NULL, 0);

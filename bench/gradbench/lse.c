@@ -9,6 +9,7 @@
 enum { BLOCK = 1024 };
 
 typedef struct state {
+    given in;
     int64_t n;
     double *x, *largest; /* of each block */
     tg_tape *tape;
@@ -106,6 +107,7 @@ static void *start(int size)
     for (int64_t i = 0; i < s->n; i++) s->x[i] = draw(&seed, -1, 1);
     s->tape = row_tape();
     s->leaf = param(s->tape, s->x, s->n);
+    given_add(&s->in, s->x, s->n, s->leaf);
     s->mark = tg_tape_mark(s->tape);
     const Value x = tg_scalar(s->tape, 1), largest = tg_scalar(s->tape, 2);
     s->program = compile_gradient(model_of_number(x, largest), &x, 1, &largest, 1, (const int[]){ 0 }, 1);

@@ -18,6 +18,7 @@ typedef struct kept {
 } kept;
 
 typedef struct state {
+    given in;
     int layers, steps;
     double main[2 * MOST][4][B], extra[3][B]; /* weights, biases of each layer in turn */
     double hidden[MOST][B], cell[MOST][B];    /* at the beginning */
@@ -26,8 +27,7 @@ typedef struct state {
     double (*soft)[WIDE]; /* (steps): the loss's gradient by y */
     tg_tape *tape;
     tg_mark mark;
-    Value leaf[2], *data; /* data: the sequence's elements */
-    Value hidden0[MOST], cell0[MOST];
+    Value leaf[5]; /* main, extra, sequence, hidden, cell */
     compiled program;
 } state;
 
@@ -42,10 +42,14 @@ static Value model(const state *s)
             b[l][k] = select(select(s->leaf[0], .index = 2 * l + 1), .index = k);
         }
     for (int k = 0; k < 3; k++) extra[k] = select(s->leaf[1], .index = k);
-    memcpy(h, s->hidden0, sizeof h);
-    memcpy(c, s->cell0, sizeof c);
+    for (int l = 0; l < s->layers; l++) {
+        h[l] = select(s->leaf[3], .index = l);
+        c[l] = select(s->leaf[4], .index = l);
+    }
+    Value next = select(s->leaf[2], .index = 0);
     for (int t = 0; t + 1 < s->steps; t++) {
-        Value x = mul(s->data[t], extra[0]);
+        Value x = mul(next, extra[0]);
+        next = select(s->leaf[2], .index = t + 1);
         for (int l = 0; l < s->layers; l++) {
             const Value f = sigmoid(fma(x, w[l][F], b[l][F])), i = sigmoid(fma(h[l], w[l][I], b[l][I]));
             const Value o = sigmoid(fma(x, w[l][O], b[l][O])), g = tanh(fma(h[l], w[l][G], b[l][G]));
@@ -53,7 +57,7 @@ static Value model(const state *s)
             x = h[l] = mul(o, tanh(c[l]));
         }
         const Value y = fma(x, extra[1], extra[2]);
-        total = add(total, dot(s->data[t + 1], sub(y, log(add(2, sum(exp(y)))))));
+        total = add(total, dot(next, sub(y, log(add(2, sum(exp(y)))))));
     }
     return mul(total, -1.0 / ((s->steps - 1) * B));
 }
@@ -72,7 +76,7 @@ static void eager(void *state_, double *result)
 static void program(void *state_, double *result)
 {
     const state *const s = state_;
-    run_compiled(&s->program, 1, (const void *[]){ s->main, s->extra },
+    run_compiled(&s->program, 1, (const void *[]){ s->main, s->extra, s->sequence, s->hidden, s->cell },
                  (void *[]){ result, result + 1, result + 1 + 8 * s->layers * B });
 }
 
@@ -291,22 +295,20 @@ static void *start(int size)
     s->sequence = room((size_t)s->steps, sizeof *s->sequence);
     s->kept = room((size_t)(s->steps * s->layers), sizeof *s->kept);
     s->soft = room((size_t)s->steps, sizeof *s->soft);
-    s->data = room((size_t)s->steps, sizeof *s->data);
     fill(&seed, **s->main, 8 * s->layers * B, -1, 1);
     fill(&seed, *s->extra, 3 * B, -1, 1);
     fill(&seed, *s->hidden, s->layers * B, -1, 1);
     fill(&seed, *s->cell, s->layers * B, -1, 1);
     fill(&seed, *s->sequence, s->steps * B, 0, 1);
     s->tape = row_tape();
-    s->leaf[0] = param(s->tape, &s->main[0][0][0], 2 * s->layers, 4, B);
-    s->leaf[1] = param(s->tape, &s->extra[0][0], 3, B);
-    for (int l = 0; l < s->layers; l++) {
-        s->hidden0[l] = input(s->tape, s->hidden[l], B);
-        s->cell0[l] = input(s->tape, s->cell[l], B);
-    }
-    for (int t = 0; t < s->steps; t++) s->data[t] = input(s->tape, s->sequence[t], B);
+    double *const data[] = { **s->main, *s->extra, *s->sequence, *s->hidden, *s->cell };
+    s->leaf[0] = param(s->tape, data[0], 2 * s->layers, 4, B);
+    s->leaf[1] = param(s->tape, data[1], 3, B);
+    s->leaf[2] = input(s->tape, data[2], s->steps, B);
+    for (int i = 3; i < 5; i++) s->leaf[i] = input(s->tape, data[i], s->layers, B);
+    for (int i = 0; i < 5; i++) given_add(&s->in, data[i], tg_size(s->leaf[i]), s->leaf[i]);
     s->mark = tg_tape_mark(s->tape);
-    s->program = compile_gradient(model(s), NULL, 0, s->leaf, 2, NULL, 0);
+    s->program = compile_gradient(model(s), NULL, 0, s->leaf, 5, (const int[]){ 0, 1 }, 2);
     tg_release(s->mark);
     return s;
 }
@@ -319,7 +321,6 @@ static void stop(void *state_)
     free(s->sequence);
     free(s->kept);
     free(s->soft);
-    free(s->data);
     free(s);
 }
 

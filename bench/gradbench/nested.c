@@ -6,10 +6,12 @@
 #include "nested.h"
 #include <tapegrad/short.h>
 
-nested *nested_start(int variant, const double start[2])
+nested *nested_start(int variant, const double *start, int n)
 {
     nested *const s = room(1, sizeof *s);
-    memcpy(s->start, start, sizeof s->start);
+    memcpy(s->start, start, (size_t)n * sizeof *start);
+    memcpy(s->place, s->start, sizeof s->place);
+    given_add(&s->in, s->start, n, (tg_value){ 0 });
     s->outer_forward = variant >= 2;
     s->inner_forward = variant % 2 == 1;
     s->steps = FIRST_STEPS;

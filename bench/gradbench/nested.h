@@ -9,8 +9,10 @@ enum { INNER = 2, FIRST_STEPS = 512, MOST_STEPS = 1 << 20, STATES = 9 /* and tan
 
 typedef struct nested nested;
 struct nested {
+    given in;
     bool outer_forward, inner_forward;
-    double start[2]; /* where descents begin */
+    double start[INNER]; /* where the outer descent begins */
+    double place[INNER]; /* where the inner one does, if there is one: the program knows it */
     tg_tape *tape; /* of the eager way */
     tg_mark mark;
     /* The function inside, with its derivative by INNER inputs; a step of the loop; its derivative along
@@ -25,7 +27,7 @@ struct nested {
 };
 
 /* Variants are rev over rev, rev over fwd, fwd over rev, fwd over fwd. */
-nested *nested_start(int variant, const double start[2]);
+nested *nested_start(int variant, const double *start, int n);
 void nested_stop(void *s);
 
 /* The problems from other beginnings than where they are usually done. */

@@ -10,6 +10,7 @@
 enum { STEPS = 1000, MOST = 100 };
 
 typedef struct state {
+    given in;
     int64_t n;
     double x[MOST];
     double *kept; /* the states: (STEPS + 1, n + 1) */
@@ -203,6 +204,7 @@ static void *start(int size)
     s->kept = room((size_t)((STEPS + 1) * (s->n + 1)), sizeof *s->kept);
     s->tape = row_tape();
     s->leaf = param(s->tape, s->x, s->n);
+    given_add(&s->in, s->x, s->n, s->leaf);
     s->mark = tg_tape_mark(s->tape);
     s->program = compile_gradient(model(s->leaf), NULL, 0, &s->leaf, 1, NULL, 0);
     tg_release(s->mark);

@@ -186,7 +186,7 @@ static void expert(void *s, double *result)
 
 nested *particle_from(int variant, double w)
 {
-    nested *const s = nested_start(variant, (const double[2]){ w });
+    nested *const s = nested_start(variant, &w, 1);
     s->record = record_miss;
     compile_parts(s);
     nested_record(s);

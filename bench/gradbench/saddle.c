@@ -22,7 +22,7 @@ static Value model(const Value *x, const Value *y)
 /* The greatest value by y, which is left at the place. */
 static Value greatest(const nested *s, const Value *x, Value *y)
 {
-    for (int i = 0; i < 2; i++) y[i] = tg_scalar(s->tape, s->start[i]);
+    for (int i = 0; i < 2; i++) y[i] = tg_scalar(s->tape, s->place[i]);
     Value f = model(x, y), g[2];
     descent d = descent_from(-tg_item(f));
     nested_gradient(s, f, y, g);
@@ -119,7 +119,7 @@ static void compile_parts(nested *s)
 
 static bool record_greatest(nested *s, tg_tape *t)
 {
-    const Value x[] = { scalar(t, 1), scalar(t, 1) }, y[] = { tg_number(t, s->start[0]), tg_number(t, s->start[1]) };
+    const Value x[] = { scalar(t, 1), scalar(t, 1) }, y[] = { tg_number(t, s->place[0]), tg_number(t, s->place[1]) };
     const Value f = neg(tg_detach(model(x, y)));
     return nested_outer(s, (const Value[]){ y[0], y[1], f, tg_number(t, 1e-5), tg_number(t, 0) }, x);
 }
@@ -147,7 +147,7 @@ static void program(void *state, double *result)
 static double plain_at(nested *s, const double *x, double *g, double *y)
 {
     double dy[2][2] = { { 0 } };
-    memcpy(y, s->start, sizeof s->start);
+    memcpy(y, s->place, sizeof s->place);
     descent d = descent_from(-(x[0] * x[0] + x[1] * x[1] - y[0] * y[0] - y[1] * y[1]));
     for (;;) {
         const double gy[2] = { -2 * y[0], -2 * y[1] };
@@ -176,7 +176,7 @@ static void plain(void *s, double *result)
 static double expert_at(nested *s, const double *x, double *g, double *y)
 {
     const double x2 = x[0] * x[0] + x[1] * x[1], bound = close_enough * close_enough;
-    double a = s->start[0], b = s->start[1];
+    double a = s->place[0], b = s->place[1];
     descent d = descent_from(-(x2 - a * a - b * b));
     while (4 * (a * a + b * b) > bound) {
         descent_grow(&d);
@@ -199,7 +199,7 @@ static void expert(void *s, double *result)
 
 nested *saddle_from(int variant, const double start[2])
 {
-    nested *const s = nested_start(variant, start);
+    nested *const s = nested_start(variant, start, 2);
     s->record = record_greatest;
     compile_parts(s);
     nested_record(s);

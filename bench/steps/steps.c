@@ -71,6 +71,11 @@ static void put(tg_type type, void *x, int64_t i, double value)
     else ((double *)x)[i] = value;
 }
 
+static void multiply(tg_type type, void *x, int64_t i, double by)
+{
+    put(type, x, i, number(type, x, i) * by);
+}
+
 static double loss_by_hand(work *w)
 {
     return w->by_hand[w->type == TG_F64](&w->h);
@@ -168,6 +173,22 @@ static void make_blocks(work *w)
     memcpy(w->p, tg_nn_parameters(w->net), (size_t)w->n * sizeof *w->p);
 }
 
+static void *editable(tg_value leaf)
+{
+    return tg_type_of(leaf) == TG_F32 ? (void *)tg_edit_f32(leaf) : tg_edit(leaf);
+}
+
+/* What was compiled has seen other numbers. */
+static void change_leaves(const work *w)
+{
+    uint64_t seed = 2;
+    for (int i = 0; i <= w->n; i++) {
+        const tg_value leaf = i < w->n ? w->p[i] : w->x;
+        void *const x = editable(leaf);
+        for (int64_t k = 0; k < tg_size(leaf); k++) multiply(w->type, x, k, draw(&seed, .99, 1.01));
+    }
+}
+
 /* The expert's arrays: copies of the tape's parameters, and room. */
 static void make_hand(work *w)
 {
@@ -218,10 +239,22 @@ static void make_program(work *w)
 
 /* ---- checking and timing --------------------------------------------------------------------- */
 
+/* No timed run has the parameters of the one before: a number of the first changes, the tape's and the expert's, up and
+   down in turns. */
+static void change_number(const work *w)
+{
+    const int64_t run = timed_run(), n = tg_size(w->p[0]);
+    const double by = run / n % 2 ? 1.001 : 1 / 1.001;
+    if (run == 0) return;
+    multiply(w->type, w->h.p[0], run % n, by);
+    multiply(w->type, editable(w->p[0]), run % n, by);
+}
+
 static void run(int way, void *user)
 {
     work *const w = user;
     tg_status status;
+    change_number(w);
     if (way == EXPERT) {
         loss_by_hand(w);
     } else if (way == PROGRAM) {
@@ -310,13 +343,14 @@ typedef struct rows_task {
 static void run_in(int space, void *user)
 {
     const rows_task *const t = user;
+    change_number(t->w);
     if (!tg_run(t->program, t->space[space], t->w->h.batch, t->from, t->w->to, NULL)) exit(1);
 }
 
 static void run_rows(int way, void *user)
 {
     const rows_task *const t = user;
-    if (way == EXPERT) loss_by_hand(t->w);
+    if (way == EXPERT) change_number(t->w), loss_by_hand(t->w);
     else run_in(0, user);
 }
 
@@ -381,8 +415,9 @@ static void measure(work *w, tg_type type)
     if (w->h.heads) make_blocks(w);
     else make_layers(w);
     w->mark = tg_tape_mark(w->tape);
-    make_hand(w);
     make_program(w);
+    change_leaves(w);
+    make_hand(w);
     bench_row r = new_row(w, NULL);
     r.compile_ns = w->compile_ns;
     check(&r, w);
