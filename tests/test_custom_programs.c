@@ -206,10 +206,11 @@ static bool below_zero_fails(const tg_custom_call *c)
     return at(&c->x[0], 0) >= 0 || tg_custom_fail(c, "%g is below 0", at(&c->x[0], 0));
 }
 
+static const tg_custom root = { .name = "root", .operands = 1, .forward = below_zero_fails };
+
 Test(custom_programs, the_first_instance_that_fails_is_named_whatever_the_threads)
 {
     enum { MANY = 5000 };
-    static const tg_custom root = { .name = "root", .operands = 1, .forward = below_zero_fails };
     static double x[MANY], y[MANY];
     tg_tape *const t = tg_tape_new(NULL);
     const tg_value in = tg_scalar(t, 1), made = tg_custom_apply(&root, in);
@@ -229,6 +230,32 @@ Test(custom_programs, the_first_instance_that_fails_is_named_whatever_the_thread
         for (int i = 0; i < MANY; i++) x[i] = i;
         cr_expect(tg_run(p, room, MANY, (const void *[]){ x }, (void *[]){ y }, &status), "%s", status.message);
         cr_expect(memcmp(x, y, sizeof x) == 0);
+        tg_workspace_free(room);
+    }
+    tg_program_free(p);
+    tg_tape_free(t);
+}
+
+/* Of the instances behind one that fails some threads have done a part: what they saw does not count. */
+Test(custom_programs, a_condition_behind_an_instance_that_fails_is_not_reported)
+{
+    enum { MANY = 5000, FAILS = 600, TURNS = 1000 };
+    static double x[MANY], y[MANY];
+    tg_tape *const t = tg_tape_new(NULL);
+    const tg_value in = tg_scalar(t, 1), made = tg_custom_apply(&root, in);
+    const tg_value out = tg_true(tg_gt(in, TURNS)) ? tg_square(made) : tg_neg(made);
+    tg_status status = { 0 };
+    tg_program *const p = tg_compile(&out, 1, &in, 1, NULL, 0, NULL, &status);
+    cr_assert(p, "%s", status.message);
+    for (int i = 0; i < MANY; i++) x[i] = i == FAILS ? -i : i;
+    for (int threads = 1; threads < 9; threads++) {
+        tg_workspace *const room = tg_workspace_new(p, threads, &status);
+        for (int again = 0; again < 10; again++) {
+            status = (tg_status){ 0 };
+            cr_expect_not(tg_run(p, room, MANY, (const void *[]){ x }, (void *[]){ y }, &status));
+            cr_expect(strstr(status.message, "instance 600: root: -600 is below 0"), "%d threads: %s", threads,
+                      status.message);
+        }
         tg_workspace_free(room);
     }
     tg_program_free(p);
