@@ -12,16 +12,23 @@ typedef double real;
 #include "kernels/formula.h"
 
 /* The functions that formula.h takes from the vector math: libm's again, and what is made of them. */
+#undef acosh
+#undef asinh
+#undef atanh
 #undef cos
+#undef cosh
+#undef erf
 #undef exp
 #undef exp2
 #undef expm1
 #undef hypot
 #undef log
+#undef logit
 #undef log10
 #undef log1p
 #undef log2
 #undef sin
+#undef sinh
 #undef tanh
 #undef sigmoid
 #undef softplus
@@ -31,16 +38,23 @@ typedef double real;
 #undef tanh_by_value
 #undef TIMES
 #undef PICK
+#define acosh(x) M(acosh)(x)
+#define asinh(x) M(asinh)(x)
+#define atanh(x) M(atanh)(x)
 #define cos(x) M(cos)(x)
+#define cosh(x) M(cosh)(x)
+#define erf(x) M(erf)(x)
 #define exp(x) M(exp)(x)
 #define exp2(x) M(exp2)(x)
 #define expm1(x) M(expm1)(x)
 #define hypot(a, b) M(hypot)(a, b)
 #define log(x) M(log)(x)
+#define logit(x) (M(log)(x) - M(log1p)(-(x)))
 #define log10(x) M(log10)(x)
 #define log1p(x) M(log1p)(x)
 #define log2(x) M(log2)(x)
 #define sin(x) M(sin)(x)
+#define sinh(x) M(sinh)(x)
 #define tanh(x) M(tanh)(x)
 #define sigmoid(x) (1 / (1 + M(exp)(-(x))))
 #define softplus(x) plain_softplus(x)

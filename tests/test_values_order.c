@@ -359,6 +359,41 @@ Test(scans, logarithms_begin_and_gradients_end_anywhere_in_a_long_line)
     }
 }
 
+/* By definition: what is before an element, times all that is behind it. Steps are taken eight at a time where the factors
+   allow it: some of these do, some are zero, too large or too small for it. */
+Test(scans, products_of_a_long_line_have_their_gradients)
+{
+    enum { N = 203 };
+    static double x[N], g[N], dx[N];
+    for (int kind = 0; kind < 5; kind++) {
+        for (int i = 0; i < N; i++) {
+            x[i] = (i * 37 % 11 < 5 ? -1 : 1) * (0.8 + i * 53 % 17 / 40.0);
+            g[i] = i * 29 % 13 - 6;
+            if (kind == 1 && i % 50 == 49) x[i] = 0;
+            if ((kind == 2 || kind == 3) && i / 20 % 2) x[i] *= i % 2 ? 0x1p-90 : 0x1p90;
+            if (kind == 3) g[i] *= 0x1p510;
+            if (kind == 4) { /* the product of eight factors overflows, but not with the rest */
+                x[i] *= i == 0 ? 0x1p-900 : i >= 98 && i < 106 ? 0x1p130 : 1;
+                g[i] *= i < 106 ? 0 : 0x1p-900;
+            }
+        }
+        const tg_value v = tg_param(t, x, N);
+        cr_assert(tg_backward_with(tg_cumprod(v), &(tg_backward_options){ .cotangent = g }));
+        cr_assert(tg_grad_read(v, dx, N));
+        for (int j = 0; j < N; j++) {
+            real before = 1, product = 1, sum = 0, sizes = 0;
+            for (int i = 0; i < j; i++) before *= x[i];
+            for (int i = j; i < N; i++) {
+                if (i > j) product *= x[i];
+                sum += g[i] * product;
+                sizes += fabsl(g[i] * product);
+            }
+            cr_expect(fabsl(dx[j] - before * sum) <= 64 * DBL_EPSILON * sizes * fabsl(before), "kind %d, %d: %g, not %Lg",
+                      kind, j, dx[j], before * sum);
+        }
+    }
+}
+
 Test(scans, a_zero_gradient_passes_no_infinity)
 {
     const double x[] = { 2, INFINITY, 3 }, g[] = { 1, 0, 0 };

@@ -1,4 +1,4 @@
-/* exp, exp2, expm1, tanh and sigmoid for the type real; see pair.h for what they have in common.
+/* exp, exp2, expm1, tanh, sinh, cosh and sigmoid for the type real; see pair.h for what they have in common.
    Measured with MPFR over 10 million arguments each: exp 1.0 ulp, exp2 0.7, expm1 1.2, tanh 1.0,
    sigmoid 0.7; 1.5 where the result is subnormal.
 
@@ -160,6 +160,34 @@ M_INLINE real m_tanh(real x)
     const m_pair h = m_half_expm1(m_exp_reduce(2 * (size > EXP_TANH_MAX ? EXP_TANH_MAX : size)));
     const m_pair sum = m_sum(h.high, 1);
     return M_COPYSIGN(m_quotient(h, (m_pair){ sum.high, sum.low + h.low }), x);
+}
+
+/* exp(|x|) / 2, which is finite for longer than exp. */
+M_INLINE m_exponential m_cosh_reduce(real size)
+{
+    return m_exp_reduce(size > EXP_MAX + 1 ? EXP_MAX + 1 : size);
+}
+M_INLINE real m_half_exp(m_exponential e)
+{
+    return m_scale(m_exp_fraction(e).high, e.rounded - 1);
+}
+
+/* h + 1 / (4 h) with h = exp(|x|) / 2. */
+M_INLINE real m_cosh(real x)
+{
+    const real h = m_half_exp(m_cosh_reduce(M_ABS(x)));
+    return h + (real)0.25 / h;
+}
+
+/* h + h / (2 h + 1) with h = (exp(|x|) - 1) / 2; where 1 is nothing beside them, exp(|x|) / 2. */
+M_INLINE real m_sinh(real x)
+{
+    const real size = M_ABS(x);
+    const m_exponential e = m_cosh_reduce(size);
+    const m_pair h = m_half_expm1(e);
+    const real low = h.high + (h.low + h.high / (2 * h.high + 1));
+    const real y = size > EXP_TANH_MAX ? m_half_exp(e) : low;
+    return M_COPYSIGN(size < EXP_TINY ? size : y, x);
 }
 
 /* exp(-|x|) */

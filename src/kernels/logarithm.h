@@ -1,4 +1,4 @@
-/* log, log2, log10, log1p and softplus for the type real; see pair.h for what they have in common.
+/* log, log2, log10, log1p, softplus and the inverse hyperbolic functions for the type real; see pair.h for what they have in common.
    Measured with MPFR over 10 million arguments each: log 0.8 ulp, log10 and log1p 0.65, log2 0.7,
    softplus 1.0; 1.5 where the result is subnormal.
 
@@ -162,6 +162,40 @@ M_INLINE real m_log1p(real x)
     const real any = x > -1 ? inside : x == -1 ? -(real)INFINITY : (real)NAN;
     return M_ABS(x) < LOG_TINY ? x : any;
 }
+
+/* ---- inverse hyperbolic functions --------------------------------------------------------------- */
+
+/* Where 2 x and x + sqrt(x x - 1) are the same number. */
+#ifdef TG_REAL_F32
+#define LOG_LARGE 0x1p14f
+#else
+#define LOG_LARGE 0x1p28
+#endif
+#define LOG_LN2 ((real)0.69314718055994530942)
+
+M_INLINE real m_asinh(real x)
+{
+    const real size = M_ABS(x), square = size * size;
+    const bool large = size > LOG_LARGE;
+    const real y = m_log1p(large ? size - 1 : size + square / (1 + M_SQRT(1 + square)));
+    return M_COPYSIGN(y + (large ? LOG_LN2 : 0), x);
+}
+
+M_INLINE real m_acosh(real x)
+{
+    const real above = x - 1;
+    const bool large = x > LOG_LARGE;
+    const real y = m_log1p(large ? above : above + M_SQRT(above * (above + 2)));
+    return x >= 1 ? y + (large ? LOG_LN2 : 0) : (real)NAN;
+}
+
+M_INLINE real m_atanh(real x)
+{
+    const real size = M_ABS(x);
+    return M_COPYSIGN((real)0.5 * m_log1p(2 * size / (1 - size)), x);
+}
+
+/* ---- softplus ------------------------------------------------------------------------------------ */
 
 /* max(x, 0) + log(1 + exp(-|x|)) */
 M_INLINE real m_softplus(real x)

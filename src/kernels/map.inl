@@ -90,6 +90,29 @@ M_INLINE bool all_near(const char *text, int64_t n, const real *x, const real *y
     return !(far & M_SIGN);
 }
 
+/* While a long formula is computed there is no room to see far ahead: of rows from memory, what is to be read and written is
+   asked for. Blocks that are looked at before have been read. */
+#define HAS(TEXT, NAME) (strstr(TEXT, NAME) != NULL)
+#define IS_LONG(TEXT)                                                                                          \
+    (HAS(TEXT, "exp") || HAS(TEXT, "log") || HAS(TEXT, "sig") || HAS(TEXT, "softplus") || HAS(TEXT, "elu") ||  \
+     HAS(TEXT, "silu") || HAS(TEXT, "mish") || HAS(TEXT, "erf") || HAS(TEXT, "gauss") || HAS(TEXT, "pdf") ||   \
+     HAS(TEXT, "sinh") || HAS(TEXT, "cosh") || HAS(TEXT, "tanh"))
+#define ASKS(TEXT, n) (IS_LONG(TEXT) && (BY_VALUE(TEXT) || !HAS_NEAR(TEXT)) && (n) > IN_CACHES)
+enum { ASKING_BLOCK = 64 };
+#define BLOCK_OF(TEXT, n) (HAS_NEAR(TEXT) ? NEAR_BLOCK(TEXT) : ASKS(TEXT, n) ? ASKING_BLOCK : (n))
+
+/* For n numbers at p, a little later; which may be behind the end. */
+M_INLINE void ask(const real *p, int64_t n, bool writing)
+{
+    enum { LATER = 2 * ASKING_BLOCK, LINE = 64 / sizeof(real) };
+    if (!p) return;
+    for (int64_t i = 0; i < n; i += LINE) {
+        const char *const line = (const char *)p + (LATER + i) * (int64_t)sizeof(real);
+        if (writing) __builtin_prefetch(line, 1);
+        else __builtin_prefetch(line, 0);
+    }
+}
+
 /* A kernel for operands that are not adjacent. */
 static __attribute__((noinline)) void forward_pieces(tg__map_forward_kernel *kernel, int operands, int64_t n, void *y,
                                                      const void *const *x, const ptrdiff_t *s)
@@ -115,14 +138,13 @@ static __attribute__((noinline)) void forward_pieces(tg__map_forward_kernel *ker
             OTHERWISE forward_pieces(NAME##_forward, OPERANDS, n, y_, x, s);                                   \
             return;                                                                                            \
         }                                                                                                      \
-        if (!HAS_NEAR(#VALUE)) {                                                                               \
-            NAME##_row(n, y_, a, 1, b, 1, c, false);                                                           \
-            return;                                                                                            \
-        }                                                                                                      \
         real *const y = y_;                                                                                    \
-        for (int64_t i = 0; i < n; i += NEAR_BLOCK(#VALUE)) {                                                  \
-            const int64_t m = n - i < NEAR_BLOCK(#VALUE) ? n - i : NEAR_BLOCK(#VALUE);                         \
-            if (all_near(#VALUE, m, AT(a, i), AT(b, i)))                                                       \
+        const int64_t block = BLOCK_OF(#VALUE, n);                                                             \
+        for (int64_t i = 0; i < n; i += block) {                                                               \
+            const int64_t m = n - i < block ? n - i : block;                                                   \
+            if (ASKS(#VALUE, n))                                                                               \
+                ask(AT(a, i), m, false), ask(AT(b, i), m, false), ask(AT(c, i), m, false), ask(y + i, m, true); \
+            if (HAS_NEAR(#VALUE) && all_near(#VALUE, m, AT(a, i), AT(b, i)))                                   \
                 NAME##_row(m, y + i, AT(a, i), 1, AT(b, i), 1, AT(c, i), true);                                \
             else NAME##_row(m, y + i, AT(a, i), 1, AT(b, i), 1, AT(c, i), false);                              \
         }                                                                                                      \
@@ -228,15 +250,14 @@ static __attribute__((noinline)) void backward_pieces(tg__map_backward_kernel *k
             NAME##_other_##OPERAND(n, g_, y_, x, s, d_, sd);                                                   \
             return;                                                                                            \
         }                                                                                                      \
-        if (!HAS_NEAR(#CONTRIBUTION)) {                                                                        \
-            NAME##_row_##OPERAND(n, g_, y_, a, b, c, d_, false);                                               \
-            return;                                                                                            \
-        }                                                                                                      \
         const real *const g = g_, *const y = y_;                                                               \
         real *const d = d_;                                                                                    \
-        for (int64_t i = 0; i < n; i += NEAR_BLOCK(#CONTRIBUTION)) {                                           \
-            const int64_t m = n - i < NEAR_BLOCK(#CONTRIBUTION) ? n - i : NEAR_BLOCK(#CONTRIBUTION);           \
-            if (all_near(#CONTRIBUTION, m, AT(a, i), y + i))                                                   \
+        const int64_t block = BLOCK_OF(#CONTRIBUTION, n);                                                      \
+        for (int64_t i = 0; i < n; i += block) {                                                               \
+            const int64_t m = n - i < block ? n - i : block;                                                   \
+            if (ASKS(#CONTRIBUTION, n))                                                                        \
+                ask(g + i, m, false), ask(AT(a, i), m, false), ask(AT(b, i), m, false), ask(d + i, m, true);   \
+            if (HAS_NEAR(#CONTRIBUTION) && all_near(#CONTRIBUTION, m, AT(a, i), y + i))                        \
                 NAME##_row_##OPERAND(m, g + i, y + i, AT(a, i), AT(b, i), AT(c, i), d + i, true);              \
             else NAME##_row_##OPERAND(m, g + i, y + i, AT(a, i), AT(b, i), AT(c, i), d + i, false);            \
         }                                                                                                      \

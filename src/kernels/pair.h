@@ -1,7 +1,7 @@
 /* Numbers as bits, and numbers in two parts: what the vector math (exponential.h, logarithm.h,
    trigonometry.h) is made of. Include it after defining real (and TG_REAL_F32 if that is float).
 
-   All of it is additions, multiplications, selections and whole-number arithmetic in straight
+   All of it is additions, multiplications, roots, selections and whole-number arithmetic in straight
    lines, so that loops over it vectorise, and nothing is fused: the results are the same bits at
    every instruction-set level, at every place of an array, and in the scalar path of the tape. */
 #ifndef TG_KERNELS_PAIR_H
@@ -29,6 +29,7 @@ typedef uint32_t m_bits;
 #define M_SIN sinf
 #define M_COS cosf
 #define M_COPYSIGN copysignf
+#define M_SQRT sqrtf
 #else
 typedef uint64_t m_bits;
 #define M_SHIFT 52
@@ -41,6 +42,7 @@ typedef uint64_t m_bits;
 #define M_SIN sin
 #define M_COS cos
 #define M_COPYSIGN copysign
+#define M_SQRT sqrt
 #endif
 
 M_INLINE m_bits m_to_bits(real x)

@@ -468,6 +468,68 @@ SCAN_INLINE void cumprod_backward_apart_some(int64_t first, const int w, int64_t
 }
 SOME_LINES(cumprod_backward_apart, 4)
 
+/* B_l + A_l h for what is behind element l, of eight, h being that behind the last of them: from (a, b), which say the same of
+   one element each, by pairs, fours, and eight. */
+SCAN_INLINE void eight_lane_steps(doubles *a, doubles *b)
+{
+    const doubles one = 1 - (doubles){ 0 }, zero = { 0 };
+#if defined(__AVX512F__)
+#define DOUBLED(...)                                                                               \
+    *b += *a * PICK_EIGHT(*b, zero, __VA_ARGS__);                                                  \
+    *a *= PICK_EIGHT(*a, one, __VA_ARGS__);
+    DOUBLED(1, 2, 3, 4, 5, 6, 7, 8)
+    DOUBLED(2, 3, 4, 5, 6, 7, 8, 8)
+    DOUBLED(4, 5, 6, 7, 8, 8, 8, 8)
+#undef DOUBLED
+#else
+    double p[2 * EIGHT], q[2 * EIGHT];
+    memcpy(p, a, sizeof *a), memcpy(p + EIGHT, &one, sizeof one);
+    memcpy(q, b, sizeof *b), memcpy(q + EIGHT, &zero, sizeof zero);
+    for (int d = 1; d < EIGHT; d *= 2)
+        for (int l = 0; l < EIGHT; l++) q[l] += p[l] * q[l + d], p[l] *= p[l + d];
+    memcpy(a, p, sizeof *a);
+    memcpy(b, q, sizeof *b);
+#endif
+}
+
+/* Whether nothing over- or underflows among products of eight such factors and one of the terms. */
+SCAN_INLINE bool eight_in_range(doubles factor, doubles term)
+{
+    const doubles size = (doubles)((longs)factor & INT64_MAX);
+    const longs in = ((size <= 0x1p60) & ((size >= 0x1p-60) | (size == 0))) & ((doubles)((longs)term & INT64_MAX) <= 0x1p500);
+#if defined(__AVX512F__)
+    return _mm512_test_epi64_mask((__m512i)in, (__m512i)in) == 0xff;
+#else
+    int64_t all = -1;
+    for (int l = 0; l < EIGHT; l++) all &= in[l];
+    return all;
+#endif
+}
+
+/* One line of adjacent elements, eight steps at a time where nothing is out of range. */
+static void cumprod_backward_line(int64_t n, const real *g, const real *y, const real *x, real *dx)
+{
+    double behind = 0, next = 0;
+    int64_t j = n;
+    while (j-- > 0) {
+        if (j >= EIGHT && j + 1 < n && j % EIGHT == 0) {
+            const int64_t at = j + 1 - EIGHT;
+            doubles a = load_eight(x + at + 1), b = load_eight(g + at);
+            if (eight_in_range(a, b) && fabs(behind) <= 0x1p500) {
+                eight_lane_steps(&a, &b);
+                const doubles h = b + a * behind;
+                add_eight(dx + at, shares_of_eight(load_eight(y + at - 1), h));
+                behind = h[0], next = (double)x[at];
+                j = at;
+                continue;
+            }
+        }
+        behind = (double)g[j] + share(next, behind);
+        next = (double)x[j];
+        dx[j] += (real)(j ? share((double)y[j - 1], behind) : behind);
+    }
+}
+
 static void cumprod_backward(int64_t lines, int64_t n, const tg__scan_line *a)
 {
     bool adjacent = true;
@@ -475,10 +537,12 @@ static void cumprod_backward(int64_t lines, int64_t n, const tg__scan_line *a)
     int64_t l = 0;
     for (; adjacent && l + 2 < lines; l += EIGHT) /* one or two lines are not worth it */
         cumprod_backward_eight((int)(lines - l < EIGHT ? lines - l : EIGHT), l, n, a);
-    if (l >= lines) return;
-    tg__scan_line rest[4];
-    for (int k = 0; k < 4; k++) rest[k] = (tg__scan_line){ (real *)a[k].p + l * a[k].step, a[k].stride, a[k].step };
-    cumprod_backward_apart(lines - l, n, rest);
+    for (; adjacent && l < lines; l++) {
+        const int64_t at[] = { l * a[0].step, l * a[1].step, l * a[2].step, l * a[3].step };
+        cumprod_backward_line(n, (const real *)a[0].p + at[0], (const real *)a[1].p + at[1],
+                              (const real *)a[2].p + at[2], (real *)a[3].p + at[3]);
+    }
+    if (l < lines) cumprod_backward_apart(lines, n, a);
 }
 
 /* ---- y[j] = a[j] y[j - 1] + b[j] --------------------------------------------------------------- */

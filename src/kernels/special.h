@@ -296,6 +296,13 @@ static inline real m_erfc(real x)
     return x < 0 ? 2 - y : y;
 }
 
+static inline real m_erf(real x)
+{
+    const real size = m_gaussian_size(x, 1), low = M(fabs)(x) * m_erf_factor(size * size);
+    const real high = 1 - m_erfc_positive((m_pair){ size, 0 }, m_gaussian_parts(x, 1));
+    return M(copysign)(size < R(0.5) ? low : high, x);
+}
+
 /* x / sqrt(2) */
 static inline m_pair m_over_sqrt2(real x)
 {
@@ -662,8 +669,8 @@ static inline real m_celu_b(real a, real b)
 /* log(x / (1 - x)); around its zero 2 atanh(2 x - 1), where the argument is exact. */
 static inline real m_logit(real x)
 {
-    if (x > R(0.25) && x < R(0.75)) return 2 * M(atanh)(2 * x - 1);
-    return M(log)(x) - M(log1p)(-x);
+    const real low = 2 * m_atanh(2 * x - 1), high = m_log(x, false) - m_log1p(-x);
+    return (x > R(0.25)) & (x < R(0.75)) ? low : high;
 }
 
 /* ---- the gamma function and its relatives ---------------------------------------------------- */
