@@ -670,7 +670,7 @@ static inline real m_celu_b(real a, real b)
 static inline real m_logit(real x)
 {
     const real low = 2 * m_atanh(2 * x - 1), high = m_log(x, false) - m_log1p(-x);
-    return (x > R(0.25)) & (x < R(0.75)) ? low : high;
+    return ((x > R(0.25)) & (x < R(0.75))) ? low : high;
 }
 
 /* ---- the gamma function and its relatives ---------------------------------------------------- */
