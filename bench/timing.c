@@ -86,19 +86,22 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static int timed;
+static int number;
 
 int timed_run(void)
 {
-    return timed;
+    return number;
 }
 
-/* before: how many timed runs of this way there were. */
-static double run(int calls, int before, void (*work)(int, void *), int way, void *user)
+/* runs: of this way so far. */
+static double run(int calls, int *runs, void (*work)(int, void *), int way, void *user)
 {
     const double start = now_ns();
-    for (timed = before + 1; timed <= before + calls; timed++) work(way, user);
-    timed = 0;
+    for (int i = 0; i < calls; i++) {
+        number = ++*runs;
+        work(way, user);
+    }
+    number = 0;
     return (now_ns() - start) / calls;
 }
 
@@ -113,14 +116,14 @@ void time_summary(timing *t)
 
 void time_ways(int n, void (*work)(int, void *), void *user, int repeats, timing *result)
 {
-    int *const calls = malloc((size_t)n * sizeof *calls);
-    if (!calls) exit(1);
+    int *const calls = malloc((size_t)n * sizeof *calls), *const runs = calloc((size_t)n, sizeof *runs);
+    if (!calls || !runs) exit(1);
     if (repeats > MOST_REPEATS) repeats = MOST_REPEATS;
     for (int i = 0; i < n; i++) {
-        double each = run(1, 0, work, i, user);
+        double each = run(1, &runs[i], work, i, user);
         if (each < 2e7) {
-            run(2, 0, work, i, user);
-            each = run(10, 0, work, i, user);
+            run(2, &runs[i], work, i, user);
+            each = run(10, &runs[i], work, i, user);
         }
         calls[i] = each > 2e6 ? 1 : (int)(2e6 / (each + 1)) + 1;
         result[i] = (timing){ .repeats = repeats };
@@ -128,7 +131,7 @@ void time_ways(int n, void (*work)(int, void *), void *user, int repeats, timing
     for (int r = 0; r < repeats; r++)
         for (int i = 0; i < n; i++) {
             const double allocated = allocations_so_far(), faulted = faults_so_far();
-            result[i].ns[r] = run(calls[i], r * calls[i], work, i, user);
+            result[i].ns[r] = run(calls[i], &runs[i], work, i, user);
             result[i].allocations += allocations_so_far() - allocated;
             result[i].faults += faults_so_far() - faulted;
         }
@@ -138,6 +141,7 @@ void time_ways(int n, void (*work)(int, void *), void *user, int repeats, timing
         result[i].faults /= (double)calls[i] * repeats;
     }
     free(calls);
+    free(runs);
 }
 
 double speed_of_second(void (*work)(int, void *), void *user)
@@ -146,14 +150,14 @@ double speed_of_second(void (*work)(int, void *), void *user)
     const double begun = wall_ns(), enough = 5e8;
     double best[2] = { INFINITY, INFINITY };
     for (int i = 0; i < MOST && (i < LEAST || wall_ns() < begun + enough); i++) {
-        timed = i + 1;
+        number++;
         work(i % 2, user);
-        timed++;
+        number++;
         const double start = wall_ns();
         work(i % 2, user);
         best[i % 2] = fmin(best[i % 2], wall_ns() - start);
     }
-    timed = 0;
+    number = 0;
     return best[0] / best[1];
 }
 

@@ -30,7 +30,8 @@ double allocations_so_far(void);
 /* Times n ways: work(i, user) does way i once. Each repeat runs every way for about 2 ms. */
 void time_ways(int n, void (*work)(int way, void *user), void *user, int repeats, timing *result);
 
-/* Which run of its way is being timed, from 1 on; 0 while none is. For inputs that change with every run. */
+/* How many runs of its way time_ways (speed_of_second: of both) has begun, while it is in one; else 0. For inputs that change
+   with every run. */
 int timed_run(void);
 
 /* How many times as fast way 1 is as way 0, by the clock: the best of many runs of each in turns, each after one that

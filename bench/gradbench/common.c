@@ -26,11 +26,12 @@ void given_add(given *all, double *x, int64_t n, tg_value leaf)
 {
     must(all->n < MOST_GIVEN, "too many inputs");
     all->of[all->n].x = x;
+    all->of[all->n].first = *x;
     all->of[all->n].size = n;
     all->of[all->n++].leaf = leaf;
 }
 
-void given_vary(const given *all)
+void given_vary(given *all)
 {
     uint64_t seed = 10;
     for (int i = 0; i < all->n; i++)
@@ -38,17 +39,18 @@ void given_vary(const given *all)
             double *const x = all->of[i].x + j;
             *x += draw(&seed, -.01, .01) * (*x != 0 ? *x : 1);
         }
-    for (int i = 0; i < all->n; i++)
+    for (int i = 0; i < all->n; i++) {
+        all->of[i].first = *all->of[i].x;
         if (all->of[i].leaf.tape) must(tg_set(all->of[i].leaf, all->of[i].x, (size_t)all->of[i].size), "other data");
+    }
 }
 
 void given_change(const given *all, int run, bool leaves)
 {
+    const double by = 1 + 0x1p-12 * (run % 8);
     for (int i = 0; i < all->n; i++) {
         const tg_value leaf = all->of[i].leaf;
-        const int64_t n = all->of[i].size;
-        double *const x = leaves && leaf.tape ? tg_edit(leaf) : all->of[i].x;
-        x[run % n] *= run / n % 2 ? 1.001 : 1 / 1.001;
+        *(leaves && leaf.tape ? tg_edit(leaf) : all->of[i].x) = all->of[i].first * by;
     }
 }
 

@@ -18,14 +18,14 @@ enum { SIZES = 4 };
    recorded and walked backwards each time. PROGRAM: recorded and compiled before. */
 enum { PRIMAL, PLAIN, EXPERT, EAGER, PROGRAM, WAYS };
 
-/* The numbers that a problem is given: arrays that all ways read. They are others than those that were compiled, and
-   some of them change with every timed run. A state begins with its struct given. */
+/* The numbers that a problem is given: arrays that all ways read. What is timed has other ones than what was compiled,
+   and none of its runs those of the run before. A state begins with its struct given. */
 enum { MOST_GIVEN = 5 };
 
 typedef struct given {
     int n;
     struct {
-        double *x;
+        double *x, first; /* first: x[0] */
         int64_t size;
         tg_value leaf;
     } of[MOST_GIVEN];
@@ -35,9 +35,10 @@ typedef struct given {
 void given_add(given *all, double *x, int64_t n, tg_value leaf);
 
 /* Changes all numbers: by up to 1 %, zeros by up to .01. */
-void given_vary(const given *all);
+void given_vary(given *all);
 
-/* Changes a number of each array, or of its leaf, by a thousandth: the run's, up and down in turns. */
+/* Changes the first number of each array, or of its leaf, by up to a five-hundredth. By the number of the run alone: all ways
+   have the same. */
 void given_change(const given *all, int run, bool leaves);
 
 typedef struct problem {

@@ -1,6 +1,6 @@
 /* exp, exp2, expm1, tanh, sinh, cosh and sigmoid for the type real; see pair.h for what they have in common.
    Measured with MPFR over 10 million arguments each: exp 1.0 ulp, exp2 0.7, expm1 1.2, tanh 1.0,
-   sigmoid 0.7; 1.5 where the result is subnormal.
+   sinh 2.0, cosh 1.1, sigmoid 0.7; 1.5 where the result is subnormal.
 
    They reduce x = n ln2 + h - l with |h| <= ln2 / 2: ln2 is taken in two parts, of which the first
    is so short that n times it, and so h, is exact (Cody and Waite, 1980); l is n times the second.
@@ -162,11 +162,12 @@ M_INLINE real m_tanh(real x)
     return M_COPYSIGN(m_quotient(h, (m_pair){ sum.high, sum.low + h.low }), x);
 }
 
-/* exp(|x|) / 2, which is finite for longer than exp. */
 M_INLINE m_exponential m_cosh_reduce(real size)
 {
     return m_exp_reduce(size > EXP_MAX + 1 ? EXP_MAX + 1 : size);
 }
+
+/* exp(|x|) / 2, which is finite for longer than exp. */
 M_INLINE real m_half_exp(m_exponential e)
 {
     return m_scale(m_exp_fraction(e).high, e.rounded - 1);
@@ -179,7 +180,7 @@ M_INLINE real m_cosh(real x)
     return h + (real)0.25 / h;
 }
 
-/* h + h / (2 h + 1) with h = (exp(|x|) - 1) / 2; where 1 is nothing beside them, exp(|x|) / 2. */
+/* h + h / (2 h + 1) with h = (exp(|x|) - 1) / 2; where 1 is negligible, exp(|x|) / 2. */
 M_INLINE real m_sinh(real x)
 {
     const real size = M_ABS(x);

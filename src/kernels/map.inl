@@ -90,26 +90,26 @@ M_INLINE bool all_near(const char *text, int64_t n, const real *x, const real *y
     return !(far & M_SIGN);
 }
 
-/* While a long formula is computed there is no room to see far ahead: of rows from memory, what is to be read and written is
-   asked for. Blocks that are looked at before have been read. */
+/* While a long formula is computed the processor does not see far ahead: of rows from memory, the lines to be read and
+   written next are asked for. Where all_near has read the operands of a whole block that is no use; the short blocks of
+   derivatives by value have it done for what all_near does not read. */
 #define HAS(TEXT, NAME) (strstr(TEXT, NAME) != NULL)
 #define IS_LONG(TEXT)                                                                                          \
-    (HAS(TEXT, "exp") || HAS(TEXT, "log") || HAS(TEXT, "sig") || HAS(TEXT, "softplus") || HAS(TEXT, "elu") ||  \
-     HAS(TEXT, "silu") || HAS(TEXT, "mish") || HAS(TEXT, "erf") || HAS(TEXT, "gauss") || HAS(TEXT, "pdf") ||   \
-     HAS(TEXT, "sinh") || HAS(TEXT, "cosh") || HAS(TEXT, "tanh"))
+    (HAS(TEXT, "exp") || HAS(TEXT, "log") || HAS(TEXT, "sigmoid") || HAS(TEXT, "softplus") ||                  \
+     HAS(TEXT, "elu") || HAS(TEXT, "silu") || HAS(TEXT, "mish") || HAS(TEXT, "erf") || HAS(TEXT, "gauss") ||   \
+     HAS(TEXT, "pdf") || HAS(TEXT, "sinh") || HAS(TEXT, "cosh") || HAS(TEXT, "tanh"))
 #define ASKS(TEXT, n) (IS_LONG(TEXT) && (BY_VALUE(TEXT) || !HAS_NEAR(TEXT)) && (n) > IN_CACHES)
 enum { ASKING_BLOCK = 64 };
 #define BLOCK_OF(TEXT, n) (HAS_NEAR(TEXT) ? NEAR_BLOCK(TEXT) : ASKS(TEXT, n) ? ASKING_BLOCK : (n))
 
-/* For n numbers at p, a little later; which may be behind the end. */
-M_INLINE void ask(const real *p, int64_t n, bool writing)
+/* Asks for as many numbers as a block of m has, some blocks behind the one at p, as far as there are any of the n from p on. */
+M_INLINE void ask(const real *p, int64_t m, int64_t n, bool writing)
 {
     enum { LATER = 2 * ASKING_BLOCK, LINE = 64 / sizeof(real) };
     if (!p) return;
-    for (int64_t i = 0; i < n; i += LINE) {
-        const char *const line = (const char *)p + (LATER + i) * (int64_t)sizeof(real);
-        if (writing) __builtin_prefetch(line, 1);
-        else __builtin_prefetch(line, 0);
+    for (int64_t i = LATER; i < LATER + m && i < n; i += LINE) {
+        if (writing) __builtin_prefetch(p + i, 1);
+        else __builtin_prefetch(p + i, 0);
     }
 }
 
@@ -143,7 +143,7 @@ static __attribute__((noinline)) void forward_pieces(tg__map_forward_kernel *ker
         for (int64_t i = 0; i < n; i += block) {                                                               \
             const int64_t m = n - i < block ? n - i : block;                                                   \
             if (ASKS(#VALUE, n))                                                                               \
-                ask(AT(a, i), m, false), ask(AT(b, i), m, false), ask(AT(c, i), m, false), ask(y + i, m, true); \
+                ask(AT(a, i), m, n - i, false), ask(AT(b, i), m, n - i, false), ask(y + i, m, n - i, true);    \
             if (HAS_NEAR(#VALUE) && all_near(#VALUE, m, AT(a, i), AT(b, i)))                                   \
                 NAME##_row(m, y + i, AT(a, i), 1, AT(b, i), 1, AT(c, i), true);                                \
             else NAME##_row(m, y + i, AT(a, i), 1, AT(b, i), 1, AT(c, i), false);                              \
@@ -255,8 +255,9 @@ static __attribute__((noinline)) void backward_pieces(tg__map_backward_kernel *k
         const int64_t block = BLOCK_OF(#CONTRIBUTION, n);                                                      \
         for (int64_t i = 0; i < n; i += block) {                                                               \
             const int64_t m = n - i < block ? n - i : block;                                                   \
-            if (ASKS(#CONTRIBUTION, n))                                                                        \
-                ask(g + i, m, false), ask(AT(a, i), m, false), ask(AT(b, i), m, false), ask(d + i, m, true);   \
+            if (ASKS(#CONTRIBUTION, n)) ask(g + i, m, n - i, false), ask(d + i, m, n - i, true);               \
+            if (ASKS(#CONTRIBUTION, n) && !BY_VALUE(#CONTRIBUTION))                                            \
+                ask(AT(a, i), m, n - i, false), ask(AT(b, i), m, n - i, false);                                \
             if (HAS_NEAR(#CONTRIBUTION) && all_near(#CONTRIBUTION, m, AT(a, i), y + i))                        \
                 NAME##_row_##OPERAND(m, g + i, y + i, AT(a, i), AT(b, i), AT(c, i), d + i, true);              \
             else NAME##_row_##OPERAND(m, g + i, y + i, AT(a, i), AT(b, i), AT(c, i), d + i, false);            \

@@ -2,7 +2,8 @@
    type itself, with what rounding took. Included by kernel.c, which defines real.
 
    An element waits for the one before it, so that several lines are taken at a time; or of a sum along adjacent
-   elements eight of them. Which of these it is depends on how the lines lie, never on the level. */
+   elements, and of the gradient of one or two lines of products, eight of them. Which of these it is depends on how
+   many lines there are and how they lie, never on the level. */
 
 /* ---- eight at a time, in doubles -------------------------------------------------------------- */
 
@@ -468,8 +469,7 @@ SCAN_INLINE void cumprod_backward_apart_some(int64_t first, const int w, int64_t
 }
 SOME_LINES(cumprod_backward_apart, 4)
 
-/* B_l + A_l h for what is behind element l, of eight, h being that behind the last of them: from (a, b), which say the same of
-   one element each, by pairs, fours, and eight. */
+/* A step's h_l = b_l + a_l h_(l+1) becomes h_l = b_l + a_l h_8, by pairs, fours, and eight. */
 SCAN_INLINE void eight_lane_steps(doubles *a, doubles *b)
 {
     const doubles one = 1 - (doubles){ 0 }, zero = { 0 };
@@ -492,7 +492,7 @@ SCAN_INLINE void eight_lane_steps(doubles *a, doubles *b)
 #endif
 }
 
-/* Whether nothing over- or underflows among products of eight such factors and one of the terms. */
+/* Whether no product of eight such factors is near over- or underflow, nor of them and a term near overflow. */
 SCAN_INLINE bool eight_in_range(doubles factor, doubles term)
 {
     const doubles size = (doubles)((longs)factor & INT64_MAX);
@@ -506,7 +506,7 @@ SCAN_INLINE bool eight_in_range(doubles factor, doubles term)
 #endif
 }
 
-/* One line of adjacent elements, eight steps at a time where nothing is out of range. */
+/* One line of adjacent elements: eight steps at a time, where nothing is out of range. */
 static void cumprod_backward_line(int64_t n, const real *g, const real *y, const real *x, real *dx)
 {
     double behind = 0, next = 0;
@@ -534,15 +534,19 @@ static void cumprod_backward(int64_t lines, int64_t n, const tg__scan_line *a)
 {
     bool adjacent = true;
     for (int k = 0; k < 4; k++) adjacent &= a[k].stride == 1;
-    int64_t l = 0;
-    for (; adjacent && l + 2 < lines; l += EIGHT) /* one or two lines are not worth it */
-        cumprod_backward_eight((int)(lines - l < EIGHT ? lines - l : EIGHT), l, n, a);
-    for (; adjacent && l < lines; l++) {
-        const int64_t at[] = { l * a[0].step, l * a[1].step, l * a[2].step, l * a[3].step };
-        cumprod_backward_line(n, (const real *)a[0].p + at[0], (const real *)a[1].p + at[1],
-                              (const real *)a[2].p + at[2], (real *)a[3].p + at[3]);
+    if (!adjacent) {
+        cumprod_backward_apart(lines, n, a);
+        return;
     }
-    if (l < lines) cumprod_backward_apart(lines, n, a);
+    int64_t first = 0;
+    for (; lines <= 2 && first < lines; first++)
+        cumprod_backward_line(n, &AT(0, 0, 0), &AT(1, 0, 0), &AT(2, 0, 0), &AT(3, 0, 0));
+    for (; first + 2 < lines; first += EIGHT) /* one or two lines are not worth it */
+        cumprod_backward_eight((int)(lines - first < EIGHT ? lines - first : EIGHT), first, n, a);
+    if (first >= lines) return;
+    tg__scan_line rest[4];
+    for (int k = 0; k < 4; k++) rest[k] = (tg__scan_line){ &AT(k, 0, 0), a[k].stride, a[k].step };
+    cumprod_backward_apart(lines - first, n, rest);
 }
 
 /* ---- y[j] = a[j] y[j - 1] + b[j] --------------------------------------------------------------- */

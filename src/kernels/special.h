@@ -251,12 +251,12 @@ static inline m_pair m_erfcx_factor(real t)
     return m_join(*even, t * m_polynomial(LENGTH(odd), odd, LENGTH(even) - 1, even + 1, t));
 }
 
-/* erf(z) / z in t = z z for 0 <= z <= 1/2. */
-static inline real m_erf_factor(real t)
+/* erf(z) / z - less in t = z z for 0 <= z <= 1/2. */
+M_INLINE real m_erf_factor(real t, real less)
 {
 #ifdef TG_REAL_F32
-    static const real even[] = {
-        0x1.20dd74p+0f,
+    const real even[] = {
+        0x1.20dd74p+0f - less,
         0x1.ce2518p-4f,
         0x1.354c2ap-8f,
     };
@@ -265,8 +265,8 @@ static inline real m_erf_factor(real t)
         -0x1.b666f4p-6f,
     };
 #else
-    static const real even[] = {
-        0x1.20dd750429b6dp+0,  0x1.ce2f21a03d85fp-4,  0x1.565bcbf972c7ap-8,
+    const real even[] = {
+        0x1.20dd750429b6dp+0 - less,  0x1.ce2f21a03d85fp-4,  0x1.565bcbf972c7ap-8,
         0x1.f98db9133cebcp-14, 0x1.8b4eeca0a9fe9p-20,
     };
     static const real odd[] = {
@@ -282,7 +282,7 @@ static inline real m_erf_factor(real t)
 /* erfc(z) for z >= 0, from exp(-z z). */
 static inline real m_erfc_positive(m_pair z, m_exponential gaussian)
 {
-    const real low = 1 - z.high * m_erf_factor(z.high * z.high);
+    const real low = 1 - z.high * m_erf_factor(z.high * z.high, 0);
     const m_pair below = m_sum(1, 2 * z.high);
     const m_pair factor = m_erfcx_factor((z.high - R(3.75)) / (z.high + R(3.75)));
     const m_pair q = m_quotient_parts(factor, (m_pair){ below.high, below.low + 2 * z.low });
@@ -298,7 +298,7 @@ static inline real m_erfc(real x)
 
 static inline real m_erf(real x)
 {
-    const real size = m_gaussian_size(x, 1), low = M(fabs)(x) * m_erf_factor(size * size);
+    const real size = m_gaussian_size(x, 1), low = M(fabs)(x) + M(fabs)(x) * m_erf_factor(size * size, 1);
     const real high = 1 - m_erfc_positive((m_pair){ size, 0 }, m_gaussian_parts(x, 1));
     return M(copysign)(size < R(0.5) ? low : high, x);
 }

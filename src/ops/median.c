@@ -117,10 +117,10 @@ struct medians {
     tg__shape along[2]; /* a line of x, of dx */
 };
 
-/* The next line, of which a few short ones are no stream to the processor; there need not be one. */
-static void ask_for(const char *next, int64_t bytes)
+/* The next line, if it is short: too few bytes for the processor to see a stream. */
+static void ask_for(const char *next, size_t bytes)
 {
-    for (int64_t i = 0; i < bytes && i < 1024; i += 64) __builtin_prefetch(next + i);
+    for (size_t i = 0; i < bytes && bytes <= 1024; i += 64) __builtin_prefetch(next + i);
 }
 
 /* single: there is one g for all lines. */
@@ -158,8 +158,9 @@ static tg_code each_median(const tg__call *c, tg__array x, void *y, const void *
             char *p[4];
             for (int i = 0; i < 4; i++) p[i] = w.p[i] + j * w.stride[i] * (ptrdiff_t)size;
             s.l.x = adjacent ? p[0] : copy;
-            if (adjacent) ask_for(p[0] + w.stride[0] * (ptrdiff_t)size, s.l.n * (int64_t)size);
-            else tg__copy(c->k, (tg__array){ &one, copy }, (tg__array){ &s.along[0], p[0] });
+            if (adjacent && j + 1 < w.n) ask_for(p[0] + w.stride[0] * (ptrdiff_t)size, (size_t)s.l.n * size);
+            if (!adjacent)
+                tg__copy(c->k, (tg__array){ &one, copy }, (tg__array){ &s.along[0], p[0] });
             rule(&s, y ? p[1] : NULL, p[2], p[3]);
         }
     } while (tg__walk_next(&w));
