@@ -15,7 +15,7 @@ static const double h = 1e-3;
 static double start(int i)
 {
     static const double numbers[NUMBERS] = { 1, 0.5, 0.7 };
-    return numbers[i] + 0x1p-10 * (timed_run() % 8);
+    return numbers[i] * timed_factor();
 }
 
 /* ---- by hand ------------------------------------------------------------------------------------- */

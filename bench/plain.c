@@ -23,10 +23,10 @@ typedef double real;
 #undef expm1
 #undef hypot
 #undef log
-#undef logit
 #undef log10
 #undef log1p
 #undef log2
+#undef logit
 #undef sin
 #undef sinh
 #undef tanh
@@ -49,10 +49,10 @@ typedef double real;
 #define expm1(x) M(expm1)(x)
 #define hypot(a, b) M(hypot)(a, b)
 #define log(x) M(log)(x)
-#define logit(x) (M(log)(x) - M(log1p)(-(x)))
 #define log10(x) M(log10)(x)
 #define log1p(x) M(log1p)(x)
 #define log2(x) M(log2)(x)
+#define logit(x) (M(log)(x) - M(log1p)(-(x)))
 #define sin(x) M(sin)(x)
 #define sinh(x) M(sinh)(x)
 #define tanh(x) M(tanh)(x)

@@ -195,7 +195,7 @@ static void tiny_step(int which, void *user)
 {
     tiny *k = user;
     const int with = which % 2;
-    const double first = timed_run() ? 1 + 1e-6 * (1 + timed_run() % 64) : 1;
+    const double first = timed_factor();
     if (which < 2) {
         tg_edit(k->x)[0] = first;
         tg_backward(tiny_model(k, with));

@@ -34,6 +34,9 @@ void time_ways(int n, void (*work)(int way, void *user), void *user, int repeats
    with every run. */
 int timed_run(void);
 
+/* By what a number is multiplied to be another than in the run before: 1 while nothing is timed, else a little more. */
+double timed_factor(void);
+
 /* How many times as fast way 1 is as way 0, by the clock: the best of many runs of each in turns, each after one that
    is not timed, as the ways have different memory. For what several threads do. */
 double speed_of_second(void (*work)(int way, void *user), void *user);

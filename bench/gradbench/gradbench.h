@@ -37,9 +37,8 @@ void given_add(given *all, double *x, int64_t n, tg_value leaf);
 /* Changes all numbers: by up to 1 %, zeros by up to .01. */
 void given_vary(given *all);
 
-/* Changes the first number of each array, or of its leaf, by up to a five-hundredth. By the number of the run alone: all ways
-   have the same. */
-void given_change(const given *all, int run, bool leaves);
+/* Changes the first number of each array, or of its leaf, for a timed run. */
+void given_change(const given *all, bool leaves);
 
 typedef struct problem {
     const char *name;

@@ -235,11 +235,10 @@ static void make_program(work *w)
 
 /* ---- checking and timing --------------------------------------------------------------------- */
 
-/* No timed run has the parameters of the one before: the first number of all changes, the tape's and the expert's, by the number
-   of the run alone. */
+/* No timed run has the parameters of the one before: the first number of all changes, the tape's and the expert's. */
 static void change_number(work *w)
 {
-    const double x = w->first * (1 + 0x1p-12 * (timed_run() % 8));
+    const double x = w->first * timed_factor();
     put(w->type, w->h.p[0], 0, x);
     put(w->type, editable(w->p[0]), 0, x);
 }

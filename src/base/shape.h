@@ -96,6 +96,17 @@ typedef struct tg__walk {
 void tg__walk_begin(tg__walk *w, int arrays, const tg__array *a);
 bool tg__walk_next(tg__walk *w);
 
+/* Asks memory for what an array has at element i of n, elements of so many bytes, if these lie one behind the other and are
+   short: so few bytes that the processor sees no stream. */
+static inline void tg__walk_ask(const tg__walk *w, int array, int64_t i, int64_t n, ptrdiff_t size)
+{
+    enum { MOST = 1024, LINE = 64 };
+    const ptrdiff_t step = w->stride[array] * size;
+    if (step < LINE || step > MOST || i >= n) return;
+    const char *const p = w->p[array] + i * step;
+    for (ptrdiff_t at = 0; at < step; at += LINE) __builtin_prefetch(p + at);
+}
+
 /* Right after the beginning: leaves the innermost axis but one to the caller, too. Returns its length; row[k] is a[k]'s
    stride along it. */
 int64_t tg__walk_rows(tg__walk *w, const tg__array *a, ptrdiff_t *row);

@@ -89,19 +89,10 @@ void tg__multiply(const tg__kernels *k, tg_type type, const tg__product *p, void
     if (!by_blas(k, type, p, false)) k->matmul.product(p, scratch);
 }
 
-/* Small products are over before the memory of the next ones has been asked for, and the hardware does not foresee it: here
-   it is asked for what an array has some products ahead, if its matrices lie one behind the other. */
-static void ask_for(const tg__walk *w, int array, int64_t i, int64_t count, ptrdiff_t size)
-{
-    enum { AHEAD = 4, MOST = 1024, LINE = 64 };
-    const ptrdiff_t step = w->stride[array] * size;
-    if (step < LINE || step > MOST || i + AHEAD >= count) return;
-    const char *const p = w->p[array] + (i + AHEAD) * step;
-    for (ptrdiff_t at = 0; at < step; at += LINE) __builtin_prefetch(p + at);
-}
-
 void tg__multiply_row(const tg__kernels *k, tg_type type, tg__product p, const tg__walk *w, int64_t count, void *scratch)
 {
+    /* Small products are over before the memory of the next ones has been asked for, and the hardware does not foresee it. */
+    enum { AHEAD = 4 };
     const ptrdiff_t size = (ptrdiff_t)tg__type_size(type);
     const bool adds = p.d.p && p.d.p == p.c.p;
     for (int64_t i = 0; i < count; i++) {
@@ -109,7 +100,7 @@ void tg__multiply_row(const tg__kernels *k, tg_type type, tg__product p, const t
         p.a.p = w->p[1] + i * w->stride[1] * size;
         p.b.p = w->p[2] + i * w->stride[2] * size;
         if (adds) p.d = p.c;
-        for (int array = 0; array < 3; array++) ask_for(w, array, i, count, size);
+        for (int array = 0; array < 3; array++) tg__walk_ask(w, array, i + AHEAD, count, size);
         tg__multiply(k, type, &p, scratch);
     }
 }

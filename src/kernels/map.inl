@@ -34,12 +34,14 @@ static void bring(pieces *p, int operands, int64_t i, int64_t m, const void *con
     }
 }
 
+/* What is known of a formula is in its text, a constant. */
+#define HAS(TEXT, NAME) (strstr(TEXT, NAME) != NULL)
+
 /* Whether the narrow kernel for n elements is faster, unless all come from memory: divisions and roots wait for each other,
    and what is but read and written, as far as it is beyond the first cache, for that. */
 #define DIVIDES(TEXT)                                                                                          \
-    ((strstr(TEXT, " / ") || strstr(TEXT, "sqrt(") || strstr(TEXT, "div")) && !strstr(TEXT, "hypot") &&        \
-     !strstr(TEXT, "celu"))
-#define IS_LIGHT(TEXT) (!strstr(TEXT, "("))
+    ((HAS(TEXT, " / ") || HAS(TEXT, "sqrt(") || HAS(TEXT, "div")) && !HAS(TEXT, "hypot") && !HAS(TEXT, "celu"))
+#define IS_LIGHT(TEXT) (!HAS(TEXT, "("))
 #define NARROW_IS_BEST(TEXT, n)                                                                                \
     (WIDE_BYTES == 64 && (n) <= IN_CACHES && (DIVIDES(TEXT) || (IS_LIGHT(TEXT) && (n) > IN_FIRST_CACHE)))
 enum { IN_FIRST_CACHE = TG__FIRST_CACHE / 2 / sizeof(real), IN_CACHES = 32 * IN_FIRST_CACHE };
@@ -48,8 +50,8 @@ enum { IN_FIRST_CACHE = TG__FIRST_CACHE / 2 / sizeof(real), IN_CACHES = 32 * IN_
 
 /* Formulas with near (see pair.h) are computed in blocks, with or without what takes care of the arguments that are not:
    derivatives by way of a result that has saturated are more likely to have some than others. */
-#define HAS_NEAR(TEXT) (strstr(TEXT, "near)") != NULL)
-#define BY_VALUE(TEXT) (strstr(TEXT, "_by_value(") != NULL)
+#define HAS_NEAR(TEXT) HAS(TEXT, "near)")
+#define BY_VALUE(TEXT) HAS(TEXT, "_by_value(")
 #define NEAR_BLOCK(TEXT) (BY_VALUE(TEXT) ? 32 : 512)
 
 /* Whether no |x| is above limit, and none is NaN: sums of a few squares tell, sooner than comparisons. They may say no where
@@ -78,13 +80,13 @@ M_INLINE bool all_within(int64_t n, const real *x, const real limit)
 M_INLINE bool all_near(const char *text, int64_t n, const real *x, const real *y)
 {
     m_bits far = 0;
-    if (strstr(text, "m_exp(x,")) return all_within(n, x, EXP_NEAR);
-    if (strstr(text, "m_sin(x,") || strstr(text, "m_cos(x,")) return all_within(n, x, (real)M_NEAR);
-    if (strstr(text, "m_log(x,"))
+    if (HAS(text, "m_exp(x,")) return all_within(n, x, EXP_NEAR);
+    if (HAS(text, "m_sin(x,") || HAS(text, "m_cos(x,")) return all_within(n, x, (real)M_NEAR);
+    if (HAS(text, "m_log(x,"))
         for (int64_t i = 0; i < n; i++) far |= m_log_far(x[i]);
-    else if (strstr(text, "m_sigmoid_by_value("))
+    else if (HAS(text, "m_sigmoid_by_value("))
         for (int64_t i = 0; i < n; i++) far |= m_sigmoid_by_value_far(y[i]);
-    else if (strstr(text, "m_tanh_by_value("))
+    else if (HAS(text, "m_tanh_by_value("))
         for (int64_t i = 0; i < n; i++) far |= m_tanh_by_value_far(y[i]);
     else return false;
     return !(far & M_SIGN);
@@ -93,7 +95,6 @@ M_INLINE bool all_near(const char *text, int64_t n, const real *x, const real *y
 /* While a long formula is computed the processor does not see far ahead: of rows from memory, the lines to be read and
    written next are asked for. Where all_near has read the operands of a whole block that is no use; the short blocks of
    derivatives by value have it done for what all_near does not read. */
-#define HAS(TEXT, NAME) (strstr(TEXT, NAME) != NULL)
 #define IS_LONG(TEXT)                                                                                          \
     (HAS(TEXT, "exp") || HAS(TEXT, "log") || HAS(TEXT, "sigmoid") || HAS(TEXT, "softplus") ||                  \
      HAS(TEXT, "elu") || HAS(TEXT, "silu") || HAS(TEXT, "mish") || HAS(TEXT, "erf") || HAS(TEXT, "gauss") ||   \

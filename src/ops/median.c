@@ -117,12 +117,6 @@ struct medians {
     tg__shape along[2]; /* a line of x, of dx */
 };
 
-/* The next line, if it is short: too few bytes for the processor to see a stream. */
-static void ask_for(const char *next, size_t bytes)
-{
-    for (size_t i = 0; i < bytes && bytes <= 1024; i += 64) __builtin_prefetch(next + i);
-}
-
 /* single: there is one g for all lines. */
 static tg_code each_median(const tg__call *c, tg__array x, void *y, const void *g, bool single,
                            tg__array dx, median_rule *rule)
@@ -158,7 +152,7 @@ static tg_code each_median(const tg__call *c, tg__array x, void *y, const void *
             char *p[4];
             for (int i = 0; i < 4; i++) p[i] = w.p[i] + j * w.stride[i] * (ptrdiff_t)size;
             s.l.x = adjacent ? p[0] : copy;
-            if (adjacent && j + 1 < w.n) ask_for(p[0] + w.stride[0] * (ptrdiff_t)size, (size_t)s.l.n * size);
+            tg__walk_ask(&w, 0, j + 1, w.n, (ptrdiff_t)size);
             if (!adjacent)
                 tg__copy(c->k, (tg__array){ &one, copy }, (tg__array){ &s.along[0], p[0] });
             rule(&s, y ? p[1] : NULL, p[2], p[3]);
