@@ -27,6 +27,9 @@ typedef double real;
 #undef log1p
 #undef log2
 #undef logit
+#undef pow
+#undef pow_a
+#undef pow_b
 #undef sin
 #undef sinh
 #undef tanh
@@ -53,6 +56,9 @@ typedef double real;
 #define log1p(x) M(log1p)(x)
 #define log2(x) M(log2)(x)
 #define logit(x) (M(log)(x) - M(log1p)(-(x)))
+#define pow(a, b) M(pow)(a, b)
+#define pow_a(a, b) ((b) == 0 ? 0 : (b)*M(pow)(a, (b)-1))
+#define pow_b(a, b) ((a) == 0 ? ((b) < 0 ? -INFINITY : 0) : M(pow)(a, b) * M(log)(a))
 #define sin(x) M(sin)(x)
 #define sinh(x) M(sinh)(x)
 #define tanh(x) M(tanh)(x)

@@ -8,6 +8,7 @@
 
 #include "kernels/exponential.h"
 #include "kernels/logarithm.h"
+#include "kernels/power.h"
 #include "kernels/trigonometry.h"
 
 #define R(constant) ((real)(constant))
@@ -28,7 +29,7 @@ M_INLINE real m_logaddexp(real a, real b)
     return (d > 0 ? a : b) + m_log_pair(m_exp_above(d)).high;
 }
 
-M_INLINE real m_xlogy(real a, real b) { return a == 0 && b == b ? 0 : a * m_log(b, false); }
+M_INLINE real m_xlogy(real a, real b) { return m_where((a == 0) & (b == b), 0, a * m_log(b, false)); }
 
 /* Python's: the result has the sign of b, a zero too. */
 M_INLINE real m_remainder(real a, real b)
@@ -66,6 +67,7 @@ M_INLINE real m_remainder(real a, real b)
 #define remainder(a, b) m_remainder(a, b)
 #define round(x) M(rint)(x)
 #define hypot(a, b) m_hypot(a, b)
+#define pow(a, b) m_pow(a, b)
 #define erf(x) m_erf(x)
 #define erfc(x) m_erfc(x)
 #define logit(x) m_logit(x)
@@ -111,7 +113,6 @@ M_INLINE real m_remainder(real a, real b)
 #define copysign(a, b) copysignf(a, b)
 #define floor(x) floorf(x)
 #define fma(a, b, c) fmaf(a, b, c)
-#define pow(a, b) powf(a, b)
 #define sqrt(x) sqrtf(x)
 #define tan(x) tanf(x)
 #define trunc(x) truncf(x)
@@ -120,7 +121,7 @@ M_INLINE real m_remainder(real a, real b)
 /* What an incoming gradient g and a derivative d contribute: nothing if g is 0, which needs no look at a d that is a finite
    constant. The product is cut out as bits: a choice would be a branch, behind which the compiler moves the derivative, and
    then long ones are not vectorised. */
-M_INLINE real m_keep(bool keep, real x) { return m_from_bits(m_to_bits(x) & ((m_bits)0 - (m_bits)keep)); }
+M_INLINE real m_keep(bool keep, real x) { return m_from_bits(m_keep_bits(keep, m_to_bits(x))); }
 M_INLINE real m_times(real g, real d)
 {
     return __builtin_constant_p(d - d == 0) && d - d == 0 ? g * d : m_keep(g != 0, g * d);

@@ -3,9 +3,7 @@
    A kernel's loop is over adjacent elements, where the compiler vectorises. Whatever lies otherwise is brought
    before it in pieces. */
 
-/* Both sides are there before one is chosen: left to themselves compilers make branches of nested choices, and no
-   vectors. */
-M_INLINE real m_where(bool condition, real yes, real no) { return condition ? yes : no; }
+/* Without branches; see m_where. */
 #undef where
 #define where(condition, yes, no) m_where(condition, yes, no)
 
@@ -37,13 +35,22 @@ static void bring(pieces *p, int operands, int64_t i, int64_t m, const void *con
 /* What is known of a formula is in its text, a constant. */
 #define HAS(TEXT, NAME) (strstr(TEXT, NAME) != NULL)
 
-/* Whether the narrow kernel for n elements is faster, unless all come from memory: divisions and roots wait for each other,
-   and what is but read and written, as far as it is beyond the first cache, for that. */
+/* Where vectors of half the width are faster: while there are whole ones the clock is slower, and divisions and roots, which
+   wait for each other, come no sooner for them, nor do elements from beyond the first cache. clang takes no such wish. */
 #define DIVIDES(TEXT)                                                                                          \
-    ((HAS(TEXT, " / ") || HAS(TEXT, "sqrt(") || HAS(TEXT, "div")) && !HAS(TEXT, "hypot") && !HAS(TEXT, "celu"))
-#define IS_LIGHT(TEXT) (!HAS(TEXT, "("))
-#define NARROW_IS_BEST(TEXT, n)                                                                                \
-    (WIDE_BYTES == 64 && (n) <= IN_CACHES && (DIVIDES(TEXT) || (IS_LIGHT(TEXT) && (n) > IN_FIRST_CACHE)))
+    ((HAS(TEXT, " / ") || HAS(TEXT, "sqrt") || HAS(TEXT, "div") || HAS(TEXT, "softsign") || HAS(TEXT, "hypot")) && \
+     !IS_LONG(TEXT))
+#define IS_LIGHT(TEXT) (!IS_LONG(TEXT) && !HAS_NEAR(TEXT))
+#ifdef __clang__
+#define IN_HALVES
+#define HALVES 0
+#else
+#define IN_HALVES __attribute__((noinline, target("prefer-vector-width=256")))
+#define HALVES (WIDE_BYTES == 64)
+#endif
+#define FORWARD_IN_HALVES(TEXT, n)                                                                             \
+    (HALVES && (DIVIDES(TEXT) || (IS_LIGHT(TEXT) && (n) > IN_FIRST_CACHE && (n) <= IN_CACHES)))
+#define BACKWARD_IN_HALVES(TEXT, n) (HALVES && DIVIDES(TEXT) && (n) <= IN_CACHES)
 enum { IN_FIRST_CACHE = TG__FIRST_CACHE / 2 / sizeof(real), IN_CACHES = 32 * IN_FIRST_CACHE };
 
 /* ---- forward ------------------------------------------------------------------------------------------------------ */
@@ -98,7 +105,7 @@ M_INLINE bool all_near(const char *text, int64_t n, const real *x, const real *y
 #define IS_LONG(TEXT)                                                                                          \
     (HAS(TEXT, "exp") || HAS(TEXT, "log") || HAS(TEXT, "sigmoid") || HAS(TEXT, "softplus") ||                  \
      HAS(TEXT, "elu") || HAS(TEXT, "silu") || HAS(TEXT, "mish") || HAS(TEXT, "erf") || HAS(TEXT, "gauss") ||   \
-     HAS(TEXT, "pdf") || HAS(TEXT, "sinh") || HAS(TEXT, "cosh") || HAS(TEXT, "tanh"))
+     HAS(TEXT, "pdf") || HAS(TEXT, "pow") || HAS(TEXT, "sinh") || HAS(TEXT, "cosh") || HAS(TEXT, "tanh"))
 #define ASKS(TEXT, n) (IS_LONG(TEXT) && (BY_VALUE(TEXT) || !HAS_NEAR(TEXT)) && (n) > IN_CACHES)
 enum { ASKING_BLOCK = 64 };
 #define BLOCK_OF(TEXT, n) (HAS_NEAR(TEXT) ? NEAR_BLOCK(TEXT) : ASKS(TEXT, n) ? ASKING_BLOCK : (n))
@@ -126,20 +133,41 @@ static __attribute__((noinline)) void forward_pieces(tg__map_forward_kernel *ker
     }
 }
 
-/* OTHERWISE: cases worth a loop of their own. */
-#define FORWARD(NAME, OPERANDS, VALUE, OTHERWISE)                                                              \
+/* One of two operands is a number more often than not. */
+#define ONE_REPEATED(OPERANDS, s) (OPERANDS == 2 && ((s[0] == 1 && s[1] == 0) || (s[0] == 0 && s[1] == 1)))
+
+#define FORWARD(NAME, OPERANDS, VALUE)                                                                         \
+    M_INLINE void NAME##_forward_repeated(int64_t n, real *y, const real *a, const real *b, bool first)        \
+    {                                                                                                          \
+        if (first) NAME##_row(n, y, a, 0, b, 1, NULL, false);                                                  \
+        else NAME##_row(n, y, a, 1, b, 0, NULL, false);                                                        \
+    }                                                                                                          \
+    static IN_HALVES void NAME##_forward_repeated_halves(int64_t n, real *y, const real *a, const real *b, bool first) \
+    {                                                                                                          \
+        NAME##_forward_repeated(n, y, a, b, first);                                                            \
+    }                                                                                                          \
+    static IN_HALVES void NAME##_forward_halves(int64_t n, real *y, const real *a, const real *b, const real *c) \
+    {                                                                                                          \
+        NAME##_row(n, y, a, 1, b, 1, c, false);                                                                \
+    }                                                                                                          \
     static void NAME##_forward(int64_t n, void *y_, const void *const *x, const ptrdiff_t *s)                  \
     {                                                                                                          \
-        if (NARROW_IS_BEST(#VALUE, n)) {                                                                       \
-            NARROW.map_forward[TG__MAP_##NAME](n, y_, x, s);                                                   \
-            return;                                                                                            \
-        }                                                                                                      \
         const void *const a = x[0], *const b = OPERANDS > 1 ? x[1] : NULL, *const c = OPERANDS > 2 ? x[2] : NULL; \
-        if (!ADJACENT(OPERANDS, s)) {                                                                          \
-            OTHERWISE forward_pieces(NAME##_forward, OPERANDS, n, y_, x, s);                                   \
+        real *const y = y_;                                                                                    \
+        const bool halves = FORWARD_IN_HALVES(#VALUE, n);                                                      \
+        if (ONE_REPEATED(OPERANDS, s)) {                                                                       \
+            if (halves) NAME##_forward_repeated_halves(n, y, a, b, s[0] == 0);                                 \
+            else NAME##_forward_repeated(n, y, a, b, s[0] == 0);                                               \
             return;                                                                                            \
         }                                                                                                      \
-        real *const y = y_;                                                                                    \
+        if (!ADJACENT(OPERANDS, s)) {                                                                          \
+            forward_pieces(NAME##_forward, OPERANDS, n, y_, x, s);                                             \
+            return;                                                                                            \
+        }                                                                                                      \
+        if (halves) {                                                                                          \
+            NAME##_forward_halves(n, y, a, b, c);                                                              \
+            return;                                                                                            \
+        }                                                                                                      \
         const int64_t block = BLOCK_OF(#VALUE, n);                                                             \
         for (int64_t i = 0; i < n; i += block) {                                                               \
             const int64_t m = n - i < block ? n - i : block;                                                   \
@@ -165,20 +193,9 @@ static __attribute__((noinline)) void forward_pieces(tg__map_forward_kernel *ker
 #define READ2 const real a = as[i * sa], b = bs[i * sb];
 #define READ3 const real a = as[i], b = bs[i], c = cs[i]; (void)a, (void)c;
 
-/* One of two operands is a number more often than not. */
-#define ONE_REPEATED(NAME, VALUE)                                                                              \
-    if (s[0] == 1 && s[1] == 0) {                                                                              \
-        NAME##_row(n, y_, a, 1, b, 0, NULL, false);                                                            \
-        return;                                                                                                \
-    }                                                                                                          \
-    if (s[0] == 0 && s[1] == 1) {                                                                              \
-        NAME##_row(n, y_, a, 0, b, 1, NULL, false);                                                            \
-        return;                                                                                                \
-    }
-
-#define FORWARD1(NAME, VALUE) FORWARD_ROW(NAME, READ1, VALUE) FORWARD(NAME, 1, VALUE, )
-#define FORWARD2(NAME, VALUE) FORWARD_ROW(NAME, READ2, VALUE) FORWARD(NAME, 2, VALUE, ONE_REPEATED(NAME, VALUE))
-#define FORWARD3(NAME, VALUE) FORWARD_ROW(NAME, READ3, VALUE) FORWARD(NAME, 3, VALUE, )
+#define FORWARD1(NAME, VALUE) FORWARD_ROW(NAME, READ1, VALUE) FORWARD(NAME, 1, VALUE)
+#define FORWARD2(NAME, VALUE) FORWARD_ROW(NAME, READ2, VALUE) FORWARD(NAME, 2, VALUE)
+#define FORWARD3(NAME, VALUE) FORWARD_ROW(NAME, READ3, VALUE) FORWARD(NAME, 3, VALUE)
 
 #define MAP1(NAME, VALUE) FORWARD1(NAME, VALUE)
 #define MAP2(NAME, VALUE) FORWARD2(NAME, VALUE)
@@ -231,6 +248,12 @@ static __attribute__((noinline)) void backward_pieces(tg__map_backward_kernel *k
         (void)ys, (void)as, (void)bs, (void)cs, (void)near;                                                    \
         LOOP(const real g = gs[i], y = ys[i]; (void)y; READ d[i] += CONTRIBUTION;)                             \
     }                                                                                                          \
+    static IN_HALVES void NAME##_backward_halves_##OPERAND(int64_t n, const real *gs, const real *ys,          \
+                                                           const real *as, const real *bs, const real *cs,     \
+                                                           real *d)                                            \
+    {                                                                                                          \
+        NAME##_row_##OPERAND(n, gs, ys, as, bs, cs, d, false);                                                 \
+    }                                                                                                          \
     static void NAME##_backward_##OPERAND(int64_t n, const void *g_, const void *y_, const void *const *x,     \
                                           const ptrdiff_t *s, void *d_, ptrdiff_t sd);                         \
     static __attribute__((noinline)) void NAME##_other_##OPERAND(                                              \
@@ -242,10 +265,6 @@ static __attribute__((noinline)) void backward_pieces(tg__map_backward_kernel *k
     static void NAME##_backward_##OPERAND(int64_t n, const void *g_, const void *y_, const void *const *x,     \
                                           const ptrdiff_t *s, void *d_, ptrdiff_t sd)                          \
     {                                                                                                          \
-        if (NARROW_IS_BEST(#CONTRIBUTION, n)) {                                                                \
-            NARROW.map_backward[TG__MAP_##NAME][OPERAND](n, g_, y_, x, s, d_, sd);                             \
-            return;                                                                                            \
-        }                                                                                                      \
         const void *const a = x[0], *const b = OPERANDS > 1 ? x[1] : NULL, *const c = OPERANDS > 2 ? x[2] : NULL; \
         if (sd != 1 || !ADJACENT(OPERANDS, s)) {                                                               \
             NAME##_other_##OPERAND(n, g_, y_, x, s, d_, sd);                                                   \
@@ -253,6 +272,10 @@ static __attribute__((noinline)) void backward_pieces(tg__map_backward_kernel *k
         }                                                                                                      \
         const real *const g = g_, *const y = y_;                                                               \
         real *const d = d_;                                                                                    \
+        if (BACKWARD_IN_HALVES(#CONTRIBUTION, n)) {                                                            \
+            NAME##_backward_halves_##OPERAND(n, g, y, a, b, c, d);                                             \
+            return;                                                                                            \
+        }                                                                                                      \
         const int64_t block = BLOCK_OF(#CONTRIBUTION, n);                                                      \
         for (int64_t i = 0; i < n; i += block) {                                                               \
             const int64_t m = n - i < block ? n - i : block;                                                   \

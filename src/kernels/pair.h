@@ -59,6 +59,18 @@ M_INLINE real m_from_bits(m_bits bits)
     return x;
 }
 
+/* Both sides are there before one is chosen: left to themselves compilers make branches of nested choices, and no
+   vectors. */
+M_INLINE real m_where(bool condition, real yes, real no)
+{
+    return condition ? yes : no;
+}
+
+M_INLINE m_bits m_keep_bits(bool keep, m_bits bits)
+{
+    return bits & ((m_bits)0 - (m_bits)keep);
+}
+
 /* The highest bit is set if |x| is above limit or x is NaN: to or this of many numbers costs less than to compare them. */
 M_INLINE m_bits m_above(real x, real limit)
 {

@@ -438,6 +438,7 @@ static void row_numbers(int64_t n, wide_integers *of)
             spread_##NAME##_some(x + i, dx + i, a, b, rest, p);                                    \
         ONCE for (; i + LANES <= n; i += LANES) {                                                  \
             const wide term = spread_##NAME##_term(wide_load(x + i), a, b, rest, p);               \
+            if (RARE && !wide_some(term)) continue;                                                \
             wide_store_halves(dx + i, wide_load(dx + i) + term);                                   \
         }                                                                                          \
         if (i < n) spread_##NAME##_at(x + i, dx + i, a, b, rest, p, false, wide_first(n - i));     \

@@ -124,57 +124,6 @@ static inline real m_exp2_x(real a, real y)
     return a >= top ? beyond * half * 2 : y * R(0.69314718055994530942);
 }
 
-#ifdef TG_REAL_F32
-/* In double nothing over- or underflows on the way, and exponents are exact enough. */
-static inline real m_pow_a(real a, real b)
-{
-    const double size = pow(fabs((double)a), (double)b - 1);
-    const double p = signbit(a) && fmodf(b, 2) == 0 ? -size : size;
-    if (a < 0 && b != rintf(b)) return NAN;
-    return b == 0 || p == 0 ? 0 : (real)((double)b * p);
-}
-
-static inline real m_pow_b(real a, real b)
-{
-    const double p = pow((double)a, (double)b);
-    if (a == 0) return b < 0 ? -INFINITY : b * 0;
-    return p == 0 && a > 0 ? 0 : (real)(p * log((double)a));
-}
-#else
-/* a^b as p p, for products with what is out of range alone. */
-static inline double f64_pow_root(double a, double b)
-{
-    return pow(fabs(a), b * 0.5);
-}
-
-/* b a^(b - 1); 0 where b is. What b - 1 loses in rounding is made good. */
-static inline double m_pow_a(double a, double b)
-{
-    const double t = b - 1, size = pow(fabs(a), t);
-    const double p = signbit(a) && fmod(b, 2) == 0 ? -size : size; /* t may be b, by rounding */
-    if (b == 0) return 0;
-    if (a < 0 && b != rint(b)) return (double)NAN;
-    if (a == 0 || !isfinite(a) || !isfinite(b)) return p == 0 ? 0 : b * p;
-    const double back = t - b, lost = (b - (t - back)) - (1 + back);
-    const double shift = lost != 0 ? lost * log(fabs(a)) : 0, more = fabs(shift) < 1 ? shift : 0;
-    if (p != p) return p;
-    if (fabs(p) > 0x1p-900 && fabs(p) < 0x1p900) return b * (p + p * more);
-    const double root = f64_pow_root(a, t);
-    return copysign(b, b * copysign(1, p)) * root * (root * (1 + more));
-}
-
-/* a^b log(a); 0 where a is and b is not negative. */
-static inline double m_pow_b(double a, double b)
-{
-    const double p = pow(a, b);
-    if (a == 0) return b < 0 ? -(double)INFINITY : b * 0;
-    if (p == 0) return a < 0 ? (double)NAN : 0;
-    if (p < 0x1p1000) return p * log(a);
-    const double root = f64_pow_root(a, b);
-    return log(a) * root * root;
-}
-#endif
-
 /* b exp(a), also where exp(a) alone has underflowed: part of its power of 2 goes to b first. */
 static inline real m_exp_times(real a, real b)
 {
@@ -601,67 +550,65 @@ M_INLINE double f64_gelu_tanh_x(double x)
 
 static inline real m_celu(real a, real b)
 {
-    const real z = a / b;
-    return a > 0 || M(fabs)(z) < R(1e-20) ? a : b * M(expm1)(z);
+    const real z = a / b, y = b * m_expm1(z);
+    return a > 0 || M(fabs)(z) < R(1e-20) ? a : y;
 }
 
-#ifndef TG_REAL_F32
+#ifdef TG_REAL_F32
+#define CELU_SMALL 0x1p-50f
+#define CELU_UP 0x1p50f
+#define CELU_MAX 83
+#else
+#define CELU_SMALL 0x1p-500
+#define CELU_UP 0x1p500
+#define CELU_MAX 700
+#endif
+
 /* a / b in two parts. */
 static inline m_pair m_celu_quotient(real a, real b)
 {
-    const real scale = fabs(a) < 0x1p-500 && fabs(b) < 0x1p-500 ? 0x1p500 : 1, p = a * scale,
-               q = b * scale, z = p / q;
-    return (m_pair){ z, fabs(z) < 1000 ? fma(-z, q, p) / q : 0 };
+    const real scale = M(fabs)(a) < CELU_SMALL && M(fabs)(b) < CELU_SMALL ? CELU_UP : 1, p = a * scale, q = b * scale,
+               z = p / q;
+    return (m_pair){ z, M(fabs)(z) < 1000 ? M(fma)(-z, q, p) / q : 0 };
 }
-#endif
 
 /* exp(a / b) below 0, else 1. */
 static inline real m_celu_a(real a, real b)
 {
-    if (a > 0) return 1;
-#ifdef TG_REAL_F32
-    return (real)exp((double)a / (double)b);
-#else
     const m_pair z = m_celu_quotient(a, b);
-    const double y = m_exp(z.high, false);
-    return fabs(z.high) < 1e-20 ? 1 : y + y * z.low;
-#endif
+    const real y = m_exp(z.high, false);
+    return a > 0 || M(fabs)(z.high) < R(1e-20) ? 1 : y + y * z.low;
 }
 
 /* (exp(z) (1 - z) - 1) / z^2 in t = z + 1, for z from -2 to a little above 0. */
-static inline double f64_celu_factor(double t)
+static inline real m_celu_factor(real t)
 {
-    static const double even[] = {
-        -0x1.0e95393a6219p-2,   -0x1.d2a7274c4320fp-5,  -0x1.8567ab97ca46bp-9,
-        -0x1.2ceaf01bd1b3bp-14, -0x1.0d31e7a86d8cfp-20, -0x1.3a503af8f55ddp-27,
-        -0x1.02641ada83ac1p-34, -0x1.401cdaa72105bp-42,
+    static const real even[] = {
+        R(-0x1.0e95393a6219p-2),   R(-0x1.d2a7274c4320fp-5),  R(-0x1.8567ab97ca46bp-9),
+        R(-0x1.2ceaf01bd1b3bp-14), R(-0x1.0d31e7a86d8cfp-20), R(-0x1.3a503af8f55ddp-27),
+        R(-0x1.02641ada83ac1p-34), R(-0x1.401cdaa72105bp-42),
     };
-    static const double odd[] = {
-        -0x1.48ea1e23ea7d3p-3,  -0x1.dfb414dd1631bp-7,  -0x1.05daa0aa890a9p-11,
-        -0x1.2e0b555f630d8p-17, -0x1.af8c717db815bp-24, -0x1.a381158329a1bp-31,
-        -0x1.2c35043d3ab5fp-38,
+    static const real odd[] = {
+        R(-0x1.48ea1e23ea7d3p-3),  R(-0x1.dfb414dd1631bp-7),  R(-0x1.05daa0aa890a9p-11),
+        R(-0x1.2e0b555f630d8p-17), R(-0x1.af8c717db815bp-24), R(-0x1.a381158329a1bp-31),
+        R(-0x1.2c35043d3ab5fp-38),
     };
-    return f64_polynomial(LENGTH(even), even, LENGTH(odd), odd, t);
+    return m_polynomial(LENGTH(even), even, LENGTH(odd), odd, t);
 }
 
 /* By b: exp(z) (1 - z) - 1 for z = a / b below 0. What rounding took from z changes it by -z exp(z)
    times as much. */
 static inline real m_celu_b(real a, real b)
 {
-    if (a > 0) return 0;
-#ifdef TG_REAL_F32
-    const double quotient = (double)a / (double)b, z = quotient < -1000 ? -1000 : quotient;
-    return (real)(fabs(z) < 0.3 ? z * z * f64_celu_factor(z + 1) : exp(z) * (1 - z) - 1);
-#else
     const m_pair z = m_celu_quotient(a, b);
-    const double in = m_clamp(z.high, -60, 700);
+    const real in = m_clamp(z.high, -60, CELU_MAX);
     const m_exponential e = m_exp_reduce(in);
     const m_pair fraction = m_exp_fraction(e), p = m_product(fraction, m_sum(1, -in));
-    const double power = m_power(e.rounded), rest = -in * z.low * (fraction.high * power);
+    const real power = m_power(e.rounded), rest = -in * z.low * (fraction.high * power);
     const m_pair sum = m_sum(-1, p.high * power);
-    const double near = z.high * z.high * f64_celu_factor(z.high + 1) + rest;
-    return fabs(z.high) < 0.3 ? near : sum.high + (sum.low + (p.low * power + rest));
-#endif
+    const real near = z.high * z.high * m_celu_factor(z.high + 1) + rest;
+    const real y = M(fabs)(z.high) < R(0.3) ? near : sum.high + (sum.low + (p.low * power + rest));
+    return a > 0 ? 0 : y;
 }
 
 /* ---- logit ----------------------------------------------------------------------------------- */

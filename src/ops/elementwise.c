@@ -136,9 +136,9 @@ TG_PART_PICK2(pick, "ll", "a b, 0 where either is 0", where(a == 0, 0, where(b =
 TG_PART3(div_b, "0nl", "-c / b, by way of a if c = a / b has underflowed", div_b(a, b, c), 0, c / b / b, -1 / b,
          (-2, 2), (0.5, 3), (-2, 2))
 TG_PART2(pow_a, "nn", "b a^(b - 1), 0 where b is 0", pow_a(a, b), times(b, pow_a(a, b - 1)),
-         pow(a, b - 1) + xlogy(y, a), (0.2, 3), (-2, 3))
+         times(pow(a, b - 1), 1 + xlogy(b, a)), (0.2, 3), (-2, 3))
 TG_PART2(pow_b, "nn", "a^b log(a), 0 where a is 0 and b not negative", pow_b(a, b),
-         pow(a, b - 1) + xlogy(pow_a(a, b), a), xlogy(y, a), (0.2, 3), (-2, 3))
+         times(pow(a, b - 1), 1 + xlogy(b, a)), xlogy(y, a), (0.2, 3), (-2, 3))
 TG_PART2(exp_times, "nl", "b exp(a), also where exp(a) alone has underflowed", exp_times(a, b), y, exp(a), (-2, 2),
          (-2, 2))
 TG_PART2(exp2_x, "0l", "b log(2), by way of a if b = exp2(a) has overflowed", exp2_x(a, b), 0, 0.69314718055994530942,
