@@ -577,3 +577,53 @@ Test(maps, gradients_at_corners_and_ties_are_those_documented)
             check_spot(&spots[i], type, SPOT_SIZE);
         }
 }
+
+/* y = x0^x1 element by element. */
+static void read_powers(tg_type type, int n, const double *base, const double *exponent, double *y)
+{
+    tg_tape *const t = tg_tape_new(&(const tg_tape_options){ .type = type });
+    cr_assert(tg_read(tg_pow(tg_input(t, base, n), tg_input(t, exponent, n)), y, (size_t)n));
+    tg_tape_free(t);
+}
+
+Test(maps, powers_of_special_numbers_have_ieee_values)
+{
+    static const double special[] = {
+        0, 1, 2, 3, 0.5, 1.5, 0x1p-1074, 0x1p-149, 0x1p-1022, 0x1p22, 0x1p22 + 1, 0x1p23 + 1, 0x1p24 - 1, 0x1p24,
+        0x1p51 + 0.5, 0x1p52 + 1, 0x1p53 - 1, 0x1p53, 1e30, 1e300, 1 - 0x1p-24, 1 + 0x1p-52, 1023, 1024, 150.5, INFINITY, NAN,
+    };
+    enum { N = 2 * COUNT(special) };
+    for (tg_type type = TG_F64; type <= TG_F32; type++) {
+        double base[N * N], exponent[N * N], y[N * N], number[N];
+        for (int i = 0; i < N; i++) {
+            const double x = i % 2 ? -special[i / 2] : special[i / 2];
+            number[i] = type == TG_F32 ? (double)(float)x : x;
+        }
+        for (int i = 0; i < N * N; i++) base[i] = number[i / N], exponent[i] = number[i % N];
+        read_powers(type, N * N, base, exponent, y);
+        for (int i = 0; i < N * N; i++) {
+            const double exact = pow(base[i], exponent[i]), want = type == TG_F32 ? (double)(float)exact : exact;
+            cr_expect(distance(y[i], want, 0, type) <= 2 && (want != want || !signbit(y[i]) == !signbit(want)),
+                      "%a to the power %a%s is %a, not %a", base[i], exponent[i], type == TG_F32 ? " in f32" : "", y[i],
+                      want);
+        }
+    }
+}
+
+Test(maps, whole_powers_of_whole_numbers_are_exact)
+{
+    for (tg_type type = TG_F64; type <= TG_F32; type++) {
+        double base[2000], exponent[2000], want[2000], y[2000];
+        int n = 0;
+        for (int b = -100; b <= 100; b++) {
+            double power = 1;
+            for (int e = 0; e < 60 && fabs(power) <= (type == TG_F32 ? 0x1p24 : 0x1p53) && n < COUNT(y); e++, power *= b)
+                base[n] = b, exponent[n] = e, want[n++] = power;
+        }
+        cr_assert(n > 1000);
+        read_powers(type, n, base, exponent, y);
+        for (int i = 0; i < n; i++)
+            cr_expect(y[i] == want[i], "%g to the power %g%s is %a, not %a", base[i], exponent[i],
+                      type == TG_F32 ? " in f32" : "", y[i], want[i]);
+    }
+}
