@@ -66,11 +66,21 @@ PICK(scatter_add, ADD_FROM, row_add_again(n, at + *k * index.step, to))
 #undef PICK_ROW
 #undef EACH_INDEX
 
+WIDE_INLINE void cast_adjacent(int64_t n, real *y, const int64_t *x)
+{
+    for (int64_t i = 0; i < n; i++) y[i] = (real)x[i];
+}
+
+static IN_HALVES void cast_halves(int64_t n, real *y, const int64_t *x)
+{
+    cast_adjacent(n, y, x);
+}
+
 static void cast(int64_t n, void *y_, const int64_t *x, ptrdiff_t sx)
 {
     real *const y = y_;
-    if (sx == 1)
-        for (int64_t i = 0; i < n; i++) y[i] = (real)x[i];
+    if (sx == 1 && LIGHT_IN_HALVES(n)) cast_halves(n, y, x);
+    else if (sx == 1) cast_adjacent(n, y, x);
     else
         for (int64_t i = 0; i < n; i++) y[i] = (real)x[i * sx];
 }

@@ -35,23 +35,14 @@ static void bring(pieces *p, int operands, int64_t i, int64_t m, const void *con
 /* What is known of a formula is in its text, a constant. */
 #define HAS(TEXT, NAME) (strstr(TEXT, NAME) != NULL)
 
-/* Where vectors of half the width are faster: while there are whole ones the clock is slower, and divisions and roots, which
-   wait for each other, come no sooner for them, nor do elements from beyond the first cache. clang takes no such wish. */
+/* Divisions and roots wait for each other. */
 #define DIVIDES(TEXT)                                                                                          \
     ((HAS(TEXT, " / ") || HAS(TEXT, "sqrt") || HAS(TEXT, "div") || HAS(TEXT, "softsign") || HAS(TEXT, "hypot")) && \
      !IS_LONG(TEXT))
 #define IS_LIGHT(TEXT) (!IS_LONG(TEXT) && !HAS_NEAR(TEXT))
-#ifdef __clang__
-#define IN_HALVES
-#define HALVES 0
-#else
-#define IN_HALVES __attribute__((noinline, target("prefer-vector-width=256")))
-#define HALVES (WIDE_BYTES == 64)
-#endif
 #define FORWARD_IN_HALVES(TEXT, n)                                                                             \
-    (HALVES && (DIVIDES(TEXT) || (IS_LIGHT(TEXT) && (n) > IN_FIRST_CACHE && (n) <= IN_CACHES)))
+    (HALVES && (DIVIDES(TEXT) || (IS_LIGHT(TEXT) && LIGHT_IN_HALVES(n))))
 #define BACKWARD_IN_HALVES(TEXT, n) (HALVES && DIVIDES(TEXT) && (n) <= IN_CACHES)
-enum { IN_FIRST_CACHE = TG__FIRST_CACHE / 2 / sizeof(real), IN_CACHES = 32 * IN_FIRST_CACHE };
 
 /* ---- forward ------------------------------------------------------------------------------------------------------ */
 

@@ -227,3 +227,16 @@ WIDE_INLINE wide wide_chosen(wide_lanes lanes, wide yes, wide no)
 #define WIDE_COMPARE(a, b, HOW) _mm512_cmp_pd_mask(a, b, HOW)
 #endif
 #endif
+
+/* A function whose loops the compiler makes vectors of half the width for: while there are whole ones the clock is slower, and
+   divisions and roots come no sooner for them, nor do elements from beyond the first cache. clang takes no such wish. */
+#ifdef __clang__
+#define IN_HALVES
+#define HALVES 0
+#else
+#define IN_HALVES __attribute__((noinline, target("prefer-vector-width=256")))
+#define HALVES (WIDE_BYTES == 64)
+#endif
+/* Of n elements with which little is done. */
+enum { IN_FIRST_CACHE = TG__FIRST_CACHE / 2 / sizeof(real), IN_CACHES = 32 * IN_FIRST_CACHE };
+#define LIGHT_IN_HALVES(n) (HALVES && (n) > IN_FIRST_CACHE && (n) <= IN_CACHES)

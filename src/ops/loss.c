@@ -279,7 +279,7 @@ SHAPE(mse) { return pair_shape(c, y); }
 
 FORWARD(mse) { return pair_forward(c, &c->k->reduce.mse, 0); }
 
-BACKWARD(mse) { return pair_backward(c, &c->k->reduce.mse, 0); }
+BACKWARD(mse) { return pair_backward(c, &tg__streaming(c, c->x[0].s)->reduce.mse, 0); }
 
 DERIVATIVE(mse)
 {
