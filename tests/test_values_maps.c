@@ -627,3 +627,30 @@ Test(maps, whole_powers_of_whole_numbers_are_exact)
                       type == TG_F32 ? " in f32" : "", y[i], want[i]);
     }
 }
+
+/* Whether the exponent is one number or one for each element, and as a scalar. */
+Test(maps, squares_are_the_same_as_powers)
+{
+    enum { N = 3001 };
+    for (tg_type type = TG_F64; type <= TG_F32; type++) {
+        tg_tape *const t = tg_tape_new(&(const tg_tape_options){ .type = type });
+        double base[N], two[N], y[3][N], dx[3][N];
+        for (int i = 0; i < N; i++) base[i] = ldexp(1 + i / 7000.0, i % 240 - 120) * (i % 2 ? -1 : 1), two[i] = 2;
+        base[0] = 0, base[1] = -INFINITY, base[2] = NAN;
+        for (int k = 0; k < 3; k++) {
+            const tg_value x = tg_param(t, base, N);
+            const tg_value p = k == 0 ? tg_square(x) : k == 1 ? tg_pow(x, 2) : tg_pow(x, tg_input(t, two, N));
+            cr_assert(tg_read(p, y[k], N) && tg_backward(tg_sum(p)) && tg_grad_read(x, dx[k], N));
+        }
+        for (int k = 1; k < 3; k++)
+            for (int i = 0; i < N; i++)
+                cr_expect(distance(y[k][i], y[0][i], 0, TG_F64) == 0 && distance(dx[k][i], dx[0][i], 0, TG_F64) == 0,
+                          "%a: %a, not %a; gradient %a, not %a", base[i], y[k][i], y[0][i], dx[k][i], dx[0][i]);
+        for (int i = 3; i < 100; i++) {
+            const tg_value x = tg_param(t, &base[i]), p = tg_pow(x, 2);
+            cr_assert(tg_backward(p));
+            cr_expect(tg_item(p) == y[0][i] && tg_grad_item(x) == dx[0][i], "%a: %a, %a", base[i], tg_item(p), tg_grad_item(x));
+        }
+        tg_tape_free(t);
+    }
+}

@@ -127,6 +127,11 @@ static __attribute__((noinline)) void forward_pieces(tg__map_forward_kernel *ker
 /* One of two operands is a number more often than not. */
 #define ONE_REPEATED(OPERANDS, s) (OPERANDS == 2 && ((s[0] == 1 && s[1] == 0) || (s[0] == 0 && s[1] == 1)))
 
+/* Most powers are squares: b is one number for all, and that is 2. */
+#define IS_SQUARE(NAME, b, s) (TG__MAP_##NAME == TG__MAP_pow && (s)[1] == 0 && *(const real *)(b) == 2)
+static tg__map_forward_kernel square_forward;
+static tg__map_backward_kernel square_backward_0;
+
 #define FORWARD(NAME, OPERANDS, VALUE)                                                                         \
     M_INLINE void NAME##_forward_repeated(int64_t n, real *y, const real *a, const real *b, bool first)        \
     {                                                                                                          \
@@ -146,6 +151,10 @@ static __attribute__((noinline)) void forward_pieces(tg__map_forward_kernel *ker
         const void *const a = x[0], *const b = OPERANDS > 1 ? x[1] : NULL, *const c = OPERANDS > 2 ? x[2] : NULL; \
         real *const y = y_;                                                                                    \
         const bool halves = FORWARD_IN_HALVES(#VALUE, n);                                                      \
+        if (IS_SQUARE(NAME, b, s)) {                                                                           \
+            square_forward(n, y_, x, s);                                                                       \
+            return;                                                                                            \
+        }                                                                                                      \
         if (ONE_REPEATED(OPERANDS, s)) {                                                                       \
             if (halves) NAME##_forward_repeated_halves(n, y, a, b, s[0] == 0);                                 \
             else NAME##_forward_repeated(n, y, a, b, s[0] == 0);                                               \
@@ -257,6 +266,10 @@ static __attribute__((noinline)) void backward_pieces(tg__map_backward_kernel *k
                                           const ptrdiff_t *s, void *d_, ptrdiff_t sd)                          \
     {                                                                                                          \
         const void *const a = x[0], *const b = OPERANDS > 1 ? x[1] : NULL, *const c = OPERANDS > 2 ? x[2] : NULL; \
+        if (OPERAND == 0 && IS_SQUARE(NAME, b, s)) {                                                           \
+            square_backward_0(n, g_, y_, x, s, d_, sd);                                                        \
+            return;                                                                                            \
+        }                                                                                                      \
         if (sd != 1 || !ADJACENT(OPERANDS, s)) {                                                               \
             NAME##_other_##OPERAND(n, g_, y_, x, s, d_, sd);                                                   \
             return;                                                                                            \

@@ -22,8 +22,8 @@
 #define POWER_TWELFTH 0x1.5555550000000p-4
 #define POWER_TWELFTH_REST 0x1.5555555555555p-30
 #endif
-/* Below and above these b log|a| a power is 0 and infinite, also when multiplied by b or log|a|: if b is so large that
-   it would matter, b log|a| is far below, as |log|a|| is at least an ulp of 1; and if so small, |b - 1| is 1. */
+/* Below and above these b log|a| a power is 0 and infinite, times b or log|a|, too: where b is so large that it would
+   matter b log|a| is far beyond, as a differs from 1 by an ulp at least; where it is so small, a^(b - 1) is 1 / a. */
 #define POWER_MIN (EXP_MIN - 64)
 #define POWER_MAX (EXP_MAX * (real)1.5)
 
@@ -34,7 +34,8 @@ M_INLINE real m_power_factor(real z)
 #ifdef TG_REAL_F32
     return (0x1.999a00p-7f + z * 0x1.245280p-9f) + z2 * 0x1.dfa108p-12f;
 #else
-    const real c0 = (0x1.9999999999b30p-7 + z * 0x1.2492492457d7cp-9) + z2 * (0x1.c71c722d62571p-12 + z * 0x1.745ce9e50e81dp-14);
+    const real c0 = (0x1.9999999999b30p-7 + z * 0x1.2492492457d7cp-9) +
+                    z2 * (0x1.c71c722d62571p-12 + z * 0x1.745ce9e50e81dp-14);
     const real c4 = (0x1.3b1eebb1a8bf0p-16 + z * 0x1.0f7ff28402f64p-18) + z2 * 0x1.0e4253b7e3c85p-20;
     return c0 + (z2 * z2) * c4;
 #endif
@@ -88,12 +89,13 @@ M_INLINE m_exponent m_exponent_of(real b)
                          .fraction = m_keep_bits(!whole, ~(m_bits)0) };
 }
 
+/* Squares are exact products, so that those who know that b is 2 need no more. */
 M_INLINE real m_pow(real a, real b)
 {
     const m_exponent exponent = m_exponent_of(b);
     const m_bits y = m_to_bits(m_times_power(1, (m_pair){ b, 0 }, m_power_log(a)));
     const m_bits undefined = m_keep_bits((a < 0) & (a > -(real)INFINITY), exponent.fraction);
-    return m_from_bits((y ^ (m_to_bits(a) & exponent.odd)) | undefined);
+    return m_where(b == 2, a * a, m_from_bits((y ^ (m_to_bits(a) & exponent.odd)) | undefined));
 }
 
 /* b a^(b - 1); 0 where b is. */
@@ -102,7 +104,8 @@ M_INLINE real m_pow_a(real a, real b)
     const m_exponent exponent = m_exponent_of(b);
     const m_bits y = m_to_bits(m_times_power(b, m_sum(b, -1), m_power_log(a)));
     const m_bits undefined = m_keep_bits(a < 0, exponent.fraction);
-    return m_where(b == 0, 0, m_from_bits((y ^ (m_to_bits(a) & exponent.even)) | undefined));
+    const real any = m_where(b == 0, 0, m_from_bits((y ^ (m_to_bits(a) & exponent.even)) | undefined));
+    return m_where(b == 2, 2 * a, any);
 }
 
 /* a^b log(a); 0 where a is and b is not negative. */

@@ -9,6 +9,12 @@ typedef double real;
 #include "kernels/formula.h"
 static const bool near = false; /* of one number that is not known */
 
+/* For one number a branch costs less than the power that it saves. */
+#undef pow
+#undef pow_a
+#define pow(a, b) ((b) == 2 ? (a) * (a) : m_pow(a, b))
+#define pow_a(a, b) ((b) == 2 ? 2 * (a) : m_pow_a(a, b))
+
 #define TERM1(NAME, KIND, OPERAND, DERIVATIVE)
 #define TERM2(NAME, KIND, OPERAND, DERIVATIVE)
 #define TERM3(NAME, KIND, OPERAND, DERIVATIVE)
