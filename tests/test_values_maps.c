@@ -590,7 +590,8 @@ Test(maps, powers_of_special_numbers_have_ieee_values)
 {
     static const double special[] = {
         0, 1, 2, 3, 0.5, 1.5, 0x1p-1074, 0x1p-149, 0x1p-1022, 0x1p22, 0x1p22 + 1, 0x1p23 + 1, 0x1p24 - 1, 0x1p24,
-        0x1p51 + 0.5, 0x1p52 + 1, 0x1p53 - 1, 0x1p53, 1e30, 1e300, 1 - 0x1p-24, 1 + 0x1p-52, 1023, 1024, 150.5, INFINITY, NAN,
+        0x1p51 + 0.5, 0x1p52 + 1, 0x1p53 - 1, 0x1p53, 1e30, 1e300, 1 - 0x1p-24, 1 + 0x1p-52, 1023, 1024, 150.5,
+        INFINITY, NAN,
     };
     enum { N = 2 * COUNT(special) };
     for (tg_type type = TG_F64; type <= TG_F32; type++) {
@@ -649,7 +650,8 @@ Test(maps, squares_are_the_same_as_powers)
         for (int i = 3; i < 100; i++) {
             const tg_value x = tg_param(t, &base[i]), p = tg_pow(x, 2);
             cr_assert(tg_backward(p));
-            cr_expect(tg_item(p) == y[0][i] && tg_grad_item(x) == dx[0][i], "%a: %a, %a", base[i], tg_item(p), tg_grad_item(x));
+            cr_expect(tg_item(p) == y[0][i] && tg_grad_item(x) == dx[0][i], "%a: %a, %a", base[i], tg_item(p),
+                      tg_grad_item(x));
         }
         tg_tape_free(t);
     }

@@ -35,20 +35,23 @@ static void bring(pieces *p, int operands, int64_t i, int64_t m, const void *con
 /* What is known of a formula is in its text, a constant. */
 #define HAS(TEXT, NAME) (strstr(TEXT, NAME) != NULL)
 
-/* Divisions and roots wait for each other. */
+#define IS_LONG(TEXT)                                                                                          \
+    (HAS(TEXT, "exp") || HAS(TEXT, "log") || HAS(TEXT, "sigmoid") || HAS(TEXT, "softplus") ||                  \
+     HAS(TEXT, "elu") || HAS(TEXT, "silu") || HAS(TEXT, "mish") || HAS(TEXT, "erf") || HAS(TEXT, "gauss") ||   \
+     HAS(TEXT, "pdf") || HAS(TEXT, "pow") || HAS(TEXT, "sinh") || HAS(TEXT, "cosh") || HAS(TEXT, "tanh"))
+#define HAS_NEAR(TEXT) HAS(TEXT, "near)") /* see pair.h */
 #define DIVIDES(TEXT)                                                                                          \
-    ((HAS(TEXT, " / ") || HAS(TEXT, "sqrt") || HAS(TEXT, "div") || HAS(TEXT, "softsign") || HAS(TEXT, "hypot")) && \
-     !IS_LONG(TEXT))
-#define IS_LIGHT(TEXT) (!IS_LONG(TEXT) && !HAS_NEAR(TEXT))
+    (HAS(TEXT, " / ") || HAS(TEXT, "sqrt") || HAS(TEXT, "div") || HAS(TEXT, "softsign") || HAS(TEXT, "hypot"))
+
+/* Long formulas never; divisions and roots wait for each other, backward not from memory, where d comes along. */
 #define FORWARD_IN_HALVES(TEXT, n)                                                                             \
-    (HALVES && (DIVIDES(TEXT) || (IS_LIGHT(TEXT) && LIGHT_IN_HALVES(n))))
-#define BACKWARD_IN_HALVES(TEXT, n) (HALVES && DIVIDES(TEXT) && (n) <= IN_CACHES)
+    (!IS_LONG(TEXT) && (DIVIDES(TEXT) ? HALVES : !HAS_NEAR(TEXT) && LIGHT_IN_HALVES(n)))
+#define BACKWARD_IN_HALVES(TEXT, n) (!IS_LONG(TEXT) && DIVIDES(TEXT) && HALVES && (n) <= IN_CACHES)
 
 /* ---- forward ------------------------------------------------------------------------------------------------------ */
 
-/* Formulas with near (see pair.h) are computed in blocks, with or without what takes care of the arguments that are not:
+/* Formulas with near are computed in blocks, with or without what takes care of the arguments that are not:
    derivatives by way of a result that has saturated are more likely to have some than others. */
-#define HAS_NEAR(TEXT) HAS(TEXT, "near)")
 #define BY_VALUE(TEXT) HAS(TEXT, "_by_value(")
 #define NEAR_BLOCK(TEXT) (BY_VALUE(TEXT) ? 32 : 512)
 
@@ -93,10 +96,6 @@ M_INLINE bool all_near(const char *text, int64_t n, const real *x, const real *y
 /* While a long formula is computed the processor does not see far ahead: of rows from memory, the lines to be read and
    written next are asked for. Where all_near has read the operands of a whole block that is no use; the short blocks of
    derivatives by value have it done for what all_near does not read. */
-#define IS_LONG(TEXT)                                                                                          \
-    (HAS(TEXT, "exp") || HAS(TEXT, "log") || HAS(TEXT, "sigmoid") || HAS(TEXT, "softplus") ||                  \
-     HAS(TEXT, "elu") || HAS(TEXT, "silu") || HAS(TEXT, "mish") || HAS(TEXT, "erf") || HAS(TEXT, "gauss") ||   \
-     HAS(TEXT, "pdf") || HAS(TEXT, "pow") || HAS(TEXT, "sinh") || HAS(TEXT, "cosh") || HAS(TEXT, "tanh"))
 #define ASKS(TEXT, n) (IS_LONG(TEXT) && (BY_VALUE(TEXT) || !HAS_NEAR(TEXT)) && (n) > IN_CACHES)
 enum { ASKING_BLOCK = 64 };
 #define BLOCK_OF(TEXT, n) (HAS_NEAR(TEXT) ? NEAR_BLOCK(TEXT) : ASKS(TEXT, n) ? ASKING_BLOCK : (n))

@@ -554,6 +554,7 @@ static inline real m_celu(real a, real b)
     return a > 0 || M(fabs)(z) < R(1e-20) ? a : y;
 }
 
+/* Of a and b below CELU_SMALL the rest of the quotient would underflow; up to CELU_MAX exp(z) (1 - z) is finite. */
 #ifdef TG_REAL_F32
 #define CELU_SMALL 0x1p-50f
 #define CELU_UP 0x1p50f
