@@ -350,6 +350,25 @@ WIDE_INLINE void scaled_row(int64_t n, real *y, real s, const real *b, const boo
     wide_store(y + n - LANES, end);
 }
 
+static IN_HALVES void scaled_rows_halves(int64_t m, int64_t n, real *restrict y, ptrdiff_t y_row, const real *s, ptrdiff_t s_row,
+                                         const real *b, ptrdiff_t b_row, bool add)
+{
+    for (int64_t i = 0; i < m; i++, y += y_row, s += s_row, b += b_row)
+        if (add)
+            for (int64_t j = 0; j < n; j++) y[j] = scalar_fma(*s, b[j], y[j]);
+        else
+            for (int64_t j = 0; j < n; j++) y[j] = *s * b[j];
+}
+
+/* m rows of n: y = or += s b, with one s for each row. */
+WIDE_INLINE void scaled_rows(int64_t m, int64_t n, real *y, ptrdiff_t y_row, const real *s, ptrdiff_t s_row, const real *b,
+                             ptrdiff_t b_row, const bool add)
+{
+    if (LIGHT_IN_HALVES(m * n)) scaled_rows_halves(m, n, y, y_row, s, s_row, b, b_row, add);
+    else
+        for (int64_t i = 0; i < m; i++) scaled_row(n, y + i * y_row, s[i * s_row], b + i * b_row, add);
+}
+
 WIDE_INLINE void products_row(int64_t n, real *y, const real *a, const real *b, const bool add)
 {
     int64_t j = 0;
@@ -372,10 +391,6 @@ WIDE_INLINE void multiply_row(int64_t n, real *y, ptrdiff_t sy, const real *a, p
         else
             for (int64_t j = 0; j < n; j++) sum += a[j * sa] * b[j * sb];
         *y = add ? *y + sum : sum;
-    } else if (sy == 1 && sa == 0 && sb == 1) {
-        scaled_row(n, y, *a, b, add);
-    } else if (sy == 1 && sa == 1 && sb == 0) {
-        scaled_row(n, y, *b, a, add);
     } else if (sy == 1 && sa == 1 && sb == 1) {
         products_row(n, y, a, b, add);
     } else {
@@ -385,6 +400,13 @@ WIDE_INLINE void multiply_row(int64_t n, real *y, ptrdiff_t sy, const real *a, p
 
 static void multiply_rows(int64_t m, int64_t n, tg__rows y, tg__rows a, tg__rows b, bool add)
 {
+    const bool b_numbers = b.column == 0;
+    const tg__rows s = b_numbers ? b : a, x = b_numbers ? a : b;
+    if (y.column == 1 && s.column == 0 && x.column == 1) {
+        if (add) scaled_rows(m, n, y.p, y.row, s.p, s.row, x.p, x.row, true);
+        else scaled_rows(m, n, y.p, y.row, s.p, s.row, x.p, x.row, false);
+        return;
+    }
     real *to = y.p;
     const real *p = a.p, *q = b.p;
     for (int64_t i = 0; i < m; i++, to += y.row, p += a.row, q += b.row) {

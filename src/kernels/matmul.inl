@@ -458,17 +458,10 @@ static bool is_outer(const tg__product *p)
     return p->k == 1 && p->n >= LANES && p->b.column == 1 && p->c.column == 1 && (!p->d.p || adds);
 }
 
-/* Fields of *p would be loaded again for every row: what is stored might be theirs. */
 static void product_outer(const tg__product *p)
 {
-    const int64_t m = p->m, n = p->n;
-    const ptrdiff_t a_row = p->a.row, c_row = p->c.row;
-    const real *const a = p->a.p, *const b = p->b.p;
-    real *const c = p->c.p;
-    if (p->d.p)
-        for (int64_t i = 0; i < m; i++) scaled_row(n, c + i * c_row, a[i * a_row], b, true);
-    else
-        for (int64_t i = 0; i < m; i++) scaled_row(n, c + i * c_row, a[i * a_row], b, false);
+    if (p->d.p) scaled_rows(p->m, p->n, p->c.p, p->c.row, p->a.p, p->a.row, p->b.p, 0, true);
+    else scaled_rows(p->m, p->n, p->c.p, p->c.row, p->a.p, p->a.row, p->b.p, 0, false);
 }
 
 static way way_of(const tg__product *p)

@@ -9,29 +9,44 @@ enum {
     SUM_ROWS = 16               /* rows of columns in a block */
 };
 
-static void load(int64_t n, double *y, const void *x)
+static IN_HALVES void load(int64_t n, double *y, const void *x)
 {
     const real *const from = x;
     for (int64_t i = 0; i < n; i++) y[i] = (double)from[i];
 }
 
-static void store(int64_t n, void *y, const double *x)
+static IN_HALVES void store(int64_t n, void *y, const double *x)
 {
     real *const to = y;
     for (int64_t i = 0; i < n; i++) to[i] = (real)x[i];
 }
 
-/* The parameters of w outputs as real; zeros where there are none. */
-static void narrow(int64_t w, real *y, const double *x)
+static const real zeros[TG__TILE];
+
+/* The parameters of w outputs as real, where they are or in room; zeros where there are none. */
+static IN_HALVES const real *rounded_to_real(int64_t w, real *room, const double *x)
 {
-    for (int64_t j = 0; j < w; j++) y[j] = x ? (real)x[j] : 0;
+    if (!x) return zeros;
+#ifdef TG_REAL_F32
+    for (int64_t j = 0; j < w; j++) room[j] = (real)x[j];
+    return room;
+#else
+    (void)w, (void)room;
+    return x;
+#endif
 }
 
-/* The same with what rounding takes away. */
-static void split(int64_t w, real *y, real *rest, const double *x)
+/* What that took away. */
+static IN_HALVES const real *rounded_away(int64_t w, real *room, const double *x)
 {
-    narrow(w, y, x);
-    for (int64_t j = 0; j < w; j++) rest[j] = x ? (real)(x[j] - (double)y[j]) : 0;
+#ifdef TG_REAL_F32
+    if (!x) return zeros;
+    for (int64_t j = 0; j < w; j++) room[j] = (real)(x[j] - (double)(real)x[j]);
+    return room;
+#else
+    (void)w, (void)room, (void)x;
+    return zeros;
+#endif
 }
 
 static inline void two_sum(double *total, double *rest, double v)
@@ -43,7 +58,7 @@ static inline void two_sum(double *total, double *rest, double v)
 
 /* ---- numbers of outputs ----------------------------------------------------------------------- */
 
-static void totals(int64_t w, double *restrict y, const double *restrict total, const double *restrict rest)
+static IN_HALVES void totals(int64_t w, double *restrict y, const double *restrict total, const double *restrict rest)
 {
     for (int64_t j = 0; j < w; j++) {
         const double sum = total[j] + rest[j];
@@ -52,7 +67,7 @@ static void totals(int64_t w, double *restrict y, const double *restrict total, 
 }
 
 /* 0 where a or b is 0. Both are numbers of the type, whose quotients are rounded as those of doubles would be. */
-static void quotients(int64_t w, double *restrict y, const double *restrict a, const double *restrict b)
+static IN_HALVES void quotients(int64_t w, double *restrict y, const double *restrict a, const double *restrict b)
 {
     for (int64_t j = 0; j < w; j++) {
         const real quotient = (real)a[j] / (real)b[j];
@@ -61,7 +76,7 @@ static void quotients(int64_t w, double *restrict y, const double *restrict a, c
 }
 
 /* Most counts are 1: quotients take as long as all the rest. */
-static void shares(int64_t w, double *restrict y, const double *restrict g, const double *restrict count)
+static IN_HALVES void shares(int64_t w, double *restrict y, const double *restrict g, const double *restrict count)
 {
     int64_t others = 0;
     for (int64_t j = 0; j < w; j++) others |= count[j] != 1;
@@ -69,14 +84,14 @@ static void shares(int64_t w, double *restrict y, const double *restrict g, cons
     else memcpy(y, g, (size_t)w * sizeof *g);
 }
 
-static bool any_below(int64_t w, const double *x, double least)
+static IN_HALVES bool any_below(int64_t w, const double *x, double least)
 {
     int64_t below = 0;
     for (int64_t j = 0; j < w; j++) below |= ((x[j] < least) & (x[j] > 0)) ? 1 : 0;
     return below;
 }
 
-static bool far_from_0(int64_t w, const double *m, const double *variance, double square)
+static IN_HALVES bool far_from_0(int64_t w, const double *m, const double *variance, double square)
 {
     int64_t far = 0;
     for (int64_t j = 0; j < w; j++) far |= m[j] * m[j] < square * variance[j] ? 0 : 1;
@@ -117,8 +132,9 @@ static bool far_from_0(int64_t w, const double *m, const double *variance, doubl
             for (int64_t j = 0; j < t->w; j++) sum_##NAME##_one(t, b, p, j, sums);                 \
             return;                                                                                \
         }                                                                                          \
-        real bs[TG__TILE], rests[TG__TILE], *const b1 = b ? bs : NULL, *const rest = b ? rests : NULL; \
-        if (b) split(t->w, bs, rests, b);                                                          \
+        real bs[TG__TILE], rests[TG__TILE];                                                        \
+        const real *const b1 = b ? rounded_to_real(t->w, bs, b) : NULL;                            \
+        const real *const rest = b ? rounded_away(t->w, rests, b) : NULL;                          \
         const int64_t most = columns ? SUM_ROWS : SUM_BLOCK;                                       \
         for (int64_t i = 0; i < t->n; i += most) {                                                 \
             const int64_t n = t->n - i < most ? t->n - i : most;                                   \
@@ -403,21 +419,27 @@ static void row_numbers(int64_t n, wide_integers *of)
     for (int64_t k = 0; k < SHORT_ROW; k++, at += LANES) of[k] = __builtin_convertvector(at * inverse, wide_integers);
 }
 
-/* TERM speaks of an element v and of the parameters a, b, rest and p, and is a multiple of a: one
-   element that is seen n times gets n a at once. Where rows follow each other no part of a vector is stored at the end of
-   one: the next row's first load would wait for it. Columns go down some rows before the next ones begin; many rows are one
-   array, which is read as it lies by one loop that is not unrolled: from memory that is a third faster. RARE: of many
-   elements most terms are 0, and their dx need not be read. KEPT: the term, but 0 where a is; a term that is a or 0 needs no
-   more. */
-#define SPREAD(NAME, RARE, TERM) SPREAD_KEPT(NAME, RARE, TERM, m_keep(a != 0, TERM))
-#define SPREAD_KEPT(NAME, RARE, TERM, KEPT)                                                        \
+/* dx += TERM, or, if it is FUSED, dx += a TERM, rounded once where the level can. It speaks of an element v and of the
+   parameters a, b, rest and p; what is added is a multiple of a: one element that is seen n times gets n a at once. KEPT: the
+   term, but 0 where a is; a term that is a or 0 needs no more. RARE: of many elements most terms are 0, and their dx need not
+   be read. LIGHT: rows go in halves of vectors where that is faster. Where rows follow each other no part of a vector is stored
+   at the end of one: the next row's first load would wait for it. Columns go down some rows before the next ones begin; many
+   rows are one array, which is read as it lies by one loop that is not unrolled: from memory that is a third faster. */
+#define SPREAD(NAME, RARE, TERM) SPREAD_BY(NAME, RARE, false, false, TERM, m_keep(a != 0, TERM))
+#define SPREAD_KEPT(NAME, RARE, TERM) SPREAD_BY(NAME, RARE, !RARE, false, TERM, TERM)
+#define SPREAD_FUSED(NAME, LIGHT, FACTOR) SPREAD_BY(NAME, false, LIGHT, true, FACTOR, m_keep(a != 0, FACTOR))
+#define SPREAD_BY(NAME, RARE, LIGHT, FUSED, TERM, KEPT)                                            \
     LANEWISE(spread_##NAME##_term, TERM)                                                           \
     LANEWISE(spread_##NAME##_kept, KEPT)                                                           \
+    INLINE wide spread_##NAME##_sum(wide d, wide a, wide term)                                     \
+    {                                                                                              \
+        return FUSED ? wide_fma(a, term, d) : d + term;                                            \
+    }                                                                                              \
     INLINE void spread_##NAME##_at(const real *x, real *dx, wide a, wide b, wide rest,             \
                                    const real p, const bool whole, wide_mask there)                \
     {                                                                                              \
         const wide v = wide_load_some(x, whole, there), d = wide_load_some(dx, whole, there);      \
-        wide_store_some(dx, whole, there, d + spread_##NAME##_kept(v, a, b, rest, p));             \
+        wide_store_some(dx, whole, there, spread_##NAME##_sum(d, a, spread_##NAME##_kept(v, a, b, rest, p))); \
     }                                                                                              \
     INLINE void spread_##NAME##_some(const real *x, real *dx, wide a, wide b, wide rest,           \
                                      const real p)                                                 \
@@ -426,7 +448,7 @@ static void row_numbers(int64_t n, wide_integers *of)
         for (int q = 0; q < STREAM; q++) v[q] = wide_load(x + q * LANES);                          \
         for (int q = 0; q < STREAM; q++) d[q] = wide_load(dx + q * LANES);                         \
         for (int q = 0; q < STREAM; q++)                                                           \
-            wide_store(dx + q * LANES, d[q] + spread_##NAME##_term(v[q], a, b, rest, p));          \
+            wide_store(dx + q * LANES, spread_##NAME##_sum(d[q], a, spread_##NAME##_term(v[q], a, b, rest, p))); \
     }                                                                                              \
     INLINE void spread_##NAME##_row(int64_t n, const real *x, real *dx, const real a1,             \
                                     const real b1, const real rest1, const real p)                 \
@@ -439,7 +461,7 @@ static void row_numbers(int64_t n, wide_integers *of)
         ONCE for (; i + LANES <= n; i += LANES) {                                                  \
             const wide term = spread_##NAME##_term(wide_load(x + i), a, b, rest, p);               \
             if (RARE && !wide_some(term)) continue;                                                \
-            wide_store_halves(dx + i, wide_load(dx + i) + term);                                   \
+            wide_store_halves(dx + i, spread_##NAME##_sum(wide_load(dx + i), a, term));            \
         }                                                                                          \
         if (i < n) spread_##NAME##_at(x + i, dx + i, a, b, rest, p, false, wide_first(n - i));     \
     }                                                                                              \
@@ -454,9 +476,11 @@ static void row_numbers(int64_t n, wide_integers *of)
         for (int64_t r = 0, end = n; r < rows; r++, end += n) {                                    \
             const wide a = wide_splat(as[r]), b = wide_splat(bs[r]), rest = wide_splat(rests[r]);  \
             if (as[r] == 0) i += end > i ? (end - i) / LANES * LANES : 0;                          \
-            _Pragma("GCC unroll 2") for (; i + LANES <= end; i += LANES) {                         \
+            ONCE for (; i + STREAM * LANES <= end; i += STREAM * LANES)                            \
+                spread_##NAME##_some(x + i, dx + i, a, b, rest, p);                                \
+            ONCE for (; i + LANES <= end; i += LANES) {                                            \
                 const wide term = spread_##NAME##_term(wide_load(x + i), a, b, rest, p);           \
-                wide_store(dx + i, wide_load(dx + i) + term);                                      \
+                wide_store(dx + i, spread_##NAME##_sum(wide_load(dx + i), a, term));               \
             }                                                                                      \
             if (i == end) continue;                                                                \
             const wide_mask own = wide_first(end - i);                                             \
@@ -469,6 +493,23 @@ static void row_numbers(int64_t n, wide_integers *of)
                                wide_choose(own, rest, wide_splat(rests[r + 1])), p, true, whole);  \
             i += LANES;                                                                            \
         }                                                                                          \
+    }                                                                                              \
+    INLINE void spread_##NAME##_apart(int64_t n, const real *x, real *restrict dx, ptrdiff_t sx,   \
+                                      const real a, const real b, const real rest, const real p)   \
+    {                                                                                              \
+        (void)b, (void)rest, (void)p;                                                              \
+        for (int64_t i = 0; i < n; i++) {                                                          \
+            const real v = x[i * sx], d = dx[i * sx];                                              \
+            (void)v;                                                                               \
+            dx[i * sx] = FUSED ? scalar_fma(a, TERM, d) : d + TERM;                                \
+        }                                                                                          \
+    }                                                                                              \
+    static IN_HALVES void spread_##NAME##_rows_halves(int64_t rows, int64_t n, const real *x, real *dx, \
+                                                      const real *as, const real *bs,              \
+                                                      const real *rests, const real p)             \
+    {                                                                                              \
+        for (int64_t r = 0; r < rows; r++)                                                         \
+            if (as[r] != 0) spread_##NAME##_apart(n, x + r * n, dx + r * n, 1, as[r], bs[r], rests[r], p); \
     }                                                                                              \
     /* The same of up to LANES rows that are not much longer than a vector, or shorter; of: row_numbers. */ \
     INLINE void spread_##NAME##_few(const bool all, int64_t rows, int64_t n, const real *x, real *dx, \
@@ -520,9 +561,9 @@ static void row_numbers(int64_t n, wide_integers *of)
                                       wide_mask there)                                             \
     {                                                                                              \
         const wide v = wide_load_some(x, whole, there);                                            \
-        const wide term = spread_##NAME##_kept(v, wide_load(a), wide_load(b), wide_load(rest), p); \
+        const wide as = wide_load(a), term = spread_##NAME##_kept(v, as, wide_load(b), wide_load(rest), p); \
         if (RARE && !wide_some(term)) return;                                                      \
-        const wide d = wide_load_some(dx, whole, there), sum = d + term;                           \
+        const wide d = wide_load_some(dx, whole, there), sum = spread_##NAME##_sum(d, as, term);   \
         wide_store_some(dx, whole, there, RARE ? wide_chosen(term != 0, sum, d) : sum);            \
     }                                                                                              \
     /* Rows as one array, with parameters that begin again after period elements. */               \
@@ -553,23 +594,13 @@ static void row_numbers(int64_t n, wide_integers *of)
                                                          whole, there));                           \
         }                                                                                          \
     }                                                                                              \
-    static void spread_##NAME##_apart(int64_t n, const real *x, real *dx, ptrdiff_t sx,            \
-                                      const real a, const real b, const real rest, const real p)   \
-    {                                                                                              \
-        (void)b, (void)rest, (void)p;                                                              \
-        for (int64_t i = 0; i < n; i++) {                                                          \
-            const real v = x[i * sx];                                                              \
-            (void)v;                                                                               \
-            dx[i * sx] += TERM;                                                                    \
-        }                                                                                          \
-    }                                                                                              \
     static void spread_##NAME(const tg__tile *t, void *dx_, const double *a, const double *b,      \
                               double p)                                                            \
     {                                                                                              \
         const real *const x = t->x;                                                                \
-        real as[TG__TILE], bs[TG__TILE], rests[TG__TILE], *const dx = dx_;                         \
-        narrow(t->w, as, a);                                                                       \
-        split(t->w, bs, rests, b);                                                                 \
+        real room[3][TG__TILE], *const dx = dx_;                                                   \
+        const real *const as = rounded_to_real(t->w, room[0], a), *const bs = rounded_to_real(t->w, room[1], b); \
+        const real *const rests = rounded_away(t->w, room[2], b);                                  \
         if (t->w > 1 && t->sw == 1) {                                                              \
             const int64_t period = period_of(t);                                                   \
             if (period) {                                                                          \
@@ -587,7 +618,10 @@ static void row_numbers(int64_t n, wide_integers *of)
         if (t->w > 1 && t->sn == 1 && t->sw == t->n) {                                             \
             if (t->n <= SHORT_ROW)                                                                 \
                 spread_##NAME##_short_rows(t->w, t->n, x, dx, as, bs, rests, (real)p);             \
-            else spread_##NAME##_rows(t->w, t->n, x, dx, as, bs, rests, (real)p);                  \
+            else if (LIGHT && LIGHT_IN_HALVES(t->w * t->n))                                        \
+                spread_##NAME##_rows_halves(t->w, t->n, x, dx, as, bs, rests, (real)p);            \
+            else                                                                                   \
+                spread_##NAME##_rows(t->w, t->n, x, dx, as, bs, rests, (real)p);                   \
             return;                                                                                \
         }                                                                                          \
         for (int64_t j = 0; j < t->w; j++) {                                                       \
@@ -601,16 +635,16 @@ static void row_numbers(int64_t n, wide_integers *of)
         }                                                                                          \
     }
 
-SPREAD_KEPT(plain, false, a, a)
-SPREAD(multiples, false, a *v)
-SPREAD(offsets, false, a *OFFSET(v))
-SPREAD(scaled, false, a *(v * b))
-SPREAD(signs, false, a *sign(v))
+SPREAD_KEPT(plain, false, a)
+SPREAD_FUSED(multiples, true, v)
+SPREAD_FUSED(offsets, false, OFFSET(v))
+SPREAD_FUSED(scaled, true, v *b)
+SPREAD_FUSED(signs, true, sign(v))
 SPREAD(powers, false, where(v == 0, 0, a *copysign(pow(abs(v) * b, p), v)))
-SPREAD(exps, false, a *exp(v - b))
-SPREAD(quotients, false, a *(b / v))
-SPREAD_KEPT(equals, true, m_keep((v) == (b), a), m_keep((v) == (b), a))
-SPREAD_KEPT(matches, true, m_keep(SAME(v, b), a), m_keep(SAME(v, b), a))
+SPREAD_FUSED(exps, false, exp(v - b))
+SPREAD_FUSED(quotients, false, b / v)
+SPREAD_KEPT(equals, true, m_keep((v) == (b), a))
+SPREAD_KEPT(matches, true, m_keep(SAME(v, b), a))
 SPREAD(size_matches, true, m_keep(SAME(abs(v), b), a *sign(v)))
 
 static void products_before(const tg__tile *t, double *m, double *before)

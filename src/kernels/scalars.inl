@@ -44,16 +44,6 @@ static const uint8_t map_operands[TG__MAPS] = { 0,
 
 enum { GATHERED = 64 };
 
-/* a b + c as the vectors have it. */
-WIDE_INLINE real scalar_fma(real a, real b, real c)
-{
-#if WIDE_BYTES > 16
-    return M(__builtin_fma)(a, b, c);
-#else
-    return a * b + c;
-#endif
-}
-
 /* An operation that costs more than bringing its operands together. */
 static __attribute__((noinline)) const uint32_t *scalars_gathered(uint32_t code, int operands, uint32_t n,
                                                                   const uint32_t *w, real *v)

@@ -80,6 +80,18 @@ WIDE_INLINE wide wide_fma(wide a, wide b, wide c)
 #endif
 }
 
+/* The same of single numbers. */
+WIDE_INLINE real scalar_fma(real a, real b, real c)
+{
+#if WIDE_BYTES == 16
+    return a * b + c;
+#elif defined(TG_REAL_F32)
+    return __builtin_fmaf(a, b, c);
+#else
+    return __builtin_fma(a, b, c);
+#endif
+}
+
 /* The sum of the lanes, by halves. */
 WIDE_INLINE real wide_sum(wide v)
 {

@@ -193,18 +193,25 @@ static void *output(const fold *f, const void *p)
     return (char *)p + (size_t)f->at * tg__type_size(f->c->y.s->type);
 }
 
+/* The tile's numbers at p, of the type, as doubles: where they are, or in room. */
+static double *as_doubles(const fold *f, const void *p, double *room)
+{
+    if (f->c->x[0].s->type == TG_F64) return output(f, p);
+    f->k->load(f->w, room, output(f, p));
+    return room;
+}
+
 static void fold_each(fold *f, rule *r, int64_t width, way_of way)
 {
     const size_t size = tg__type_size(f->c->x[0].s->type);
-    double y[TG__TILE], g[TG__TILE];
+    double room[2][TG__TILE];
     do {
         for (int64_t j = 0; j < f->outputs.n; j += f->w, f->at += f->w) {
             f->w = f->outputs.n - j < width ? f->outputs.n - j : width;
             for (int k = 0; k < 2; k++)
                 f->elements.p[k] = f->outputs.p[k] + j * f->outputs.stride[k] * (ptrdiff_t)size;
-            if (way == ADD) f->k->load(f->w, y, output(f, f->c->y.p));
-            if (way == ADD || way == ADD_LINEAR) f->k->load(f->w, g, output(f, f->c->g));
-            r(f, y, g);
+            double *const y = way == ADD ? as_doubles(f, f->c->y.p, room[0]) : room[0];
+            r(f, y, way == MAKE || way == WRITE ? NULL : as_doubles(f, f->c->g, room[1]));
             if (way == MAKE) f->k->store(f->w, output(f, f->c->y.p), y);
         }
     } while (tg__walk_next(&f->outputs));
