@@ -138,15 +138,23 @@ VALUE(median)
     EACH_ROW Y[i] = median_of(n, X(0) + i * n);
 }
 
+/* Where the element is that sorting puts into the middle, y: of equal ones the first comes first. */
+static int64_t middle_of(int64_t n, const real *x, real y)
+{
+    int64_t at = 0, next, before = n / 2;
+    while (x[at] != y) at++;
+    for (next = at + 1; next < n && x[next] != y;) next++;
+    if (next == n) return at;
+    for (int64_t i = 0; i < n; i++) before -= x[i] < y;
+    for (; before > 0; before--)
+        do at++;
+        while (x[at] != y);
+    return at;
+}
+
 GRADIENT(median)
 {
-    EACH_ROW
-    {
-        const real *x = X(0) + i * n, y = Y[i];
-        int64_t j = 0;
-        while (x[j] != y) j++;
-        DX(0)[i * n + j] += G[i];
-    }
+    EACH_ROW DX(0)[i * n + middle_of(n, X(0) + i * n, Y[i])] += G[i];
 }
 
 #define ALL .size = { 1000, 16000, 500000 }, OF(1, TENSOR(-2, 2, N))

@@ -9,24 +9,24 @@ enum {
     SUM_ROWS = 16               /* rows of columns in a block */
 };
 
-static IN_HALVES void load(int64_t n, double *y, const void *x)
+static void load(int64_t n, double *y, const void *x)
 {
     const real *const from = x;
     for (int64_t i = 0; i < n; i++) y[i] = (double)from[i];
 }
 
-static IN_HALVES void store(int64_t n, void *y, const double *x)
+static void store(int64_t n, void *y, const double *x)
 {
     real *const to = y;
     for (int64_t i = 0; i < n; i++) to[i] = (real)x[i];
 }
 
-static const real zeros[TG__TILE];
+static const real absent[TG__TILE];
 
 /* The parameters of w outputs as real, where they are or in room; zeros where there are none. */
-static IN_HALVES const real *rounded_to_real(int64_t w, real *room, const double *x)
+static const real *rounded_to_real(int64_t w, real *room, const double *x)
 {
-    if (!x) return zeros;
+    if (!x) return absent;
 #ifdef TG_REAL_F32
     for (int64_t j = 0; j < w; j++) room[j] = (real)x[j];
     return room;
@@ -37,15 +37,15 @@ static IN_HALVES const real *rounded_to_real(int64_t w, real *room, const double
 }
 
 /* What that took away. */
-static IN_HALVES const real *rounded_away(int64_t w, real *room, const double *x)
+static const real *rounded_away(int64_t w, real *room, const double *x)
 {
 #ifdef TG_REAL_F32
-    if (!x) return zeros;
+    if (!x) return absent;
     for (int64_t j = 0; j < w; j++) room[j] = (real)(x[j] - (double)(real)x[j]);
     return room;
 #else
     (void)w, (void)room, (void)x;
-    return zeros;
+    return absent;
 #endif
 }
 
@@ -58,7 +58,7 @@ static inline void two_sum(double *total, double *rest, double v)
 
 /* ---- numbers of outputs ----------------------------------------------------------------------- */
 
-static IN_HALVES void totals(int64_t w, double *restrict y, const double *restrict total, const double *restrict rest)
+static void totals(int64_t w, double *restrict y, const double *restrict total, const double *restrict rest)
 {
     for (int64_t j = 0; j < w; j++) {
         const double sum = total[j] + rest[j];
@@ -76,7 +76,7 @@ static IN_HALVES void quotients(int64_t w, double *restrict y, const double *res
 }
 
 /* Most counts are 1: quotients take as long as all the rest. */
-static IN_HALVES void shares(int64_t w, double *restrict y, const double *restrict g, const double *restrict count)
+static void shares(int64_t w, double *restrict y, const double *restrict g, const double *restrict count)
 {
     int64_t others = 0;
     for (int64_t j = 0; j < w; j++) others |= count[j] != 1;
@@ -91,7 +91,7 @@ static IN_HALVES bool any_below(int64_t w, const double *x, double least)
     return below;
 }
 
-static IN_HALVES bool far_from_0(int64_t w, const double *m, const double *variance, double square)
+static bool far_from_0(int64_t w, const double *m, const double *variance, double square)
 {
     int64_t far = 0;
     for (int64_t j = 0; j < w; j++) far |= m[j] * m[j] < square * variance[j] ? 0 : 1;

@@ -74,14 +74,14 @@ static void shift_rows(int64_t rows, int64_t n, real *y, const real *x, real bet
     row_shifted(rows, n, y, x, x, x, m, beta);
 }
 
-/* How many rows of n elements go through the exponential together: it is fast on long stretches
-   only. */
+/* How many rows of n elements go through each step together, before the next ones: the exponential is fast on long stretches
+   only, and some vectors of rows are folded at once; but while there is something to compute nothing comes from memory. */
 static int64_t rows_at_once(int64_t rows, int64_t n)
 {
-    enum { MOST = 8192 / sizeof(real) }; /* elements */
-    const int64_t fit = n < MOST / TG__TILE ? TG__TILE : n < MOST ? MOST / n : 1;
+    enum { FEW = 2560 / sizeof(real), MOST = 8192 / sizeof(real), SOME = 4 * LANES }; /* elements; rows */
+    const int64_t fit = n * SOME < FEW ? FEW / n : n * SOME < MOST ? SOME : n < MOST ? MOST / n : 1;
     const int64_t even = fit < LANES ? fit : fit / LANES * LANES;
-    return rows < even ? rows : even;
+    return least(least(rows, even), TG__TILE);
 }
 
 /* s[r] = sum of exp over row r of the rows_at_once rows of x. */

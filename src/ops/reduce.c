@@ -495,7 +495,7 @@ static void spread_product(fold *f, double *y, const double *g)
         a[j] = within ? g[j] : 0;
         all &= within;
     }
-    spread(f, f->c->k->narrow->reduce.spread_quotients, a, y, 0);
+    spread(f, f->k->spread_quotients, a, y, 0);
     if (all) return;
     f->w = 1;
     for (int64_t j = 0; j < w; j++) {
@@ -516,6 +516,7 @@ BACKWARD(prod)
     if (!c->dx[0].p || c->x[0].s->n == 0) return TG_OK;
     fold f;
     fold_begin(&f, c, true);
+    f.k = &c->k->narrow->reduce; /* divisions come no sooner for wider vectors, beside which all is slower */
     f.before = tg__scratch(c, (size_t)f.count * sizeof *f.before);
     if (!f.before) return TG_ERROR_MEMORY;
     fold_each(&f, spread_product, widest(&f), ADD);
