@@ -148,6 +148,7 @@ GRADIENT(log_softmax)
 }
 
 #define PAIR(LO, HI, LO_B, HI_B) LINEAR, OF(2, TENSOR(LO, HI, N), TENSOR(LO_B, HI_B, N))
+#define LINE LINEAR, OF(1, TENSOR(-2, 2, 1, N))
 #define ROWS HUNDREDS, OF(1, TENSOR(-2, 2, N, 100))
 
 const plain_row PLAIN(loss)[] = {
@@ -159,10 +160,12 @@ const plain_row PLAIN(loss)[] = {
     ROW_LIKE(smooth_l1, huber, PAIR(-2, 2, -2, 2)),
     ROW(kl_div, PAIR(-2, 0, 0.1, 0.9)),
     ROW(hinge, PAIR(-2, 2, -1, 1)),
+    ROW_OF(softargmax, "line", softargmax, LINE),
     ROW_OF(softargmax, "rows-of-100", softargmax, ROWS),
     ROW_OF(softargmax, "rows-of-10", softargmax, TENS, OF(1, TENSOR(-2, 2, N, 10))),
     ROW_OF(softargmax, "columns", softargmax_columns, ROWS, BY(softmax, .axis = 0)),
     ROW_OF(softargmin, "rows-of-100", softargmin, ROWS),
+    ROW_OF(log_softmax, "line", log_softmax, LINE),
     ROW_OF(log_softmax, "rows-of-100", log_softmax, ROWS),
     ROW_OF(log_softmax, "rows-of-10", log_softmax, TENS, OF(1, TENSOR(-2, 2, N, 10))),
     END

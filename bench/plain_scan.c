@@ -98,8 +98,10 @@ GRADIENT(logcumsumexp)
 #define ROWS HUNDREDS, OF(1, TENSOR(-2, 2, N, 100))
 
 const plain_row PLAIN(scan)[] = {
+    ROW_OF(cumsum, "line", cumsum, LINEAR, OF(1, TENSOR(-2, 2, 1, N))),
     ROW_OF(cumsum, "rows-of-100", cumsum, ROWS),
     ROW_OF(cumsum, "columns", cumsum_columns, ROWS, BY(last, .axis = 0)),
+    ROW_OF(cumprod, "line", cumprod, LINEAR, OF(1, TENSOR(0.99, 1.010033, 1, N))), /* products stay in range */
     ROW_OF(cumprod, "rows-of-100", cumprod, HUNDREDS, OF(1, TENSOR(0.5, 1.5, N, 100))),
     ROW_OF(logcumsumexp, "rows-of-100", logcumsumexp, ROWS), END
 };

@@ -394,31 +394,40 @@ Test(scans, products_of_a_long_line_have_their_gradients)
     }
 }
 
-/* Infinities, NaN and zeros among the factors and the gradients of a line: as of the same line among others, which goes another
-   way. */
+static void expect_close(const char *what, int turn, int n, const double *a, const double *b, double least)
+{
+    for (int i = 0; i < n; i++)
+        cr_expect((isnan(a[i]) && isnan(b[i])) || a[i] == b[i] ||
+                      fabs(a[i] - b[i]) <= 1e-12 * fmax(fabs(a[i]), fabs(b[i])) + least,
+                  "%s, turn %d, %d: %g, not %g", what, turn, i, a[i], b[i]);
+}
+
+/* Infinities, NaN and zeros among the factors and the gradients of a line, and products beyond the range: as of the same
+   line among others, which goes another way. */
 Test(scans, products_of_a_long_line_are_those_of_one_among_others)
 {
     enum { N = 90, LINES = 3 };
     static const double odd[] = { INFINITY, -INFINITY, NAN, 0, 0x1p1000, 0x1p-1000, -0.0 };
+    static const double large[] = { 0x1p1000, 0x1p-1000, 0x1p55, 0x1p-55, 0x1p50, 0x1p-50, 1 };
     static double x[LINES][N], g[LINES][N], alone[N], among[LINES][N];
     uint32_t random = 1;
     for (int turn = 0; turn < 300; turn++) {
         for (int i = 0; i < N; i++) {
             random = random * 1664525 + 1013904223;
-            x[0][i] = random >> 27 || turn == 0 ? 0.5 + i % 7 / 5.0 : odd[(random >> 8) % 7];
+            if (turn % 3 == 1) x[0][i] = random >> 28 ? large[2 + (random >> 8) % 5] : large[(random >> 8) % 2];
+            else x[0][i] = random >> 27 || turn == 0 ? 0.5 + i % 7 / 5.0 : odd[(random >> 8) % 7];
             g[0][i] = random >> 16 & 31 ? i % 5 - 2 : odd[(random >> 12) % 7];
         }
         for (int l = 1; l < LINES; l++) memcpy(x[l], x[0], sizeof x[0]), memcpy(g[l], g[0], sizeof g[0]);
         const tg_value one = tg_param(t, x[0], N), all = tg_param(t, x[0], LINES, N);
-        cr_assert(tg_backward_with(tg_cumprod(one), &(tg_backward_options){ .cotangent = g[0] }));
+        const tg_value of_one = tg_cumprod(one), of_all = tg_cumprod(all);
+        cr_assert(tg_read(of_one, alone, N) && tg_read(of_all, among[0], (size_t)LINES * N));
+        expect_close("value", turn, N, alone, among[1], DBL_MIN);
+        cr_assert(tg_backward_with(of_one, &(tg_backward_options){ .cotangent = g[0] }));
         cr_assert(tg_grad_read(one, alone, N));
-        cr_assert(tg_backward_with(tg_cumprod(all), &(tg_backward_options){ .cotangent = g[0] }));
+        cr_assert(tg_backward_with(of_all, &(tg_backward_options){ .cotangent = g[0] }));
         cr_assert(tg_grad_read(all, among[0], (size_t)LINES * N));
-        for (int i = 0; i < N; i++) {
-            const double a = alone[i], b = among[1][i];
-            cr_expect((isnan(a) && isnan(b)) || a == b || fabs(a - b) <= 1e-12 * fmax(fabs(a), fabs(b)) + 1e-9,
-                      "turn %d, %d: %g, not %g", turn, i, a, b);
-        }
+        expect_close("gradient", turn, N, alone, among[1], 1e-9);
         tg_reset(t);
     }
 }

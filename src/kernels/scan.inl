@@ -2,8 +2,8 @@
    type itself, with what rounding took. Included by kernel.c, which defines real.
 
    An element waits for the one before it, so that several lines are taken at a time; or of a sum along adjacent
-   elements, and of the gradient of one or two lines of products, eight of them. Which of these it is depends on how
-   many lines there are and how they lie, never on the level. */
+   elements, and of one or two lines of products and of their gradient, eight of them. Which of these it is depends on
+   how many lines there are and how they lie, never on the level. */
 
 /* ---- eight at a time, in doubles -------------------------------------------------------------- */
 
@@ -34,10 +34,12 @@ typedef int64_t longs __attribute__((vector_size(EIGHT * sizeof(int64_t))));
 typedef doubles running_number;
 #define LANE(v, l) PICK_EIGHT(v, v, l, l, l, l, l, l, l, l)
 #define FINITE(v, total) (doubles)((longs)(v) & ((total) == (total)))
+#define NUMBER_OF(r) (r)[0]
 #else
 typedef double running_number;
 #define LANE(v, l) (v)[l]
 #define FINITE(v, total) ((total) == (total) ? (v) : 0)
+#define NUMBER_OF(r) (r)
 #endif
 typedef struct running {
     running_number sum, lost;
@@ -346,11 +348,68 @@ SCAN_INLINE void cumprod_eights(int64_t n, real *y, ptrdiff_t sy, const real *x,
         for (int k = 0; k < parts; k++) store_eight(y + k * EIGHT, product[k] *= load_eight(x + k * EIGHT));
 }
 
+/* Whether no product of eight such factors is near over- or underflow, nor of them and a term near overflow. */
+SCAN_INLINE bool eight_in_range(doubles factor, doubles term)
+{
+    const doubles size = (doubles)((longs)factor & INT64_MAX);
+    const longs in = ((size <= 0x1p60) & ((size >= 0x1p-60) | (size == 0))) & ((doubles)((longs)term & INT64_MAX) <= 0x1p500);
+#if defined(__AVX512F__)
+    return _mm512_test_epi64_mask((__m512i)in, (__m512i)in) == 0xff;
+#else
+    int64_t all = -1;
+    for (int l = 0; l < EIGHT; l++) all &= in[l];
+    return all;
+#endif
+}
+
+/* Lane l of v times those before it, by pairs, fours and eight. */
+SCAN_INLINE doubles eight_lane_products(doubles v)
+{
+#if defined(__AVX512F__)
+    const doubles one = 1 - (doubles){ 0 };
+    v *= PICK_EIGHT(v, one, 8, 0, 1, 2, 3, 4, 5, 6);
+    v *= PICK_EIGHT(v, one, 8, 8, 0, 1, 2, 3, 4, 5);
+    return v * PICK_EIGHT(v, one, 8, 8, 8, 8, 0, 1, 2, 3);
+#else
+    double p[EIGHT];
+    memcpy(p, &v, sizeof p);
+    for (int d = 1; d < EIGHT; d *= 2)
+        for (int l = EIGHT - 1; l >= d; l--) p[l] *= p[l - d];
+    memcpy(&v, p, sizeof v);
+    return v;
+#endif
+}
+
+/* One line of adjacent elements: eight at a time, where no product is near over- or underflow. */
+static void cumprod_line(int64_t n, real *y, const real *x)
+{
+    running_number product = 1 - (running_number){ 0 };
+    int64_t j = 0;
+    while (j < n) {
+        const double size = fabs(NUMBER_OF(product));
+        const bool at_once = j + EIGHT <= n && size <= 0x1p500 && (size >= 0x1p-500 || size == 0);
+        const doubles none = { 0 }, v = at_once ? load_eight(x + j) : none;
+        if (at_once && eight_in_range(v, none)) {
+            const doubles part = eight_lane_products(v);
+            store_eight(y + j, product * part);
+            product *= LANE(part, 7);
+            j += EIGHT;
+        } else {
+            product *= (double)x[j];
+            y[j++] = (real)NUMBER_OF(product);
+        }
+    }
+}
+
 static void cumprod(int64_t lines, int64_t n, const tg__scan_line *a)
 {
     real *const y = a[0].p;
     const real *const x = a[1].p;
     int64_t l = 0;
+    if (lines <= 2 && a[0].stride == 1 && a[1].stride == 1) {
+        for (; l < lines; l++) cumprod_line(n, y + l * a[0].step, x + l * a[1].step);
+        return;
+    }
     if (a[0].step == 1 && a[1].step == 1) {
         for (; l + SCAN_PARTS * EIGHT <= lines; l += SCAN_PARTS * EIGHT)
             cumprod_eights(n, y + l, a[0].stride, x + l, a[1].stride, SCAN_PARTS);
@@ -489,20 +548,6 @@ SCAN_INLINE void eight_lane_steps(doubles *a, doubles *b)
         for (int l = 0; l < EIGHT; l++) q[l] += p[l] * q[l + d], p[l] *= p[l + d];
     memcpy(a, p, sizeof *a);
     memcpy(b, q, sizeof *b);
-#endif
-}
-
-/* Whether no product of eight such factors is near over- or underflow, nor of them and a term near overflow. */
-SCAN_INLINE bool eight_in_range(doubles factor, doubles term)
-{
-    const doubles size = (doubles)((longs)factor & INT64_MAX);
-    const longs in = ((size <= 0x1p60) & ((size >= 0x1p-60) | (size == 0))) & ((doubles)((longs)term & INT64_MAX) <= 0x1p500);
-#if defined(__AVX512F__)
-    return _mm512_test_epi64_mask((__m512i)in, (__m512i)in) == 0xff;
-#else
-    int64_t all = -1;
-    for (int l = 0; l < EIGHT; l++) all &= in[l];
-    return all;
 #endif
 }
 

@@ -78,8 +78,8 @@ static void shift_rows(int64_t rows, int64_t n, real *y, const real *x, real bet
    only, and some vectors of rows are folded at once; but while there is something to compute nothing comes from memory. */
 static int64_t rows_at_once(int64_t rows, int64_t n)
 {
-    enum { FEW = 2560 / sizeof(real), MOST = 8192 / sizeof(real), SOME = 4 * LANES }; /* elements; rows */
-    const int64_t fit = n * SOME < FEW ? FEW / n : n * SOME < MOST ? SOME : n < MOST ? MOST / n : 1;
+    enum { FEW = 2560 / sizeof(real), MOST = 8192 / sizeof(real), SEVERAL = 4 * LANES }; /* elements; rows */
+    const int64_t fit = n * SEVERAL < FEW ? FEW / n : n * SEVERAL < MOST ? SEVERAL : n < MOST ? MOST / n : 1;
     const int64_t even = fit < LANES ? fit : fit / LANES * LANES;
     return least(least(rows, even), TG__TILE);
 }
