@@ -1018,6 +1018,34 @@ static void check_outer(int64_t m, int64_t n, tg_type type)
     tg_tape_free(t);
 }
 
+/* Gradients by both operands, of one pass and of two that add up; n may be so many that rows of g come in blocks. */
+static void check_outer_gradient(int64_t m, int64_t n, tg_type type)
+{
+    static double x[2][MOST], g[MOST], got[MOST];
+    tg_tape *const t = new_tape(type);
+    const tg_value v[] = { tg_param(t, draw(x[0], m, -2, 2), m), tg_param(t, draw(x[1], n, -1, 3), n) };
+    const tg_value y = tg_outer(v[0], v[1]);
+    draw(g, m * n, -1, 1);
+    for (int passes = 1; passes <= 2; passes++) {
+        cr_assert(tg_backward_with(y, &(tg_backward_options){ .cotangent = g, .accumulate = passes > 1 }));
+        for (int by = 0; by < 2; by++) {
+            const int64_t own = by ? n : m, other = by ? m : n;
+            cr_assert(tg_grad_read(v[by], got, (size_t)own));
+            for (int64_t i = 0; i < own; i++) {
+                real want = 0, scale = 0;
+                for (int64_t j = 0; j < other; j++) {
+                    const real term = passes * (real)g[by ? j * n + i : i * n + j] * x[!by][j];
+                    want += term;
+                    scale += fabsl(term) * (1 + other / 8);
+                }
+                cr_assert(fabsl(got[i] - want) <= 4 * epsilon_of(type) * scale, "(%lld) x (%lld), by %d: %lld is %g, not %Lg",
+                          (long long)m, (long long)n, by, (long long)i, got[i], want);
+            }
+        }
+    }
+    tg_tape_free(t);
+}
+
 static void check_linear(const shape *s, int64_t outputs, tg_type type)
 {
     static double x[MOST], w[MOST], b[MOST];
@@ -1088,6 +1116,9 @@ ParameterizedTest(const int *level, tensors, products_of_any_shapes_are_those_of
                 check_linear(&rows[i], outputs, type);
         check_outer(3, 50, type);
         check_outer(41, 17, type);
+        check_outer_gradient(3, 50, type);
+        check_outer_gradient(20, 600, type);
+        check_outer_gradient(2000, 8, type);
     }
 }
 
