@@ -191,6 +191,31 @@ Test(programs, what_is_not_chosen_reaches_no_gradient)
     tg_tape_free(t);
 }
 
+/* In a program the first gradient of a value is written, not added to zeros: also where it comes block of rows by block. */
+Test(programs, gradients_of_a_large_outer_product_are_the_tapes)
+{
+    enum { M = 20, N = 600 };
+    static double a[M], b[N], da[M], db[N], want_a[M], want_b[N], loss;
+    for (int i = 0; i < M; i++) a[i] = 0.1 * i - 1;
+    for (int i = 0; i < N; i++) b[i] = 0.003 * i - 0.7;
+    tg_tape *const t = tg_tape_new(NULL);
+    const Value x = tg_param(t, a, M), w = tg_param(t, b, N), y = sum(exp(outer(tanh(x), tanh(w))));
+    cr_assert(tg_backward(y) && tg_grad_read(x, want_a, M) && tg_grad_read(w, want_b, N));
+    tg_status status = { 0 };
+    tg_program *const p = tg_compile(&y, 1, TG_VALUES(x, w), NULL, 0, NULL, &status);
+    cr_assert(p, "%s", status.message);
+    tg_program *const g = tg_gradient_program(p, &(tg_gradient_options){ .wrt = (const int[]){ 0, 1 }, .n_wrt = 2 }, &status);
+    cr_assert(g, "%s", status.message);
+    tg_workspace *const room = tg_workspace_new(g, 1, &status);
+    cr_assert(tg_run(g, room, 1, (const void *[]){ a, b }, (void *[]){ &loss, da, db }, &status), "%s", status.message);
+    for (int i = 0; i < M; i++) cr_expect_float_eq(da[i], want_a[i], 1e-12 * fabs(want_a[i]));
+    for (int i = 0; i < N; i++) cr_expect_float_eq(db[i], want_b[i], 1e-12 * fabs(want_b[i]));
+    tg_workspace_free(room);
+    tg_program_free(g);
+    tg_program_free(p);
+    tg_tape_free(t);
+}
+
 /* ---- sums over the batch ------------------------------------------------------------------------ */
 
 static tg_program *compile_fit(tg_tape *t, const tg_compile_options *o, tg_over_batch over)
