@@ -193,7 +193,7 @@ static void *output(const fold *f, const void *p)
     return (char *)p + (size_t)f->at * tg__type_size(f->c->y.s->type);
 }
 
-/* The tile's numbers at p, of the type, as doubles: where they are, or in room. */
+/* The tile's numbers at p, of the type, as doubles: where they are, so that no rule may change them, or in room. */
 static double *as_doubles(const fold *f, const void *p, double *room)
 {
     if (f->c->x[0].s->type == TG_F64) return output(f, p);
