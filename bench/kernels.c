@@ -42,14 +42,14 @@ static void work(int way, void *user)
     f(r->n, a->g, a->y, x, adjacent, a->dx, 1);
 }
 
-/* What a row computes, as doubles: the first n elements of y or of dx. */
-static void results(row *r, int way, size_t n, double *out)
+/* What a row computes, as doubles: the first elements of y or of dx. */
+static void results(row *r, int way, double out[COMPARED])
 {
     const arrays *const a = r->a;
     if (r->operand >= 0) memset(a->dx, 0, (size_t)r->n * tg__type_size(a->type));
     work(way, r);
     const void *const from = r->operand < 0 ? a->y : a->dx;
-    for (size_t i = 0; i < n; i++)
+    for (int i = 0; i < COMPARED; i++)
         out[i] = a->type == TG_F32 ? (double)((const float *)from)[i] : ((const double *)from)[i];
 }
 
@@ -75,8 +75,8 @@ static void do_rows(row *r)
         line.type = r->a->type == TG_F32 ? "f32" : "f64";
         line.layout = layouts[r->operand + 1];
         do_forward(r);
-        results(r, 1, COMPARED, expected);
-        results(r, 0, COMPARED, got);
+        results(r, 1, expected);
+        results(r, 0, got);
         report_same(&line, SIDE_EAGER, COMPARED, got, expected);
         report_time(2, sides, work, r, i == SIZES - 1 ? 5 : REPEATS, t);
         line.side[SIDE_EAGER] = t[0], line.side[SIDE_PLAIN] = t[1];

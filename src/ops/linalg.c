@@ -377,22 +377,23 @@ BACKWARD(outer)
     enum { LEAST_ROWS = 8 };
     stack s;
     outer_stack(c, &s);
-    const tg__product *const p = &s.p;
-    const ptrdiff_t size = (ptrdiff_t)tg__type_size(c->y.s->type), row = p->n * size;
+    const int64_t m = s.p.m;
+    const ptrdiff_t size = (ptrdiff_t)tg__type_size(c->y.s->type), row = s.p.n * size;
     const int64_t fit = row ? TG__FIRST_CACHE / row : 0, most = fit > LEAST_ROWS ? fit : LEAST_ROWS;
-    if (!c->dx[0].p || !c->dx[1].p || c->planes > 1 || p->m <= most) return backward(c, &s);
-    const tg__matrix db = { c->dx[1].p, p->b.row, p->b.column };
+    if (!c->dx[0].p || !c->dx[1].p || c->planes > 1 || m <= most) return backward(c, &s);
+    tg__array dx[] = { c->dx[0], c->dx[1] };
+    tg__call part = *c;
+    part.dx = dx;
+    part.fresh = false;
+    for (int by = 0; by < 2 && c->fresh; by++) memset(dx[by].p, 0, fresh(c, by));
     tg_code code = TG_OK;
-    for (int64_t i = 0; i < p->m && code == TG_OK; i += most) {
-        const int64_t rows = p->m - i < most ? p->m - i : most;
-        const ptrdiff_t at = i * p->a.row * size;
-        const tg__matrix g = { (char *)c->g + i * row, p->n, 1 };
-        const tg__matrix a = { (char *)p->a.p + at, p->a.row, p->a.column };
-        const tg__matrix da = { (char *)c->dx[0].p + at, p->a.row, p->a.column };
-        const tg__product to_a = { rows, 1, p->n, g, tg__transposed(p->b), da, da };
-        const tg__product to_b = { 1, p->n, rows, tg__transposed(a), g, db, db };
-        code = multiply(c, to_a, NULL, fresh(c, 0));
-        if (code == TG_OK) code = multiply(c, to_b, NULL, i ? 0 : fresh(c, 1));
+    for (int64_t i = 0; i < m && code == TG_OK; i += most) {
+        const ptrdiff_t at = i * s.p.a.row * size;
+        s.p.m = m - i < most ? m - i : most;
+        s.p.a.p = (char *)c->x[0].p + at;
+        dx[0].p = (char *)c->dx[0].p + at;
+        part.g = (const char *)c->g + i * row;
+        code = backward(&part, &s);
     }
     return code;
 }
