@@ -3,7 +3,8 @@
    and in memory. What a call costs before its kernel has begun (axes, strides, where the results go) is
    what the call on operands of one element takes longer than the loop on them; without it the time is
    that of the kernel alone. In rows with a number under "slower" the kernel is slower than 0.9 of the
-   loop.
+   loop. Where code and arrays lie changes the time of both by up to a tenth: what is printed is the median
+   over several places.
 
    Before anything is measured rule and loop must agree; and every public operation of the table must
    have a loop, or a reason why not. Elementwise operations are those of bench/kernels.c. */
@@ -17,7 +18,7 @@
 #include "plain.h"
 #include "report.h"
 
-enum { REPEATS = 5, REPEATS_IN_MEMORY = 3 };
+enum { REPEATS = 3, REPEATS_IN_MEMORY = 2 /* at each place */, LINE = 64, PAGE = 4096 };
 
 /* ---- one call -------------------------------------------------------------------------------- */
 
@@ -27,7 +28,8 @@ typedef struct call {
     bool gradient; /* or the value */
     tg__shape shape[TG__SAMPLES], result;
     tg__array x[TG__SAMPLES], dx[TG__SAMPLES];
-    void *g, *y;
+    void *block[3 * TG__SAMPLES + 2]; /* of operands, gradients, a copy to compare; g, y */
+    int blocks;
     tg__memory memory;
     tg__arena scratch;
     char message[512];
@@ -36,12 +38,13 @@ typedef struct call {
 
 static uint64_t seed = 1;
 
-static void *array(const tg__shape *s)
+/* Zeros, from any line of a page on. */
+static void *array(call *k, const tg__shape *s)
 {
     const size_t bytes = (size_t)s->n * tg__type_size(s->type);
-    void *const p = aligned_alloc(64, (bytes + 64) / 64 * 64);
+    char *const p = k->block[k->blocks++] = aligned_alloc(PAGE, (bytes / PAGE + 2) * PAGE);
     if (!p) exit(1);
-    return memset(p, 0, bytes);
+    return memset(p + LINE * (int)draw(&seed, 0, PAGE / LINE), 0, bytes);
 }
 
 static void put(const tg__array *a, int64_t i, double x)
@@ -81,8 +84,8 @@ static void make_operand(call *k, tg_type type, int i, int64_t n)
         shape->stride[s->rank - 2] = 1;
         shape->stride[s->rank - 1] = shape->dim[s->rank - 2];
     }
-    k->x[i] = (tg__array){ shape, array(shape) };
-    k->dx[i] = (tg__array){ shape, letter == 'i' || letter == '0' ? NULL : array(shape) };
+    k->x[i] = (tg__array){ shape, array(k, shape) };
+    k->dx[i] = (tg__array){ shape, letter == 'i' || letter == '0' ? NULL : array(k, shape) };
     if (n > 0 || letter != 'i') fill(&k->x[i], s);
 }
 
@@ -114,18 +117,17 @@ static bool begin(call *k, const plain_row *row, tg_type type, int64_t n)
     if (op->shape(&k->c, &k->result) != TG_OK) return false;
     if (k->result.type != TG_I64) k->result.type = type;
     tg__shape_finish(&k->result);
-    k->c.y = (tg__array){ &k->result, array(&k->result) };
+    k->c.y = (tg__array){ &k->result, array(k, &k->result) };
     if (k->result.type == TG_I64) return true;
-    const tg__array g = { &k->result, array(&k->result) };
+    const tg__array g = { &k->result, array(k, &k->result) };
     fill(&g, &(const tg__sample){ .lo = 0.5, .hi = 1 });
-    k->c.g = k->g = g.p;
+    k->c.g = g.p;
     return true;
 }
 
 static void end(call *k)
 {
-    for (int i = 0; i < k->c.n; i++) free(k->x[i].p), free(k->dx[i].p);
-    free(k->c.y.p), free(k->g);
+    for (int i = 0; i < k->blocks; i++) free(k->block[i]);
     tg__arena_free(&k->scratch);
 }
 
@@ -169,13 +171,12 @@ static void clear_gradients(call *k)
 
 static void compare_values(call *k, bench_row *r)
 {
-    void *const loop = array(&k->result), *const rule = k->c.y.p;
+    void *const loop = array(k, &k->result), *const rule = k->c.y.p;
     work(0, k);
     k->c.y.p = loop;
     work(1, k);
     k->c.y.p = rule;
     agree(r, &k->result, rule, loop);
-    free(loop);
 }
 
 static void compare_gradients(call *k, bench_row *r)
@@ -185,14 +186,11 @@ static void compare_gradients(call *k, bench_row *r)
     work(0, k);
     for (int i = 0; i < k->c.n; i++) {
         rule[i] = k->dx[i];
-        if (rule[i].p) k->dx[i].p = array(&k->shape[i]);
+        if (rule[i].p) k->dx[i].p = array(k, &k->shape[i]);
     }
     work(1, k);
-    for (int i = 0; i < k->c.n; i++) {
-        if (!rule[i].p) continue;
-        agree(r, &k->shape[i], rule[i].p, k->dx[i].p);
-        free(rule[i].p);
-    }
+    for (int i = 0; i < k->c.n; i++)
+        if (rule[i].p) agree(r, &k->shape[i], rule[i].p, k->dx[i].p);
 }
 
 /* ---- rows ------------------------------------------------------------------------------------ */
@@ -206,11 +204,21 @@ static timing once(call *k, int way)
     return t;
 }
 
+static void add_repeats(timing *t, const timing *more)
+{
+    t->allocations = more->allocations, t->faults = more->faults;
+    for (int i = 0; i < more->repeats && t->repeats < MOST_REPEATS; i++) t->ns[t->repeats++] = more->ns[i];
+    time_summary(t);
+}
+
+/* More repeats of both ways. */
 static void time_both(call *k, int repeats, timing t[2])
 {
     static const side sides[] = { SIDE_EAGER, SIDE_PLAIN };
-    if (!report_quick()) report_time(2, sides, work, k, repeats, t);
-    else t[0] = once(k, 0), t[1] = once(k, 1);
+    timing more[2];
+    if (!report_quick()) report_time(2, sides, work, k, repeats, more);
+    else more[0] = once(k, 0), more[1] = once(k, 1);
+    for (int i = 0; i < 2; i++) add_repeats(&t[i], &more[i]);
 }
 
 static const char *const sizes[SIZES] = { "first-cache", "second-cache", "memory" };
@@ -221,7 +229,7 @@ static double call_cost(const plain_row *row, tg_type type, bool gradient)
     call k;
     double cost = 0;
     if (begin(&k, row, type, 0) && k.c.op->forward(&k.c) == TG_OK) {
-        timing t[2];
+        timing t[2] = { { 0 } };
         k.gradient = gradient;
         time_both(&k, REPEATS, t);
         cost = fmax(0, t[0].median - t[1].median);
@@ -230,18 +238,25 @@ static double call_cost(const plain_row *row, tg_type type, bool gradient)
     return cost;
 }
 
-/* At size number i: the value, or then the gradient. */
-static void measure(call *k, int i, bool gradient, double cost)
+/* Row number number at size i, the value or then the gradient: both ways at all places. */
+static void measure(const plain_row *const *places, int number, tg_type type, int i, bool gradient, double cost)
 {
-    bench_row r = { .name = k->row->op,
+    const plain_row *const row = &places[0][number];
+    bench_row r = { .name = row->op,
                     .size = sizes[i],
-                    .type = tg__type_name(k->type),
-                    .layout = k->row->what[gradient],
+                    .type = tg__type_name(type),
+                    .layout = row->what[gradient],
                     .per = "call" };
-    timing t[2];
-    k->gradient = gradient;
-    if (k->type == TG_F64 || i == 0) (gradient ? compare_gradients : compare_values)(k, &r);
-    time_both(k, i == SIZES - 1 ? REPEATS_IN_MEMORY : REPEATS, t);
+    timing t[2] = { { 0 } };
+    for (int place = 0; place < (report_quick() ? 1 : PLACES); place++) {
+        call k;
+        if (!begin(&k, &places[place][number], type, row->size[i])) fail(&k, k.message);
+        k.gradient = gradient;
+        if (gradient) k.c.op->forward(&k.c);
+        if (place == 0 && (type == TG_F64 || i == 0)) (gradient ? compare_gradients : compare_values)(&k, &r);
+        time_both(&k, i == SIZES - 1 ? REPEATS_IN_MEMORY : REPEATS, t);
+        end(&k);
+    }
     r.side[SIDE_EAGER] = t[0], r.side[SIDE_PLAIN] = t[1];
     const double kernel = ratio_of(&t[0], &t[1]).median * fmax(0, 1 - cost / t[0].median);
     if (!report_quick()) {
@@ -252,25 +267,21 @@ static void measure(call *k, int i, bool gradient, double cost)
     report_row(&r);
 }
 
-static void measure_row(const plain_row *row, tg_type type)
+static void measure_row(const plain_row *const *places, int number, tg_type type)
 {
-    double cost[2] = { 0 };
-    for (int i = 0; i < 2 && !report_quick(); i++)
-        if (i == 0 || row->gradient) cost[i] = call_cost(row, type, i);
-    for (int i = 0; i < (report_quick() ? 1 : SIZES); i++) {
-        if (!report_wants(row->op, sizes[i])) continue;
-        call k;
-        if (!begin(&k, row, type, row->size[i])) fail(&k, k.message);
-        measure(&k, i, false, cost[0]);
-        if (row->gradient) measure(&k, i, true, cost[1]);
-        end(&k);
+    const plain_row *const row = &places[0][number];
+    for (int gradient = 0; gradient < (row->gradient ? 2 : 1); gradient++) {
+        const double cost = report_quick() ? 0 : call_cost(row, type, gradient);
+        for (int i = 0; i < (report_quick() ? 1 : SIZES); i++)
+            if (report_wants(row->op, sizes[i])) measure(places, number, type, i, gradient, cost);
     }
 }
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
-static const plain_row *const families[][2] = {
-#define BOTH(FAMILY) { plain_##FAMILY##_f64, plain_##FAMILY##_f32 },
+#define AT(...) PLAIN_ROWS(__VA_ARGS__),
+static const plain_row *const families[][2][PLACES] = {
+#define BOTH(FAMILY) { { PLAIN_AT_PLACES(AT, FAMILY, f64) }, { PLAIN_AT_PLACES(AT, FAMILY, f32) } },
     PLAIN_FAMILIES(BOTH)
 };
 enum { FAMILIES = sizeof families / sizeof *families };
@@ -281,14 +292,15 @@ static bool rows_of(int code, tg_type type)
     const tg__op *const op = tg__ops[code];
     bool found = op->kind == TG__VIEW;
     if (op->kind == TG__MAP) found = plain_maps_f64[code].forward != NULL;
-    for (int i = 0; i < FAMILIES; i++)
-        for (const plain_row *row = families[i][type == TG_F32]; row->op; row++) {
+    for (int i = 0; i < FAMILIES; i++) {
+        const plain_row *const *const places = families[i][type == TG_F32], *row;
+        for (int number = 0; (row = &places[0][number])->op; number++) {
             if (strcmp(row->op, op->name) != 0) continue;
             found = true;
-            if (!row->gradient == !op->backward) measure_row(row, type);
-            else
-                fprintf(stderr, "%s has a gradient, or its loop has one, but not both\n", op->name);
+            if (!row->gradient == !op->backward) measure_row(places, number, type);
+            else fprintf(stderr, "%s has a gradient, or its loop has one, but not both\n", op->name);
         }
+    }
     if (!found) fprintf(stderr, "%s has neither a plain loop nor a reason why not\n", op->name);
     return found;
 }

@@ -86,6 +86,11 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+static double median_of(int n, const double *sorted)
+{
+    return 0.5 * (sorted[(n - 1) / 2] + sorted[n / 2]);
+}
+
 static int number;
 
 int timed_run(void)
@@ -115,7 +120,7 @@ void time_summary(timing *t)
     double x[MOST_REPEATS];
     memcpy(x, t->ns, sizeof x);
     qsort(x, (size_t)t->repeats, sizeof *x, ascending);
-    t->median = x[t->repeats / 2];
+    t->median = median_of(t->repeats, x);
     t->spread = (x[t->repeats * 3 / 4] - x[t->repeats / 4]) / t->median;
 }
 
@@ -175,7 +180,7 @@ paired ratio_of(const timing *a, const timing *b)
     /* The number of ratios below the true median is binomial: half of n, deviation half its root. */
     int high = (int)ceil(0.5 * n + 0.98 * sqrt(n));
     if (high >= n) high = n - 1;
-    return (paired){ .median = x[n / 2], .high = x[high] };
+    return (paired){ .median = median_of(n, x), .high = x[high] };
 }
 
 /* ---- the machine ------------------------------------------------------------------------------- */
