@@ -18,7 +18,7 @@
 #include "plain.h"
 #include "report.h"
 
-enum { REPEATS = 3, REPEATS_IN_MEMORY = 2 /* at each place */, LINE = 64, PAGE = 4096 };
+enum { REPEATS = 3, REPEATS_IN_MEMORY = 2 /* at each place */ };
 
 /* ---- one call -------------------------------------------------------------------------------- */
 
@@ -42,9 +42,9 @@ static uint64_t seed = 1;
 static void *array(call *k, const tg__shape *s)
 {
     const size_t bytes = (size_t)s->n * tg__type_size(s->type);
-    char *const p = k->block[k->blocks++] = aligned_alloc(PAGE, (bytes / PAGE + 2) * PAGE);
+    char *const p = k->block[k->blocks++] = aligned_alloc(PAGE_BYTES, (bytes / PAGE_BYTES + 2) * PAGE_BYTES);
     if (!p) exit(1);
-    return memset(p + LINE * (int)draw(&seed, 0, PAGE / LINE), 0, bytes);
+    return memset(p + draw_line(&seed), 0, bytes);
 }
 
 static void put(const tg__array *a, int64_t i, double x)
@@ -204,13 +204,6 @@ static timing once(call *k, int way)
     return t;
 }
 
-static void add_repeats(timing *t, const timing *more)
-{
-    t->allocations = more->allocations, t->faults = more->faults;
-    for (int i = 0; i < more->repeats && t->repeats < MOST_REPEATS; i++) t->ns[t->repeats++] = more->ns[i];
-    time_summary(t);
-}
-
 /* More repeats of both ways. */
 static void time_both(call *k, int repeats, timing t[2])
 {
@@ -218,7 +211,7 @@ static void time_both(call *k, int repeats, timing t[2])
     timing more[2];
     if (!report_quick()) report_time(2, sides, work, k, repeats, more);
     else more[0] = once(k, 0), more[1] = once(k, 1);
-    for (int i = 0; i < 2; i++) add_repeats(&t[i], &more[i]);
+    for (int i = 0; i < 2; i++) time_more(&t[i], &more[i]);
 }
 
 static const char *const sizes[SIZES] = { "first-cache", "second-cache", "memory" };
@@ -279,9 +272,9 @@ static void measure_row(const plain_row *const *places, int number, tg_type type
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
-#define AT(...) PLAIN_ROWS(__VA_ARGS__),
+#define ROWS_AT(...) PLAIN_AT(__VA_ARGS__),
 static const plain_row *const families[][2][PLACES] = {
-#define BOTH(FAMILY) { { PLAIN_AT_PLACES(AT, FAMILY, f64) }, { PLAIN_AT_PLACES(AT, FAMILY, f32) } },
+#define BOTH(FAMILY) { { AT_PLACES(ROWS_AT, FAMILY, f64) }, { AT_PLACES(ROWS_AT, FAMILY, f32) } },
     PLAIN_FAMILIES(BOTH)
 };
 enum { FAMILIES = sizeof families / sizeof *families };
@@ -291,7 +284,7 @@ static bool rows_of(int code, tg_type type)
 {
     const tg__op *const op = tg__ops[code];
     bool found = op->kind == TG__VIEW;
-    if (op->kind == TG__MAP) found = plain_maps_f64[code].forward != NULL;
+    if (op->kind == TG__MAP) found = plain_maps_f64_0[code].forward != NULL;
     for (int i = 0; i < FAMILIES; i++) {
         const plain_row *const *const places = families[i][type == TG_F32], *row;
         for (int number = 0; (row = &places[0][number])->op; number++) {

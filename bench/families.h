@@ -6,6 +6,7 @@
 #define BENCH_FAMILIES_H
 
 #include "ops/op.h"
+#include "places.h"
 
 typedef void plain_loop(const tg__call *c);
 
@@ -24,20 +25,14 @@ typedef struct plain_row {
 
 #define N (-1)
 
-/* How fast a loop is depends on where its code lies: all are compiled PLACES times, and their functions begin 16 bytes
-   further at each place. */
-enum { PLACES = 4 };
-#define PLAIN_AT_PLACES(F, FAMILY, TYPE) F(FAMILY, TYPE, 0) F(FAMILY, TYPE, 1) F(FAMILY, TYPE, 2) F(FAMILY, TYPE, 3)
-
 /* A family's rows of a type at a place, ended by one without an op. */
-#define PLAIN_ROWS(FAMILY, TYPE, PLACE) plain_##FAMILY##_##TYPE##_##PLACE
 #define PLAIN_FAMILIES(F)                                                                          \
     F(reduce)                                                                                      \
     F(scan)                                                                                        \
     F(index) F(layout) F(loss) F(classes) F(norm) F(linalg) F(decompose) F(order) F(window) F(mixed)
-#define PLAIN_DECLARE_AT(...) extern const plain_row PLAIN_ROWS(__VA_ARGS__)[];
+#define PLAIN_DECLARE_ROWS(...) extern const plain_row PLAIN_AT(__VA_ARGS__)[];
 #define PLAIN_DECLARE(FAMILY)                                                                      \
-    PLAIN_AT_PLACES(PLAIN_DECLARE_AT, FAMILY, f64) PLAIN_AT_PLACES(PLAIN_DECLARE_AT, FAMILY, f32)
+    AT_PLACES(PLAIN_DECLARE_ROWS, FAMILY, f64) AT_PLACES(PLAIN_DECLARE_ROWS, FAMILY, f32)
 PLAIN_FAMILIES(PLAIN_DECLARE)
 
 #endif

@@ -1,5 +1,6 @@
 /* Every elementwise kernel, forward and backward for each operand (as eager), against a plain loop of the same
-   formula over libm, for arrays in the first and second cache and in memory. */
+   formula over libm, for arrays in the first and second cache and in memory. Medians over several places of the loops and
+   of the arrays. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,21 +9,36 @@
 #include "plain.h"
 #include "report.h"
 
-enum { SIZES = 3, MAX_OPERANDS = 3, REPEATS = 7, COMPARED = 1000 /* of the least size */ };
+enum { SIZES = 3, MAX_OPERANDS = 3, COMPARED = 1000 /* of the least size */ };
+enum { REPEATS = 3, REPEATS_IN_MEMORY = 2 /* at each place */ };
 static const int64_t sizes[SIZES] = { 1000, 16000, 4000000 };
 
-/* Arrays of the largest size: operands, gradient, result, gradient of an operand. */
+/* Operands, gradient, result, gradient of an operand. */
+enum { G = MAX_OPERANDS, Y, DX, ARRAYS };
+
+/* Of the largest size, from somewhere in the first page of their blocks on. */
 typedef struct arrays {
     tg_type type;
-    void *x[MAX_OPERANDS], *g, *y, *dx;
+    char *block[ARRAYS];
+    void *at[ARRAYS];
 } arrays;
 
+static uint64_t seed = 1;
+
+static void move(arrays *a)
+{
+    for (int i = 0; i < ARRAYS; i++) a->at[i] = a->block[i] + draw_line(&seed);
+}
+
 typedef struct row {
-    const arrays *a;
+    arrays *a;
     const tg__kernels *k;
     int64_t n;
-    int code, operand; /* operand -1: forward */
+    int code, operand, place; /* operand -1: forward */
 } row;
+
+#define MAPS_AT(...) PLAIN_AT(__VA_ARGS__),
+static const plain_map *const maps[][PLACES] = { { AT_PLACES(MAPS_AT, maps, f64) }, { AT_PLACES(MAPS_AT, maps, f32) } };
 
 static const ptrdiff_t adjacent[MAX_OPERANDS] = { 1, 1, 1 };
 
@@ -31,24 +47,24 @@ static void work(int way, void *user)
 {
     const row *r = user;
     const arrays *a = r->a;
-    const plain_map *plain = (a->type == TG_F32 ? plain_maps_f32 : plain_maps_f64) + r->code;
-    const void *const x[MAX_OPERANDS] = { a->x[0], a->x[1], a->x[2] };
+    const plain_map *plain = &maps[a->type == TG_F32][r->place][r->code];
+    const void *const x[MAX_OPERANDS] = { a->at[0], a->at[1], a->at[2] };
     if (r->operand < 0) {
-        (way ? plain->forward : r->k->map_forward[r->code])(r->n, a->y, x, adjacent);
+        (way ? plain->forward : r->k->map_forward[r->code])(r->n, a->at[Y], x, adjacent);
         return;
     }
     tg__map_backward_kernel *const f =
         way ? plain->backward[r->operand] : r->k->map_backward[r->code][r->operand];
-    f(r->n, a->g, a->y, x, adjacent, a->dx, 1);
+    f(r->n, a->at[G], a->at[Y], x, adjacent, a->at[DX], 1);
 }
 
 /* What a row computes, as doubles: the first elements of y or of dx. */
 static void results(row *r, int way, double out[COMPARED])
 {
     const arrays *const a = r->a;
-    if (r->operand >= 0) memset(a->dx, 0, (size_t)r->n * tg__type_size(a->type));
+    if (r->operand >= 0) memset(a->at[DX], 0, (size_t)r->n * tg__type_size(a->type));
     work(way, r);
-    const void *const from = r->operand < 0 ? a->y : a->dx;
+    const void *const from = a->at[r->operand < 0 ? Y : DX];
     for (int i = 0; i < COMPARED; i++)
         out[i] = a->type == TG_F32 ? (double)((const float *)from)[i] : ((const double *)from)[i];
 }
@@ -69,37 +85,43 @@ static void do_rows(row *r)
     static const char *const layouts[] = { "value", "gradient-0", "gradient-1", "gradient-2" };
     static double got[COMPARED], expected[COMPARED];
     for (int i = 0; i < (report_quick() ? 1 : SIZES); i++) {
-        timing t[2];
         r->n = sizes[i];
         bench_row line = { .name = tg__ops[r->code]->name, .size = names[i], .per = "element", .units = (double)r->n };
         line.type = r->a->type == TG_F32 ? "f32" : "f64";
         line.layout = layouts[r->operand + 1];
-        do_forward(r);
-        results(r, 1, expected);
-        results(r, 0, got);
-        report_same(&line, SIDE_EAGER, COMPARED, got, expected);
-        report_time(2, sides, work, r, i == SIZES - 1 ? 5 : REPEATS, t);
-        line.side[SIDE_EAGER] = t[0], line.side[SIDE_PLAIN] = t[1];
+        for (r->place = 0; r->place < (report_quick() ? 1 : PLACES); r->place++) {
+            timing t[2];
+            move(r->a);
+            do_forward(r);
+            if (r->place == 0) {
+                results(r, 1, expected);
+                results(r, 0, got);
+                report_same(&line, SIDE_EAGER, COMPARED, got, expected);
+            }
+            report_time(2, sides, work, r, i == SIZES - 1 ? REPEATS_IN_MEMORY : REPEATS, t);
+            for (int way = 0; way < 2; way++) time_more(&line.side[sides[way]], &t[way]);
+        }
         report_row(&line);
     }
 }
 
-static uint64_t seed = 1;
-
-static void fill(tg_type type, void *x, double lo, double hi)
+/* As far as the array may come to lie. */
+static void fill(const arrays *a, int array, double lo, double hi)
 {
-    for (int64_t i = 0; i < sizes[SIZES - 1]; i++) {
-        if (type == TG_F32) ((float *)x)[i] = (float)draw(&seed, lo, hi);
+    void *const x = a->block[array];
+    const int64_t n = sizes[SIZES - 1] + PAGE_BYTES / (int64_t)tg__type_size(a->type);
+    for (int64_t i = 0; i < n; i++) {
+        if (a->type == TG_F32) ((float *)x)[i] = (float)draw(&seed, lo, hi);
         else ((double *)x)[i] = draw(&seed, lo, hi);
     }
 }
 
-static void map_rows(const arrays *a, const tg__kernels *k, int code)
+static void map_rows(arrays *a, const tg__kernels *k, int code)
 {
     const tg__op *op = tg__ops[code];
     row r = { .a = a, .k = k, .code = code, .operand = -1 };
     const int n = tg__operands(op->letters);
-    for (int i = 0; i < n; i++) fill(a->type, a->x[i], op->range[i].lo, op->range[i].hi);
+    for (int i = 0; i < n; i++) fill(a, i, op->range[i].lo, op->range[i].hi);
     do_rows(&r);
     for (r.operand = 0; r.operand < n; r.operand++) {
         if (!k->map_backward[code][r.operand]) continue;
@@ -111,20 +133,18 @@ static void map_rows(const arrays *a, const tg__kernels *k, int code)
 
 static bool table(tg_type type)
 {
-    const size_t bytes = (size_t)sizes[SIZES - 1] * tg__type_size(type);
+    const size_t bytes = (size_t)sizes[SIZES - 1] * tg__type_size(type) + PAGE_BYTES;
     arrays a = { .type = type };
-    void **const all[] = { &a.x[0], &a.x[1], &a.x[2], &a.g, &a.y, &a.dx };
     bool ok = true;
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        ok &= (*all[i] = aligned_alloc(64, bytes)) != NULL;
+    for (int i = 0; i < ARRAYS; i++) ok &= (a.block[i] = aligned_alloc(PAGE_BYTES, (bytes + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES)) != NULL;
     if (ok) {
         const tg__kernels *k = tg__kernels_for(type);
         report_title("%s, level %s: kernels and plain loops", type == TG_F32 ? "f32" : "f64", k->level);
-        fill(type, a.g, -1, 1);
+        fill(&a, G, -1, 1);
         for (int code = 1; code < TG__MAPS; code++)
             if (report_wants(tg__ops[code]->name, NULL)) map_rows(&a, k, code);
     }
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(*all[i]);
+    for (int i = 0; i < ARRAYS; i++) free(a.block[i]);
     return ok;
 }
 

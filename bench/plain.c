@@ -1,13 +1,5 @@
-/* Plain loops: see plain.h. Compiled for f64, and with TG_REAL_F32 for f32. */
+/* Plain loops: see plain.h. */
 #include "plain.h"
-
-#ifdef TG_REAL_F32
-typedef float real;
-#define PLAIN(name) name##_f32
-#else
-typedef double real;
-#define PLAIN(name) name##_f64
-#endif
 
 #include "kernels/formula.h"
 
@@ -150,7 +142,7 @@ static inline real plain_softplus(real x)
     }                                                                                              \
     }                                                                                              \
     ,
-const plain_map PLAIN(plain_maps)[TG__MAPS] = {
+const plain_map PLAIN(maps)[TG__MAPS] = {
     { NULL, { NULL } },
 #include "maps.inl"
 };

@@ -4,6 +4,7 @@
 #define BENCH_PLAIN_H
 
 #include "kernels/kernels.h"
+#include "places.h"
 
 /* As the kernels of kernels.h, for adjacent elements: the strides are not looked at. */
 typedef struct plain_map {
@@ -11,6 +12,8 @@ typedef struct plain_map {
     tg__map_backward_kernel *backward[3];
 } plain_map;
 
-extern const plain_map plain_maps_f64[TG__MAPS], plain_maps_f32[TG__MAPS];
+#define PLAIN_DECLARE_MAPS(...) extern const plain_map PLAIN_AT(__VA_ARGS__)[TG__MAPS];
+AT_PLACES(PLAIN_DECLARE_MAPS, maps, f64)
+AT_PLACES(PLAIN_DECLARE_MAPS, maps, f32)
 
 #endif

@@ -1,5 +1,4 @@
-/* What the families of plain loops share. They are compiled for f64, and with TG_REAL_F32 for f32,
-   each at PLACE 0 to 3. */
+/* What the families of plain loops share. */
 #ifndef BENCH_PLAIN_LOOPS_H
 #define BENCH_PLAIN_LOOPS_H
 
@@ -8,16 +7,6 @@
 #include <tgmath.h>
 
 #include "families.h"
-
-#ifdef TG_REAL_F32
-typedef float real;
-#define REAL f32
-#else
-typedef double real;
-#define REAL f64
-#endif
-#define PLAIN_NAME(...) PLAIN_ROWS(__VA_ARGS__)
-#define PLAIN(FAMILY) PLAIN_NAME(FAMILY, REAL, PLACE)
 
 /* A loop's head, and what it sees: operand i, its length along an axis, its number of elements; an
    index operand; the result, which may be of integers; dL/dy; where dL/dx[i] is added. */

@@ -154,6 +154,13 @@ void time_ways(int n, void (*work)(int, void *), void *user, int repeats, timing
     free(runs);
 }
 
+void time_more(timing *t, const timing *more)
+{
+    t->allocations = more->allocations, t->faults = more->faults;
+    for (int i = 0; i < more->repeats && t->repeats < MOST_REPEATS; i++) t->ns[t->repeats++] = more->ns[i];
+    time_summary(t);
+}
+
 double speed_of_second(void (*work)(int, void *), void *user)
 {
     enum { MOST = 400, LEAST = 40 };

@@ -41,6 +41,9 @@ double timed_factor(void);
    is not timed, as the ways have different memory. For what several threads do. */
 double speed_of_second(void (*work)(int way, void *user), void *user);
 
+/* Adds the repeats of more to t. */
+void time_more(timing *t, const timing *more);
+
 /* Median and spread of ns[0] ... ns[repeats - 1]. */
 void time_summary(timing *t);
 

@@ -43,10 +43,12 @@ static void bring(pieces *p, int operands, int64_t i, int64_t m, const void *con
 #define DIVIDES(TEXT)                                                                                          \
     (HAS(TEXT, " / ") || HAS(TEXT, "sqrt") || HAS(TEXT, "div") || HAS(TEXT, "softsign") || HAS(TEXT, "hypot"))
 
-/* Long formulas never; divisions and roots wait for each other, backward not from memory, where d comes along. */
+/* Long formulas never; divisions and roots wait for each other, backward not from memory, where d comes along,
+   unless there are two roots. */
 #define FORWARD_IN_HALVES(TEXT, n)                                                                             \
     (!IS_LONG(TEXT) && (DIVIDES(TEXT) ? HALVES : !HAS_NEAR(TEXT) && LIGHT_IN_HALVES(n)))
-#define BACKWARD_IN_HALVES(TEXT, n) (!IS_LONG(TEXT) && DIVIDES(TEXT) && HALVES && (n) <= IN_CACHES)
+#define BACKWARD_IN_HALVES(TEXT, n)                                                                            \
+    (!IS_LONG(TEXT) && DIVIDES(TEXT) && HALVES && ((n) <= IN_CACHES || HAS(TEXT, " * sqrt")))
 
 /* ---- forward ------------------------------------------------------------------------------------------------------ */
 

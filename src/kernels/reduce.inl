@@ -606,8 +606,7 @@ static void row_numbers(int64_t n, wide_integers *of)
             if (period) {                                                                          \
                 real more_as[PERIOD], more_bs[PERIOD], more_rests[PERIOD];                         \
                 begin_again(t->w, as, period, more_as);                                            \
-                begin_again(t->w, bs, period, more_bs);                                            \
-                begin_again(t->w, rests, period, more_rests);                                      \
+                if (b) begin_again(t->w, bs, period, more_bs), begin_again(t->w, rests, period, more_rests); \
                 spread_##NAME##_over(t->w * t->n, period, x, dx, more_as, more_bs, more_rests,     \
                                      (real)p);                                                     \
                 return;                                                                            \
