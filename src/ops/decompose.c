@@ -803,10 +803,11 @@ static void add_matrix_gradient(batch *b, tg__dense dw, const tg_triangular_attr
         const int64_t from = triangle && triangle->upper ? i : 0, to = triangle && !triangle->upper ? i + m : n;
         const tg__dense z = tg__dense_part(band, 0, 0, m, to - from);
         tg__dense_product(&b->d, z, tg__dense_part(left, i, 0, m, left.n), tg__dense_part(right, 0, from, right.m, to - from));
-        for (int64_t row = 0; triangle && !b->d.failed && row < m; row++)
-            for (int64_t column = i; column < i + m; column++)
-                if (column == i + row ? triangle->unit : (column < i + row) == triangle->upper)
-                    *tg__dense_at(z, row, column - from) = 0;
+        for (int64_t row = 0; triangle && !b->d.failed && row < m; row++) {
+            const int64_t first = triangle->upper ? 0 : row + !triangle->unit, end = triangle->upper ? row + triangle->unit : m;
+            double *const none = tg__dense_at(z, row, i - from);
+            for (int64_t column = first; column < end; column++) none[column] = 0;
+        }
         add(b, part_of(dx, i, from, m, to - from), z, -1);
     }
 }
