@@ -212,6 +212,13 @@ static double dot(int64_t n, const void *x, ptrdiff_t sx, const void *y, ptrdiff
     return sum;
 }
 
+/* The sums of LANES vectors. */
+WIDE_INLINE void dots_joined(wide *v, real *sums)
+{
+    JOIN_ALL(wide_added)
+    wide_store(sums, v[0]);
+}
+
 /* height x width dot products of rows of a and columns of b: constants in every call. */
 WIDE_INLINE void dots_compute(const tg__product *p, int64_t i0, int64_t j0, const int height,
                               const int width)
@@ -238,13 +245,19 @@ WIDE_INLINE void dots_compute(const tg__product *p, int64_t i0, int64_t j0, cons
     if (q < p->k) STEP(FIRST)
 #undef STEP
 #undef FIRST
+    real total[4][4];
+    if (width == 4 && height * 4 % LANES == 0) {
+        wide *const v = sum[0];
+        _Pragma("GCC unroll 8") for (int k = 0; k < height * 4; k += LANES) dots_joined(v + k, total[0] + k);
+    } else
+        _Pragma("GCC unroll 4") for (int i = 0; i < height; i++)
+            _Pragma("GCC unroll 4") for (int j = 0; j < width; j++) total[i][j] = wide_sum(sum[i][j]);
+    const real *d = p->d.p;
     _Pragma("GCC unroll 4") for (int i = 0; i < height; i++)
         _Pragma("GCC unroll 4") for (int j = 0; j < width; j++) {
-            const real s = wide_sum(sum[i][j]);
             const int64_t row = i0 + i, column = j0 + j;
             real *c = (real *)p->c.p + row * p->c.row + column * p->c.column;
-            const real *d = p->d.p;
-            *c = d ? d[row * p->d.row + column * p->d.column] + s : s;
+            *c = d ? d[row * p->d.row + column * p->d.column] + total[i][j] : total[i][j];
         }
 }
 

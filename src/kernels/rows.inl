@@ -79,46 +79,6 @@ INLINE void wide_store_some(real *y, const bool whole, wide_mask there, wide v)
 /* Whether vector k of parts is a whole one. */
 #define WHOLE_PART(k) (whole || (k) + 1 < parts)
 
-/* ---- from a vector for each row to a lane for each row ------------------------------------------ */
-
-#if defined(__clang__)
-#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
-#else
-#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (wide_integers){ __VA_ARGS__ })
-#endif
-
-#define EACH2(f, d, i) f(d, (i)), f(d, (i) + 1)
-#define EACH4(f, d, i) EACH2(f, d, i), EACH2(f, d, (i) + 2)
-#define EACH8(f, d, i) EACH4(f, d, i), EACH4(f, d, (i) + 4)
-#define EACH16(f, d, i) EACH8(f, d, i), EACH8(f, d, (i) + 8)
-
-/* Lane i of two vectors is to hold what is folded for the first, or, where i & d, for the second: its own lane, and the one
-   that is d away. */
-#define OWN(d, i) ((i) & (d) ? LANES + (i) : (i))
-#define AWAY(d, i) (((i) & (d) ? LANES : 0) + ((i) ^ (d)))
-#define JOIN_TO(d, EACH, STEP)                                                                     \
-    for (int r = 0; r < (d); r++) {                                                                \
-        const wide own = SHUFFLE(v[r], v[r + (d)], EACH(OWN, d, 0));                               \
-        v[r] = STEP(own, SHUFFLE(v[r], v[r + (d)], EACH(AWAY, d, 0)));                             \
-    }
-
-#ifdef TG_REAL_F32
-#define LANES_IN_16_BYTES 4
-#else
-#define LANES_IN_16_BYTES 2
-#endif
-#define LANES_NUMBER (WIDE_BYTES / 16 * LANES_IN_16_BYTES)
-#if LANES_NUMBER == 16
-#define JOIN_ALL(STEP) \
-    JOIN_TO(8, EACH16, STEP) JOIN_TO(4, EACH16, STEP) JOIN_TO(2, EACH16, STEP) JOIN_TO(1, EACH16, STEP)
-#elif LANES_NUMBER == 8
-#define JOIN_ALL(STEP) JOIN_TO(4, EACH8, STEP) JOIN_TO(2, EACH8, STEP) JOIN_TO(1, EACH8, STEP)
-#elif LANES_NUMBER == 4
-#define JOIN_ALL(STEP) JOIN_TO(2, EACH4, STEP) JOIN_TO(1, EACH4, STEP)
-#else
-#define JOIN_ALL(STEP) JOIN_TO(1, EACH2, STEP)
-#endif
-
 /* Functions of rows and columns, for a TERM of an element v and of numbers b, rest and p, and a STEP(m, v), which
    WIDE_STEP does for vectors, that joins terms, beginning with START:
 
