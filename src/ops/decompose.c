@@ -5,6 +5,7 @@
 
    qr, eigh and svd have several results, which lie packed along one axis behind the batch axes;
    their public functions (tape/factors.c) return views of them. */
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -473,7 +474,7 @@ static tg__dense cofactors(batch *b, double *scale)
     a = operand(b, 0);
     const tg__dense u = tg__dense_new(&b->d, n, n), s = tg__dense_new(&b->d, n, 1),
                     v = tg__dense_new(&b->d, n, n);
-    tg__dense_svd(&b->d, a, u, s.p, v);
+    tg__dense_svd(&b->d, a, DBL_EPSILON, u, s.p, v);
     const factors fu = factorise(b, copy_of(b, u)), fv = factorise(b, copy_of(b, v));
     if (b->d.failed) return a;
     const double sign = sign_of(&fu) * sign_of(&fv);
@@ -804,7 +805,8 @@ static void add_matrix_gradient(batch *b, tg__dense dw, const tg_triangular_attr
         const tg__dense z = tg__dense_part(band, 0, 0, m, to - from);
         tg__dense_product(&b->d, z, tg__dense_part(left, i, 0, m, left.n), tg__dense_part(right, 0, from, right.m, to - from));
         for (int64_t row = 0; triangle && !b->d.failed && row < m; row++) {
-            const int64_t first = triangle->upper ? 0 : row + !triangle->unit, end = triangle->upper ? row + triangle->unit : m;
+            const int64_t first = triangle->upper ? 0 : row + !triangle->unit;
+            const int64_t end = triangle->upper ? row + triangle->unit : m;
             double *const none = tg__dense_at(z, row, i - from);
             for (int64_t column = first; column < end; column++) none[column] = 0;
         }
@@ -1166,7 +1168,9 @@ static tg_code svd_item(batch *b)
     const sizes s = sizes_of(b->c->x[0].s);
     const tg__dense a = operand(b, 0), u = tg__dense_new(&b->d, s.m, s.k),
                     w = tg__dense_new(&b->d, 1, s.k), v = tg__dense_new(&b->d, s.k, s.n);
-    tg__dense_svd(&b->d, a, u, w.p, v);
+    /* Angles that f32 can see are found; the last sweeps would turn by less. */
+    const double precision = b->c->x[0].s->type == TG_F32 ? FLT_EPSILON / 128 : DBL_EPSILON;
+    tg__dense_svd(&b->d, a, precision, u, w.p, v);
     set_part(b, 0, u);
     set_part(b, s.m * s.k, w);
     set_part(b, s.m * s.k + s.k, v);

@@ -530,12 +530,12 @@ static bool turn_rows(jacobi *w)
 
 /* Makes all rows of r orthogonal to each other; their norms come into s. A sweep goes over all pairs of rows as a
    tournament does (8.6.4), so that the processor works on a whole round at a time. */
-static void orthogonalise(tg__desk *d, tg__dense r, tg__dense j, double *s)
+static void orthogonalise(tg__desk *d, double precision, tg__dense r, tg__dense j, double *s)
 {
     enum { SWEEPS = 60 };
     const int64_t even = r.m + r.m % 2, last = even - 1, most = even / 2;
     double *const numbers = take(d, 4 * most, sizeof *numbers);
-    jacobi w = { .f = &d->k->dense, .r = r, .j = j, .square = s, .small = sqrt((double)r.n) * DBL_EPSILON,
+    jacobi w = { .f = &d->k->dense, .r = r, .j = j, .square = s, .small = sqrt((double)r.n) * precision,
                  .turn = take(d, most, sizeof(turn)), .twice = numbers, .gap = numbers + most,
                  .tangent = numbers + 2 * most, .cosine = numbers + 3 * most };
     if (d->failed) return;
@@ -573,7 +573,7 @@ static void complete(const tg__dense_kernels *f, tg__dense v, int64_t i)
 }
 
 /* The same for m >= n: a = q r, then rows of r are made orthogonal by j: a = (q j') (j r). */
-static void tall_svd(tg__desk *d, tg__dense a, tg__dense u, double *s, tg__dense v)
+static void tall_svd(tg__desk *d, tg__dense a, double precision, tg__dense u, double *s, tg__dense v)
 {
     const int64_t n = a.n;
     const tg__dense copy = tg__dense_new(d, a.m, n), q = tg__dense_new(d, a.m, n);
@@ -586,7 +586,7 @@ static void tall_svd(tg__desk *d, tg__dense a, tg__dense u, double *s, tg__dense
     tg__dense_identity(d, j);
     if (d->failed) return;
     const tg__dense r = tg__dense_part(copy, 0, 0, n, n);
-    orthogonalise(d, r, j, s);
+    orthogonalise(d, precision, r, j, s);
     if (d->failed) return;
     for (int64_t i = 0; i < n; i++) {
         int64_t next = i;
@@ -609,7 +609,7 @@ static void tall_svd(tg__desk *d, tg__dense a, tg__dense u, double *s, tg__dense
     scale_by(n, s, 1, unit);
 }
 
-void tg__dense_svd(tg__desk *d, tg__dense a, tg__dense u, double *s, tg__dense v)
+void tg__dense_svd(tg__desk *d, tg__dense a, double precision, tg__dense u, double *s, tg__dense v)
 {
     const size_t used = d->memory->used;
     const int64_t k = least(a.m, a.n);
@@ -620,8 +620,8 @@ void tg__dense_svd(tg__desk *d, tg__dense a, tg__dense u, double *s, tg__dense v
         tg__dense_fill(d, v, NAN);
         return;
     }
-    if (a.m >= a.n) tall_svd(d, a, u, s, v);
-    else tall_svd(d, tg__dense_turned(a), tg__dense_turned(v), s, tg__dense_turned(u));
+    if (a.m >= a.n) tall_svd(d, a, precision, u, s, v);
+    else tall_svd(d, tg__dense_turned(a), precision, tg__dense_turned(v), s, tg__dense_turned(u));
     for (int64_t i = 0; !d->failed && i < k; i++) {
         const double sign = sign_of(u.m, u.p + i * u.column, u.row);
         scale_by(u.m, u.p + i * u.column, u.row, sign);

@@ -74,7 +74,7 @@ void tg__dense_qr(tg__desk *d, tg__dense a, tg__dense q);
 void tg__dense_eigh(tg__desk *d, tg__dense a, double *w, tg__dense v);
 
 /* a (m, n) = u diag(s) v, s falling, k = min(m, n) columns in u and rows in v; signs by the columns
-   of u as in eigh. */
-void tg__dense_svd(tg__desk *d, tg__dense a, tg__dense u, double *s, tg__dense v);
+   of u as in eigh. precision is that of the type the result is for: rows of v are orthogonal to it. */
+void tg__dense_svd(tg__desk *d, tg__dense a, double precision, tg__dense u, double *s, tg__dense v);
 
 #endif
