@@ -231,7 +231,7 @@ static double call_cost(const plain_row *row, tg_type type, bool gradient)
     return cost;
 }
 
-/* Row number number at size i, the value or then the gradient: both ways at all places. */
+/* A family's row at size i, the value or then the gradient: both ways at all places. */
 static void measure(const plain_row *const *places, int number, tg_type type, int i, bool gradient, double cost)
 {
     const plain_row *const row = &places[0][number];
@@ -245,7 +245,7 @@ static void measure(const plain_row *const *places, int number, tg_type type, in
         call k;
         if (!begin(&k, &places[place][number], type, row->size[i])) fail(&k, k.message);
         k.gradient = gradient;
-        if (gradient) k.c.op->forward(&k.c);
+        if (gradient && k.c.op->forward(&k.c) != TG_OK) fail(&k, k.message);
         if (place == 0 && (type == TG_F64 || i == 0)) (gradient ? compare_gradients : compare_values)(&k, &r);
         time_both(&k, i == SIZES - 1 ? REPEATS_IN_MEMORY : REPEATS, t);
         end(&k);

@@ -52,18 +52,27 @@ INLINE void wide_store_some(real *y, const bool whole, wide_mask there, wide v)
 }
 
 /* CALL for w columns beside each other, with j, where its vectors of them begin, and how many these are, parts; not whole:
-   there are the lanes of the last one. The columns that are left go together too: one vector alone waits for itself from row
-   to row. */
+   there are the lanes of the last one. The columns that are left go in twos and threes, unless they are one vector: it waits
+   for itself from row to row. */
 #define EACH_COLUMNS(w, ...)                                                                       \
     do {                                                                                           \
-        int64_t j = 0;                                                                             \
-        for (; j + COLUMN_PARTS * LANES <= (w); j += COLUMN_PARTS * LANES)                         \
+        int64_t j = 0, left = (w);                                                                 \
+        for (; left > (COLUMN_PARTS + 1) * LANES || left == COLUMN_PARTS * LANES; left = (w) - j) { \
             SOME_COLUMNS(COLUMN_PARTS, true, LANES, __VA_ARGS__)                                   \
-        const int64_t left = (w) - j;                                                              \
-        if (left > 2 * LANES) SOME_COLUMNS(3, false, left - 2 * LANES, __VA_ARGS__)                \
-        else if (left > LANES) SOME_COLUMNS(2, false, left - LANES, __VA_ARGS__)                   \
-        j += left > 2 * LANES ? 3 * LANES : left > LANES ? 2 * LANES : 0;                          \
-        if (j < (w)) SOME_COLUMNS(1, false, (w) - j, __VA_ARGS__)                                  \
+            j += COLUMN_PARTS * LANES;                                                             \
+        }                                                                                          \
+        for (; left > 0; left = (w) - j) {                                                         \
+            if (left > COLUMN_PARTS * LANES || (left > 2 * LANES && left <= 3 * LANES)) {          \
+                SOME_COLUMNS(3, false, left - 2 * LANES, __VA_ARGS__)                              \
+                j += 3 * LANES;                                                                    \
+            } else if (left > LANES) {                                                             \
+                SOME_COLUMNS(2, false, left - LANES, __VA_ARGS__)                                  \
+                j += 2 * LANES;                                                                    \
+            } else {                                                                               \
+                SOME_COLUMNS(1, false, left, __VA_ARGS__)                                          \
+                j += LANES;                                                                        \
+            }                                                                                      \
+        }                                                                                          \
     } while (0)
 #define SOME_COLUMNS(PARTS_, WHOLE, LAST, ...)                                                     \
     {                                                                                              \
