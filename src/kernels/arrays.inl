@@ -100,19 +100,6 @@ WIDE_INLINE void row_add_again(int64_t n, real *restrict y, const real *restrict
    the length change places. */
 #define KEPT(k, d) ((k) & (d) ? WIDE_LANES + (k) - (d) : (k))
 #define TAKEN(k, d) ((k) & (d) ? WIDE_LANES + (k) : (k) + (d))
-#define INDICES_2(F, k, d) F(k, d), F(k + 1, d)
-#define INDICES_4(F, k, d) INDICES_2(F, k, d), INDICES_2(F, k + 2, d)
-#define INDICES_8(F, k, d) INDICES_4(F, k, d), INDICES_4(F, k + 4, d)
-#define INDICES_16(F, k, d) INDICES_8(F, k, d), INDICES_8(F, k + 8, d)
-#if WIDE_LANES == 16
-#define INDICES INDICES_16
-#elif WIDE_LANES == 8
-#define INDICES INDICES_8
-#elif WIDE_LANES == 4
-#define INDICES INDICES_4
-#else
-#define INDICES INDICES_2
-#endif
 #define EXCHANGE(D)                                                                                \
     _Pragma("GCC unroll 16") for (int i = 0; i < LANES; i++)                                       \
     {                                                                                              \

@@ -240,38 +240,40 @@ WIDE_INLINE wide wide_chosen(wide_lanes lanes, wide yes, wide no)
 #endif
 #endif
 
-#if defined(__clang__)
-#define WIDE_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+/* F(k, d) for each lane k: what a vector's lanes are taken from. */
+#define INDICES_2(F, k, d) F(k, d), F(k + 1, d)
+#define INDICES_4(F, k, d) INDICES_2(F, k, d), INDICES_2(F, k + 2, d)
+#define INDICES_8(F, k, d) INDICES_4(F, k, d), INDICES_4(F, k + 4, d)
+#define INDICES_16(F, k, d) INDICES_8(F, k, d), INDICES_8(F, k + 8, d)
+#if WIDE_LANES == 16
+#define INDICES INDICES_16
+#elif WIDE_LANES == 8
+#define INDICES INDICES_8
+#elif WIDE_LANES == 4
+#define INDICES INDICES_4
 #else
-#define WIDE_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (wide_integers){ __VA_ARGS__ })
+#define INDICES INDICES_2
 #endif
 
-#define JOIN_LANES2(f, d, i) f(d, (i)), f(d, (i) + 1)
-#define JOIN_LANES4(f, d, i) JOIN_LANES2(f, d, i), JOIN_LANES2(f, d, (i) + 2)
-#define JOIN_LANES8(f, d, i) JOIN_LANES4(f, d, i), JOIN_LANES4(f, d, (i) + 4)
-#define JOIN_LANES16(f, d, i) JOIN_LANES8(f, d, i), JOIN_LANES8(f, d, (i) + 8)
-
-/* Lane i of two vectors is to hold what is folded for the first, or, where i & d, for the second: its own lane, and the one
+/* Lane k of two vectors is to hold what is folded for the first, or, where k & d, for the second: its own lane, and the one
    that is d away. */
-#define JOIN_OWN(d, i) ((i) & (d) ? WIDE_LANES + (i) : (i))
-#define JOIN_AWAY(d, i) (((i) & (d) ? WIDE_LANES : 0) + ((i) ^ (d)))
-#define JOIN_TO(d, EACH, STEP)                                                                     \
+#define JOIN_OWN(k, d) ((k) & (d) ? WIDE_LANES + (k) : (k))
+#define JOIN_AWAY(k, d) (((k) & (d) ? WIDE_LANES : 0) + ((k) ^ (d)))
+#define JOIN_TO(d, STEP)                                                                           \
     for (int r = 0; r < (d); r++) {                                                                \
-        const wide own = WIDE_SHUFFLE(v[r], v[r + (d)], EACH(JOIN_OWN, d, 0));                     \
-        v[r] = STEP(own, WIDE_SHUFFLE(v[r], v[r + (d)], EACH(JOIN_AWAY, d, 0)));                   \
+        const wide own = __builtin_shufflevector(v[r], v[r + (d)], INDICES(JOIN_OWN, 0, d));       \
+        v[r] = STEP(own, __builtin_shufflevector(v[r], v[r + (d)], INDICES(JOIN_AWAY, 0, d)));     \
     }
 
 /* Of the vectors v[0] ... v[WIDE_LANES - 1] each is folded to one number: v[0] becomes all of them, in the order of wide_sum. */
 #if WIDE_LANES == 16
-#define JOIN_ALL(STEP)                                                                             \
-    JOIN_TO(8, JOIN_LANES16, STEP) JOIN_TO(4, JOIN_LANES16, STEP)                                  \
-    JOIN_TO(2, JOIN_LANES16, STEP) JOIN_TO(1, JOIN_LANES16, STEP)
+#define JOIN_ALL(STEP) JOIN_TO(8, STEP) JOIN_TO(4, STEP) JOIN_TO(2, STEP) JOIN_TO(1, STEP)
 #elif WIDE_LANES == 8
-#define JOIN_ALL(STEP) JOIN_TO(4, JOIN_LANES8, STEP) JOIN_TO(2, JOIN_LANES8, STEP) JOIN_TO(1, JOIN_LANES8, STEP)
+#define JOIN_ALL(STEP) JOIN_TO(4, STEP) JOIN_TO(2, STEP) JOIN_TO(1, STEP)
 #elif WIDE_LANES == 4
-#define JOIN_ALL(STEP) JOIN_TO(2, JOIN_LANES4, STEP) JOIN_TO(1, JOIN_LANES4, STEP)
+#define JOIN_ALL(STEP) JOIN_TO(2, STEP) JOIN_TO(1, STEP)
 #else
-#define JOIN_ALL(STEP) JOIN_TO(1, JOIN_LANES2, STEP)
+#define JOIN_ALL(STEP) JOIN_TO(1, STEP)
 #endif
 
 /* A function whose loops the compiler makes vectors of half the width for: while there are whole ones the clock is slower, and
