@@ -105,7 +105,7 @@ enum { ASKING_BLOCK = 64 };
 /* Asks for as many numbers as a block of m has, some blocks behind the one at p, as far as there are any of the n from p on. */
 M_INLINE void ask(const real *p, int64_t m, int64_t n, bool writing)
 {
-    enum { LATER = 2 * ASKING_BLOCK, LINE = 64 / sizeof(real) };
+    enum { LATER = 2 * ASKING_BLOCK };
     if (!p) return;
     for (int64_t i = LATER; i < LATER + m && i < n; i += LINE) {
         if (writing) __builtin_prefetch(p + i, 1);

@@ -56,14 +56,18 @@ static inline void two_sum(double *total, double *rest, double v)
     *total = sum;
 }
 
+/* Of an infinite sum the rest is NaN. */
+static inline double sum_and_rest(double total, double rest)
+{
+    const double sum = total + rest;
+    return sum == sum ? sum : total;
+}
+
 /* ---- numbers of outputs ----------------------------------------------------------------------- */
 
 static void totals(int64_t w, double *restrict y, const double *restrict total, const double *restrict rest)
 {
-    for (int64_t j = 0; j < w; j++) {
-        const double sum = total[j] + rest[j];
-        y[j] = sum == sum ? sum : total[j]; /* of an infinite sum the rest is NaN */
-    }
+    for (int64_t j = 0; j < w; j++) y[j] = sum_and_rest(total[j], rest[j]);
 }
 
 /* 0 where a or b is 0. Both are numbers of the type, whose quotients are rounded as those of doubles would be. */
@@ -370,13 +374,14 @@ static void first_extremes_columns(int64_t columns, int64_t n, const void *xs, b
 
 enum { PERIOD = 1024 }; /* elements */
 
-/* Many columns whose rows follow each other: after how many elements rows and vectors end together, at every level; else 0. */
-static int64_t period_of(const tg__tile *t)
+/* Many columns whose rows follow each other: after how many elements, at most, rows and vectors end together, at every
+   level; else 0. Vectors that begin there are not across two lines of the cache. */
+static int64_t period_of(int64_t w, int64_t n, int64_t step, int64_t most)
 {
-    if (t->sn != t->w || t->w * t->n * (int64_t)sizeof(real) < TG__FIRST_CACHE) return 0;
-    int64_t period = t->w;
-    while (period % ROW_LANES) period += period;
-    return period <= PERIOD ? period : 0;
+    if (step != w || w * n * (int64_t)sizeof(real) < TG__FIRST_CACHE) return 0;
+    int64_t period = w;
+    while (period % LINE) period += period;
+    return period <= most ? period : 0;
 }
 
 /* y = the w elements of x again and again. */
@@ -602,7 +607,7 @@ static void row_numbers(int64_t n, wide_integers *of)
         const real *const as = rounded_to_real(t->w, room[0], a), *const bs = rounded_to_real(t->w, room[1], b); \
         const real *const rests = rounded_away(t->w, room[2], b);                                  \
         if (t->w > 1 && t->sw == 1) {                                                              \
-            const int64_t period = period_of(t);                                                   \
+            const int64_t period = period_of(t->w, t->n, t->sn, PERIOD);                           \
             if (period) {                                                                          \
                 real more_as[PERIOD], more_bs[PERIOD], more_rests[PERIOD];                         \
                 begin_again(t->w, as, period, more_as);                                            \

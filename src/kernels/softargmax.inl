@@ -6,8 +6,7 @@ static real sum_of(int64_t n, const real *x)
     if (n <= SUM_BLOCK) return sum_plain_row(n, x, 0, 0, 0);
     double s[2] = { 0 };
     sum_plain_long(n, x, 1, 0, 0, 0, s);
-    const double sum = s[0] + s[1];
-    return (real)(sum == sum ? sum : s[0]);
+    return (real)sum_and_rest(s[0], s[1]);
 }
 
 /* y may be x, which it may not be to a kernel. */
@@ -46,10 +45,7 @@ static void column_sums(tg__sum_kernel *f, const tg__tile *t, real *s)
     tg__sums sums;
     for (int64_t j = 0; j < t->w; j++) sums.total[j] = sums.rest[j] = 0;
     f(t, NULL, 0, &sums);
-    for (int64_t j = 0; j < t->w; j++) {
-        const double sum = sums.total[j] + sums.rest[j];
-        s[j] = (real)(sum == sum ? sum : sums.total[j]);
-    }
+    for (int64_t j = 0; j < t->w; j++) s[j] = (real)sum_and_rest(sums.total[j], sums.rest[j]);
 }
 
 /* The sums of rows of adjacent elements. */
@@ -313,7 +309,7 @@ static void log_softmax_columns(tg__tile t, real *y, real beta)
             const int64_t at = i * l.n;                                                            \
             ROWS;                                                                                  \
         }                                                                                          \
-        for (int64_t i = 0; l.inner > 1 && i < l.outer; i++)                                       \
+        for (int64_t i = 0; l.inner > 1 && l.n > 0 && i < l.outer; i++)                            \
             for (int64_t j = 0; j < l.inner; j += TG__TILE) {                                      \
                 const int64_t w = l.inner - j < TG__TILE ? l.inner - j : TG__TILE;                 \
                 const int64_t at = i * l.n * l.inner + j;                                          \
@@ -352,7 +348,7 @@ static real product_sum(int64_t n, const real *g, const real *y)
         multiply_all(m, product, g + i, y + i);
         two_sum(&s[0], &s[1], (double)sum_plain_row(m, product, 0, 0, 0));
     }
-    return (real)(s[0] + s[1]);
+    return (real)sum_and_rest(s[0], s[1]);
 }
 
 LANEWISE(product_of_lanes, TIMES(v, a))
@@ -373,17 +369,40 @@ INLINE void product_sums_part(int64_t n, const real *g, const real *y, int64_t s
     EACH_PART wide_store_some(s + k * LANES, WHOLE_PART(k), there, sum[k]);
 }
 
-/* Of w columns whose elements lie step apart. */
+/* Rows that follow each other are taken as one up to where a vector ends: so many. */
+static int64_t rows_as_one(int64_t w, int64_t n, int64_t step)
+{
+    const int64_t period = period_of(w, n, step, TG__TILE);
+    return period ? period / w : 1;
+}
+
+/* sums += those of w columns whose elements lie step apart; it begins with them. */
+static void add_product_sums(int64_t w, int64_t n, const real *g, const real *y, int64_t step, bool begins,
+                             tg__sums *sums)
+{
+    real s[TG__TILE];
+    for (int64_t i = 0; i < n; i += SUM_ROWS, begins = false) {
+        const int64_t m = least(n - i, SUM_ROWS), at = i * step;
+        EACH_COLUMNS(w, product_sums_part(m, g + at + j, y + at + j, step, s + j, parts, whole, there));
+        if (begins)
+            for (int64_t j = 0; j < w; j++) sums->total[j] = (double)s[j], sums->rest[j] = 0;
+        else
+            for (int64_t j = 0; j < w; j++) two_sum(&sums->total[j], &sums->rest[j], (double)s[j]);
+    }
+}
+
 static void product_sums(int64_t w, int64_t n, const real *g, const real *y, int64_t step, real *s)
 {
+    const int64_t rows = rows_as_one(w, n, step), left = n % rows, last = (n - left) * step;
     tg__sums sums;
-    for (int64_t j = 0; j < w; j++) sums.total[j] = sums.rest[j] = 0;
-    for (int64_t i = 0; i < n; i += SUM_ROWS, g += SUM_ROWS * step, y += SUM_ROWS * step) {
-        const int64_t m = n - i < SUM_ROWS ? n - i : SUM_ROWS;
-        EACH_COLUMNS(w, product_sums_part(m, g + j, y + j, step, s + j, parts, whole, there));
-        for (int64_t j = 0; j < w; j++) two_sum(&sums.total[j], &sums.rest[j], (double)s[j]);
-    }
-    for (int64_t j = 0; j < w; j++) s[j] = (real)(sums.total[j] + sums.rest[j]);
+    add_product_sums(rows * w, n / rows, g, y, rows * step, true, &sums);
+    if (left) add_product_sums(left * w, 1, g + last, y + last, step, false, &sums);
+    for (int64_t i = w; i < rows * w; i += w)
+        for (int64_t j = 0; j < w; j++) {
+            two_sum(&sums.total[j], &sums.rest[j], sums.total[i + j]);
+            sums.rest[j] += sums.rest[i + j];
+        }
+    for (int64_t j = 0; j < w; j++) s[j] = (real)sum_and_rest(sums.total[j], sums.rest[j]);
 }
 
 ROW_MAP(softargmax_slopes, b + TIMES(v - rest, p * a))
@@ -417,15 +436,26 @@ INLINE void softargmax_slopes_part(int64_t n, real *dx, const real *g, const rea
         }
 }
 
+/* Of w columns, from the last rows to the first: the last ones are still near. */
+static void softargmax_slopes_columns(int64_t w, int64_t n, real *dx, const real *g, const real *y, int64_t step,
+                                      const real *s, real beta)
+{
+    for (int64_t end = n, m; end > 0; end -= m) {
+        m = least(end, SUM_ROWS);
+        const int64_t at = (end - m) * step;
+        EACH_COLUMNS(w, softargmax_slopes_part(m, dx + at + j, g + at + j, y + at + j, step, s + j, beta, parts, whole,
+                                               there));
+    }
+}
+
 static void softargmax_backward_columns(int64_t w, tg__lines l, real *dx, const real *g, const real *y, real beta)
 {
     real s[TG__TILE];
-    const int64_t step = l.inner;
+    const int64_t step = l.inner, rows = rows_as_one(w, l.n, step), left = l.n % rows, at = (l.n - left) * step;
     product_sums(w, l.n, g, y, step, s);
-    for (int64_t i = 0; i < l.n; i += SUM_ROWS, g += SUM_ROWS * step, y += SUM_ROWS * step, dx += SUM_ROWS * step) {
-        const int64_t n = least(l.n - i, SUM_ROWS);
-        EACH_COLUMNS(w, softargmax_slopes_part(n, dx + j, g + j, y + j, step, s + j, beta, parts, whole, there));
-    }
+    begin_again(w, s, (rows - 1) * w, s + w);
+    if (left) softargmax_slopes_columns(left * w, 1, dx + at, g + at, y + at, step, s, beta);
+    softargmax_slopes_columns(rows * w, l.n / rows, dx, g, y, rows * step, s, beta);
 }
 
 static void softargmax_backward(tg__lines l, void *dx_, const void *g_, const void *y_, double beta)

@@ -27,6 +27,8 @@ typedef int64_t wide_integer;
 #define LANES ((int)WIDE_LANES)
 #define WIDE_INLINE static inline __attribute__((always_inline))
 
+enum { LINE = 64 / sizeof(real) }; /* elements of a line of the cache, and of the longest vectors */
+
 /* So many vectors of each array are loaded before any is stored. Of a loop that the compiler unrolled, in which loads and
    stores alternate, a third was lost from memory: as many instructions load lines that are no neighbours. */
 #define STREAM 4
