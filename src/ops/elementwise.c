@@ -89,11 +89,11 @@ TG_MAP1(isfinite, "0", "x is neither infinite nor NaN", x - x == 0, 0, (-2, 2))
 
 /* selection */
 TG_PICK2(maximum, "nn", "the larger of a and b; a tie shares the gradient",
-         where(a >= b, a, where(a < b, b, a + b)), where(a > b, 1, where(a == b, 0.5, 0)),
-         where(b > a, 1, where(a == b, 0.5, 0)), (-2, 2), (-2, 2))
+         where(a >= b, a, where(a < b, b, a + b)), where(a == b, 0.5, a > b),
+         where(a == b, 0.5, b > a), (-2, 2), (-2, 2))
 TG_PICK2(minimum, "nn", "the smaller of a and b; a tie shares the gradient",
-         where(a <= b, a, where(a > b, b, a + b)), where(a < b, 1, where(a == b, 0.5, 0)),
-         where(b < a, 1, where(a == b, 0.5, 0)), (-2, 2), (-2, 2))
+         where(a <= b, a, where(a > b, b, a + b)), where(a == b, 0.5, a < b),
+         where(a == b, 0.5, b < a), (-2, 2), (-2, 2))
 TG_PICK3(clamp, "nnn", "a, held between b and c; derivative 1 on the closed interval",
          where(b != b, b, where(c != c, c, where(a < b, where(b < c, b, c), where(a > c, c, a)))),
          where(a < b, 0, a <= c), where(a < b, b < c, 0),
