@@ -3,7 +3,7 @@
    and in memory. What a call costs before its kernel has begun (axes, strides, where the results go) is
    what the call on operands of one element takes longer than the loop on them; without it the time is
    that of the kernel alone. In rows with a number under "slower" the kernel is slower than 0.9 of the
-   loop. Where code and arrays lie changes the time of both by up to a tenth: what is printed is the median
+   loop. Where code and arrays lie changes the time of both by up to a fifth: what is printed is the median
    over several places.
 
    Before anything is measured rule and loop must agree; and every public operation of the table must
@@ -17,8 +17,6 @@
 #include "families.h"
 #include "plain.h"
 #include "report.h"
-
-enum { REPEATS = 3, REPEATS_IN_MEMORY = 2 /* at each place */ };
 
 /* ---- one call -------------------------------------------------------------------------------- */
 

@@ -10,7 +10,6 @@
 #include "report.h"
 
 enum { SIZES = 3, MAX_OPERANDS = 3, COMPARED = 1000 /* of the least size */ };
-enum { REPEATS = 3, REPEATS_IN_MEMORY = 2 /* at each place */ };
 static const int64_t sizes[SIZES] = { 1000, 16000, 4000000 };
 
 /* Operands, gradient, result, gradient of an operand. */

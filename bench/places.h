@@ -4,7 +4,11 @@
 #ifndef BENCH_PLACES_H
 #define BENCH_PLACES_H
 
-enum { PLACES = 4 };
+enum {
+    PLACES = 4,
+    REPEATS = 3, /* at each place */
+    REPEATS_IN_MEMORY = 2
+};
 #define AT_PLACES(F, NAME, TYPE) F(NAME, TYPE, 0) F(NAME, TYPE, 1) F(NAME, TYPE, 2) F(NAME, TYPE, 3)
 #define PLAIN_AT(NAME, TYPE, PLACE) plain_##NAME##_##TYPE##_##PLACE
 

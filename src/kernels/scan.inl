@@ -21,18 +21,13 @@ typedef real eight __attribute__((vector_size(EIGHT * sizeof(real))));
 typedef real eight_unaligned
     __attribute__((vector_size(EIGHT * sizeof(real)), aligned(sizeof(real)), may_alias));
 
-#if defined(__clang__)
-#define PICK_EIGHT(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
-#else
-#define PICK_EIGHT(a, b, ...) __builtin_shuffle(a, b, (longs){ __VA_ARGS__ })
-#endif
 typedef int64_t longs __attribute__((vector_size(EIGHT * sizeof(int64_t))));
 
 /* A sum with what rounding took from it (Knuth's two-sum), so that the last element of a long line is as good as the first.
    Where a vector holds eight doubles, it is in each of its lanes: taking it out and spreading it again takes longer. */
 #if defined(__AVX512F__)
 typedef doubles running_number;
-#define LANE(v, l) PICK_EIGHT(v, v, l, l, l, l, l, l, l, l)
+#define LANE(v, l) __builtin_shufflevector(v, v, l, l, l, l, l, l, l, l)
 #define FINITE(v, total) (doubles)((longs)(v) & ((total) == (total)))
 #define NUMBER_OF(r) (r)[0]
 #else
@@ -367,9 +362,9 @@ SCAN_INLINE doubles eight_lane_products(doubles v)
 {
 #if defined(__AVX512F__)
     const doubles one = 1 - (doubles){ 0 };
-    v *= PICK_EIGHT(v, one, 8, 0, 1, 2, 3, 4, 5, 6);
-    v *= PICK_EIGHT(v, one, 8, 8, 0, 1, 2, 3, 4, 5);
-    return v * PICK_EIGHT(v, one, 8, 8, 8, 8, 0, 1, 2, 3);
+    v *= __builtin_shufflevector(v, one, 8, 0, 1, 2, 3, 4, 5, 6);
+    v *= __builtin_shufflevector(v, one, 8, 8, 0, 1, 2, 3, 4, 5);
+    return v * __builtin_shufflevector(v, one, 8, 8, 8, 8, 0, 1, 2, 3);
 #else
     double p[EIGHT];
     memcpy(p, &v, sizeof p);
@@ -430,8 +425,8 @@ SCAN_INLINE void turn_eight(doubles *v)
     _Pragma("GCC unroll 8") for (int l = 0; l < EIGHT; l++)                                        \
         if (!(l & (d))) {                                                                          \
             const doubles low = v[l], high = v[l + (d)];                                           \
-            v[l] = PICK_EIGHT(low, high, LOW);                                                     \
-            v[l + (d)] = PICK_EIGHT(low, high, HIGH);                                              \
+            v[l] = __builtin_shufflevector(low, high, LOW);                                                     \
+            v[l + (d)] = __builtin_shufflevector(low, high, HIGH);                                              \
         }
 #define LIST(...) __VA_ARGS__
     TURN(4, LIST(0, 1, 2, 3, 8, 9, 10, 11), LIST(4, 5, 6, 7, 12, 13, 14, 15))
@@ -485,8 +480,8 @@ SCAN_INLINE void cumprod_backward_steps(const bool whole, int64_t j, int64_t m, 
     {
         if (l >= w) break;
         const doubles one = 1 - (doubles){ 0 }; /* in front of the first element */
-        const doubles before = j ? load_upto_eight(whole, m, &AT(1, l, j - 1))
-                                 : PICK_EIGHT(one, load_upto_eight(whole, m, &AT(1, l, 0)), 0, 8, 9, 10, 11, 12, 13, 14);
+        const doubles from = load_upto_eight(whole, m, &AT(1, l, j ? j - 1 : 0));
+        const doubles before = j ? from : __builtin_shufflevector(one, from, 0, 8, 9, 10, 11, 12, 13, 14);
         real dx[EIGHT] = { 0 }, *const to = whole ? &AT(3, l, j) : dx;
         add_eight(to, shares_of_eight(before, g[l]));
         for (int64_t i = 0; i < m && !whole; i++) AT(3, l, j + i) += dx[i];
@@ -534,8 +529,8 @@ SCAN_INLINE void eight_lane_steps(doubles *a, doubles *b)
     const doubles one = 1 - (doubles){ 0 }, zero = { 0 };
 #if defined(__AVX512F__)
 #define DOUBLED(...)                                                                               \
-    *b += *a * PICK_EIGHT(*b, zero, __VA_ARGS__);                                                  \
-    *a *= PICK_EIGHT(*a, one, __VA_ARGS__);
+    *b += *a * __builtin_shufflevector(*b, zero, __VA_ARGS__);                                                  \
+    *a *= __builtin_shufflevector(*a, one, __VA_ARGS__);
     DOUBLED(1, 2, 3, 4, 5, 6, 7, 8)
     DOUBLED(2, 3, 4, 5, 6, 7, 8, 8)
     DOUBLED(4, 5, 6, 7, 8, 8, 8, 8)
