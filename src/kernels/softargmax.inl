@@ -376,7 +376,7 @@ static int64_t rows_as_one(int64_t w, int64_t n, int64_t step)
     return period ? period / w : 1;
 }
 
-/* sums += those of w columns whose elements lie step apart; it begins with them. */
+/* Adds the products of w columns whose elements lie step apart to sums, or begins them. */
 static void add_product_sums(int64_t w, int64_t n, const real *g, const real *y, int64_t step, bool begins,
                              tg__sums *sums)
 {
