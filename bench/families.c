@@ -40,7 +40,7 @@ static uint64_t seed = 1;
 static void *array(call *k, const tg__shape *s)
 {
     const size_t bytes = (size_t)s->n * tg__type_size(s->type);
-    char *const p = k->block[k->blocks++] = aligned_alloc(PAGE_BYTES, (bytes / PAGE_BYTES + 2) * PAGE_BYTES);
+    char *const p = k->block[k->blocks++] = draw_pages(bytes);
     if (!p) exit(1);
     return memset(p + draw_line(&seed), 0, bytes);
 }

@@ -132,10 +132,10 @@ static void map_rows(arrays *a, const tg__kernels *k, int code)
 
 static bool table(tg_type type)
 {
-    const size_t bytes = (size_t)sizes[SIZES - 1] * tg__type_size(type) + PAGE_BYTES;
+    const size_t bytes = (size_t)sizes[SIZES - 1] * tg__type_size(type);
     arrays a = { .type = type };
     bool ok = true;
-    for (int i = 0; i < ARRAYS; i++) ok &= (a.block[i] = aligned_alloc(PAGE_BYTES, (bytes + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES)) != NULL;
+    for (int i = 0; i < ARRAYS; i++) ok &= (a.block[i] = draw_pages(bytes)) != NULL;
     if (ok) {
         const tg__kernels *k = tg__kernels_for(type);
         report_title("%s, level %s: kernels and plain loops", type == TG_F32 ? "f32" : "f64", k->level);

@@ -425,8 +425,8 @@ SCAN_INLINE void turn_eight(doubles *v)
     _Pragma("GCC unroll 8") for (int l = 0; l < EIGHT; l++)                                        \
         if (!(l & (d))) {                                                                          \
             const doubles low = v[l], high = v[l + (d)];                                           \
-            v[l] = __builtin_shufflevector(low, high, LOW);                                                     \
-            v[l + (d)] = __builtin_shufflevector(low, high, HIGH);                                              \
+            v[l] = __builtin_shufflevector(low, high, LOW);                                        \
+            v[l + (d)] = __builtin_shufflevector(low, high, HIGH);                                 \
         }
 #define LIST(...) __VA_ARGS__
     TURN(4, LIST(0, 1, 2, 3, 8, 9, 10, 11), LIST(4, 5, 6, 7, 12, 13, 14, 15))
@@ -529,7 +529,7 @@ SCAN_INLINE void eight_lane_steps(doubles *a, doubles *b)
     const doubles one = 1 - (doubles){ 0 }, zero = { 0 };
 #if defined(__AVX512F__)
 #define DOUBLED(...)                                                                               \
-    *b += *a * __builtin_shufflevector(*b, zero, __VA_ARGS__);                                                  \
+    *b += *a * __builtin_shufflevector(*b, zero, __VA_ARGS__);                                     \
     *a *= __builtin_shufflevector(*a, one, __VA_ARGS__);
     DOUBLED(1, 2, 3, 4, 5, 6, 7, 8)
     DOUBLED(2, 3, 4, 5, 6, 7, 8, 8)
