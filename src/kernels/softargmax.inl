@@ -397,7 +397,7 @@ static void product_sums(int64_t w, int64_t n, int64_t rows, const real *g, cons
     const int64_t left = n % rows, at = (n - left) * step;
     tg__sums sums;
     add_product_sums(rows * w, n / rows, g, y, rows * step, true, &sums);
-    add_product_sums(left * w, 1, g + at, y + at, step, false, &sums);
+    if (left) add_product_sums(left * w, 1, g + at, y + at, step, false, &sums);
     for (int64_t i = w; i < rows * w; i += w)
         for (int64_t j = 0; j < w; j++) {
             two_sum(&sums.total[j], &sums.rest[j], sums.total[i + j]);
@@ -455,7 +455,7 @@ static void softargmax_backward_columns(int64_t w, tg__lines l, real *dx, const 
     const int64_t step = l.inner, rows = rows_as_one(w, l.n, step), left = l.n % rows, at = (l.n - left) * step;
     product_sums(w, l.n, rows, g, y, step, s);
     begin_again(w, s, (rows - 1) * w, s + w);
-    softargmax_slopes_columns(left * w, 1, dx + at, g + at, y + at, step, s, beta);
+    if (left) softargmax_slopes_columns(left * w, 1, dx + at, g + at, y + at, step, s, beta);
     softargmax_slopes_columns(rows * w, l.n / rows, dx, g, y, rows * step, s, beta);
 }
 
