@@ -12,9 +12,20 @@ WIDE_INLINE int64_t up_to_aligned(const real *y)
     return (WIDE_BYTES - (int64_t)((uintptr_t)y % WIDE_BYTES)) / (int64_t)sizeof(real);
 }
 
-/* A row's first and last vectors are stored where they are, and those between them, where a store costs as much as two if it
-   crosses a cache line, where they are aligned: some elements are done twice. To load what was stored through a mask takes
-   long, and so it does to load what lies beside it, as the next row may. */
+/* Rows go by halves of lines of the cache: a store across two lines costs as much as two, some processors take a vector of 64
+   bytes as two, and what streams to memory, or is soon loaded again, is faster by 32. */
+enum { HALF_LINE = LINE / 2, SHORT_COPY = 4 * LANES };
+typedef real half_line __attribute__((vector_size(32), aligned(sizeof(real)), may_alias));
+
+/* Elements up to the next place where halves of lines begin, 1 ... HALF_LINE. */
+WIDE_INLINE int64_t up_to_half_line(const real *y)
+{
+    return HALF_LINE - (int64_t)((uintptr_t)y / sizeof(real) % HALF_LINE);
+}
+
+/* A row's first and last vectors are stored where they are, and what is between them where halves of lines are: some elements
+   are done twice. To load what was stored through a mask takes long, and so it does to load what lies beside it, as the next
+   row may. */
 WIDE_INLINE void row_copy(int64_t n, real *restrict y, const real *restrict x)
 {
     if (n < LANES) {
@@ -22,15 +33,18 @@ WIDE_INLINE void row_copy(int64_t n, real *restrict y, const real *restrict x)
         wide_store_first(y, few, wide_load_first(x, few));
         return;
     }
-    wide_store(y, wide_load(x));
-    if (n > 2 * LANES) {
-        int64_t i = up_to_aligned(y);
-        ONCE for (; i + 4 * LANES <= n; i += 4 * LANES)
-            _Pragma("GCC unroll 4") for (int q = 0; q < 4; q++)
-                wide_store(y + i + q * LANES, wide_load(x + i + q * LANES));
-        ONCE for (; i + LANES <= n; i += LANES) wide_store(y + i, wide_load(x + i));
+    if (n <= SHORT_COPY) {
+        ONCE for (int64_t i = 0; i + LANES < n; i += LANES) wide_store(y + i, wide_load(x + i));
+        wide_store(y + n - LANES, wide_load(x + n - LANES));
+        return;
     }
-    wide_store(y + n - LANES, wide_load(x + n - LANES));
+    int64_t i = up_to_half_line(y);
+    *(half_line *)y = *(const half_line *)x;
+    ONCE for (; i + 4 * HALF_LINE <= n; i += 4 * HALF_LINE)
+        _Pragma("GCC unroll 4") for (int q = 0; q < 4 * HALF_LINE; q += HALF_LINE)
+            *(half_line *)(y + i + q) = *(const half_line *)(x + i + q);
+    ONCE for (; i + HALF_LINE <= n; i += HALF_LINE) *(half_line *)(y + i) = *(const half_line *)(x + i);
+    *(half_line *)(y + n - HALF_LINE) = *(const half_line *)(x + n - HALF_LINE);
 }
 
 WIDE_INLINE void row_fill(int64_t n, real *y, wide value)
@@ -53,44 +67,45 @@ WIDE_INLINE void row_add(int64_t n, real *restrict y, const real *restrict x)
         wide_store_first(y, few, wide_load_first(y, few) + wide_load_first(x, few));
         return;
     }
-    const wide begin = wide_load(y) + wide_load(x);
-    const wide end = wide_load(y + n - LANES) + wide_load(x + n - LANES);
-    if (n > 2 * LANES) {
-        int64_t i = up_to_aligned(y);
-        ONCE for (; i + 4 * LANES <= n; i += 4 * LANES)
-            _Pragma("GCC unroll 4") for (int q = 0; q < 4; q++)
-                wide_store(y + i + q * LANES,
-                           wide_load(y + i + q * LANES) + wide_load(x + i + q * LANES));
-        ONCE for (; i + LANES <= n; i += LANES) wide_store(y + i, wide_load(y + i) + wide_load(x + i));
+    if (n <= 2 * LANES) {
+        const wide begin = wide_load(y) + wide_load(x), end = wide_load(y + n - LANES) + wide_load(x + n - LANES);
+        wide_store(y, begin);
+        wide_store(y + n - LANES, end);
+        return;
     }
-    wide_store(y, begin);
-    wide_store(y + n - LANES, end);
+    const half_line begin = *(half_line *)y + *(const half_line *)x;
+    const half_line end = *(half_line *)(y + n - HALF_LINE) + *(const half_line *)(x + n - HALF_LINE);
+    int64_t i = up_to_half_line(y);
+    ONCE for (; i + 4 * HALF_LINE <= n; i += 4 * HALF_LINE)
+        _Pragma("GCC unroll 4") for (int q = 0; q < 4 * HALF_LINE; q += HALF_LINE)
+            *(half_line *)(y + i + q) += *(const half_line *)(x + i + q);
+    ONCE for (; i + HALF_LINE <= n; i += HALF_LINE) *(half_line *)(y + i) += *(const half_line *)(x + i);
+    *(half_line *)y = begin;
+    *(half_line *)(y + n - HALF_LINE) = end;
 }
 
 /* The same where what is stored is soon added to again, or what lies beside it: whatever the length, it is loaded in the
-   pieces in which it was stored. Pieces of more than 32 bytes take longer, most of all where x comes from memory. */
-#define AGAIN ((int)((WIDE_BYTES < 32 ? WIDE_BYTES : 32) / sizeof(real)))
+   pieces in which it was stored. */
 #define ADD_SOME(COUNT, AT)                                                                        \
     do {                                                                                           \
         typedef real some __attribute__((vector_size(COUNT * sizeof(real)), aligned(sizeof(real)), may_alias)); \
         *(some *)(y + (AT)) += *(const some *)(x + (AT));                                          \
     } while (0)
 #define ADD_REST(COUNT)                                                                            \
-    if (COUNT < AGAIN && n & COUNT) {                                                              \
+    if (COUNT < HALF_LINE && n & COUNT) {                                                          \
         ADD_SOME(COUNT, i);                                                                        \
         i += COUNT;                                                                                \
     }
 WIDE_INLINE void row_add_again(int64_t n, real *restrict y, const real *restrict x)
 {
     int64_t i = 0;
-    ONCE for (; i + 4 * AGAIN <= n; i += 4 * AGAIN)
-        _Pragma("GCC unroll 4") for (int q = 0; q < 4; q++) ADD_SOME(AGAIN, i + q * AGAIN);
-    ONCE for (; i + AGAIN <= n; i += AGAIN) ADD_SOME(AGAIN, i);
+    ONCE for (; i + 4 * HALF_LINE <= n; i += 4 * HALF_LINE)
+        _Pragma("GCC unroll 4") for (int q = 0; q < 4 * HALF_LINE; q += HALF_LINE) ADD_SOME(HALF_LINE, i + q);
+    ONCE for (; i + HALF_LINE <= n; i += HALF_LINE) ADD_SOME(HALF_LINE, i);
     ADD_REST(4)
     ADD_REST(2)
     if (n & 1) y[i] += x[i];
 }
-#undef AGAIN
 #undef ADD_SOME
 #undef ADD_REST
 

@@ -140,13 +140,14 @@ static bool far_from_0(int64_t w, const double *m, const double *variance, doubl
         const real *const b1 = b ? rounded_to_real(t->w, bs, b) : NULL;                            \
         const real *const rest = b ? rounded_away(t->w, rests, b) : NULL;                          \
         const int64_t most = columns ? SUM_ROWS : SUM_BLOCK;                                       \
+        const ptrdiff_t ahead = ahead_of(SUM_ROWS, t->n, t->sn);                                   \
         for (int64_t i = 0; i < t->n; i += most) {                                                 \
             const int64_t n = t->n - i < most ? t->n - i : most;                                   \
             const real *const x = (const real *)t->x + i * t->sn;                                  \
             real s[TG__TILE];                                                                      \
             if (columns) {                                                                         \
                 for (int64_t j = 0; j < t->w; j++) s[j] = 0;                                       \
-                sum_##NAME##_columns(t->w, n, x, t->sn, b1, rest, (real)p, s);                     \
+                sum_##NAME##_columns(t->w, n, x, t->sn, b1, rest, (real)p, s, ahead);              \
             } else {                                                                               \
                 sum_##NAME##_rows(t->w, n, x, t->sw, b1, rest, (real)p, s);                        \
             }                                                                                      \
@@ -182,7 +183,7 @@ static bool block_sums(const tg__tile *t, void *ys)
     const bool columns = t->w > 1 && t->sw == 1;
     if (columns ? t->n > SUM_ROWS : t->sn != 1 || t->n > SUM_BLOCK) return false;
     for (int64_t j = 0; columns && j < t->w; j++) y[j] = 0;
-    if (columns) sum_plain_columns(t->w, t->n, t->x, t->sn, NULL, NULL, 0, y);
+    if (columns) sum_plain_columns(t->w, t->n, t->x, t->sn, NULL, NULL, 0, y, 0);
     else sum_plain_rows(t->w, t->n, t->x, t->sw, NULL, NULL, 0, y);
     return true;
 }
@@ -197,7 +198,8 @@ static bool block_sums(const tg__tile *t, void *ys)
     {                                                                                              \
         for (int64_t i = 0; i < t->n; i += SUM_ROWS)                                               \
             fold_##NAME##_columns(t->w, t->n - i < SUM_ROWS ? t->n - i : SUM_ROWS,                 \
-                                  (const real *)t->x + i * t->sn, t->sn, NULL, NULL, 0, m);        \
+                                  (const real *)t->x + i * t->sn, t->sn, NULL, NULL, 0, m,         \
+                                  ahead_of(SUM_ROWS, t->n, t->sn));                                \
     }                                                                                              \
     static real fold_##NAME##_long(int64_t n, const real *x, ptrdiff_t sx, real m)                 \
     {                                                                                              \
@@ -311,7 +313,7 @@ static void first_extremes(int64_t rows, int64_t n, const void *xs, bool largest
 
 /* Rows i ... i + n - 1 of a few vectors of columns: the first smallest so far, times sign, and where it is. */
 INLINE void first_smallest_rows(int64_t i, int64_t n, const real *x, ptrdiff_t stride, const real sign, real *least,
-                                wide_integer *at, const int parts)
+                                wide_integer *at, ptrdiff_t ahead, const int parts)
 {
     wide m[COLUMN_PARTS];
     wide_integers first[COLUMN_PARTS], now = (wide_integer)i - (wide_integers){ 0 };
@@ -319,13 +321,15 @@ INLINE void first_smallest_rows(int64_t i, int64_t n, const real *x, ptrdiff_t s
         m[k] = wide_load(least + k * LANES);
         memcpy(&first[k], at + k * LANES, sizeof first[k]);
     }
-    for (; n > 0; n--, x += stride, now += 1)
+    for (; n > 0; n--, x += stride, now += 1) {
+        bring_near(x, ahead, parts);
         EACH_PART {
             const wide v = sign * wide_load(x + k * LANES);
             const wide_integers before = BEFORE(v, m[k]);
             first[k] = (before & now) | (~before & first[k]);
             m[k] = (wide)((before & (wide_integers)v) | (~before & (wide_integers)m[k]));
         }
+    }
     EACH_PART {
         wide_store(least + k * LANES, m[k]);
         memcpy(at + k * LANES, &first[k], sizeof first[k]);
@@ -342,13 +346,14 @@ INLINE void first_smallest_columns(int64_t w, int64_t n, const real *x, ptrdiff_
         least[j] = sign * x[j];
         at[j] = 0;
     }
+    const ptrdiff_t ahead = ahead_of(SUM_ROWS, n, stride);
     for (int64_t i = 1; i < n; i += SUM_ROWS) {
         const int64_t rows = n - i < SUM_ROWS ? n - i : SUM_ROWS;
         const real *const xi = x + i * stride;
         int64_t j = 0;
         for (; j + COLUMN_PARTS * LANES <= w; j += COLUMN_PARTS * LANES)
-            first_smallest_rows(i, rows, xi + j, stride, sign, least + j, at + j, COLUMN_PARTS);
-        for (; j + LANES <= w; j += LANES) first_smallest_rows(i, rows, xi + j, stride, sign, least + j, at + j, 1);
+            first_smallest_rows(i, rows, xi + j, stride, sign, least + j, at + j, ahead, COLUMN_PARTS);
+        for (; j + LANES <= w; j += LANES) first_smallest_rows(i, rows, xi + j, stride, sign, least + j, at + j, ahead, 1);
         for (int64_t r = 0; r < rows; r++)
             for (int64_t k = j; k < w; k++) {
                 const real v = sign * xi[r * stride + k];
@@ -389,6 +394,9 @@ static void begin_again(int64_t w, const real *x, int64_t n, real *y)
 {
     for (int64_t i = 0; i < n; i += w) memcpy(y + i, x, (size_t)w * sizeof(real));
 }
+
+/* A row of no more elements goes some vectors at a time; of longer vectors beyond the first cache that gains nothing. */
+enum { STREAMED = WIDE_BYTES == 64 ? 2 * IN_FIRST_CACHE : IN_CACHES };
 
 /* Rows that are shorter than a vector, or not much longer than a long one, are taken by so many. */
 enum { SHORT_ROW = WIDE_BYTES == 64 ? 2 * LANES : LANES - 1 };
@@ -459,7 +467,7 @@ static void row_numbers(int64_t n, wide_integers *of)
                                     const real b1, const real rest1, const real p)                 \
     {                                                                                              \
         const wide a = wide_splat(a1), b = wide_splat(b1), rest = wide_splat(rest1);               \
-        const int64_t few = n * (int64_t)sizeof(real) < TG__FIRST_CACHE ? n : 0;                   \
+        const int64_t few = n <= STREAMED ? n : 0;                                                 \
         int64_t i = 0;                                                                             \
         ONCE for (; i + STREAM * LANES <= few; i += STREAM * LANES)                                \
             spread_##NAME##_some(x + i, dx + i, a, b, rest, p);                                    \

@@ -173,8 +173,8 @@ INLINE void wide_store_some(real *y, const bool whole, wide_mask there, wide v)
             for (int64_t i = 0; i < rows; i++) s[i] = START;                                       \
     }                                                                                              \
     INLINE void NAME##_columns_part(int64_t n, const real *x, ptrdiff_t stride, const real *b,     \
-                                    const real *rest, const real p, real *s, const int parts,      \
-                                    const bool whole, wide_mask there)                             \
+                                    const real *rest, const real p, real *s, ptrdiff_t ahead,      \
+                                    const int parts, const bool whole, wide_mask there)            \
     {                                                                                              \
         wide m[COLUMN_PARTS], bs[COLUMN_PARTS], rests[COLUMN_PARTS];                               \
         EACH_PART {                                                                                \
@@ -183,18 +183,21 @@ INLINE void wide_store_some(real *y, const bool whole, wide_mask there, wide v)
             bs[k] = b ? wide_load_some(b + k * LANES, all, there) : wide_splat(0);                 \
             rests[k] = rest ? wide_load_some(rest + k * LANES, all, there) : wide_splat(0);        \
         }                                                                                          \
-        for (int64_t i = 0; i < n; i++, x += stride)                                               \
+        for (int64_t i = 0; i < n; i++, x += stride) {                                             \
+            bring_near(x, ahead, parts);                                                           \
             EACH_PART {                                                                            \
                 const wide v = wide_load_some(x + k * LANES, WHOLE_PART(k), there);                \
                 m[k] = WIDE_STEP(m[k], NAME##_term(v, bs[k], rests[k], p));                        \
             }                                                                                      \
+        }                                                                                          \
         EACH_PART wide_store_some(s + k * LANES, WHOLE_PART(k), there, m[k]);                      \
     }                                                                                              \
     INLINE void NAME##_columns(int64_t w, int64_t n, const real *x, ptrdiff_t stride,              \
-                               const real *b, const real *rest, const real p, real *s)             \
+                               const real *b, const real *rest, const real p, real *s,             \
+                               ptrdiff_t ahead)                                                    \
     {                                                                                              \
         EACH_COLUMNS(w, NAME##_columns_part(n, x + j, stride, b ? b + j : NULL, rest ? rest + j : NULL, p, s + j, \
-                                            parts, whole, there));                                 \
+                                            ahead, parts, whole, there));                          \
     }
 
 /* ---- rows that follow each other, as one array --------------------------------------------------- */

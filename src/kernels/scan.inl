@@ -134,23 +134,25 @@ SCAN_INLINE wide scan_load(const real *x, const bool whole, wide_mask first)
 /* Steps 0 ... n - 1, no more than SCAN_BLOCK, of a few vectors of lines; of the last of them there are the first ones. What
    was lost goes first into the next sum. */
 SCAN_INLINE void cumsum_wide(int64_t n, real *y, ptrdiff_t sy, const real *x, ptrdiff_t sx, real *sum, real *lost,
-                             const int parts, const bool add, wide_mask first)
+                             ptrdiff_t y_ahead, ptrdiff_t x_ahead, const int parts, const bool add, wide_mask first)
 {
     wide s[SUM_PARTS], part[SUM_PARTS];
     for (int k = 0; k < parts; k++) {
         s[k] = wide_load(sum + k * LANES);
         part[k] = wide_load(lost + k * LANES);
     }
-    for (int64_t i = 0; i < n; i++, y += sy, x += sx)
+    for (int64_t i = 0; i < n; i++, y += sy, x += sx) {
+        bring_near(y, y_ahead, parts);
+        bring_near(x, x_ahead, parts);
         for (int k = 0; k < parts; k++) {
             const bool whole = k + 1 < parts;
             real *const to = y + k * LANES;
             part[k] += scan_load(x + k * LANES, whole, first);
             const wide total = s[k] + part[k], new = add ? scan_load(to, whole, first) + total : total;
-            if (!add) __builtin_prefetch(to + 2 * sy, 1); /* or stores would wait for one line after the other */
             if (whole) wide_store_halves(to, new); /* rows seldom begin where lines of the cache do */
             else wide_store_first(to, first, new);
         }
+    }
     for (int k = 0; k < parts; k++) {
         wide_store(lost + k * LANES, wide_lost(&s[k], part[k]));
         wide_store(sum + k * LANES, s[k]);
@@ -160,6 +162,7 @@ SCAN_INLINE void cumsum_wide(int64_t n, real *y, ptrdiff_t sy, const real *x, pt
 /* Sums along steps of sy and sx; add: y += them. */
 SCAN_INLINE void cumsum_beside(int64_t w, int64_t n, real *y, ptrdiff_t sy, const real *x, ptrdiff_t sx, const bool add)
 {
+    const ptrdiff_t y_ahead = ahead_of(SCAN_BLOCK, n, sy), x_ahead = ahead_of(SCAN_BLOCK, n, sx);
     real sum[SCAN_LINES] = { 0 }, lost[SCAN_LINES] = { 0 };
     for (int64_t i = 0; i < n; i += SCAN_BLOCK, y += SCAN_BLOCK * sy, x += SCAN_BLOCK * sx) {
         const int64_t m = n - i < SCAN_BLOCK ? n - i : SCAN_BLOCK;
@@ -168,7 +171,8 @@ SCAN_INLINE void cumsum_beside(int64_t w, int64_t n, real *y, ptrdiff_t sy, cons
             v = v < SUM_PARTS ? v : SUM_PARTS;
 #define SUMS(PARTS)                                                                                \
     case PARTS:                                                                                    \
-        cumsum_wide(m, y + j, sy, x + j, sx, sum + j, lost + j, PARTS, add, wide_first(w - j - (PARTS - 1) * LANES)); \
+        cumsum_wide(m, y + j, sy, x + j, sx, sum + j, lost + j, y_ahead, x_ahead, PARTS, add,      \
+                    wide_first(w - j - (PARTS - 1) * LANES));                                      \
         break;
             switch (v) {
 #if WIDE_BYTES == 64
@@ -317,7 +321,7 @@ enum { SOME = 8, SCAN_STEPS = 32, CACHE_LINE = 64 / sizeof(real) };
 #define EACH_LINE _Pragma("GCC unroll 8") for (int l = 0; l < w; l++)
 #define EACH_OF_EIGHT _Pragma("GCC unroll 8") for (int l = 0; l < EIGHT; l++)
 
-/* Out of memory come the lines of the next call, too: many that each are short are no streams to the processor. */
+/* Out of memory come the lines of the next call, too. */
 SCAN_INLINE void cumprod_apart_some(int64_t first, const int w, int64_t n, const tg__scan_line *a, const bool adjacent)
 {
     double product[SOME];
@@ -326,8 +330,8 @@ SCAN_INLINE void cumprod_apart_some(int64_t first, const int w, int64_t n, const
         if (adjacent && j % CACHE_LINE == 0)
             EACH_LINE
             {
-                __builtin_prefetch(&AT(0, l + w, j), 1); /* for writing */
-                __builtin_prefetch(&AT(1, l + w, j), 0);
+                bring_line(&AT(0, l, j), w * a[0].step);
+                bring_line(&AT(1, l, j), w * a[1].step);
             }
         EACH_LINE AT(0, l, j) = (real)(product[l] *= (double)AT(1, l, j));
     }

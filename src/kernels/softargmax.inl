@@ -354,18 +354,21 @@ static real product_sum(int64_t n, const real *g, const real *y)
 LANEWISE(product_of_lanes, TIMES(v, a))
 
 /* Of n rows of a few vectors of columns. */
-INLINE void product_sums_part(int64_t n, const real *g, const real *y, int64_t step, real *s, const int parts,
-                              const bool whole, wide_mask there)
+INLINE void product_sums_part(int64_t n, const real *g, const real *y, int64_t step, real *s, ptrdiff_t ahead,
+                              const int parts, const bool whole, wide_mask there)
 {
     const wide none = wide_splat(0);
     wide sum[COLUMN_PARTS];
     EACH_PART sum[k] = none;
-    for (int64_t i = 0; i < n; i++)
+    for (int64_t i = 0; i < n; i++, g += step, y += step) {
+        bring_near(g, ahead, parts);
+        bring_near(y, ahead, parts);
         EACH_PART {
-            const int64_t at = i * step + k * LANES;
+            const int64_t at = k * LANES;
             const wide gs = wide_load_some(g + at, WHOLE_PART(k), there), ys = wide_load_some(y + at, WHOLE_PART(k), there);
             sum[k] += product_of_lanes(gs, ys, none, none, 0);
         }
+    }
     EACH_PART wide_store_some(s + k * LANES, WHOLE_PART(k), there, sum[k]);
 }
 
@@ -380,10 +383,11 @@ static int64_t rows_as_one(int64_t w, int64_t n, int64_t step)
 static void add_product_sums(int64_t w, int64_t n, const real *g, const real *y, int64_t step, bool begins,
                              tg__sums *sums)
 {
+    const ptrdiff_t ahead = ahead_of(SUM_ROWS, n, step);
     real s[TG__TILE];
     for (int64_t i = 0; i < n; i += SUM_ROWS, begins = false) {
         const int64_t m = least(n - i, SUM_ROWS), at = i * step;
-        EACH_COLUMNS(w, product_sums_part(m, g + at + j, y + at + j, step, s + j, parts, whole, there));
+        EACH_COLUMNS(w, product_sums_part(m, g + at + j, y + at + j, step, s + j, ahead, parts, whole, there));
         if (begins)
             for (int64_t j = 0; j < w; j++) sums->total[j] = (double)s[j], sums->rest[j] = 0;
         else
@@ -408,14 +412,18 @@ static void product_sums(int64_t w, int64_t n, int64_t rows, const real *g, cons
 
 ROW_MAP(softargmax_slopes, b + TIMES(v - rest, p * a))
 
-static void softargmax_backward_rows(int64_t rows, int64_t n, real *dx, const real *g,
-                                     const real *y, real beta)
+/* While the products are computed, what comes next is brought near: this dx, and the next g and y. */
+static void softargmax_backward_rows(int64_t rows, int64_t n, real *dx, const real *g, const real *y, real beta, bool far)
 {
+    const int64_t all = rows * n, step = far ? LINE : all;
     real product[TG__CHUNK], s[TG__TILE];
     if (n > TG__CHUNK) {
         *s = product_sum(n, g, y);
     } else {
-        multiply_all(rows * n, product, g, y);
+        for (int64_t i = 0; i < all; i += step) {
+            if (far) bring_line(dx, i), bring_line(g, all + i), bring_line(y, all + i);
+            multiply_all(least(all - i, step), product + i, g + i, y + i);
+        }
         row_sums(rows, n, product, s);
     }
     softargmax_slopes(rows, n, dx, g, y, dx, s, beta);
@@ -423,29 +431,34 @@ static void softargmax_backward_rows(int64_t rows, int64_t n, real *dx, const re
 
 /* Of n rows of a few vectors of columns. */
 INLINE void softargmax_slopes_part(int64_t n, real *dx, const real *g, const real *y, int64_t step, const real *s, real beta,
-                                   const int parts, const bool whole, wide_mask there)
+                                   ptrdiff_t ahead, const int parts, const bool whole, wide_mask there)
 {
     wide sum[COLUMN_PARTS];
     EACH_PART sum[k] = wide_load_some(s + k * LANES, WHOLE_PART(k), there);
-    for (int64_t i = 0; i < n; i++)
+    for (int64_t i = 0; i < n; i++, g += step, y += step, dx += step) {
+        bring_near(g, ahead, parts);
+        bring_near(y, ahead, parts);
+        bring_near(dx, ahead, parts);
         EACH_PART {
-            const int64_t at = i * step + k * LANES;
+            const int64_t at = k * LANES;
             const bool all = WHOLE_PART(k);
             const wide gs = wide_load_some(g + at, all, there), ys = wide_load_some(y + at, all, there);
             const wide d = wide_load_some(dx + at, all, there);
             wide_store_some(dx + at, all, there, softargmax_slopes_of(gs, ys, d, sum[k], beta));
         }
+    }
 }
 
 /* Of w columns, from the last rows to the first: the last ones are still near. */
 static void softargmax_slopes_columns(int64_t w, int64_t n, real *dx, const real *g, const real *y, int64_t step,
                                       const real *s, real beta)
 {
+    const ptrdiff_t ahead = ahead_of(SUM_ROWS, n, -step);
     for (int64_t end = n, m; end > 0; end -= m) {
         m = least(end, SUM_ROWS);
         const int64_t at = (end - m) * step;
-        EACH_COLUMNS(w, softargmax_slopes_part(m, dx + at + j, g + at + j, y + at + j, step, s + j, beta, parts, whole,
-                                               there));
+        EACH_COLUMNS(w, softargmax_slopes_part(m, dx + at + j, g + at + j, y + at + j, step, s + j, beta, ahead, parts,
+                                               whole, there));
     }
 }
 
@@ -463,7 +476,7 @@ static void softargmax_backward(tg__lines l, void *dx_, const void *g_, const vo
 {
     const real *const g = g_, *const y = y_;
     real *const dx = dx_;
-    LINES(softargmax_backward_rows(m, l.n, dx + at, g + at, y + at, (real)beta),
+    LINES(softargmax_backward_rows(m, l.n, dx + at, g + at, y + at, (real)beta, ahead_of(1, l.outer, l.n) != 0),
           softargmax_backward_columns(w, l, dx + at, g + at, y + at, (real)beta));
 }
 

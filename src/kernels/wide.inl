@@ -290,3 +290,27 @@ WIDE_INLINE wide wide_chosen(wide_lanes lanes, wide yes, wide no)
 /* Of n elements with which little is done. */
 enum { IN_FIRST_CACHE = TG__FIRST_CACHE / 2 / sizeof(real), IN_CACHES = 32 * IN_FIRST_CACHE };
 #define LIGHT_IN_HALVES(n) (HALVES && (n) > IN_FIRST_CACHE && (n) <= IN_CACHES)
+
+/* What is gone through in blocks is no stream to the processor, which would find out by itself what it will need. Out of memory
+   the next block comes to the second cache line by line, while this one is gone through: all lines at once, or lines for the
+   first cache, are more than can be under way. */
+
+/* How far ahead that is for each of n rows, step apart, in blocks of so many; 0 if all that they span may be in a cache. */
+WIDE_INLINE ptrdiff_t ahead_of(int64_t rows, int64_t n, ptrdiff_t step)
+{
+    enum { IN_SECOND_CACHE = (1 << 20) / sizeof(real) };
+    return n * (step < 0 ? -step : step) > IN_SECOND_CACHE ? rows * step : 0;
+}
+
+/* Brings the line near that is so many elements ahead of p, in the array or beyond its end. */
+WIDE_INLINE void bring_line(const real *p, ptrdiff_t ahead)
+{
+    __builtin_prefetch((const void *)((uintptr_t)p + (uintptr_t)ahead * sizeof(real)), 0, 2);
+}
+
+/* The same of some vectors; none if ahead is 0. */
+WIDE_INLINE void bring_near(const real *p, ptrdiff_t ahead, const int vectors)
+{
+    if (ahead)
+        for (int i = 0; i < vectors * LANES; i += LINE) bring_line(p, ahead + i);
+}
