@@ -761,40 +761,49 @@ Test(kernels, softargmax_is_near_the_exact_one)
 }
 
 /* Of numbers of which nothing is rounded. */
-static void check_softargmax_columns(tg_type type, int64_t w, int64_t n)
+static void check_softargmax_gradient(tg_type type, tg__lines lines)
 {
-    static double g[70000], y[70000], before[70000];
-    const int64_t size = w * n;
-    double s[TG__TILE] = { 0 };
-    cr_assert(size <= (int64_t)(sizeof g / sizeof *g) && w <= TG__TILE);
+    enum { MOST = 300000 };
+    static double g[MOST], y[MOST], before[MOST], s[MOST];
+    const int64_t size = lines.outer * lines.n * lines.inner, block = lines.n * lines.inner;
+    cr_assert(size <= MOST);
+#define LINE_OF(i) ((i) / block * lines.inner + (i) % lines.inner)
     const size_t bytes = (size_t)size * tg__type_size(type);
     void *const pg = malloc(bytes), *const py = malloc(bytes), *const dx = malloc(bytes);
+    memset(s, 0, sizeof s);
     for (int64_t i = 0; i < size; i++) {
         g[i] = (double)pick(9), y[i] = (double)pick(4) / 4, before[i] = (double)pick(9);
-        s[i % w] += g[i] * y[i];
+        s[LINE_OF(i)] += g[i] * y[i];
         set(type, pg, i, g[i]);
         set(type, py, i, y[i]);
     }
     for (int l = 0; l < levels; l++) {
         for (int64_t i = 0; i < size; i++) set(type, dx, i, before[i]);
-        level[type][l]->reduce.softargmax_backward((tg__lines){ 1, n, w }, dx, pg, py, 1);
+        level[type][l]->reduce.softargmax_backward(lines, dx, pg, py, 1);
         for (int64_t i = 0; i < size; i++) {
-            const double sum = before[i] + y[i] * (g[i] - s[i % w]);
-            EXPECT(get(type, dx, i) == sum, "element %lld of (%lld, %lld) at %s: %g, not %g", (long long)i, (long long)n,
-                   (long long)w, level[type][l]->level, get(type, dx, i), sum);
+            const double sum = before[i] + y[i] * (g[i] - s[LINE_OF(i)]);
+            EXPECT(get(type, dx, i) == sum, "element %lld of (%lld, %lld, %lld) at %s: %g, not %g", (long long)i,
+                   (long long)lines.outer, (long long)lines.n, (long long)lines.inner, level[type][l]->level,
+                   get(type, dx, i), sum);
         }
     }
+#undef LINE_OF
     free(pg), free(py), free(dx);
 }
 
-/* Beyond the first cache several rows are taken as one, and some are left. */
-Test(kernels, softargmax_of_many_columns_has_the_exact_gradient)
+/* Beyond the first cache several rows are taken as one, and some are left; beyond the second one, what comes next is brought
+   near. */
+Test(kernels, softargmax_of_many_lines_has_the_exact_gradient)
 {
-    static const int64_t widths[] = { 2, 9, 20, 64, 100, 256 };
+    static const int64_t sizes[] = { 1 << 17, 1 << 20 }, widths[] = { 2, 9, 20, 64, 100, 256 };
     for (int type = TG_F64; type <= TG_F32; type++)
-        for (size_t i = 0; i < sizeof widths / sizeof *widths; i++)
-            for (int64_t more = 1; more < 4; more++)
-                check_softargmax_columns((tg_type)type, widths[i], (1 << 17) / (4 << (type == TG_F64)) / widths[i] + more);
+        for (int k = 0; k < 2; k++)
+            for (size_t i = 0; i < sizeof widths / sizeof *widths; i++)
+                for (int64_t more = 1; more < 4; more++) {
+                    const int64_t w = widths[i], n = sizes[k] / (type == TG_F64 ? 8 : 4) / w + more;
+                    check_softargmax_gradient((tg_type)type, (tg__lines){ 1, n, w });
+                    check_softargmax_gradient((tg_type)type, (tg__lines){ n, w, 1 });
+                }
 }
 
 /* ---- the matrix product ---------------------------------------------------------------------- */
