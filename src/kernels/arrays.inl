@@ -60,6 +60,16 @@ WIDE_INLINE void row_fill(int64_t n, real *y, wide value)
     wide_store(y + n - LANES, value);
 }
 
+/* y += x from element i on, as far as there are halves of lines; what is left begins at the result. */
+WIDE_INLINE int64_t add_half_lines(int64_t i, int64_t n, real *restrict y, const real *restrict x)
+{
+    ONCE for (; i + 4 * HALF_LINE <= n; i += 4 * HALF_LINE)
+        _Pragma("GCC unroll 4") for (int q = 0; q < 4 * HALF_LINE; q += HALF_LINE)
+            *(half_line *)(y + i + q) += *(const half_line *)(x + i + q);
+    ONCE for (; i + HALF_LINE <= n; i += HALF_LINE) *(half_line *)(y + i) += *(const half_line *)(x + i);
+    return i;
+}
+
 WIDE_INLINE void row_add(int64_t n, real *restrict y, const real *restrict x)
 {
     if (n < LANES) {
@@ -75,38 +85,26 @@ WIDE_INLINE void row_add(int64_t n, real *restrict y, const real *restrict x)
     }
     const half_line begin = *(half_line *)y + *(const half_line *)x;
     const half_line end = *(half_line *)(y + n - HALF_LINE) + *(const half_line *)(x + n - HALF_LINE);
-    int64_t i = up_to_half_line(y);
-    ONCE for (; i + 4 * HALF_LINE <= n; i += 4 * HALF_LINE)
-        _Pragma("GCC unroll 4") for (int q = 0; q < 4 * HALF_LINE; q += HALF_LINE)
-            *(half_line *)(y + i + q) += *(const half_line *)(x + i + q);
-    ONCE for (; i + HALF_LINE <= n; i += HALF_LINE) *(half_line *)(y + i) += *(const half_line *)(x + i);
+    (void)add_half_lines(up_to_half_line(y), n, y, x);
     *(half_line *)y = begin;
     *(half_line *)(y + n - HALF_LINE) = end;
 }
 
 /* The same where what is stored is soon added to again, or what lies beside it: whatever the length, it is loaded in the
    pieces in which it was stored. */
-#define ADD_SOME(COUNT, AT)                                                                        \
-    do {                                                                                           \
-        typedef real some __attribute__((vector_size(COUNT * sizeof(real)), aligned(sizeof(real)), may_alias)); \
-        *(some *)(y + (AT)) += *(const some *)(x + (AT));                                          \
-    } while (0)
 #define ADD_REST(COUNT)                                                                            \
     if (COUNT < HALF_LINE && n & COUNT) {                                                          \
-        ADD_SOME(COUNT, i);                                                                        \
+        typedef real some __attribute__((vector_size(COUNT * sizeof(real)), aligned(sizeof(real)), may_alias)); \
+        *(some *)(y + i) += *(const some *)(x + i);                                                \
         i += COUNT;                                                                                \
     }
 WIDE_INLINE void row_add_again(int64_t n, real *restrict y, const real *restrict x)
 {
-    int64_t i = 0;
-    ONCE for (; i + 4 * HALF_LINE <= n; i += 4 * HALF_LINE)
-        _Pragma("GCC unroll 4") for (int q = 0; q < 4 * HALF_LINE; q += HALF_LINE) ADD_SOME(HALF_LINE, i + q);
-    ONCE for (; i + HALF_LINE <= n; i += HALF_LINE) ADD_SOME(HALF_LINE, i);
+    int64_t i = add_half_lines(0, n, y, x);
     ADD_REST(4)
     ADD_REST(2)
     if (n & 1) y[i] += x[i];
 }
-#undef ADD_SOME
 #undef ADD_REST
 
 /* ---- turning --------------------------------------------------------------------------------- */

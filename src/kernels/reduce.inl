@@ -196,10 +196,10 @@ static bool block_sums(const tg__tile *t, void *ys)
     /* Some rows before the next columns: memory is read about as it lies. */                      \
     static void fold_##NAME##_down(const tg__tile *t, real *m)                                     \
     {                                                                                              \
+        const ptrdiff_t ahead = ahead_of(SUM_ROWS, t->n, t->sn);                                   \
         for (int64_t i = 0; i < t->n; i += SUM_ROWS)                                               \
             fold_##NAME##_columns(t->w, t->n - i < SUM_ROWS ? t->n - i : SUM_ROWS,                 \
-                                  (const real *)t->x + i * t->sn, t->sn, NULL, NULL, 0, m,         \
-                                  ahead_of(SUM_ROWS, t->n, t->sn));                                \
+                                  (const real *)t->x + i * t->sn, t->sn, NULL, NULL, 0, m, ahead); \
     }                                                                                              \
     static real fold_##NAME##_long(int64_t n, const real *x, ptrdiff_t sx, real m)                 \
     {                                                                                              \
@@ -395,7 +395,7 @@ static void begin_again(int64_t w, const real *x, int64_t n, real *y)
     for (int64_t i = 0; i < n; i += w) memcpy(y + i, x, (size_t)w * sizeof(real));
 }
 
-/* A row of no more elements goes some vectors at a time; of longer vectors beyond the first cache that gains nothing. */
+/* A row of no more elements goes some vectors at a time, the longest vectors only in the first cache. */
 enum { STREAMED = WIDE_BYTES == 64 ? 2 * IN_FIRST_CACHE : IN_CACHES };
 
 /* Rows that are shorter than a vector, or not much longer than a long one, are taken by so many. */

@@ -313,7 +313,7 @@ static void cumsum_backward(int64_t lines, int64_t n, const tg__scan_line *a)
         for (; l + 2 <= lines; l += 2) NAME##_some(l, 2, n, a, false);                             \
         for (; l < lines; l++) NAME##_some(l, 1, n, a, false);                                     \
     }
-enum { SOME = 8, SCAN_STEPS = 32, CACHE_LINE = 64 / sizeof(real) };
+enum { SOME = 8, SCAN_STEPS = 32 };
 
 /* Element j of line number l of those. */
 #define AT(K, L, J) ((real *)a[K].p)[(first + (L)) * a[K].step + (J) * (adjacent ? 1 : a[K].stride)]
@@ -327,7 +327,7 @@ SCAN_INLINE void cumprod_apart_some(int64_t first, const int w, int64_t n, const
     double product[SOME];
     EACH_LINE product[l] = 1;
     for (int64_t j = 0; j < n; j++) {
-        if (adjacent && j % CACHE_LINE == 0)
+        if (adjacent && j % LINE == 0)
             EACH_LINE
             {
                 bring_line(&AT(0, l, j), w * a[0].step);
