@@ -125,8 +125,9 @@ static void pair_sum(tg__pair_kernel *f, const tg__pair *p, tg__sums *s)
     real y[TG__CHUNK];
     for (int64_t i = 0; i < p->n; i += TG__CHUNK) {
         const tg__pair part = pair_part(p, i);
+        const tg__tile t = tg__row_tile(part.n, y, 1);
         f(&part, y);
-        sum_plain(&(tg__tile){ 1, part.n, y, 0, 1 }, NULL, 0, s);
+        sum_plain(&t, NULL, 0, s);
     }
 }
 

@@ -15,7 +15,14 @@ typedef struct tg__tile {
     int64_t w, n; /* w <= TG__TILE */
     const void *x;
     ptrdiff_t sw, sn;
+    int64_t outputs; /* of the whole reduction, sw apart; 0: no more than these */
 } tg__tile;
+
+/* n elements, stride apart, of one output. */
+static inline tg__tile tg__row_tile(int64_t n, const void *x, ptrdiff_t stride)
+{
+    return (tg__tile){ .w = 1, .n = n, .x = x, .sn = stride };
+}
 
 /* Running sums: what rounding takes from total is kept in rest. */
 typedef struct tg__sums {

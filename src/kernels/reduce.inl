@@ -401,29 +401,6 @@ enum { STREAMED = WIDE_BYTES == 64 ? 2 * IN_FIRST_CACHE : IN_CACHES };
 /* Rows that are shorter than a vector, or not much longer than a long one, are taken by so many. */
 enum { SHORT_ROW = WIDE_BYTES == 64 ? 2 * LANES : LANES - 1 };
 
-/* 0, 1, 2, ... */
-INLINE wide wide_numbers(void)
-{
-    real number[LANES];
-    for (int l = 0; l < LANES; l++) number[l] = (real)l;
-    return wide_load(number);
-}
-
-/* Lane l is lane i[l] of v. */
-INLINE wide wide_pick(wide v, wide_integers i)
-{
-#if WIDE_BYTES == 64
-    return WIDE_NAME(512, permutexvar)((__m512i)i, v);
-#elif WIDE_BYTES == 32 && defined(TG_REAL_F32)
-    return _mm256_permutevar8x32_ps(v, (__m256i)i);
-#else
-    real from[LANES], to[LANES];
-    wide_store(from, v);
-    for (int l = 0; l < LANES; l++) to[l] = from[i[l]];
-    return wide_load(to);
-#endif
-}
-
 /* Of LANES rows of n <= SHORT_ROW elements that follow each other: which row each element of a vector is in. */
 static void row_numbers(int64_t n, wide_integers *of)
 {
@@ -447,6 +424,12 @@ static void row_numbers(int64_t n, wide_integers *of)
     INLINE wide spread_##NAME##_sum(wide d, wide a, wide term)                                     \
     {                                                                                              \
         return FUSED ? wide_fma(a, term, d) : d + term;                                            \
+    }                                                                                              \
+    /* What comes next. */                                                                         \
+    INLINE void spread_##NAME##_near(const real *x, const real *dx, ptrdiff_t ahead, const int vectors) \
+    {                                                                                              \
+        if (strchr(#TERM, 'v')) bring_near(x, ahead, vectors);                                     \
+        bring_near(dx, ahead, vectors);                                                            \
     }                                                                                              \
     INLINE void spread_##NAME##_at(const real *x, real *dx, wide a, wide b, wide rest,             \
                                    const real p, const bool whole, wide_mask there)                \
@@ -481,7 +464,7 @@ static void row_numbers(int64_t n, wide_integers *of)
     /* Rows that follow each other, as ROW_MAP has them. */                                        \
     static void spread_##NAME##_rows(int64_t rows, int64_t n, const real *x, real *dx,             \
                                      const real *as, const real *bs, const real *rests,            \
-                                     const real p)                                                 \
+                                     const real p, ptrdiff_t ahead)                                \
     {                                                                                              \
         const wide_mask whole = wide_first(LANES);                                                 \
         const int64_t all = rows * n;                                                              \
@@ -489,13 +472,17 @@ static void row_numbers(int64_t n, wide_integers *of)
         for (int64_t r = 0, end = n; r < rows; r++, end += n) {                                    \
             const wide a = wide_splat(as[r]), b = wide_splat(bs[r]), rest = wide_splat(rests[r]);  \
             if (as[r] == 0) i += end > i ? (end - i) / LANES * LANES : 0;                          \
-            ONCE for (; i + STREAM * LANES <= end; i += STREAM * LANES)                            \
+            ONCE for (; i + STREAM * LANES <= end; i += STREAM * LANES) {                          \
+                spread_##NAME##_near(x + i, dx + i, ahead, STREAM);                                \
                 spread_##NAME##_some(x + i, dx + i, a, b, rest, p);                                \
+            }                                                                                      \
             ONCE for (; i + LANES <= end; i += LANES) {                                            \
+                spread_##NAME##_near(x + i, dx + i, ahead, 1);                                     \
                 const wide term = spread_##NAME##_term(wide_load(x + i), a, b, rest, p);           \
                 wide_store(dx + i, spread_##NAME##_sum(wide_load(dx + i), a, term));               \
             }                                                                                      \
             if (i == end) continue;                                                                \
+            spread_##NAME##_near(x + i, dx + i, ahead, 1);                                         \
             const wide_mask own = wide_first(end - i);                                             \
             if (i + LANES > all) {                                                                 \
                 spread_##NAME##_at(x + i, dx + i, a, b, rest, p, false, own);                      \
@@ -527,7 +514,7 @@ static void row_numbers(int64_t n, wide_integers *of)
     /* The same of up to LANES rows that are not much longer than a vector, or shorter; of: row_numbers. */ \
     INLINE void spread_##NAME##_few(const bool all, int64_t rows, int64_t n, const real *x, real *dx, \
                                     const real *as, const real *bs, const real *rests,             \
-                                    const real p, const wide_integers *of)                         \
+                                    const real p, const wide_integers *of, ptrdiff_t ahead)        \
     {                                                                                              \
         const wide_mask whole = wide_first(LANES), there = wide_first(all ? LANES : rows);         \
         const wide a = wide_load_first(as, there), b = wide_load_first(bs, there);                 \
@@ -535,6 +522,7 @@ static void row_numbers(int64_t n, wide_integers *of)
         for (int64_t k = 0, left = rows * n; all ? k < n : left > 0; k++, left -= LANES) {         \
             const wide ar = wide_pick(a, of[k]), br = wide_pick(b, of[k]), rr = wide_pick(rest, of[k]); \
             const bool is_whole = all || left >= LANES;                                            \
+            spread_##NAME##_near(x + k * LANES, dx + k * LANES, ahead, 1);                         \
             if (is_whole)                                                                          \
                 spread_##NAME##_at(x + k * LANES, dx + k * LANES, ar, br, rr, p, true, whole);     \
             else                                                                                   \
@@ -543,14 +531,14 @@ static void row_numbers(int64_t n, wide_integers *of)
     }                                                                                              \
     static void spread_##NAME##_short_rows(int64_t rows, int64_t n, const real *x, real *dx,       \
                                            const real *as, const real *bs, const real *rests,      \
-                                           const real p)                                           \
+                                           const real p, ptrdiff_t ahead)                          \
     {                                                                                              \
         wide_integers of[SHORT_ROW];                                                               \
         int64_t r = 0;                                                                             \
         row_numbers(n, of);                                                                        \
         for (; r + LANES <= rows; r += LANES)                                                      \
-            spread_##NAME##_few(true, LANES, n, x + r * n, dx + r * n, as + r, bs + r, rests + r, p, of); \
-        spread_##NAME##_few(false, rows - r, n, x + r * n, dx + r * n, as + r, bs + r, rests + r, p, of); \
+            spread_##NAME##_few(true, LANES, n, x + r * n, dx + r * n, as + r, bs + r, rests + r, p, of, ahead); \
+        spread_##NAME##_few(false, rows - r, n, x + r * n, dx + r * n, as + r, bs + r, rests + r, p, of, ahead); \
     }                                                                                              \
     INLINE void spread_##NAME##_columns_part(int64_t n, const real *x, real *dx, ptrdiff_t stride, \
                                              const real *as, const real *bs, const real *rests,    \
@@ -628,12 +616,13 @@ static void row_numbers(int64_t n, wide_integers *of)
             return;                                                                                \
         }                                                                                          \
         if (t->w > 1 && t->sn == 1 && t->sw == t->n) {                                             \
+            const ptrdiff_t ahead = ahead_of(t->w, t->outputs, t->n);                              \
             if (t->n <= SHORT_ROW)                                                                 \
-                spread_##NAME##_short_rows(t->w, t->n, x, dx, as, bs, rests, (real)p);             \
+                spread_##NAME##_short_rows(t->w, t->n, x, dx, as, bs, rests, (real)p, ahead);      \
             else if (LIGHT && LIGHT_IN_HALVES(t->w * t->n))                                        \
                 spread_##NAME##_rows_halves(t->w, t->n, x, dx, as, bs, rests, (real)p);            \
             else                                                                                   \
-                spread_##NAME##_rows(t->w, t->n, x, dx, as, bs, rests, (real)p);                   \
+                spread_##NAME##_rows(t->w, t->n, x, dx, as, bs, rests, (real)p, ahead);            \
             return;                                                                                \
         }                                                                                          \
         for (int64_t j = 0; j < t->w; j++) {                                                       \

@@ -322,7 +322,7 @@ static void softargmax(tg__lines l, void *y_, const void *x_, double beta)
     const real *const x = x_;
     real *const y = y_;
     LINES(softargmax_rows(m, l.n, y + at, x + at, (real)beta),
-          softargmax_columns((tg__tile){ w, l.n, x + at, 1, l.inner }, y + at, (real)beta));
+          softargmax_columns((tg__tile){ w, l.n, x + at, 1, l.inner, l.inner }, y + at, (real)beta));
 }
 
 static void log_softmax(tg__lines l, void *y_, const void *x_, double beta)
@@ -330,7 +330,7 @@ static void log_softmax(tg__lines l, void *y_, const void *x_, double beta)
     const real *const x = x_;
     real *const y = y_;
     LINES(log_softmax_rows(m, l.n, y + at, x + at, (real)beta),
-          log_softmax_columns((tg__tile){ w, l.n, x + at, 1, l.inner }, y + at, (real)beta));
+          log_softmax_columns((tg__tile){ w, l.n, x + at, 1, l.inner, l.inner }, y + at, (real)beta));
 }
 
 /* dx += beta y (g - s) with s, the sum of g y over the line; a g of 0 counts nothing. */
@@ -500,7 +500,7 @@ static void log_softmax_backward_columns(int64_t w, tg__lines l, real *restrict 
                                          const real *y, real beta)
 {
     real s[TG__TILE];
-    column_sums(sum_plain, &(tg__tile){ w, l.n, g, 1, l.inner }, s);
+    column_sums(sum_plain, &(tg__tile){ w, l.n, g, 1, l.inner, l.inner }, s);
     for (int64_t i = 0; i < l.n; i++, g += l.inner, y += l.inner, dx += l.inner)
         for (int64_t j = 0; j < w; j++) dx[j] += beta * (g[j] - TIMES(s[j], exp(y[j])));
 }

@@ -205,6 +205,29 @@ WIDE_INLINE wide wide_smaller(wide m, wide v) { return wide_where((v < m) | (v !
 WIDE_INLINE wide wide_added(wide m, wide v) { return m + v; }
 WIDE_INLINE wide wide_multiplied(wide m, wide v) { return m * v; }
 
+/* 0, 1, 2, ... */
+WIDE_INLINE wide wide_numbers(void)
+{
+    real number[LANES];
+    for (int l = 0; l < LANES; l++) number[l] = (real)l;
+    return wide_load(number);
+}
+
+/* Lane l is lane i[l] of v. */
+WIDE_INLINE wide wide_pick(wide v, wide_integers i)
+{
+#if WIDE_BYTES == 64
+    return WIDE_NAME(512, permutexvar)((__m512i)i, v);
+#elif WIDE_BYTES == 32 && defined(TG_REAL_F32)
+    return _mm256_permutevar8x32_ps(v, (__m256i)i);
+#else
+    real from[LANES], to[LANES];
+    wide_store(from, v);
+    for (int l = 0; l < LANES; l++) to[l] = from[i[l]];
+    return wide_load(to);
+#endif
+}
+
 /* The bits of both. */
 WIDE_INLINE wide wide_either(wide a, wide b)
 {

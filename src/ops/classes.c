@@ -143,7 +143,8 @@ static void elements_end(const tg__call *c, const void *p, int64_t n, double tot
     if (tg__reduction(c->attributes) == TG_NONE) return;
     tg__sums s;
     s.total[0] = s.rest[0] = 0;
-    if (n > 0) c->k->reduce.sum(&(const tg__tile){ 1, n, p, 0, 1 }, NULL, 0, &s);
+    const tg__tile t = tg__row_tile(n, p, 1);
+    if (n > 0) c->k->reduce.sum(&t, NULL, 0, &s);
     tg__loss_write(c, &s, total);
 }
 
@@ -289,8 +290,9 @@ typedef struct pieces {
 
 static void sum_piece(const tg__call *c, pieces *p, bool weighted)
 {
-    if (p->n > 0) c->k->reduce.sum(&(const tg__tile){ 1, p->n, p->y, 0, 1 }, NULL, 0, &p->sum);
-    if (p->n > 0 && weighted) c->k->reduce.sum(&(const tg__tile){ 1, p->n, p->w, 0, 1 }, NULL, 0, &p->weights);
+    const tg__tile y = tg__row_tile(p->n, p->y, 1), w = tg__row_tile(p->n, p->w, 1);
+    if (p->n > 0) c->k->reduce.sum(&y, NULL, 0, &p->sum);
+    if (p->n > 0 && weighted) c->k->reduce.sum(&w, NULL, 0, &p->weights);
     p->n = 0;
 }
 

@@ -437,11 +437,10 @@ static void add_to_bias(const tg__call *c)
     for (int64_t j = 0; j < l.channels; j++) {
         tg__sums s;
         s.total[0] = s.rest[0] = 0;
-        for (int64_t i = 0; i < l.images; i++)
-            c->k->reduce.sum(
-                &(tg__tile){ 1, l.points,
-                             (const char *)c->g + (i * l.channels + j) * l.points * size, 0, 1 },
-                NULL, 0, &s);
+        for (int64_t i = 0; i < l.images; i++) {
+            const tg__tile t = tg__row_tile(l.points, (const char *)c->g + (i * l.channels + j) * l.points * size, 1);
+            c->k->reduce.sum(&t, NULL, 0, &s);
+        }
         const double total = s.total[0] + s.rest[0];
         double stored; /* room for either type */
         c->k->reduce.store(1, &stored, &total);

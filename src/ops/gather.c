@@ -48,7 +48,7 @@ static void add_exps(const tg__kernels *k, const tg__tile *t, tg__gathering *s)
 
 void tg__gather(int code, const tg__kernels *k, tg__gathering *s, int64_t n, const void *x)
 {
-    const tg__tile t = { 1, n, x, 0, 1 };
+    const tg__tile t = tg__row_tile(n, x, 1);
     switch (code) {
     case TG__CODE_amax: fold(k, k->reduce.max, &t, &s->most); break;
     case TG__CODE_amin: fold(k, k->reduce.min, &t, &s->most); break;

@@ -294,7 +294,7 @@ BACKWARD(dot)
     c->k->reduce.load(1, &g, c->g);
     for (int i = 0; i < 2; i++) {
         const tg__array other = c->x[1 - i];
-        const tg__tile t = { 1, other.s->n, other.p, 0, other.s->stride[0] };
+        const tg__tile t = tg__row_tile(other.s->n, other.p, other.s->stride[0]);
         if (c->dx[i].p) tg__streaming(c, other.s)->reduce.spread_scaled(&t, c->dx[i].p, &g, &one, 0);
     }
     return TG_OK;

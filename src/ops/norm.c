@@ -146,8 +146,8 @@ static tg_code parameter_end(const tg__call *c, int i, const double *v, int64_t 
             continue;
         }
         tg__sums t = { { 0 }, { 0 } };
-        k->sum(&(const tg__tile){ w, n, v + j * n, n, 1 }, NULL, 0, &t);
-        k->sum(&(const tg__tile){ w, n, v + all + j * n, n, 1 }, NULL, 0, &t);
+        k->sum(&(const tg__tile){ w, n, v + j * n, n, 1, s.n }, NULL, 0, &t);
+        k->sum(&(const tg__tile){ w, n, v + all + j * n, n, 1, s.n }, NULL, 0, &t);
         k->totals(w, sum + j, t.total, t.rest);
     }
     c->k->reduce.store(s.n, dx.p, sum);

@@ -262,7 +262,7 @@ static tg_code fold_backward(const tg__call *c, rule *r)
 static tg__tile tile_of(const fold *f)
 {
     return (tg__tile){ f->w, f->elements.n, f->elements.p[0], f->outputs.stride[0],
-                       f->elements.stride[0] };
+                       f->elements.stride[0], f->outputs.n };
 }
 
 /* y = the sum over the tile's elements of a kernel's term. */
@@ -474,7 +474,7 @@ static void spread_others(fold *f, double g)
     tg__walk back = reversed(&f->elements, tg__type_size(f->c->x[0].s->type));
     m = 1;
     do {
-        const tg__tile t = { 1, back.n, back.p[0], 0, back.stride[0] };
+        const tg__tile t = tg__row_tile(back.n, back.p[0], back.stride[0]);
         f->k->spread_products(&t, back.p[1], g, &m, before - 1);
         before -= t.n;
     } while (tg__walk_next(&back));
