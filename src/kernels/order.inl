@@ -160,46 +160,51 @@ WIDE_INLINE bool first_by_lanes(int64_t k, int64_t n, const real *x, int64_t *at
     best = WIDE_NAME(512, max)(best, other);
     if (nan) return false;
 
-    real lane[LANES], last = (real)INFINITY;
+    real lane[LANES];
+    wide_mask first = 0;
     wide_store(lane, best);
     _Pragma("GCC unroll 16") for (int l = 0; l < LANES; l++)
     {
         const int before = __builtin_popcount(WIDE_COMPARE(best, wide_splat(lane[l]), _CMP_GT_OQ));
-        last = ((before < k) & (lane[l] < last)) ? lane[l] : last;
+        first |= (wide_mask)((before < k) << l);
     }
 
+    const wide bound = wide_splat(WIDE_NAME(512, mask_reduce_min)(first, best));
     real value[CANDIDATES + LANES];
-    int64_t count = 0, place[CANDIDATES];
-    const wide bound = wide_splat(last);
-    for (i = 0; i < n; i += 64) {
-        uint64_t upto = 0;
-        _Pragma("GCC unroll 1") for (int64_t j = i, end = n < i + 64 ? n : i + 64; j < end; j += LANES)
-        {
-            const wide_mask there = wide_first(end - j);
-            upto |= (uint64_t)(there & WIDE_COMPARE(sign * wide_load_first(x + j, there), bound, _CMP_GE_OQ)) << (j - i);
-        }
-        for (; upto; upto &= upto - 1) {
-            if (count == CANDIDATES) return false;
-            place[count] = i + __builtin_ctzll(upto);
-            value[count] = (falls ? 1 : -1) * x[place[count]];
-            count++;
-        }
-    }
-
-    int64_t behind;
-    _Pragma("GCC unroll 1") for (i = 0; i < count; i++)
+    wide_integer place[CANDIDATES + LANES];
+    wide_integers here = __builtin_convertvector(wide_numbers(), wide_integers);
+    int64_t count = 0;
+    _Pragma("GCC unroll 1") for (i = 0; i < n; i += LANES, here += LANES)
     {
-        const wide v = wide_splat(value[i]);
-        int before = 0;
-        _Pragma("GCC unroll 1") for (int64_t j = 0; j < count; j += LANES)
-        {
-            const wide_mask same = i > j ? wide_first(i - j) : 0, there = wide_first(count - j);
-            const wide others = wide_load_first(value + j, there);
-            before += __builtin_popcount((there & WIDE_COMPARE(others, v, _CMP_GT_OQ)) |
-                                         (same & WIDE_COMPARE(others, v, _CMP_EQ_OQ)));
-        }
-        *(before < k ? at + before : &behind) = place[i];
+        const wide_mask there = wide_first(n - i);
+        const wide v = sign * wide_load_first(x + i, there);
+        const wide_mask some = there & WIDE_COMPARE(v, bound, _CMP_GE_OQ);
+        const int64_t to = least(count, CANDIDATES);
+        const wide places = WIDE_NAME(512, maskz_compress)(some, (wide)here);
+        wide_store(value + to, WIDE_NAME(512, maskz_compress)(some, v));
+        memcpy(place + to, &places, sizeof places);
+        count += __builtin_popcount(some);
     }
+    if (count > CANDIDATES) return false;
+
+    /* What fills the last four up is as small as can be, and comes behind all. */
+    enum { TOGETHER = 4 };
+    wide_store(value + count, wide_splat(-(real)INFINITY));
+    int64_t behind;
+    _Pragma("GCC unroll 1") for (i = 0; i < count; i += TOGETHER)
+        _Pragma("GCC unroll 4") for (int64_t q = i; q < i + TOGETHER; q++)
+        {
+            const wide v = wide_splat(value[q]);
+            int before = 0;
+            _Pragma("GCC unroll 1") for (int64_t j = 0; j < count; j += LANES)
+            {
+                const wide_mask same = q > j ? wide_first(q - j) : 0;
+                const wide others = wide_load(value + j);
+                before += __builtin_popcount(WIDE_COMPARE(others, v, _CMP_GT_OQ) |
+                                             (same & WIDE_COMPARE(others, v, _CMP_EQ_OQ)));
+            }
+            *(before < k ? at + before : &behind) = place[q];
+        }
     (void)behind;
     return true;
 }
