@@ -510,16 +510,18 @@ static void copy_tiles(const tg__tiles *t_, void *y_, const void *x_)
 }
 
 /* x[j] += all elements j of the tiles of a row, y, for some vectors from x on: no element of x is stored before it is
-   complete. */
-WIDE_INLINE void sum_tiles(const tg__tiles *t, const int vectors, real *x, const real *y)
+   complete. The same place in the row of tiles that is so far ahead is brought near. */
+WIDE_INLINE void sum_tiles(const tg__tiles *t, const int vectors, real *x, const real *y, ptrdiff_t ahead)
 {
     wide sum[4];
     for (int q = 0; q < vectors; q++) sum[q] = wide_load(x + q * LANES);
     ONCE for (int64_t d = 0; d < t->down; d++, y += t->rows * t->right * t->n)
     {
         const real *from = y;
-        ONCE for (int64_t r = 0; r < t->right; r++, from += t->n)
+        ONCE for (int64_t r = 0; r < t->right; r++, from += t->n) {
+            bring_near(from, ahead, vectors);
             for (int q = 0; q < vectors; q++) sum[q] += wide_load(from + q * LANES);
+        }
     }
     for (int q = 0; q < vectors; q++) wide_store(x + q * LANES, sum[q]);
 }
@@ -536,13 +538,14 @@ static void add_tiles(const tg__tiles *t_, void *x_, const void *y_)
     const tg__tiles tiles = *t_, *const t = &tiles;
     real *x = x_;
     const real *block = y_;
+    const ptrdiff_t ahead = ahead_of(1, t->down * t->rows, t->right * t->n);
     ONCE for (int64_t b = 0; b < t->blocks; b++, block += t->down * t->rows * t->right * t->n)
         ONCE for (int64_t i = 0; i < t->rows; i++, x += t->n)
         {
             const real *const y = block + i * t->right * t->n;
             int64_t j = 0;
-            ONCE for (; j + 4 * LANES <= t->n; j += 4 * LANES) sum_tiles(t, 4, x + j, y + j);
-            ONCE for (; j + LANES <= t->n; j += LANES) sum_tiles(t, 1, x + j, y + j);
+            ONCE for (; j + 4 * LANES <= t->n; j += 4 * LANES) sum_tiles(t, 4, x + j, y + j, ahead);
+            ONCE for (; j + LANES <= t->n; j += LANES) sum_tiles(t, 1, x + j, y + j, ahead);
             if (j < t->n) sum_tiles_of_some(t, t->n - j, x + j, y + j);
         }
 }

@@ -412,8 +412,8 @@ static void product_sums(int64_t w, int64_t n, int64_t rows, const real *g, cons
 
 ROW_MAP(softargmax_slopes, b + TIMES(v - rest, p * a))
 
-/* While the products are computed, what comes next is brought near: this dx, and the next g and y. */
-static void softargmax_backward_rows(int64_t rows, int64_t n, real *dx, const real *g, const real *y, real beta, bool far)
+/* Of rows together. */
+INLINE void softargmax_backward_some(int64_t rows, int64_t n, real *dx, const real *g, const real *y, real beta, const bool far)
 {
     const int64_t all = rows * n, step = far ? LINE : all;
     real product[TG__CHUNK], s[TG__TILE];
@@ -427,6 +427,17 @@ static void softargmax_backward_rows(int64_t rows, int64_t n, real *dx, const re
         row_sums(rows, n, product, s);
     }
     softargmax_slopes(rows, n, dx, g, y, dx, s, beta);
+}
+
+/* Far ones are taken by fewer rows: while products are computed, what comes next is brought near, this dx, and the next g and
+   y, and little is to be under way at once. */
+static void softargmax_backward_rows(int64_t rows, int64_t n, real *dx, const real *g, const real *y, real beta, bool far)
+{
+    const int64_t few = (rows + 3) / 4;
+    if (!far) softargmax_backward_some(rows, n, dx, g, y, beta, false);
+    else
+        for (int64_t i = 0; i < rows; i += few)
+            softargmax_backward_some(least(rows - i, few), n, dx + i * n, g + i * n, y + i * n, beta, true);
 }
 
 /* Of n rows of a few vectors of columns. */

@@ -177,15 +177,30 @@ static ptrdiff_t magnitude(ptrdiff_t step)
     return step < 0 ? -step : step;
 }
 
+/* As many rows as so many elements make. */
+static int64_t rows_of(const fold *f, int64_t elements)
+{
+    const int64_t fit = elements / f->elements.n;
+    return fit < LEAST_ROWS ? LEAST_ROWS : fit / LEAST_ROWS * LEAST_ROWS;
+}
+
 /* How many outputs of a row go into a tile. Many also where their elements are few: so many that what
    a rule goes over several times stays in the first cache, or at least in the second. */
 static int64_t widest(const fold *f)
 {
     if (f->elements.n <= FEW_ELEMENTS) return TG__TILE;
     if (magnitude(f->outputs.stride[0]) < magnitude(f->elements.stride[0])) return TG__TILE;
-    if (f->elements.n > MANY_ELEMENTS) return 1;
-    const int64_t fit = TILE_ELEMENTS / f->elements.n;
-    return fit < LEAST_ROWS ? LEAST_ROWS : fit / LEAST_ROWS * LEAST_ROWS;
+    return f->elements.n > MANY_ELEMENTS ? 1 : rows_of(f, TILE_ELEMENTS);
+}
+
+/* The same of a gradient that goes over x twice. What comes next from memory is asked for the second time only: few rows at
+   once. */
+static int64_t widest_twice(const fold *f)
+{
+    enum { CACHES = 1 << 20, NEAR = 2560 }; /* bytes */
+    const tg__shape *const x = f->c->x[0].s;
+    const int64_t size = (int64_t)tg__type_size(x->type), w = widest(f), few = rows_of(f, NEAR / size);
+    return f->elements.stride[0] == 1 && x->n > CACHES / size && few < w ? few : w;
 }
 
 static void *output(const fold *f, const void *p)
@@ -245,18 +260,23 @@ static int64_t short_rows(const tg__call *c)
     return n <= TG__CHUNK ? n : 0;
 }
 
-static tg_code fold_gradient(const tg__call *c, rule *r, way_of way)
+static tg_code fold_gradient(const tg__call *c, rule *r, way_of way, int64_t width(const fold *))
 {
     if (!c->dx[0].p || c->x[0].s->n == 0) return TG_OK;
     fold f;
     fold_begin(&f, c, true);
-    fold_each(&f, r, widest(&f), way);
+    fold_each(&f, r, width(&f), way);
     return TG_OK;
 }
 
 static tg_code fold_backward(const tg__call *c, rule *r)
 {
-    return fold_gradient(c, r, ADD);
+    return fold_gradient(c, r, ADD, widest);
+}
+
+static tg_code fold_backward_twice(const tg__call *c, rule *r)
+{
+    return fold_gradient(c, r, ADD, widest_twice);
 }
 
 static tg__tile tile_of(const fold *f)
@@ -388,7 +408,7 @@ SHAPE(sum) { return tg__reduced_shape(c, y); }
 
 FORWARD(sum) { return fold_values(c, write_sum, WRITE); }
 
-BACKWARD(sum) { return fold_gradient(c, spread_sum, ADD_LINEAR); }
+BACKWARD(sum) { return fold_gradient(c, spread_sum, ADD_LINEAR, widest); }
 
 DERIVATIVE(sum)
 {
@@ -422,7 +442,7 @@ SHAPE(mean) { return tg__reduced_shape(c, y); }
 
 FORWARD(mean) { return fold_forward(c, mean_of); }
 
-BACKWARD(mean) { return fold_gradient(c, spread_mean, ADD_LINEAR); }
+BACKWARD(mean) { return fold_gradient(c, spread_mean, ADD_LINEAR, widest); }
 
 DERIVATIVE(mean)
 {
@@ -670,7 +690,7 @@ SHAPE(var) { return tg__reduced_shape(c, y); }
 
 FORWARD(var) { return fold_forward(c, variance_of); }
 
-BACKWARD(var) { return fold_backward(c, spread_variance); }
+BACKWARD(var) { return fold_backward_twice(c, spread_variance); }
 
 DERIVATIVE(var)
 {
@@ -710,7 +730,7 @@ SHAPE(std) { return tg__reduced_shape(c, y); }
 
 FORWARD(std) { return fold_forward(c, deviation_of); }
 
-BACKWARD(std) { return fold_backward(c, spread_deviation); }
+BACKWARD(std) { return fold_backward_twice(c, spread_deviation); }
 
 DERIVATIVE(std)
 {
@@ -761,7 +781,7 @@ SHAPE(amax) { return reduced_shape_of_some(c, y); }
 
 FORWARD(amax) { return fold_values(c, write_largest, WRITE); }
 
-BACKWARD(amax) { return fold_backward(c, spread_extreme); }
+BACKWARD(amax) { return fold_backward_twice(c, spread_extreme); }
 
 DERIVATIVE(amax) { d->dx[0] = shared(d, d->x[0]); }
 
@@ -776,7 +796,7 @@ SHAPE(amin) { return reduced_shape_of_some(c, y); }
 
 FORWARD(amin) { return fold_values(c, write_smallest, WRITE); }
 
-BACKWARD(amin) { return fold_backward(c, spread_extreme); }
+BACKWARD(amin) { return fold_backward_twice(c, spread_extreme); }
 
 DERIVATIVE(amin) { d->dx[0] = shared(d, d->x[0]); }
 
