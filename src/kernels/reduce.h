@@ -15,7 +15,7 @@ typedef struct tg__tile {
     int64_t w, n; /* w <= TG__TILE */
     const void *x;
     ptrdiff_t sw, sn;
-    int64_t outputs; /* of the whole reduction, sw apart; 0: no more than these */
+    int64_t outputs; /* of the whole reduction, sw apart, where the next tile is to be brought near; or 0 */
 } tg__tile;
 
 /* n elements, stride apart, of one output. */

@@ -19,12 +19,14 @@ enum {
 
 typedef struct fold fold;
 
-/* What a rule does with a tile: it makes its y[w]; writes its results itself; adds its gradient, given y and g, or g. */
-typedef enum way_of { MAKE, WRITE, ADD, ADD_LINEAR } way_of;
+/* What a rule does with a tile: it makes its y[w]; writes its results itself; adds its gradient, given g, or y and g, or these
+   and x to go over twice. */
+typedef enum way_of { MAKE, WRITE, ADD_LINEAR, ADD, ADD_TWICE } way_of;
 typedef void rule(fold *f, double *y, const double *g);
 
 struct fold {
     const tg__call *c;
+    way_of way;
     const tg__reduce_kernels *k, *light; /* light: for what does little with an element */
     const tg_reduce_attributes *a;
     int64_t count;     /* elements of an output */
@@ -158,14 +160,15 @@ static void walks_begin(fold *f, const tg__shape *x, unsigned axes, void *px, vo
 }
 
 /* In backward dx goes along with x. */
-static void fold_begin(fold *f, const tg__call *c, bool backward)
+static void fold_begin(fold *f, const tg__call *c, way_of way)
 {
     unsigned axes;
     (void)tg__reduced_axes(c, &axes); /* the shape rule has seen them */
     const tg__shape *const x = c->x[0].s;
-    walks_begin(f, x, axes, c->x[0].p, backward ? c->dx[0].p : c->x[0].p);
+    walks_begin(f, x, axes, c->x[0].p, way >= ADD_LINEAR ? c->dx[0].p : c->x[0].p);
     const bool long_rows = f->elements.stride[0] == 1 && f->elements.n > MANY_ELEMENTS;
     f->c = c;
+    f->way = way;
     f->k = &c->k->reduce;
     f->light = &(long_rows ? tg__streaming(c, x) : c->k)->reduce;
     f->a = c->attributes;
@@ -181,26 +184,21 @@ static ptrdiff_t magnitude(ptrdiff_t step)
 static int64_t rows_of(const fold *f, int64_t elements)
 {
     const int64_t fit = elements / f->elements.n;
-    return fit < LEAST_ROWS ? LEAST_ROWS : fit / LEAST_ROWS * LEAST_ROWS;
+    return fit < LEAST_ROWS ? LEAST_ROWS : fit < TG__TILE ? fit / LEAST_ROWS * LEAST_ROWS : TG__TILE;
 }
 
 /* How many outputs of a row go into a tile. Many also where their elements are few: so many that what
-   a rule goes over several times stays in the first cache, or at least in the second. */
+   a rule goes over several times stays in the first cache, or at least in the second. From memory, which is asked only the
+   second time for what comes next, few rows at once. */
 static int64_t widest(const fold *f)
-{
-    if (f->elements.n <= FEW_ELEMENTS) return TG__TILE;
-    if (magnitude(f->outputs.stride[0]) < magnitude(f->elements.stride[0])) return TG__TILE;
-    return f->elements.n > MANY_ELEMENTS ? 1 : rows_of(f, TILE_ELEMENTS);
-}
-
-/* The same of a gradient that goes over x twice. What comes next from memory is asked for the second time only: few rows at
-   once. */
-static int64_t widest_twice(const fold *f)
 {
     enum { CACHES = 1 << 20, NEAR = 2560 }; /* bytes */
     const tg__shape *const x = f->c->x[0].s;
-    const int64_t size = (int64_t)tg__type_size(x->type), w = widest(f), few = rows_of(f, NEAR / size);
-    return f->elements.stride[0] == 1 && x->n > CACHES / size && few < w ? few : w;
+    const int64_t n = f->elements.n, size = (int64_t)tg__type_size(x->type);
+    const bool rows = magnitude(f->outputs.stride[0]) >= magnitude(f->elements.stride[0]);
+    if (rows && n > MANY_ELEMENTS) return 1;
+    if (rows && f->way == ADD_TWICE && x->n > CACHES / size) return rows_of(f, NEAR / size);
+    return rows && n > FEW_ELEMENTS ? rows_of(f, TILE_ELEMENTS) : TG__TILE;
 }
 
 static void *output(const fold *f, const void *p)
@@ -216,8 +214,9 @@ static double *as_doubles(const fold *f, const void *p, double *room)
     return room;
 }
 
-static void fold_each(fold *f, rule *r, int64_t width, way_of way)
+static void fold_each(fold *f, rule *r)
 {
+    const int64_t width = widest(f);
     const size_t size = tg__type_size(f->c->x[0].s->type);
     double room[2][TG__TILE];
     do {
@@ -225,9 +224,9 @@ static void fold_each(fold *f, rule *r, int64_t width, way_of way)
             f->w = f->outputs.n - j < width ? f->outputs.n - j : width;
             for (int k = 0; k < 2; k++)
                 f->elements.p[k] = f->outputs.p[k] + j * f->outputs.stride[k] * (ptrdiff_t)size;
-            double *const y = way == ADD ? as_doubles(f, f->c->y.p, room[0]) : room[0];
-            r(f, y, way == MAKE || way == WRITE ? NULL : as_doubles(f, f->c->g, room[1]));
-            if (way == MAKE) f->k->store(f->w, output(f, f->c->y.p), y);
+            double *const y = f->way >= ADD ? as_doubles(f, f->c->y.p, room[0]) : room[0];
+            r(f, y, f->way < ADD_LINEAR ? NULL : as_doubles(f, f->c->g, room[1]));
+            if (f->way == MAKE) f->k->store(f->w, output(f, f->c->y.p), y);
         }
     } while (tg__walk_next(&f->outputs));
 }
@@ -236,8 +235,8 @@ static tg_code fold_values(const tg__call *c, rule *r, way_of way)
 {
     if (c->y.s->n == 0) return TG_OK;
     fold f;
-    fold_begin(&f, c, false);
-    fold_each(&f, r, widest(&f), way);
+    fold_begin(&f, c, way);
+    fold_each(&f, r);
     return TG_OK;
 }
 
@@ -260,29 +259,29 @@ static int64_t short_rows(const tg__call *c)
     return n <= TG__CHUNK ? n : 0;
 }
 
-static tg_code fold_gradient(const tg__call *c, rule *r, way_of way, int64_t width(const fold *))
+static tg_code fold_gradient(const tg__call *c, rule *r, way_of way)
 {
     if (!c->dx[0].p || c->x[0].s->n == 0) return TG_OK;
     fold f;
-    fold_begin(&f, c, true);
-    fold_each(&f, r, width(&f), way);
+    fold_begin(&f, c, way);
+    fold_each(&f, r);
     return TG_OK;
 }
 
 static tg_code fold_backward(const tg__call *c, rule *r)
 {
-    return fold_gradient(c, r, ADD, widest);
+    return fold_gradient(c, r, ADD);
 }
 
 static tg_code fold_backward_twice(const tg__call *c, rule *r)
 {
-    return fold_gradient(c, r, ADD, widest_twice);
+    return fold_gradient(c, r, ADD_TWICE);
 }
 
 static tg__tile tile_of(const fold *f)
 {
     return (tg__tile){ f->w, f->elements.n, f->elements.p[0], f->outputs.stride[0],
-                       f->elements.stride[0], f->outputs.n };
+                       f->elements.stride[0], f->way == ADD_TWICE ? f->outputs.n : 0 };
 }
 
 /* y = the sum over the tile's elements of a kernel's term. */
@@ -408,7 +407,7 @@ SHAPE(sum) { return tg__reduced_shape(c, y); }
 
 FORWARD(sum) { return fold_values(c, write_sum, WRITE); }
 
-BACKWARD(sum) { return fold_gradient(c, spread_sum, ADD_LINEAR, widest); }
+BACKWARD(sum) { return fold_gradient(c, spread_sum, ADD_LINEAR); }
 
 DERIVATIVE(sum)
 {
@@ -442,7 +441,7 @@ SHAPE(mean) { return tg__reduced_shape(c, y); }
 
 FORWARD(mean) { return fold_forward(c, mean_of); }
 
-BACKWARD(mean) { return fold_gradient(c, spread_mean, ADD_LINEAR, widest); }
+BACKWARD(mean) { return fold_gradient(c, spread_mean, ADD_LINEAR); }
 
 DERIVATIVE(mean)
 {
@@ -535,11 +534,11 @@ BACKWARD(prod)
 {
     if (!c->dx[0].p || c->x[0].s->n == 0) return TG_OK;
     fold f;
-    fold_begin(&f, c, true);
+    fold_begin(&f, c, ADD);
     f.k = &c->k->narrow->reduce; /* divisions come no sooner for wider vectors, beside which all is slower */
     f.before = tg__scratch(c, (size_t)f.count * sizeof *f.before);
     if (!f.before) return TG_ERROR_MEMORY;
-    fold_each(&f, spread_product, widest(&f), ADD);
+    fold_each(&f, spread_product);
     return TG_OK;
 }
 
