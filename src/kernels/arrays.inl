@@ -17,10 +17,10 @@ WIDE_INLINE int64_t up_to_aligned(const real *y)
 enum { HALF_LINE = LINE / 2, SHORT_COPY = 4 * LANES };
 typedef real half_line __attribute__((vector_size(32), aligned(sizeof(real)), may_alias));
 
-/* Elements up to the next place where halves of lines begin, 1 ... HALF_LINE. */
-WIDE_INLINE int64_t up_to_half_line(const real *y)
+/* Elements before the place where halves of lines begin, 0 ... HALF_LINE - 1. */
+WIDE_INLINE int64_t to_half_line(const real *y)
 {
-    return HALF_LINE - (int64_t)((uintptr_t)y / sizeof(real) % HALF_LINE);
+    return -(int64_t)((uintptr_t)y / sizeof(real)) & (HALF_LINE - 1);
 }
 
 /* A row's first and last vectors are stored where they are, and what is between them where halves of lines are: some elements
@@ -38,8 +38,8 @@ WIDE_INLINE void row_copy(int64_t n, real *restrict y, const real *restrict x)
         wide_store(y + n - LANES, wide_load(x + n - LANES));
         return;
     }
-    int64_t i = up_to_half_line(y);
-    *(half_line *)y = *(const half_line *)x;
+    int64_t i = to_half_line(y);
+    if (i > 0) *(half_line *)y = *(const half_line *)x;
     ONCE for (; i + 4 * HALF_LINE <= n; i += 4 * HALF_LINE)
         _Pragma("GCC unroll 4") for (int q = 0; q < 4 * HALF_LINE; q += HALF_LINE)
             *(half_line *)(y + i + q) = *(const half_line *)(x + i + q);
@@ -60,9 +60,11 @@ WIDE_INLINE void row_fill(int64_t n, real *y, wide value)
     wide_store(y + n - LANES, value);
 }
 
-/* y += x from element i on, as far as there are halves of lines; what is left begins at the result. */
-WIDE_INLINE int64_t add_half_lines(int64_t i, int64_t n, real *restrict y, const real *restrict x)
+/* y += x as far as there are vectors of half a line; what is left begins at the result. To store them where halves of lines are
+   does not pay: x would still be loaded from anywhere. */
+WIDE_INLINE int64_t add_half_lines(int64_t n, real *restrict y, const real *restrict x)
 {
+    int64_t i = 0;
     ONCE for (; i + 4 * HALF_LINE <= n; i += 4 * HALF_LINE)
         _Pragma("GCC unroll 4") for (int q = 0; q < 4 * HALF_LINE; q += HALF_LINE)
             *(half_line *)(y + i + q) += *(const half_line *)(x + i + q);
@@ -83,10 +85,8 @@ WIDE_INLINE void row_add(int64_t n, real *restrict y, const real *restrict x)
         wide_store(y + n - LANES, end);
         return;
     }
-    const half_line begin = *(half_line *)y + *(const half_line *)x;
     const half_line end = *(half_line *)(y + n - HALF_LINE) + *(const half_line *)(x + n - HALF_LINE);
-    (void)add_half_lines(up_to_half_line(y), n, y, x);
-    *(half_line *)y = begin;
+    (void)add_half_lines(n, y, x);
     *(half_line *)(y + n - HALF_LINE) = end;
 }
 
@@ -100,7 +100,7 @@ WIDE_INLINE void row_add(int64_t n, real *restrict y, const real *restrict x)
     }
 WIDE_INLINE void row_add_again(int64_t n, real *restrict y, const real *restrict x)
 {
-    int64_t i = add_half_lines(0, n, y, x);
+    int64_t i = add_half_lines(n, y, x);
     ADD_REST(4)
     ADD_REST(2)
     if (n & 1) y[i] += x[i];
