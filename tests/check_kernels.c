@@ -559,7 +559,7 @@ static void check_sum(tg_type type, const char *name, size_t field, term *f)
                 lay(&x, type, w * n, 1);
                 draw_ordinary(&x);
                 const bool across = w > 1 && pick(2);
-                const tg__tile t = { w, n, first(&x), across ? 1 : n, across ? w : 1 };
+                const tg__tile t = { w, n, first(&x), across ? 1 : n, across ? w : 1, 0 };
                 double b[TG__TILE];
                 for (int64_t j = 0; j < w; j++) b[j] = n ? at(&x, j * t.sw + n / 2 * t.sn) : 1;
                 tg__sums sums = { { 0 }, { 0 } };
@@ -610,7 +610,7 @@ Test(kernels, folds_find_the_extremes)
                     line x;
                     lay(&x, (tg_type)type, lengths[i], strides[s]);
                     draw_ordinary(&x);
-                    const tg__tile t = { 1, x.n, first(&x), 0, x.stride };
+                    const tg__tile t = { 1, x.n, first(&x), 0, x.stride, 0 };
                     double max, min, largest = -INFINITY, smallest = INFINITY; /* max, min: room for either type */
                     for (int64_t j = 0; j < x.n; j++)
                         largest = fmax(largest, at(&x, j)), smallest = fmin(smallest, at(&x, j));
@@ -634,8 +634,8 @@ static void check_tiles(tg_type type, int l, int64_t w, int64_t n, bool across)
     const tg__reduce_kernels *const r = &level[type][l]->reduce;
     const ptrdiff_t sw = across ? 1 : n, sn = across ? w : 1;
     const int64_t half = n / 2;
-    const tg__tile t = { w, n, x, sw, sn }, before = { w, half, x, sw, sn };
-    const tg__tile behind = { w, n - half, (char *)x + (size_t)(half * sn) * tg__type_size(type), sw, sn };
+    const tg__tile t = { w, n, x, sw, sn, 0 }, before = { w, half, x, sw, sn, 0 };
+    const tg__tile behind = { w, n - half, (char *)x + (size_t)(half * sn) * tg__type_size(type), sw, sn, 0 };
     double m[TG__TILE], sum[TG__TILE], total[TG__TILE];
     tg__sums sums = { { 0 }, { 0 } };
     for (int64_t i = 0; i < w * n; i++) set(type, x, i, (double)(pick(2000001) - 1000000) / 7);
@@ -681,7 +681,7 @@ static void check_columns(tg_type type, int64_t w, int64_t n)
         before[i] = pick(3) ? (double)pick(9) : -0.0;
         set(type, px, i, x[i]);
     }
-    const tg__tile t = { w, n, px, 1, w };
+    const tg__tile t = { w, n, px, 1, w, 0 };
     for (int l = 0; l < levels; l++)
         for (int rare = 0; rare < 2; rare++) {
             const tg__reduce_kernels *const r = &level[type][l]->reduce;

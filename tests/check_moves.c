@@ -453,7 +453,7 @@ Test(moves, elements_are_selected_counted_and_found)
     }
 }
 
-/* Whether element i comes before j, of a line that is NaN where it is 3. */
+/* Whether element i comes before j. */
 static bool ahead(const buffer *x, int64_t i, int64_t j, bool falls)
 {
     const double a = get(x, i), b = get(x, j);
@@ -461,24 +461,30 @@ static bool ahead(const buffer *x, int64_t i, int64_t j, bool falls)
     return a != b ? (a < b) != falls : i < j;
 }
 
-Test(moves, the_first_elements_come_in_order)
+Test(moves, the_first_elements_of_lines_come_in_order)
 {
     static buffer x;
     EACH_LEVEL
     for (int round = 0; round < 400; round++) {
+        enum { LINES = 7 };
         const tg__kernels *const f = level[type][l];
         const int64_t n = 1 + pick(120), k = 1 + pick(n < TG__FEW ? n : TG__FEW), sx = 1 + pick(2);
+        const int64_t lines = 1 + pick(LINES), next = pick(n * sx);
         const bool falls = pick(2);
-        int64_t first[TG__FEW];
-        draw(&x, (tg_type)type, 40);
+        int64_t first[LINES * TG__FEW];
+        const double infinite = (double)pick(6) - 3, nan = (double)pick(6);
+        draw(&x, (tg_type)type, pick(4) ? 60 : 4);
         for (int64_t i = 0; i < ROOM; i++)
-            if (get(&x, i) == 3) set(&x, i, NAN);
-        f->order.first(k, n, at(&x, 0), sx, falls, first);
-        for (int64_t i = 0; i < n; i++) {
+            if (get(&x, i) == infinite) set(&x, i, infinite < 0 ? -INFINITY : INFINITY);
+            else if (get(&x, i) == nan && nan > 2) set(&x, i, NAN);
+        f->order.first(lines, k, n, at(&x, 0), next, sx, falls, first);
+        for (int64_t i = 0; i < lines * n; i++) {
+            const int64_t begin = i / n * next;
             int64_t rank = 0;
-            for (int64_t j = 0; j < n; j++) rank += ahead(&x, j * sx, i * sx, falls);
-            cr_assert(rank >= k || first[rank] == i, "%s: element %lld of %lld", f->level,
-                      (long long)i, (long long)n);
+            for (int64_t j = 0; j < n; j++)
+                rank += ahead(&x, begin + j * sx, begin + i % n * sx, falls);
+            cr_assert(rank >= k || first[i / n * k + rank] == i % n, "%s: element %lld of %lld",
+                      f->level, (long long)i, (long long)n);
         }
     }
 }
@@ -726,7 +732,7 @@ Test(moves, gradients_are_spread_over_rows_and_columns)
                 const int64_t here = j * sw + r * sn;
                 if (!equals || get(&x, here) == b[j]) set(&expected, here, get(&expected, here) + a[j]);
             }
-        const tg__tile t = { w, n, at(&x, 0), sw, sn };
+        const tg__tile t = { w, n, at(&x, 0), sw, sn, 0 };
         if (equals) k->reduce.spread_equals(&t, at(&y, 0), a, b, 0);
         else k->reduce.spread(&t, at(&y, 0), a, NULL, 0);
         cr_assert(same(&y, &expected), "%s: %lld %s of %lld", k->level, (long long)w, columns ? "columns" : "rows",

@@ -24,9 +24,10 @@ typedef struct tg__order_kernels {
     tg__standing (*standing)(int64_t n, const void *x, double value);
     /* The first position from i on where the line is equal to the value, for NaN a NaN; or n. */
     int64_t (*find)(int64_t i, int64_t n, const void *x, double value);
-    /* Where the first k elements in order of a line with strides sx are, k at most TG__FEW: rising with NaN last, or
-       falling with NaN first; equal ones as they stand. */
-    void (*first)(int64_t k, int64_t n, const void *x, ptrdiff_t sx, bool falls, int64_t *at);
+    /* Where the first k elements in order of each line are, at[line * k + i], k at most TG__FEW: rising with NaN last,
+       or falling with NaN first; equal ones as they stand. Lines of n elements, sx apart, begin next apart. */
+    void (*first)(int64_t lines, int64_t k, int64_t n, const void *x, ptrdiff_t next, ptrdiff_t sx, bool falls,
+                  int64_t *at);
 } tg__order_kernels;
 
 #endif

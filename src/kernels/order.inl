@@ -131,13 +131,22 @@ WIDE_INLINE void first_of_line(int64_t k, int64_t n, const real *x, ptrdiff_t sx
 #if WIDE_BYTES == 64
 enum {
     SHORT_LINE = 32 * LANES,
-    CANDIDATES = 4 * LANES
+    CANDIDATES = 4 * LANES,
+    LINES_AT_ONCE = 4
 };
 
-/* Of a short line without NaN: the best of each lane, and of these the one of rank k, k <= LANES; none of the first k comes
-   behind that one, and few others come before it. They are put in order by how many come before each: without a branch that
-   depends on the elements. False: there is a NaN, or there are many of them. */
-WIDE_INLINE bool first_by_lanes(int64_t k, int64_t n, const real *x, int64_t *at, const bool falls)
+/* The elements of a short line among which its first ones are: a bit for each element, and of those that have one the
+   sizes, negative where the order rises, and positions, with room for a vector more. */
+typedef struct candidates {
+    wide_mask chosen[SHORT_LINE / LANES];
+    int64_t count;
+    real value[CANDIDATES + LANES];
+    int64_t place[CANDIDATES + LANES];
+} candidates;
+
+/* Of a line without NaN: the best of each lane, and of these the one of rank k, k <= LANES; none of the first k comes
+   behind that one, and few others come before it. False: there is a NaN. */
+WIDE_INLINE bool choose_candidates(int64_t k, int64_t n, const real *x, const bool falls, candidates *c)
 {
     const wide sign = wide_splat(falls ? 1 : -1);
     wide best = wide_splat(-(real)INFINITY), other = best;
@@ -158,7 +167,6 @@ WIDE_INLINE bool first_by_lanes(int64_t k, int64_t n, const real *x, int64_t *at
         best = WIDE_NAME(512, max)(best, v);
     }
     best = WIDE_NAME(512, max)(best, other);
-    if (nan) return false;
 
     real lane[LANES];
     wide_mask first = 0;
@@ -170,56 +178,95 @@ WIDE_INLINE bool first_by_lanes(int64_t k, int64_t n, const real *x, int64_t *at
     }
 
     const wide bound = wide_splat(WIDE_NAME(512, mask_reduce_min)(first, best));
-    real value[CANDIDATES + LANES];
-    wide_integer place[CANDIDATES + LANES];
-    wide_integers here = __builtin_convertvector(wide_numbers(), wide_integers);
-    int64_t count = 0;
-    _Pragma("GCC unroll 1") for (i = 0; i < n; i += LANES, here += LANES)
+    memset(c->chosen, 0, sizeof c->chosen);
+    _Pragma("GCC unroll 1") for (i = 0; i < n; i += LANES)
     {
         const wide_mask there = wide_first(n - i);
-        const wide v = sign * wide_load_first(x + i, there);
-        const wide_mask some = there & WIDE_COMPARE(v, bound, _CMP_GE_OQ);
-        const int64_t to = least(count, CANDIDATES);
-        const wide places = WIDE_NAME(512, maskz_compress)(some, (wide)here);
-        wide_store(value + to, WIDE_NAME(512, maskz_compress)(some, v));
-        memcpy(place + to, &places, sizeof places);
-        count += __builtin_popcount(some);
+        c->chosen[i / LANES] =
+            there & WIDE_COMPARE(sign * wide_load_first(x + i, there), bound, _CMP_GE_OQ);
     }
-    if (count > CANDIDATES) return false;
+    return !nan;
+}
 
-    /* What fills the last four up is as small as can be, and comes behind all. */
+/* False: there are many of them. */
+WIDE_INLINE bool collect_candidates(int64_t n, const real *x, const bool falls, candidates *c)
+{
+    uint64_t bits;
+    c->count = 0;
+    _Pragma("GCC unroll 1") for (int64_t i = 0; i < n; i += 64)
+    {
+        memcpy(&bits, (const char *)c->chosen + i / 8, sizeof bits);
+        if (c->count + __builtin_popcountll(bits) > CANDIDATES) return false;
+        _Pragma("GCC unroll 1") for (; bits; bits &= bits - 1, c->count++)
+        {
+            const int64_t here = i + __builtin_ctzll(bits);
+            c->value[c->count] = falls ? x[here] : -x[here];
+            c->place[c->count] = here;
+        }
+    }
+    return true;
+}
+
+/* They are put in order by how many come before each: without a branch that depends on the elements. What fills the
+   last four up is as small as can be, and comes behind all. */
+WIDE_INLINE void order_candidates(int64_t k, candidates *c, int64_t *at)
+{
     enum { TOGETHER = 4 };
-    wide_store(value + count, wide_splat(-(real)INFINITY));
+    const int64_t count = c->count;
     int64_t behind;
-    _Pragma("GCC unroll 1") for (i = 0; i < count; i += TOGETHER)
+    wide_store(c->value + count, wide_splat(-(real)INFINITY));
+    _Pragma("GCC unroll 1") for (int64_t i = 0; i < count; i += TOGETHER)
         _Pragma("GCC unroll 4") for (int64_t q = i; q < i + TOGETHER; q++)
         {
-            const wide v = wide_splat(value[q]);
+            const wide v = wide_splat(c->value[q]);
             int before = 0;
             _Pragma("GCC unroll 1") for (int64_t j = 0; j < count; j += LANES)
             {
                 const wide_mask same = q > j ? wide_first(q - j) : 0;
-                const wide others = wide_load(value + j);
+                const wide others = wide_load(c->value + j);
                 before += __builtin_popcount(WIDE_COMPARE(others, v, _CMP_GT_OQ) |
                                              (same & WIDE_COMPARE(others, v, _CMP_EQ_OQ)));
             }
-            *(before < k ? at + before : &behind) = place[q];
+            *(before < k ? at + before : &behind) = c->place[q];
         }
     (void)behind;
-    return true;
+}
+
+/* Each step for a few lines: what has just been stored in pieces is not to be loaded at once. */
+WIDE_INLINE void first_of_short_lines(int64_t lines, int64_t k, int64_t n, const real *x, ptrdiff_t next,
+                                      int64_t *at, const bool falls)
+{
+    real best[TG__FEW];
+    candidates c[LINES_AT_ONCE];
+    bool few[LINES_AT_ONCE];
+    for (int64_t i = 0; i < lines; i++) few[i] = choose_candidates(k, n, x + i * next, falls, &c[i]);
+    for (int64_t i = 0; i < lines; i++)
+        few[i] = few[i] && collect_candidates(n, x + i * next, falls, &c[i]);
+    for (int64_t i = 0; i < lines; i++)
+        if (few[i]) order_candidates(k, &c[i], at + i * k);
+        else first_of_line(k, n, x + i * next, 1, best, at + i * k, falls);
 }
 #endif
 
-static void first_k(int64_t k, int64_t n, const void *x, ptrdiff_t sx, bool falls, int64_t *at)
+WIDE_INLINE void first_of_lines(int64_t lines, int64_t k, int64_t n, const real *x, ptrdiff_t next, ptrdiff_t sx,
+                                int64_t *at, const bool falls)
 {
     real best[TG__FEW];
 #if WIDE_BYTES == 64
-    if (sx == 1 && k <= LANES && n >= 4 * LANES && n <= SHORT_LINE &&
-        (falls ? first_by_lanes(k, n, x, at, true) : first_by_lanes(k, n, x, at, false)))
+    if (sx == 1 && k <= LANES && n >= 4 * LANES && n <= SHORT_LINE) {
+        for (int64_t i = 0; i < lines; i += LINES_AT_ONCE)
+            first_of_short_lines(least(lines - i, LINES_AT_ONCE), k, n, x + i * next, next, at + i * k, falls);
         return;
+    }
 #endif
-    if (falls) first_of_line(k, n, x, sx, best, at, true);
-    else first_of_line(k, n, x, sx, best, at, false);
+    for (int64_t i = 0; i < lines; i++) first_of_line(k, n, x + i * next, sx, best, at + i * k, falls);
+}
+
+static void first_k(int64_t lines, int64_t k, int64_t n, const void *x, ptrdiff_t next, ptrdiff_t sx, bool falls,
+                    int64_t *at)
+{
+    if (falls) first_of_lines(lines, k, n, x, next, sx, at, true);
+    else first_of_lines(lines, k, n, x, next, sx, at, false);
 }
 
 /* ---- selecting ------------------------------------------------------------------------------- */

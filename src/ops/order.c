@@ -3,8 +3,8 @@
    The order is stable: equal elements stay as they stand, and -0 equals 0. NaN counts as the
    largest of all, as in NumPy and PyTorch: ascending it comes last, descending first.
 
-   An op goes through the lines of x along one axis, brings each into order as whole numbers with the positions they came from, and does with them what its rule says.
-   Gradients go to the positions; backward sorts again rather than keep them. */
+   An op goes through the lines of x along one axis, finds the positions of their elements in order, and does with them
+   what its rule says. Gradients go to the positions; backward sorts again rather than keep them. */
 #include "ops/op.h"
 
 #include <math.h>
@@ -13,7 +13,7 @@
 /* An element of a line: a whole number for its place in the order, and its position. */
 typedef struct entry {
     uint64_t key;
-    uint32_t at;
+    int64_t at;
 } entry;
 
 /* ---- keys ------------------------------------------------------------------------------------ */
@@ -46,29 +46,15 @@ static inline uint64_t key_at(tg_type type, const void *row, ptrdiff_t j, bool d
     return key ^ (descending ? UINT64_MAX : 0);
 }
 
-/* The elements of a line, row-major if it has several axes. */
-static void read_line(entry *e, tg__array line, bool descending)
+/* The elements of a line, step apart. */
+static void read_line(entry *e, tg_type type, int64_t n, const void *line, ptrdiff_t step, bool descending)
 {
-    uint32_t at = 0;
-    tg__walk w;
-    tg__walk_begin(&w, 1, &line);
-    do
-        for (int64_t j = 0; j < w.n; j++, at++)
-            e[at] = (entry){ key_at(line.s->type, w.p[0], j * w.stride[0], descending), at };
-    while (tg__walk_next(&w));
+    for (int64_t j = 0; j < n; j++) e[j] = (entry){ key_at(type, line, j * step, descending), j };
 }
 
 /* ---- sorting --------------------------------------------------------------------------------- */
 
 enum { BYTES = 8, DIGITS = 256 };
-
-/* The first k of a line in order: only their positions. */
-static void read_first(const tg__kernels *f, entry *e, tg__array line, bool descending, int64_t k)
-{
-    int64_t at[TG__FEW];
-    f->order.first(k, line.s->n, line.p, line.s->stride[0], descending, at);
-    for (int64_t i = 0; i < k; i++) e[i].at = (uint32_t)at[i];
-}
 
 /* By the bytes of the keys, the least significant first; where all have the same there is nothing
    to do. Returns where the result is: e or other. */
@@ -98,18 +84,17 @@ static entry *distribute(entry *e, entry *other, int64_t n)
 
 typedef struct lines lines;
 
-/* What is done with the first elements of one line in order; p[i] is where that line of a[i]
-   begins. */
-typedef void line_rule(const lines *l, const entry *e, char *const p[3]);
+/* What is done with the first elements of one line in order: element i is the one at position at[i * step]. p[i] is
+   where that line of a[i] begins. */
+typedef void line_rule(const lines *l, const int64_t *at, ptrdiff_t step, char *const p[3]);
 
 struct lines {
-    unsigned axes; /* along which lines go, as bits */
-    int64_t k;     /* how many of each line are wanted in order */
+    int axis;  /* along which lines go */
+    int64_t k; /* how many of each line are wanted in order */
     bool descending;
     tg__array a[3];    /* x, and two others with lines of their own, as y or dx */
-    tg__shape along;   /* the rest is for rules: a line of x */
-    int64_t n;         /* its length */
-    ptrdiff_t step[3]; /* from one element of a line to the next, where there is one axis */
+    int64_t n;         /* the rest is for rules: the length of a line of x */
+    ptrdiff_t step[3]; /* from one element of a line to the next */
 };
 
 static void begin_lines(lines *l, tg__walk *w)
@@ -117,14 +102,37 @@ static void begin_lines(lines *l, tg__walk *w)
     tg__shape across[3];
     tg__array first[3];
     for (int i = 0; i < 3; i++) {
-        across[i] = tg__shape_part(l->a[i].s, ~l->axes);
+        across[i] = tg__shape_part(l->a[i].s, ~(1u << l->axis));
         first[i] = (tg__array){ &across[i], l->a[i].p };
-        const tg__shape along = tg__shape_part(l->a[i].s, l->axes);
-        l->step[i] = along.rank ? along.stride[along.rank - 1] : 0;
+        l->step[i] = l->a[i].s->stride[l->axis];
     }
     tg__walk_begin(w, 3, first);
-    l->along = tg__shape_part(l->a[0].s, l->axes);
-    l->n = l->along.n;
+    l->n = l->a[0].s->dim[l->axis];
+}
+
+/* Where line j of those that the walk is at begins, of each array. */
+static void places_of(const lines *l, const tg__walk *w, int64_t j, char *p[3])
+{
+    for (int i = 0; i < 3; i++)
+        p[i] = w->p[i] + j * w->stride[i] * (ptrdiff_t)tg__type_size(l->a[i].s->type);
+}
+
+/* Of few elements of each only the positions are found, for some lines at once. */
+static void each_first(const tg__call *c, const lines *l, tg__walk *w, line_rule *rule)
+{
+    enum { LINES = 16 };
+    int64_t at[LINES * TG__FEW];
+    char *p[3];
+    do {
+        for (int64_t j = 0; j < w->n; j++) {
+            const int64_t left = w->n - j, line = j % LINES;
+            places_of(l, w, j, p);
+            if (line == 0)
+                c->k->order.first(left < LINES ? left : LINES, l->k, l->n, p[0], w->stride[0], l->step[0],
+                                  l->descending, at);
+            rule(l, at + line * l->k, 1, p);
+        }
+    } while (tg__walk_next(w));
 }
 
 static tg_code each_line(const tg__call *c, lines *l, line_rule *rule)
@@ -132,57 +140,56 @@ static tg_code each_line(const tg__call *c, lines *l, line_rule *rule)
     tg__walk w;
     if (l->a[0].s->n == 0 || l->k == 0) return TG_OK;
     begin_lines(l, &w);
-    const bool few = l->k <= TG__FEW;
-    entry *const e = tg__scratch(c, (size_t)(few ? l->k : l->n) * sizeof *e);
-    entry *const other = few ? e : tg__scratch(c, (size_t)l->n * sizeof *e);
+    if (l->k <= TG__FEW) {
+        each_first(c, l, &w, rule);
+        return TG_OK;
+    }
+    entry *const e = tg__scratch(c, (size_t)l->n * sizeof *e), *const other = tg__scratch(c, (size_t)l->n * sizeof *e);
     if (!e || !other) return TG_ERROR_MEMORY;
     do {
         for (int64_t j = 0; j < w.n; j++) {
             char *p[3];
-            for (int i = 0; i < 3; i++)
-                p[i] = w.p[i] + j * w.stride[i] * (ptrdiff_t)tg__type_size(l->a[i].s->type);
-            const tg__array line = { &l->along, p[0] };
-            if (few) read_first(c->k, e, line, l->descending, l->k);
-            else read_line(e, line, l->descending);
-            rule(l, few ? e : distribute(e, other, l->n), p);
+            places_of(l, &w, j, p);
+            read_line(e, l->a[0].s->type, l->n, p[0], l->step[0], l->descending);
+            rule(l, &distribute(e, other, l->n)->at, sizeof *e / sizeof e->at, p);
         }
     } while (tg__walk_next(&w));
     return TG_OK;
 }
 
 /* y = x in order. */
-static void put_values(const lines *l, const entry *e, char *const p[3])
+static void put_values(const lines *l, const int64_t *at, ptrdiff_t step, char *const p[3])
 {
     const ptrdiff_t sx = l->step[0], sy = l->step[1];
     if (l->a[0].s->type == TG_F32) {
         const float *const x = (const float *)(void *)p[0];
         float *const y = (float *)(void *)p[1];
-        for (int64_t i = 0; i < l->k; i++) y[i * sy] = x[e[i].at * sx];
+        for (int64_t i = 0; i < l->k; i++) y[i * sy] = x[at[i * step] * sx];
     } else {
         const double *const x = (const double *)(void *)p[0];
         double *const y = (double *)(void *)p[1];
-        for (int64_t i = 0; i < l->k; i++) y[i * sy] = x[e[i].at * sx];
+        for (int64_t i = 0; i < l->k; i++) y[i * sy] = x[at[i * step] * sx];
     }
 }
 
-static void put_positions(const lines *l, const entry *e, char *const p[3])
+static void put_positions(const lines *l, const int64_t *at, ptrdiff_t step, char *const p[3])
 {
     int64_t *const y = (int64_t *)(void *)p[1];
-    for (int64_t i = 0; i < l->k; i++) y[i * l->step[1]] = e[i].at;
+    for (int64_t i = 0; i < l->k; i++) y[i * l->step[1]] = at[i * step];
 }
 
 /* dx += g where each came from. */
-static void add_back(const lines *l, const entry *e, char *const p[3])
+static void add_back(const lines *l, const int64_t *at, ptrdiff_t step, char *const p[3])
 {
     const ptrdiff_t sg = l->step[1], sdx = l->step[2];
     if (l->a[0].s->type == TG_F32) {
         const float *const g = (const float *)(void *)p[1];
         float *const dx = (float *)(void *)p[2];
-        for (int64_t i = 0; i < l->k; i++) dx[e[i].at * sdx] += g[i * sg];
+        for (int64_t i = 0; i < l->k; i++) dx[at[i * step] * sdx] += g[i * sg];
     } else {
         const double *const g = (const double *)(void *)p[1];
         double *const dx = (double *)(void *)p[2];
-        for (int64_t i = 0; i < l->k; i++) dx[e[i].at * sdx] += g[i * sg];
+        for (int64_t i = 0; i < l->k; i++) dx[at[i * step] * sdx] += g[i * sg];
     }
 }
 
@@ -206,7 +213,7 @@ static tg_code each_sorted(const tg__call *c, tg__array y, tg__array dx, line_ru
 {
     const tg_order_attributes *const a = c->attributes;
     const int axis = tg__axis(a->axis, c->x[0].s->rank);
-    lines l = { .axes = 1u << axis,
+    lines l = { .axis = axis,
                 .k = c->x[0].s->dim[axis],
                 .descending = a->descending,
                 .a = { c->x[0], y, dx } };
@@ -283,7 +290,7 @@ static tg_code first_k_shape(const tg__call *c, tg__shape *y)
 static tg_code each_topk(const tg__call *c, tg__array y, tg__array dx, line_rule *rule)
 {
     const tg_topk_attributes *const a = c->attributes;
-    lines l = { .axes = 1u << tg__axis(a->axis, c->x[0].s->rank),
+    lines l = { .axis = tg__axis(a->axis, c->x[0].s->rank),
                 .k = a->k,
                 .descending = a->largest,
                 .a = { c->x[0], y, dx } };
