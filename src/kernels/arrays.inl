@@ -12,40 +12,63 @@ WIDE_INLINE int64_t up_to_aligned(const real *y)
     return (WIDE_BYTES - (int64_t)((uintptr_t)y % WIDE_BYTES)) / (int64_t)sizeof(real);
 }
 
-/* Rows go by halves of lines of the cache: a store across two lines costs as much as two, some processors take a vector of 64
-   bytes as two, and what streams to memory, or is soon loaded again, is faster by 32. */
-enum { HALF_LINE = LINE / 2, SHORT_COPY = 4 * LANES };
+/* Rows go by vectors of half a line of the cache, from where they begin: fewer of these than of whole lines lie across two, some
+   processors take 64 bytes as two halves, and what streams to memory, or is soon loaded again, is faster so. To store them
+   where halves of lines begin does not pay: x would still be loaded from anywhere, and the ends be done twice. */
+enum { HALF_LINE = LINE / 2, SHORT_SET = 4 * LANES };
 typedef real half_line __attribute__((vector_size(32), aligned(sizeof(real)), may_alias));
 
-/* Elements before the place where halves of lines begin, 0 ... HALF_LINE - 1. */
-WIDE_INLINE int64_t to_half_line(const real *y)
+/* a b + c, as wide_fma has it. */
+WIDE_INLINE half_line half_fma(half_line a, half_line b, half_line c)
 {
-    return -(int64_t)((uintptr_t)y / sizeof(real)) & (HALF_LINE - 1);
+#if WIDE_BYTES >= 32
+    return WIDE_NAME(256, fmadd)(a, b, c);
+#else
+    return a * b + c;
+#endif
 }
 
-/* A row's first and last vectors are stored where they are, and what is between them where halves of lines are: some elements
-   are done twice. To load what was stored through a mask takes long, and so it does to load what lies beside it, as the next
-   row may. */
+#define TO(I) (*(half_line *)(y + (I)))
+#define FROM(I) (*(const half_line *)(x + (I)))
+
+/* From i on as far as there are such vectors, one after the other: TO(j) = an expression. What streams is not brought near in
+   time where what lies behind is asked for before. */
+#define EACH_HALF_LINE(...)                                                                        \
+    ONCE for (; i + 4 * HALF_LINE <= n; i += 4 * HALF_LINE)                                        \
+        _Pragma("GCC unroll 4") for (int64_t j = i; j < i + 4 * HALF_LINE; j += HALF_LINE)         \
+            TO(j) = __VA_ARGS__;                                                                   \
+    ONCE for (int64_t j = i; i + HALF_LINE <= n; i += HALF_LINE, j = i) TO(j) = __VA_ARGS__;
+
+/* y = OF(x), some elements at the end twice: to load what was stored through a mask takes long, and so it does to load what lies
+   beside it, as the next row may. */
+#define SET_ROW(OF)                                                                                \
+    if (n < LANES) {                                                                               \
+        const wide_mask few = wide_first(n);                                                       \
+        wide_store_first(y, few, OF(wide_load_first(x, few)));                                     \
+        return;                                                                                    \
+    }                                                                                              \
+    if (n <= SHORT_SET) {                                                                          \
+        ONCE for (int64_t i = 0; i + LANES < n; i += LANES) wide_store(y + i, OF(wide_load(x + i))); \
+        wide_store(y + n - LANES, OF(wide_load(x + n - LANES)));                                   \
+        return;                                                                                    \
+    }                                                                                              \
+    int64_t i = 0;                                                                                 \
+    EACH_HALF_LINE(OF(FROM(j)))                                                                    \
+    if (i < n) TO(n - HALF_LINE) = OF(FROM(n - HALF_LINE));
+
 WIDE_INLINE void row_copy(int64_t n, real *restrict y, const real *restrict x)
 {
-    if (n < LANES) {
-        const wide_mask few = wide_first(n);
-        wide_store_first(y, few, wide_load_first(x, few));
-        return;
-    }
-    if (n <= SHORT_COPY) {
-        ONCE for (int64_t i = 0; i + LANES < n; i += LANES) wide_store(y + i, wide_load(x + i));
-        wide_store(y + n - LANES, wide_load(x + n - LANES));
-        return;
-    }
-    int64_t i = to_half_line(y);
-    if (i > 0) *(half_line *)y = *(const half_line *)x;
-    ONCE for (; i + 4 * HALF_LINE <= n; i += 4 * HALF_LINE)
-        _Pragma("GCC unroll 4") for (int q = 0; q < 4 * HALF_LINE; q += HALF_LINE)
-            *(half_line *)(y + i + q) = *(const half_line *)(x + i + q);
-    ONCE for (; i + HALF_LINE <= n; i += HALF_LINE) *(half_line *)(y + i) = *(const half_line *)(x + i);
-    *(half_line *)(y + n - HALF_LINE) = *(const half_line *)(x + n - HALF_LINE);
+    SET_ROW()
 }
+
+/* y = s x */
+#define SCALED(X) (s * (X))
+WIDE_INLINE void row_scale(int64_t n, real *restrict y, real s, const real *restrict x)
+{
+    SET_ROW(SCALED)
+}
+#undef SCALED
+#undef SET_ROW
 
 WIDE_INLINE void row_fill(int64_t n, real *y, wide value)
 {
@@ -60,52 +83,40 @@ WIDE_INLINE void row_fill(int64_t n, real *y, wide value)
     wide_store(y + n - LANES, value);
 }
 
-/* y += x as far as there are vectors of half a line; what is left begins at the result. To store them where halves of lines are
-   does not pay: x would still be loaded from anywhere. */
-WIDE_INLINE int64_t add_half_lines(int64_t n, real *restrict y, const real *restrict x)
-{
-    int64_t i = 0;
-    ONCE for (; i + 4 * HALF_LINE <= n; i += 4 * HALF_LINE)
-        _Pragma("GCC unroll 4") for (int q = 0; q < 4 * HALF_LINE; q += HALF_LINE)
-            *(half_line *)(y + i + q) += *(const half_line *)(x + i + q);
-    ONCE for (; i + HALF_LINE <= n; i += HALF_LINE) *(half_line *)(y + i) += *(const half_line *)(x + i);
-    return i;
-}
-
-WIDE_INLINE void row_add(int64_t n, real *restrict y, const real *restrict x)
-{
-    if (n < LANES) {
-        const wide_mask few = wide_first(n);
-        wide_store_first(y, few, wide_load_first(y, few) + wide_load_first(x, few));
-        return;
-    }
-    if (n <= 2 * LANES) {
-        const wide begin = wide_load(y) + wide_load(x), end = wide_load(y + n - LANES) + wide_load(x + n - LANES);
-        wide_store(y, begin);
-        wide_store(y + n - LANES, end);
-        return;
-    }
-    const half_line end = *(half_line *)(y + n - HALF_LINE) + *(const half_line *)(x + n - HALF_LINE);
-    (void)add_half_lines(n, y, x);
-    *(half_line *)(y + n - HALF_LINE) = end;
-}
-
-/* The same where what is stored is soon added to again, or what lies beside it: whatever the length, it is loaded in the
-   pieces in which it was stored. */
+/* y += x. What is stored may soon be loaded, and so may what lies beside it: whatever the length, it is in the pieces in which
+   it was stored. */
 #define ADD_REST(COUNT)                                                                            \
     if (COUNT < HALF_LINE && n & COUNT) {                                                          \
         typedef real some __attribute__((vector_size(COUNT * sizeof(real)), aligned(sizeof(real)), may_alias)); \
         *(some *)(y + i) += *(const some *)(x + i);                                                \
         i += COUNT;                                                                                \
     }
-WIDE_INLINE void row_add_again(int64_t n, real *restrict y, const real *restrict x)
+WIDE_INLINE void row_add(int64_t n, real *restrict y, const real *restrict x)
 {
-    int64_t i = add_half_lines(n, y, x);
+    int64_t i = 0;
+    EACH_HALF_LINE(TO(j) + FROM(j))
     ADD_REST(4)
     ADD_REST(2)
     if (n & 1) y[i] += x[i];
 }
 #undef ADD_REST
+
+/* y += s x, in the same way but for short rows. */
+WIDE_INLINE void row_add_scaled(int64_t n, real *restrict y, real s, const real *restrict x)
+{
+    if (n < LANES) {
+        const wide_mask few = wide_first(n);
+        wide_store_first(y, few, wide_fma(wide_splat(s), wide_load_first(x, few), wide_load_first(y, few)));
+        return;
+    }
+    const half_line all = s - (half_line){ 0 };
+    int64_t i = 0;
+    EACH_HALF_LINE(half_fma(all, FROM(j), TO(j)))
+    ONCE for (; i < n; i++) y[i] = scalar_fma(s, x[i], y[i]);
+}
+#undef EACH_HALF_LINE
+#undef FROM
+#undef TO
 
 /* ---- turning --------------------------------------------------------------------------------- */
 
@@ -318,55 +329,13 @@ WIDE_INLINE real row_dot(int64_t n, const real *a, const real *b)
     return total;
 }
 
-/* y = or += s b, as row_copy and row_add store it. */
-WIDE_INLINE wide scaled_vector(const real *y, wide s, const real *b, const bool add)
-{
-    return add ? wide_fma(s, wide_load(b), wide_load(y)) : s * wide_load(b);
-}
-
-WIDE_INLINE void scaled_row(int64_t n, real *y, real s, const real *b, const bool add)
-{
-    const wide a = wide_splat(s);
-    if (n < LANES) {
-        const wide_mask few = wide_first(n);
-        const wide x = wide_load_first(b, few);
-        wide_store_first(y, few, add ? wide_fma(a, x, wide_load_first(y, few)) : a * x);
-        return;
-    }
-    const wide begin = scaled_vector(y, a, b, add), end = scaled_vector(y + n - LANES, a, b + n - LANES, add);
-    if (!add) wide_store(y, begin);
-    if (n > 2 * LANES) {
-        int64_t j = up_to_aligned(y);
-        ONCE for (; j + STREAM * LANES <= n; j += STREAM * LANES)
-        {
-            wide v[STREAM];
-            _Pragma("GCC unroll 4") for (int q = 0; q < STREAM; q++)
-                v[q] = scaled_vector(y + j + q * LANES, a, b + j + q * LANES, add);
-            _Pragma("GCC unroll 4") for (int q = 0; q < STREAM; q++) wide_store(y + j + q * LANES, v[q]);
-        }
-        ONCE for (; j + LANES <= n; j += LANES) wide_store(y + j, scaled_vector(y + j, a, b + j, add));
-    }
-    if (add) wide_store(y, begin);
-    wide_store(y + n - LANES, end);
-}
-
-static IN_HALVES void scaled_rows_halves(int64_t m, int64_t n, real *restrict y, ptrdiff_t y_row, const real *s, ptrdiff_t s_row,
-                                         const real *b, ptrdiff_t b_row, bool add)
-{
-    for (int64_t i = 0; i < m; i++, y += y_row, s += s_row, b += b_row)
-        if (add)
-            for (int64_t j = 0; j < n; j++) y[j] = scalar_fma(*s, b[j], y[j]);
-        else
-            for (int64_t j = 0; j < n; j++) y[j] = *s * b[j];
-}
-
 /* m rows of n: y = or += s b, with one s for each row. */
 WIDE_INLINE void scaled_rows(int64_t m, int64_t n, real *y, ptrdiff_t y_row, const real *s, ptrdiff_t s_row, const real *b,
-                             ptrdiff_t b_row, const bool add)
+                             ptrdiff_t b_row, bool add)
 {
-    if (LIGHT_IN_HALVES(m * n)) scaled_rows_halves(m, n, y, y_row, s, s_row, b, b_row, add);
-    else
-        for (int64_t i = 0; i < m; i++) scaled_row(n, y + i * y_row, s[i * s_row], b + i * b_row, add);
+    for (int64_t i = 0; i < m; i++, y += y_row, s += s_row, b += b_row)
+        if (add) row_add_scaled(n, y, *s, b);
+        else row_scale(n, y, *s, b);
 }
 
 WIDE_INLINE void products_row(int64_t n, real *y, const real *a, const real *b, const bool add)
@@ -403,8 +372,7 @@ static void multiply_rows(int64_t m, int64_t n, tg__rows y, tg__rows a, tg__rows
     const bool b_numbers = b.column == 0;
     const tg__rows s = b_numbers ? b : a, x = b_numbers ? a : b;
     if (y.column == 1 && s.column == 0 && x.column == 1) {
-        if (add) scaled_rows(m, n, y.p, y.row, s.p, s.row, x.p, x.row, true);
-        else scaled_rows(m, n, y.p, y.row, s.p, s.row, x.p, x.row, false);
+        scaled_rows(m, n, y.p, y.row, s.p, s.row, x.p, x.row, add);
         return;
     }
     real *to = y.p;
@@ -489,8 +457,7 @@ static void add_joined(int64_t m, int pieces, const tg__strip *x, const void *y_
         {
             const int64_t n = x[k].n, skip = i * x[k].row;
             real *const p = x[k].p;
-            if (p && n < LANES) row_add_again(n, p + skip, y);
-            else if (p) row_add(n, p + skip, y);
+            if (p) row_add(n, p + skip, y);
             y += n;
         }
 }
@@ -587,8 +554,7 @@ static void add_triangles(const tg__triangles *t_, void *y_, const void *x_)
         for (int64_t i = 0; i < t->m; i++, y += t->n, x += t->n) {
             const int64_t edge = edge_of(t, i), from = t->lower ? 0 : edge;
             const int64_t n = t->lower ? edge : t->n - edge;
-            if (t->n < LANES) row_add_again(n, y + from, x + from);
-            else row_add(n, y + from, x + from);
+            row_add(n, y + from, x + from);
         }
 }
 

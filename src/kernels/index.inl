@@ -58,7 +58,7 @@ static bool within(int64_t n, const int64_t *i, ptrdiff_t stride, int64_t length
 #define ADD_FROM(FROM, TO) TO += FROM
 PICK(gather, SET, row_copy(n, to, at + *k * index.step))
 PICK(gather_add, ADD_TO, row_add(n, to, at + *k * index.step))
-PICK(scatter_add, ADD_FROM, row_add_again(n, at + *k * index.step, to))
+PICK(scatter_add, ADD_FROM, row_add(n, at + *k * index.step, to))
 #undef SET
 #undef ADD_TO
 #undef ADD_FROM

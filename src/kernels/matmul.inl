@@ -473,8 +473,7 @@ static bool is_outer(const tg__product *p)
 
 static void product_outer(const tg__product *p)
 {
-    if (p->d.p) scaled_rows(p->m, p->n, p->c.p, p->c.row, p->a.p, p->a.row, p->b.p, 0, true);
-    else scaled_rows(p->m, p->n, p->c.p, p->c.row, p->a.p, p->a.row, p->b.p, 0, false);
+    scaled_rows(p->m, p->n, p->c.p, p->c.row, p->a.p, p->a.row, p->b.p, 0, p->d.p);
 }
 
 static way way_of(const tg__product *p)
