@@ -109,9 +109,9 @@ WIDE_INLINE void insert_first(int64_t k, int64_t found, real *best, int64_t *at,
     at[j] = i;
 }
 
-WIDE_INLINE void first_of_line(int64_t k, int64_t n, const real *x, ptrdiff_t sx, real *best,
-                               int64_t *at, const bool falls)
+WIDE_INLINE void first_of_line(int64_t k, int64_t n, const real *x, ptrdiff_t sx, int64_t *at, const bool falls)
 {
+    real best[TG__FEW];
     for (int64_t i = 0; i < k; i++) insert_first(k, i, best, at, x[i * sx], i, falls);
     for (int64_t i = k; i < n && sx != 1; i++)
         if (comes_before(x[i * sx], best[k - 1], falls))
@@ -236,7 +236,6 @@ WIDE_INLINE void order_candidates(int64_t k, candidates *c, int64_t *at)
 WIDE_INLINE void first_of_short_lines(int64_t lines, int64_t k, int64_t n, const real *x, ptrdiff_t next,
                                       int64_t *at, const bool falls)
 {
-    real best[TG__FEW];
     candidates c[LINES_AT_ONCE];
     bool few[LINES_AT_ONCE];
     for (int64_t i = 0; i < lines; i++) few[i] = choose_candidates(k, n, x + i * next, falls, &c[i]);
@@ -244,14 +243,13 @@ WIDE_INLINE void first_of_short_lines(int64_t lines, int64_t k, int64_t n, const
         few[i] = few[i] && collect_candidates(n, x + i * next, falls, &c[i]);
     for (int64_t i = 0; i < lines; i++)
         if (few[i]) order_candidates(k, &c[i], at + i * k);
-        else first_of_line(k, n, x + i * next, 1, best, at + i * k, falls);
+        else first_of_line(k, n, x + i * next, 1, at + i * k, falls);
 }
 #endif
 
 WIDE_INLINE void first_of_lines(int64_t lines, int64_t k, int64_t n, const real *x, ptrdiff_t next, ptrdiff_t sx,
                                 int64_t *at, const bool falls)
 {
-    real best[TG__FEW];
 #if WIDE_BYTES == 64
     if (sx == 1 && k <= LANES && n >= 4 * LANES && n <= SHORT_LINE) {
         for (int64_t i = 0; i < lines; i += LINES_AT_ONCE)
@@ -259,7 +257,7 @@ WIDE_INLINE void first_of_lines(int64_t lines, int64_t k, int64_t n, const real 
         return;
     }
 #endif
-    for (int64_t i = 0; i < lines; i++) first_of_line(k, n, x + i * next, sx, best, at + i * k, falls);
+    for (int64_t i = 0; i < lines; i++) first_of_line(k, n, x + i * next, sx, at + i * k, falls);
 }
 
 static void first_k(int64_t lines, int64_t k, int64_t n, const void *x, ptrdiff_t next, ptrdiff_t sx, bool falls,
