@@ -15,7 +15,7 @@ WIDE_INLINE int64_t up_to_aligned(const real *y)
 /* Rows go by vectors of half a line of the cache, from where they begin: fewer of these than of whole lines lie across two, some
    processors take 64 bytes as two halves, and what streams to memory, or is soon loaded again, is faster so. To store them
    where halves of lines begin does not pay: x would still be loaded from anywhere, and the ends be done twice. */
-enum { HALF_LINE = LINE / 2, SHORT_SET = 4 * LANES };
+enum { HALF_LINE = LINE / 2, ONE_LOOP = 8 * HALF_LINE, SHORT_SET = 4 * LANES };
 typedef real half_line __attribute__((vector_size(32), aligned(sizeof(real)), may_alias));
 
 /* a b + c, as wide_fma has it. */
@@ -32,11 +32,13 @@ WIDE_INLINE half_line half_fma(half_line a, half_line b, half_line c)
 #define FROM(I) (*(const half_line *)(x + (I)))
 
 /* From i on as far as there are such vectors, one after the other: TO(j) = an expression. What streams is not brought near in
-   time where what lies behind is asked for before. */
+   time where what lies behind is asked for before. Short rows are often of unequal lengths, where each loop ends unforeseen:
+   they have but one. */
 #define EACH_HALF_LINE(...)                                                                        \
-    ONCE for (; i + 4 * HALF_LINE <= n; i += 4 * HALF_LINE)                                        \
-        _Pragma("GCC unroll 4") for (int64_t j = i; j < i + 4 * HALF_LINE; j += HALF_LINE)         \
-            TO(j) = __VA_ARGS__;                                                                   \
+    if (n > ONE_LOOP)                                                                              \
+        ONCE for (; i + 4 * HALF_LINE <= n; i += 4 * HALF_LINE)                                    \
+            _Pragma("GCC unroll 4") for (int64_t j = i; j < i + 4 * HALF_LINE; j += HALF_LINE)     \
+                TO(j) = __VA_ARGS__;                                                               \
     ONCE for (int64_t j = i; i + HALF_LINE <= n; i += HALF_LINE, j = i) TO(j) = __VA_ARGS__;
 
 /* y = OF(x), some elements at the end twice: to load what was stored through a mask takes long, and so it does to load what lies
@@ -147,23 +149,27 @@ WIDE_INLINE void turn(wide *v)
 }
 #undef EXCHANGE
 
-/* y = or += x for (m, n) of y's rows, at most a square, where y's rows are adjacent and so are x's columns. whole is a constant
-   in every call: all of the square is there. */
-WIDE_INLINE void turn_square(int64_t m, int64_t n, real *y, ptrdiff_t y_row, const real *x,
-                             ptrdiff_t x_column, const bool whole, const bool add)
+/* y = or += x for a square of y's rows, where these are adjacent and so are x's columns. */
+WIDE_INLINE void turn_square(real *y, ptrdiff_t y_row, const real *x, ptrdiff_t x_column, const bool add)
+{
+    wide v[WIDE_LANES];
+    _Pragma("GCC unroll 16") for (int j = 0; j < LANES; j++) v[j] = wide_load(x + j * x_column);
+    turn(v);
+    _Pragma("GCC unroll 16") for (int i = 0; i < LANES; i++)
+        wide_store(y + i * y_row, add ? wide_load(y + i * y_row) + v[i] : v[i]);
+}
+
+/* The same for (m, n) of it: rare, and a function of its own, so that whole squares keep their registers. */
+static __attribute__((noinline)) void turn_part(int64_t m, int64_t n, real *y, ptrdiff_t y_row,
+                                                const real *x, ptrdiff_t x_column, bool add)
 {
     wide v[WIDE_LANES];
     const wide_mask height = wide_first(m), width = wide_first(n);
     _Pragma("GCC unroll 16") for (int j = 0; j < LANES; j++)
-        if (whole) v[j] = wide_load(x + j * x_column);
-        else v[j] = j < n ? wide_load_first(x + j * x_column, height) : wide_splat(0);
+        v[j] = j < n ? wide_load_first(x + j * x_column, height) : wide_splat(0);
     turn(v);
-    _Pragma("GCC unroll 16") for (int i = 0; i < LANES; i++)
-    {
-        real *const to = y + i * y_row;
-        if (whole) wide_store(to, add ? wide_load(to) + v[i] : v[i]);
-        else if (i < m) wide_store_first(to, width, add ? wide_load_first(to, width) + v[i] : v[i]);
-    }
+    for (int64_t i = 0; i < m; i++, y += y_row)
+        wide_store_first(y, width, add ? wide_load_first(y, width) + v[i] : v[i]);
 }
 
 /* Some squares beside each other at a time: rows of y by whole cache lines that follow each other, while what is read of x is
@@ -174,14 +180,16 @@ WIDE_INLINE void turn_rows(int64_t m, int64_t n, tg__rows y, tg__rows x, const b
 {
     for (int64_t from = 0; from < n; from += BESIDE * LANES) {
         const int64_t end = n - from < BESIDE * LANES ? n : from + BESIDE * LANES;
-        for (int64_t i = 0; i < m; i += LANES)
-            for (int64_t j = from; j < end; j += LANES) {
-                real *const to = (real *)y.p + i * y.row + j;
-                const real *const at = (const real *)x.p + i + j * x.column;
-                if (m - i >= LANES && n - j >= LANES)
-                    turn_square(LANES, LANES, to, y.row, at, x.column, true, add);
-                else turn_square(m - i, n - j, to, y.row, at, x.column, false, add);
-            }
+        for (int64_t i = 0; i < m; i += LANES) {
+            real *const to = (real *)y.p + i * y.row;
+            const real *const at = (const real *)x.p + i;
+            int64_t j = from;
+            if (m - i >= LANES)
+                ONCE for (; end - j >= LANES; j += LANES)
+                    turn_square(to + j, y.row, at + j * x.column, x.column, add);
+            for (; j < end; j += LANES)
+                turn_part(m - i, end - j, to + j, y.row, at + j * x.column, x.column, add);
+        }
     }
 }
 
@@ -544,7 +552,6 @@ static void copy_triangles(const tg__triangles *t_, void *y_, const void *x_)
         }
 }
 
-/* In rows of less than a vector the next one would be loaded out of what was just stored through a mask. */
 static void add_triangles(const tg__triangles *t_, void *y_, const void *x_)
 {
     const tg__triangles triangles = *t_, *const t = &triangles;

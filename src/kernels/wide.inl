@@ -120,8 +120,6 @@ typedef __mmask16 wide_mask;
 #else
 typedef __mmask8 wide_mask;
 #endif
-#elif WIDE_BYTES == 32
-typedef __m256i wide_mask;
 #else
 typedef int64_t wide_mask;
 #endif
@@ -130,25 +128,31 @@ WIDE_INLINE wide_mask wide_first(int64_t n)
 {
 #if WIDE_BYTES == 64
     return (wide_mask)((n >= LANES ? 0u : 1u << n) - 1u);
-#elif WIDE_BYTES == 32
+#else
+    return n;
+#endif
+}
+
+#if WIDE_BYTES == 32
+/* All bits of these lanes. */
+WIDE_INLINE __m256i first_lanes(wide_mask first)
+{
     static const wide_integer on[2 * LANES] = {
 #ifdef TG_REAL_F32
         -1, -1, -1, -1,
 #endif
         -1, -1, -1, -1,
     };
-    return _mm256_loadu_si256((const __m256i *)(on + LANES - (n < LANES ? n : LANES)));
-#else
-    return n;
-#endif
+    return _mm256_loadu_si256((const __m256i *)(on + LANES - (first < LANES ? first : LANES)));
 }
+#endif
 
 WIDE_INLINE wide wide_load_first(const real *x, wide_mask first)
 {
 #if WIDE_BYTES == 64
     return WIDE_NAME(512, maskz_loadu)(first, x);
 #elif WIDE_BYTES == 32
-    return WIDE_NAME(256, maskload)(x, first);
+    return WIDE_NAME(256, maskload)(x, first_lanes(first));
 #else
     if (first >= LANES) return wide_load(x);
     wide v = { 0 };
@@ -162,7 +166,26 @@ WIDE_INLINE void wide_store_first(real *y, wide_mask first, wide v)
 #if WIDE_BYTES == 64
     WIDE_NAME(512, mask_storeu)(y, first, v);
 #elif WIDE_BYTES == 32
-    WIDE_NAME(256, maskstore)(y, first, v);
+    if (first >= LANES) {
+        wide_store(y, v);
+        return;
+    }
+    /* By pieces: a store through a mask takes some processors ten times as long as one of a piece. */
+    typedef float two_floats __attribute__((vector_size(8), aligned(4), may_alias));
+    const int64_t floats = first * (int64_t)(sizeof(real) / sizeof(float));
+    float *to = (float *)y;
+    __m128 piece = _mm256_castps256_ps128((__m256)v);
+    if (floats & 4) {
+        _mm_storeu_ps(to, piece);
+        piece = _mm256_extractf128_ps((__m256)v, 1);
+        to += 4;
+    }
+    if (floats & 2) {
+        *(two_floats *)to = __builtin_shufflevector(piece, piece, 0, 1);
+        piece = _mm_movehl_ps(piece, piece);
+        to += 2;
+    }
+    if (floats & 1) *to = piece[0];
 #else
     if (first >= LANES) wide_store(y, v);
     else for (int i = 0; i < first; i++) y[i] = v[i];
@@ -175,7 +198,7 @@ WIDE_INLINE wide wide_choose(wide_mask first, wide v, wide others)
 #if WIDE_BYTES == 64
     return WIDE_NAME(512, mask_mov)(others, first, v);
 #elif WIDE_BYTES == 32
-    return WIDE_NAME(256, blendv)(others, v, (wide)first);
+    return WIDE_NAME(256, blendv)(others, v, (wide)first_lanes(first));
 #else
     for (int i = 0; i < LANES; i++) v[i] = i < first ? v[i] : others[i];
     return v;

@@ -1065,8 +1065,7 @@ static tg_code triangle(const tg__call *c, flow f, bool lower)
                                       : offset; /* beyond, nothing changes any more */
     if (tg__shape_contiguous(f.x.s)) {
         const tg__triangles t = { f.x.s->n > 0 ? f.x.s->n / (m * n) : 0, m, n, away, lower };
-        /* Lower ones have short rows that begin where the matrix's do. */
-        if (f.backward) (lower ? f.k->narrow : f.k)->rows.add_triangles(&t, f.x.p, f.y.p);
+        if (f.backward) f.k->rows.add_triangles(&t, f.x.p, f.y.p);
         else f.k->rows.copy_triangles(&t, f.y.p, f.x.p);
         return TG_OK;
     }
