@@ -379,6 +379,7 @@ static void norm_runs_backward(const tg__norm *p, const tg__norm_gradients *d)
 /* Short runs are seen as columns of (outer, channels inner): w of them, of whole channels. */
 typedef struct columns {
     int64_t w, step, at;
+    ptrdiff_t ahead; /* how far the next SUM_ROWS rows are, 0 within the caches */
     double n, mean[TG__TILE], m2[TG__TILE]; /* moments, all of n elements */
     real shift[TG__TILE];
     double g[TG__TILE], gz[TG__TILE]; /* sums of g and of g (x - shift) */
@@ -409,13 +410,15 @@ static void join_columns(columns *t, double n, const real *about, const real *s1
 }
 
 /* Of n rows of a few vectors of columns: their means, and the sums of the distances from these and of their squares. */
-INLINE void moments_part(int64_t n, const real *x, ptrdiff_t step, real *about, real *s1, real *s2, const int parts,
-                         const bool whole, wide_mask there)
+INLINE void moments_part(int64_t n, const real *x, ptrdiff_t step, ptrdiff_t ahead, real *about, real *s1,
+                         real *s2, const int parts, const bool whole, wide_mask there)
 {
     wide mean[COLUMN_PARTS], first[COLUMN_PARTS], second[COLUMN_PARTS];
     EACH_PART mean[k] = first[k] = second[k] = wide_splat(0);
-    for (int64_t i = 0; i < n; i++)
+    for (int64_t i = 0; i < n; i++) {
+        bring_near(x + i * step, ahead, parts);
         EACH_PART mean[k] += wide_load_some(x + i * step + k * LANES, WHOLE_PART(k), there);
+    }
     EACH_PART mean[k] /= (real)n;
     for (int64_t i = 0; i < n; i++)
         EACH_PART {
@@ -434,26 +437,29 @@ INLINE void moments_part(int64_t n, const real *x, ptrdiff_t step, real *about, 
 static void join_rows(columns *t, int64_t n, const real *x)
 {
     real about[TG__TILE], s1[TG__TILE], s2[TG__TILE];
-    EACH_COLUMNS(t->w, moments_part(n, x + j, t->step, about + j, s1 + j, s2 + j, parts, whole, there));
+    EACH_COLUMNS(t->w, moments_part(n, x + j, t->step, t->ahead, about + j, s1 + j, s2 + j, parts, whole, there));
     join_columns(t, (double)n, about, s1, s2);
 }
 
 /* Of n rows of a few vectors of columns: the sums of g and of g (x - about). */
-INLINE void products_part(int64_t n, const real *x, const real *g, ptrdiff_t step, const real *about, real *s1,
-                          real *s2, const int parts, const bool whole, wide_mask there)
+INLINE void products_part(int64_t n, const real *x, const real *g, ptrdiff_t step, ptrdiff_t ahead,
+                          const real *about, real *s1, real *s2, const int parts, const bool whole,
+                          wide_mask there)
 {
     wide center[COLUMN_PARTS], first[COLUMN_PARTS], second[COLUMN_PARTS];
     EACH_PART {
         center[k] = wide_load_some(about + k * LANES, WHOLE_PART(k), there);
         first[k] = second[k] = wide_splat(0);
     }
-    for (int64_t i = 0; i < n; i++)
+    for (int64_t i = 0; i < n; i++) {
+        bring_near(g + i * step, ahead, parts);
         EACH_PART {
             const int64_t at = i * step + k * LANES;
             const wide h = wide_load_some(g + at, WHOLE_PART(k), there);
             first[k] += h;
             second[k] += h * (wide_load_some(x + at, WHOLE_PART(k), there) - center[k]);
         }
+    }
     EACH_PART {
         wide_store_some(s1 + k * LANES, WHOLE_PART(k), there, first[k]);
         wide_store_some(s2 + k * LANES, WHOLE_PART(k), there, second[k]);
@@ -463,7 +469,8 @@ INLINE void products_part(int64_t n, const real *x, const real *g, ptrdiff_t ste
 static void add_products(columns *t, int64_t n, const real *x, const real *g, bool first)
 {
     real s1[TG__TILE], s2[TG__TILE];
-    EACH_COLUMNS(t->w, products_part(n, x + j, g + j, t->step, t->shift + j, s1 + j, s2 + j, parts, whole, there));
+    EACH_COLUMNS(t->w, products_part(n, x + j, g + j, t->step, t->ahead, t->shift + j, s1 + j, s2 + j, parts,
+                                     whole, there));
     for (int64_t i = 0; i < t->w; i++) {
         t->g[i] = (first ? 0 : t->g[i]) + (double)s1[i];
         t->gz[i] = (first ? 0 : t->gz[i]) + (double)s2[i];
@@ -496,6 +503,7 @@ static int64_t next_columns(const tg__norm *p, columns *t)
 {
     const int64_t all = p->channels * p->inner, fit = TG__TILE / p->inner * p->inner;
     t->step = all;
+    t->ahead = ahead_of(SUM_ROWS, p->outer, all);
     t->w = all - t->at < fit ? all - t->at : fit;
     return t->w;
 }
@@ -631,8 +639,9 @@ static void norm_columns_backward(const tg__norm *p, const tg__norm_gradients *d
         if (p->inner == 1) column_slopes(p, d, &t, &o);
         else
             for (int64_t j = 0; j < t.w; j += p->inner) channel_slopes(p, d, &t, j, &o);
-        for (int64_t i = 0; d->dx && i < p->outer; i += SUM_ROWS) {
-            const int64_t at = t.at + i * t.step, n = p->outer - i < SUM_ROWS ? p->outer - i : SUM_ROWS;
+        const int64_t some = t.ahead ? 1 : SUM_ROWS; /* three arrays stream if they are gone through row by row */
+        for (int64_t i = 0; d->dx && i < p->outer; i += some) {
+            const int64_t at = t.at + i * t.step, n = p->outer - i < some ? p->outer - i : some;
             columns_dx(n, t.w, (const real *)p->x + at, (const real *)d->g + at, (real *)d->dx + at, t.step, &o);
         }
     }
