@@ -159,7 +159,8 @@ WIDE_INLINE void turn_square(real *y, ptrdiff_t y_row, const real *x, ptrdiff_t 
         wide_store(y + i * y_row, add ? wide_load(y + i * y_row) + v[i] : v[i]);
 }
 
-/* The same for (m, n) of it: rare, and a function of its own, so that whole squares keep their registers. */
+/* The same for as much of it as there is of m rows and n columns: rare, and a function of its own, so that whole squares keep
+   their registers. */
 static __attribute__((noinline)) void turn_part(int64_t m, int64_t n, real *y, ptrdiff_t y_row,
                                                 const real *x, ptrdiff_t x_column, bool add)
 {
@@ -168,7 +169,7 @@ static __attribute__((noinline)) void turn_part(int64_t m, int64_t n, real *y, p
     _Pragma("GCC unroll 16") for (int j = 0; j < LANES; j++)
         v[j] = j < n ? wide_load_first(x + j * x_column, height) : wide_splat(0);
     turn(v);
-    for (int64_t i = 0; i < m; i++, y += y_row)
+    for (int64_t i = 0; i < LANES && i < m; i++, y += y_row)
         wide_store_first(y, width, add ? wide_load_first(y, width) + v[i] : v[i]);
 }
 
