@@ -38,7 +38,7 @@ static int remove_folder(void)
         n++;
         remove(path);
     }
-    closedir(d);
+    if (d) closedir(d);
     rmdir(folder);
     return n;
 }
