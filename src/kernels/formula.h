@@ -21,7 +21,12 @@
 
 #define where(condition, yes, no) ((condition) ? (real)(yes) : (real)(no))
 
-M_INLINE real m_sign(real x) { return (real)(x > 0) - (real)(x < 0) + (x != x ? x : 0); }
+/* 0 for both zeros, NaN for NaN. */
+M_INLINE real m_sign(real x)
+{
+    const real size = M_ABS(x);
+    return size > 0 ? M_COPYSIGN(1, x) : size;
+}
 
 M_INLINE real m_logaddexp(real a, real b)
 {

@@ -5,9 +5,9 @@
    quicker than a quotient. */
 static inline real exact_inverse(real p)
 {
-    int exponent;
+    const m_bits fraction = ((m_bits)1 << M_SHIFT) - 1;
     const real inverse = 1 / p;
-    return M(fabs)(M(frexp)(p, &exponent)) == R(0.5) && isnormal(inverse) ? inverse : 0;
+    return !(m_to_bits(p) & fraction) && isnormal(inverse) ? inverse : 0;
 }
 
 INLINE real over(real e, real p, real inverse)
