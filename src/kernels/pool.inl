@@ -235,34 +235,35 @@ static bool by_twos(const tg__planes *p)
 #define WIDE_HIGHS(a, b) WIDE_TWO(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
 #endif
 
-/* What a vector of windows sees of two rows, and which of the taps but the first is better than those before it. */
+/* What a vector of windows sees of two rows, a pair of elements in each: where a pair's second is better, and where the pair
+   below is. */
 typedef struct twos {
-    wide_mask low, high; /* of a row's two vectors */
-    wide_mask second, third, fourth;
+    wide_mask second_above, second_below, below;
     wide largest;
 } twos;
 
 WIDE_INLINE wide_mask better_lanes(wide x, wide best)
 {
-    return WIDE_COMPARE(x, best, _CMP_GT_OQ) |
-           (WIDE_COMPARE(x, x, _CMP_UNORD_Q) & WIDE_COMPARE(best, best, _CMP_ORD_Q));
+    const wide_mask numbers = WIDE_COMPARE(best, best, _CMP_ORD_Q);
+    return WIDE_COMPARE_OF(numbers, x, best, _CMP_NLE_UQ); /* greater or NaN */
+}
+
+/* The better one of each lane; `second` are those where it is x. */
+WIDE_INLINE wide better(wide x, wide best, wide_mask *second)
+{
+    *second = better_lanes(x, best);
+    return WIDE_NAME(512, mask_mov)(best, *second, x);
 }
 
 WIDE_INLINE twos see_twos(int64_t left, const real *a, const real *b)
 {
-    twos t = {
-        wide_first(2 * left), 2 * left > LANES ? wide_first(2 * left - LANES) : 0, 0, 0, 0, { 0 }
-    };
-    const wide a0 = wide_load_first(a, t.low), a1 = wide_load_first(a + LANES, t.high);
-    const wide b0 = wide_load_first(b, t.low), b1 = wide_load_first(b + LANES, t.high);
-    const wide second = WIDE_ODDS(a0, a1), third = WIDE_EVENS(b0, b1), fourth = WIDE_ODDS(b0, b1);
-    t.largest = WIDE_EVENS(a0, a1);
-    t.second = better_lanes(second, t.largest);
-    t.largest = WIDE_NAME(512, mask_mov)(t.largest, t.second, second);
-    t.third = better_lanes(third, t.largest);
-    t.largest = WIDE_NAME(512, mask_mov)(t.largest, t.third, third);
-    t.fourth = better_lanes(fourth, t.largest);
-    t.largest = WIDE_NAME(512, mask_mov)(t.largest, t.fourth, fourth);
+    const wide_mask low = wide_first(2 * left), high = 2 * left > LANES ? wide_first(2 * left - LANES) : 0;
+    const wide a0 = wide_load_first(a, low), a1 = wide_load_first(a + LANES, high);
+    const wide b0 = wide_load_first(b, low), b1 = wide_load_first(b + LANES, high);
+    twos t;
+    const wide above = better(WIDE_ODDS(a0, a1), WIDE_EVENS(a0, a1), &t.second_above);
+    const wide below = better(WIDE_ODDS(b0, b1), WIDE_EVENS(b0, b1), &t.second_below);
+    t.largest = better(below, above, &t.below);
     return t;
 }
 
@@ -295,13 +296,13 @@ static void twos_max_put(int64_t n, const real *restrict g, const real *restrict
     _Pragma("GCC unroll 1") for (int64_t k = 0; k < n; k += LANES)
     {
         const twos t = see_twos(n - k, a + 2 * k, b + 2 * k);
-        const wide all = wide_load_first(g + k, wide_first(n - k));
-        const wide_mask third = t.third & ~t.fourth, second = t.second & ~(t.third | t.fourth);
-        const wide_mask first = (wide_mask) ~(t.second | t.third | t.fourth);
-        add_twos(n - k, da + 2 * k, WIDE_NAME(512, maskz_mov)(first, all),
-                 WIDE_NAME(512, maskz_mov)(second, all));
-        add_twos(n - k, db + 2 * k, WIDE_NAME(512, maskz_mov)(third, all),
-                 WIDE_NAME(512, maskz_mov)(t.fourth, all));
+        const wide none = wide_splat(0), all = wide_load_first(g + k, wide_first(n - k));
+        const wide above = WIDE_NAME(512, mask_mov)(all, t.below, none);
+        const wide below = WIDE_NAME(512, maskz_mov)(t.below, all);
+        add_twos(n - k, da + 2 * k, WIDE_NAME(512, mask_mov)(above, t.second_above, none),
+                 WIDE_NAME(512, maskz_mov)(t.second_above, above));
+        add_twos(n - k, db + 2 * k, WIDE_NAME(512, mask_mov)(below, t.second_below, none),
+                 WIDE_NAME(512, maskz_mov)(t.second_below, below));
     }
 }
 #else

@@ -283,8 +283,10 @@ WIDE_INLINE wide wide_chosen(wide_lanes lanes, wide yes, wide no)
 /* A bit for each lane. */
 #ifdef TG_REAL_F32
 #define WIDE_COMPARE(a, b, HOW) _mm512_cmp_ps_mask(a, b, HOW)
+#define WIDE_COMPARE_OF(mask, a, b, HOW) _mm512_mask_cmp_ps_mask(mask, a, b, HOW)
 #else
 #define WIDE_COMPARE(a, b, HOW) _mm512_cmp_pd_mask(a, b, HOW)
+#define WIDE_COMPARE_OF(mask, a, b, HOW) _mm512_mask_cmp_pd_mask(mask, a, b, HOW)
 #endif
 #endif
 
