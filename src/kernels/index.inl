@@ -33,22 +33,31 @@ static bool within(int64_t n, const int64_t *i, ptrdiff_t stride, int64_t length
         EACH_INDEX(j * e, ALONG(to[j * y.column], at[j * x.column + i * index.step]))              \
     }
 
-#define PICK(NAME, ALONG, ROW_COPY)                                                                \
+/* Whole rows have a loop of their own, which has registers enough for what is the same in all of them. */
+#define PICK(NAME, ALONG, ROW)                                                                     \
+    WIDE_INLINE bool NAME##_rows(int64_t m, int64_t n, real *restrict to, ptrdiff_t to_row,        \
+                                 real *restrict from, ptrdiff_t from_row, tg__index index)         \
+    {                                                                                              \
+        const uint64_t length = index.length ? (uint64_t)index.length : UINT64_MAX;                \
+        const int64_t *k = index.p;                                                                \
+        ONCE for (int64_t i = 0; i < m; i++, to += to_row, from += from_row, k += index.row)       \
+        {                                                                                          \
+            if ((uint64_t)*k >= length) return false;                                              \
+            ROW(n, to, from + *k * index.step);                                                    \
+        }                                                                                          \
+        return true;                                                                               \
+    }                                                                                              \
     static bool NAME(int64_t m, int64_t n, tg__rows y, tg__rows x, tg__index index)                \
     {                                                                                              \
-        const bool rows = index.column == 0 && y.column == 1 && x.column == 1;                     \
+        if (index.column == 0 && y.column == 1 && x.column == 1)                                   \
+            return NAME##_rows(m, n, y.p, y.row, (real *)x.p, x.row, index);                       \
         const ptrdiff_t e = index.column;                                                          \
         const uint64_t length = index.length ? (uint64_t)index.length : UINT64_MAX;                \
         for (int64_t row = 0; row < m; row++) {                                                    \
             real *restrict const to = (real *)y.p + row * y.row;                                   \
             real *restrict const at = (real *)x.p + row * x.row;                                   \
             const int64_t *const k = index.p + row * index.row;                                    \
-            if (rows) {                                                                            \
-                if ((uint64_t)*k >= length) return false;                                          \
-                ROW_COPY;                                                                          \
-            } else {                                                                               \
-                PICK_ROW(ALONG)                                                                    \
-            }                                                                                      \
+            PICK_ROW(ALONG)                                                                        \
         }                                                                                          \
         return true;                                                                               \
     }
@@ -56,9 +65,11 @@ static bool within(int64_t n, const int64_t *i, ptrdiff_t stride, int64_t length
 #define SET(TO, FROM) TO = FROM
 #define ADD_TO(TO, FROM) TO += FROM
 #define ADD_FROM(FROM, TO) TO += FROM
-PICK(gather, SET, row_copy(n, to, at + *k * index.step))
-PICK(gather_add, ADD_TO, row_add(n, to, at + *k * index.step))
-PICK(scatter_add, ADD_FROM, row_add(n, at + *k * index.step, to))
+#define ROW_ADD_FROM(n, from, to) row_add(n, to, from)
+PICK(gather, SET, row_copy)
+PICK(gather_add, ADD_TO, row_add)
+PICK(scatter_add, ADD_FROM, ROW_ADD_FROM)
+#undef ROW_ADD_FROM
 #undef SET
 #undef ADD_TO
 #undef ADD_FROM
