@@ -30,7 +30,7 @@ static bool within(int64_t n, const int64_t *i, ptrdiff_t stride, int64_t length
     } else if (y.column == 1 && e == 1 && x.column == 1) {                                                             \
         EACH_INDEX(0, j, ALONG(to[j], at[j + i * index.step]))                                                         \
     } else {                                                                                                           \
-        EACH_INDEX(0, (j * e), ALONG(to[j * y.column], at[j * x.column + i * index.step]))                                \
+        EACH_INDEX(0, (j * e), ALONG(to[j * y.column], at[j * x.column + i * index.step]))                             \
     }
 
 /* Sets to[j] = at[k[j]], a vector at a time, and returns how many: up to the first vector with an index outside. */
