@@ -538,6 +538,7 @@ EACH_LEVEL(random_pools_agree_with_loops)
             do {
                 *a[k] = random_axis();
                 if (!s.max) a[k]->dilation = 1;
+                if (i % 16 < 4) a[k]->kernel = a[k]->stride = 2, a[k]->padding = 0, a[k]->dilation = 1; /* side by side */
                 if (i % 10 == 0 && k == 1) a[k]->n += 130; /* rows in several pieces */
             } while (2 * a[k]->padding > a[k]->dilation * (a[k]->kernel - 1) + 1 || !settle(a[k]));
         }
