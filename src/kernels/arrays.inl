@@ -103,7 +103,19 @@ WIDE_INLINE void row_add(int64_t n, real *restrict y, const real *restrict x)
 }
 #undef ADD_REST
 
-/* y += s x, in the same way but for short rows. */
+/* The same of what is not soon loaded: the last vector, summed first, overlaps the one before it. */
+WIDE_INLINE void row_add_once(int64_t n, real *restrict y, const real *restrict x)
+{
+    if (n < LANES) {
+        row_add(n, y, x);
+        return;
+    }
+    const wide last = wide_load(y + n - LANES) + wide_load(x + n - LANES);
+    ONCE for (int64_t i = 0; i + LANES < n; i += LANES) wide_store(y + i, wide_load(y + i) + wide_load(x + i));
+    wide_store(y + n - LANES, last);
+}
+
+/* y += s x, in the way of row_add but for short rows. */
 WIDE_INLINE void row_add_scaled(int64_t n, real *restrict y, real s, const real *restrict x)
 {
     if (n < LANES) {
@@ -562,7 +574,7 @@ static void add_triangles(const tg__triangles *t_, void *y_, const void *x_)
         for (int64_t i = 0; i < t->m; i++, y += t->n, x += t->n) {
             const int64_t edge = edge_of(t, i), from = t->lower ? 0 : edge;
             const int64_t n = t->lower ? edge : t->n - edge;
-            row_add(n, y + from, x + from);
+            row_add_once(n, y + from, x + from);
         }
 }
 
