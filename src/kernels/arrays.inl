@@ -103,7 +103,7 @@ WIDE_INLINE void row_add(int64_t n, real *restrict y, const real *restrict x)
 }
 #undef ADD_REST
 
-/* The same of what is not soon loaded: the last vector, summed first, overlaps the one before it. */
+/* The same of rows of unequal lengths that are not soon loaded: the last vector, summed first, overlaps the one before it. */
 WIDE_INLINE void row_add_once(int64_t n, real *restrict y, const real *restrict x)
 {
     if (n < LANES) {
