@@ -242,16 +242,10 @@ typedef struct twos {
     wide largest;
 } twos;
 
-WIDE_INLINE wide_mask better_lanes(wide x, wide best)
-{
-    const wide_mask numbers = WIDE_COMPARE(best, best, _CMP_ORD_Q);
-    return WIDE_COMPARE_OF(numbers, x, best, _CMP_NLE_UQ); /* greater or NaN */
-}
-
-/* The better one of each lane; `second` are those where it is x. */
+/* The better one of each lane; `second` are those where it is x: greater, or NaN where best is not. */
 WIDE_INLINE wide better(wide x, wide best, wide_mask *second)
 {
-    *second = better_lanes(x, best);
+    *second = WIDE_COMPARE_OF(WIDE_COMPARE(best, best, _CMP_ORD_Q), x, best, _CMP_NLE_UQ);
     return WIDE_NAME(512, mask_mov)(best, *second, x);
 }
 
