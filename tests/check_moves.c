@@ -615,6 +615,13 @@ static lie lie_of(int way, int64_t lines, int64_t n)
     return way == 0 ? (lie){ 1, n } : way == 1 ? (lie){ lines, 1 } : (lie){ 2, 2 * n + 1 };
 }
 
+/* Mostly so few lines that they go along all at once, sometimes more than go along together. */
+static void pick_lines(int64_t *lines, int64_t *n)
+{
+    *lines = 1 + pick(pick(4) ? 40 : 300);
+    *n = 1 + pick(*lines < 80 ? 90 : ROOM / *lines);
+}
+
 /* What kernel number `which` does with lines of lie s: its result, and what is given to it is always the same. */
 static void scan_with(const tg__kernels *k, int which, int64_t lines, int64_t n, lie s, buffer *result)
 {
@@ -645,7 +652,8 @@ Test(moves, scans_give_the_same_bits_at_every_level)
     for (int which = 0; which < 7; which++)
         for (int way = 0; way < 3; way++)
             for (int i = 0; i < 40; i++) {
-                const int64_t lines = 1 + pick(40), n = 1 + pick(90);
+                int64_t lines, n;
+                pick_lines(&lines, &n);
                 const uint64_t later = state;
                 const lie s = lie_of(way, lines, n);
                 if ((lines - 1) * s.step + (n - 1) * s.stride >= ROOM) continue;
@@ -666,7 +674,8 @@ Test(moves, running_sums_are_near_the_exact_ones)
     EACH_LEVEL
     for (int way = 0; way < 3; way++)
         for (int i = 0; i < 60; i++) {
-            const int64_t lines = 1 + pick(40), n = 1 + pick(90);
+            int64_t lines, n;
+            pick_lines(&lines, &n);
             const lie s = lie_of(way, lines, n);
             if ((lines - 1) * s.step + (n - 1) * s.stride >= ROOM) continue;
             const long double epsilon = type == TG_F32 ? 0x1p-23L : 0x1p-52L;

@@ -11,10 +11,11 @@
 
 enum {
     EIGHT = 8,
-    SCAN_PARTS = 4,   /* so many vectors of lines */
-    SUM_PARTS = WIDE_BYTES == 64 ? 8 : 4, /* the same of sums: as many as there are registers for */
-    SCAN_BLOCK = 16,  /* steps after which what a sum has lost is seen to */
-    SCAN_LINES = 128  /* lines that go along together */
+    SCAN_PARTS = 4,                        /* so many vectors of lines */
+    SUM_PARTS = WIDE_BYTES == 64 ? 13 : 4, /* the same of sums: as many as there are registers for */
+    KEPT_PARTS = 4,                        /* and of sums of more lines than that */
+    SCAN_BLOCK = 16,                       /* steps after which what a sum has lost is seen to */
+    SCAN_LINES = 128                       /* lines that go along together */
 };
 typedef double doubles __attribute__((vector_size(EIGHT * sizeof(double))));
 typedef real eight __attribute__((vector_size(EIGHT * sizeof(real))));
@@ -133,14 +134,10 @@ SCAN_INLINE wide scan_load(const real *x, const bool whole, wide_mask first)
 
 /* Steps 0 ... n - 1, no more than SCAN_BLOCK, of a few vectors of lines; of the last of them there are the first ones. What
    was lost goes first into the next sum. */
-SCAN_INLINE void cumsum_wide(int64_t n, real *y, ptrdiff_t sy, const real *x, ptrdiff_t sx, real *sum, real *lost,
-                             ptrdiff_t y_ahead, ptrdiff_t x_ahead, const int parts, const bool add, wide_mask first)
+SCAN_INLINE void cumsum_block(int64_t n, real *y, ptrdiff_t sy, const real *x, ptrdiff_t sx, const wide *sum,
+                              wide *part, ptrdiff_t y_ahead, ptrdiff_t x_ahead, const int parts, const bool add,
+                              wide_mask first)
 {
-    wide s[SUM_PARTS], part[SUM_PARTS];
-    for (int k = 0; k < parts; k++) {
-        s[k] = wide_load(sum + k * LANES);
-        part[k] = wide_load(lost + k * LANES);
-    }
     for (int64_t i = 0; i < n; i++, y += sy, x += sx) {
         bring_near(y, y_ahead, parts);
         bring_near(x, x_ahead, parts);
@@ -148,40 +145,77 @@ SCAN_INLINE void cumsum_wide(int64_t n, real *y, ptrdiff_t sy, const real *x, pt
             const bool whole = k + 1 < parts;
             real *const to = y + k * LANES;
             part[k] += scan_load(x + k * LANES, whole, first);
-            const wide total = s[k] + part[k], new = add ? scan_load(to, whole, first) + total : total;
+            const wide total = sum[k] + part[k], new = add ? scan_load(to, whole, first) + total : total;
             if (whole) wide_store_halves(to, new); /* rows seldom begin where lines of the cache do */
             else wide_store_first(to, first, new);
         }
     }
+}
+
+/* All steps of them. */
+SCAN_INLINE void cumsum_all(int64_t n, real *y, ptrdiff_t sy, const real *x, ptrdiff_t sx, ptrdiff_t y_ahead,
+                            ptrdiff_t x_ahead, const int parts, const bool add, wide_mask first)
+{
+    wide sum[SUM_PARTS] = { 0 }, part[SUM_PARTS] = { 0 };
+    for (; n > SCAN_BLOCK; n -= SCAN_BLOCK, y += SCAN_BLOCK * sy, x += SCAN_BLOCK * sx) {
+        cumsum_block(SCAN_BLOCK, y, sy, x, sx, sum, part, y_ahead, x_ahead, parts, add, first);
+        for (int k = 0; k < parts; k++) part[k] = wide_lost(&sum[k], part[k]);
+    }
+    cumsum_block(n, y, sy, x, sx, sum, part, y_ahead, x_ahead, parts, add, first);
+}
+
+/* A block of steps; the sums and what they lost come from those before, if there are any, and are kept for those after. */
+SCAN_INLINE void cumsum_kept(int64_t n, real *y, ptrdiff_t sy, const real *x, ptrdiff_t sx, ptrdiff_t y_ahead,
+                             ptrdiff_t x_ahead, const int parts, const bool add, wide_mask first, real *sums,
+                             real *lost, bool before, bool after)
+{
+    wide sum[KEPT_PARTS] = { 0 }, part[KEPT_PARTS] = { 0 };
+    if (before)
+        for (int k = 0; k < parts; k++) {
+            sum[k] = wide_load(sums + k * LANES);
+            part[k] = wide_load(lost + k * LANES);
+        }
+    cumsum_block(n, y, sy, x, sx, sum, part, y_ahead, x_ahead, parts, add, first);
+    if (!after) return;
     for (int k = 0; k < parts; k++) {
-        wide_store(lost + k * LANES, wide_lost(&s[k], part[k]));
-        wide_store(sum + k * LANES, s[k]);
+        wide_store(lost + k * LANES, wide_lost(&sum[k], part[k]));
+        wide_store(sums + k * LANES, sum[k]);
     }
 }
 
-/* Sums along steps of sy and sx; add: y += them. */
+/* Sums along steps of sy and sx; add: y += them. Lines that do not go along all at once take a block of steps at a time. */
 SCAN_INLINE void cumsum_beside(int64_t w, int64_t n, real *y, ptrdiff_t sy, const real *x, ptrdiff_t sx, const bool add)
 {
     const ptrdiff_t y_ahead = ahead_of(SCAN_BLOCK, n, sy), x_ahead = ahead_of(SCAN_BLOCK, n, sx);
-    real sum[SCAN_LINES] = { 0 }, lost[SCAN_LINES] = { 0 };
+#define ALL(PARTS)                                                                                 \
+    case PARTS:                                                                                    \
+        cumsum_all(n, y, sy, x, sx, y_ahead, x_ahead, PARTS, add,                                  \
+                   wide_first(w - (PARTS - 1) * LANES));                                           \
+        return;
+    switch ((w + LANES - 1) / LANES) {
+#if WIDE_BYTES == 64
+        ALL(13) ALL(12) ALL(11) ALL(10) ALL(9) ALL(8) ALL(7) ALL(6) ALL(5)
+#endif
+        ALL(4) ALL(3) ALL(2) ALL(1)
+    default: break;
+    }
+#undef ALL
+    real sum[SCAN_LINES], lost[SCAN_LINES];
     for (int64_t i = 0; i < n; i += SCAN_BLOCK, y += SCAN_BLOCK * sy, x += SCAN_BLOCK * sx) {
         const int64_t m = n - i < SCAN_BLOCK ? n - i : SCAN_BLOCK;
         for (int64_t j = 0, v; j < w; j += v * LANES) {
             v = (w - j + LANES - 1) / LANES;
-            v = v < SUM_PARTS ? v : SUM_PARTS;
-#define SUMS(PARTS)                                                                                \
+            v = v < KEPT_PARTS ? v : KEPT_PARTS;
+#define SOME_OF(PARTS)                                                                             \
     case PARTS:                                                                                    \
-        cumsum_wide(m, y + j, sy, x + j, sx, sum + j, lost + j, y_ahead, x_ahead, PARTS, add,      \
-                    wide_first(w - j - (PARTS - 1) * LANES));                                      \
+        cumsum_kept(m, y + j, sy, x + j, sx, y_ahead, x_ahead, PARTS, add,                         \
+                    wide_first(w - j - (PARTS - 1) * LANES), sum + j, lost + j, i > 0, i + m < n); \
         break;
             switch (v) {
-#if WIDE_BYTES == 64
-                SUMS(8) SUMS(7) SUMS(6) SUMS(5)
-#endif
-                SUMS(4) SUMS(3) SUMS(2) SUMS(1)
+                SOME_OF(4) SOME_OF(3) SOME_OF(2) SOME_OF(1)
             default: break;
             }
-#undef SUMS
+#undef SOME_OF
         }
     }
 }
