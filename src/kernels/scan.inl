@@ -21,7 +21,7 @@ typedef double doubles __attribute__((vector_size(EIGHT * sizeof(double))));
 typedef real eight __attribute__((vector_size(EIGHT * sizeof(real))));
 typedef real eight_unaligned
     __attribute__((vector_size(EIGHT * sizeof(real)), aligned(sizeof(real)), may_alias));
-
+typedef wide_integer eight_integers __attribute__((vector_size(EIGHT * sizeof(real))));
 typedef int64_t longs __attribute__((vector_size(EIGHT * sizeof(int64_t))));
 
 /* A sum with what rounding took from it (Knuth's two-sum), so that the last element of a long line is as good as the first.
@@ -381,19 +381,37 @@ SCAN_INLINE void cumprod_eights(int64_t n, real *y, ptrdiff_t sy, const real *x,
         for (int k = 0; k < parts; k++) store_eight(y + k * EIGHT, product[k] *= load_eight(x + k * EIGHT));
 }
 
-/* Whether no product of eight such factors is near over- or underflow, nor of them and a term near overflow. */
-SCAN_INLINE bool eight_in_range(doubles factor, doubles term)
+SCAN_INLINE eight sizes_of_eight(const real *x)
 {
-    const doubles size = (doubles)((longs)factor & INT64_MAX);
-    const longs in = ((size <= 0x1p60) & ((size >= 0x1p-60) | (size == 0))) & ((doubles)((longs)term & INT64_MAX) <= 0x1p500);
-#if defined(__AVX512F__)
-    return _mm512_test_epi64_mask((__m512i)in, (__m512i)in) == 0xff;
+    const wide_integer no_sign = (wide_integer)(sizeof(real) < sizeof(double) ? INT32_MAX : INT64_MAX);
+    const eight v = *(const eight_unaligned *)x;
+    return (eight)((eight_integers)v & no_sign);
+}
+
+#if defined(__AVX512VL__) && defined(TG_REAL_F32)
+#define COMPARED(a, b, how) _mm256_cmp_ps_mask((__m256)(a), (__m256)(b), how)
+#elif defined(__AVX512VL__)
+#define COMPARED(a, b, how) _mm512_cmp_pd_mask((__m512d)(a), (__m512d)(b), how)
+#endif
+
+/* Whether no product of the eight factors at x is near over- or underflow, nor of them and one of the terms, if there are any,
+   near overflow. */
+SCAN_INLINE bool eight_in_range(const real *x, const real *terms)
+{
+    const eight small = (real)0x1p-60 - (eight){ 0 }, large = (real)0x1p60 - (eight){ 0 };
+    const eight most = (real)(sizeof(real) < sizeof(double) ? 0x1p127 : 0x1p500) - (eight){ 0 }, zero = { 0 };
+    const eight size = sizes_of_eight(x), other = terms ? sizes_of_eight(terms) : zero;
+#if defined(__AVX512VL__)
+    return (COMPARED(size, large, _CMP_LE_OQ) & (COMPARED(size, small, _CMP_GE_OQ) | COMPARED(size, zero, _CMP_EQ_OQ)) &
+            COMPARED(other, most, _CMP_LE_OQ)) == 0xff;
 #else
-    int64_t all = -1;
+    const eight_integers in = (size <= large) & ((size >= small) | (size == zero)) & (other <= most);
+    wide_integer all = -1;
     for (int l = 0; l < EIGHT; l++) all &= in[l];
-    return all;
+    return all != 0;
 #endif
 }
+#undef COMPARED
 
 /* Lane l of v times those before it, by pairs, fours and eight. */
 SCAN_INLINE doubles eight_lane_products(doubles v)
@@ -421,9 +439,8 @@ static void cumprod_line(int64_t n, real *y, const real *x)
     while (j < n) {
         const double size = fabs(NUMBER_OF(product));
         const bool at_once = j + EIGHT <= n && size <= 0x1p500 && (size >= 0x1p-500 || size == 0);
-        const doubles none = { 0 }, v = at_once ? load_eight(x + j) : none;
-        if (at_once && eight_in_range(v, none)) {
-            const doubles part = eight_lane_products(v);
+        if (at_once && eight_in_range(x + j, NULL)) {
+            const doubles part = eight_lane_products(load_eight(x + j));
             store_eight(y + j, product * part);
             product *= LANE(part, 7);
             j += EIGHT;
@@ -592,8 +609,8 @@ static void cumprod_backward_line(int64_t n, const real *g, const real *y, const
     while (j-- > 0) {
         if (j >= EIGHT && j + 1 < n && j % EIGHT == 0) {
             const int64_t at = j + 1 - EIGHT;
-            doubles a = load_eight(x + at + 1), b = load_eight(g + at);
-            if (eight_in_range(a, b) && fabs(behind) <= 0x1p500) {
+            if (eight_in_range(x + at + 1, g + at) && fabs(behind) <= 0x1p500) {
+                doubles a = load_eight(x + at + 1), b = load_eight(g + at);
                 eight_lane_steps(&a, &b);
                 const doubles h = b + a * behind;
                 add_eight(dx + at, shares_of_eight(load_eight(y + at - 1), h));
