@@ -56,14 +56,18 @@ SCAN_INLINE running_number lost_of(running r)
 }
 #endif
 
-SCAN_INLINE doubles load_eight(const real *x)
+SCAN_INLINE doubles widened(eight v)
 {
 #if defined(__AVX512F__) && defined(TG_REAL_F32)
-    return (doubles)_mm512_cvtps_pd(_mm256_loadu_ps(x)); /* of a conversion of vectors gcc makes two, of halves */
+    return (doubles)_mm512_cvtps_pd((__m256)v); /* of a conversion of vectors gcc makes two, of halves */
 #else
-    const eight v = *(const eight_unaligned *)x;
     return __builtin_convertvector(v, doubles);
 #endif
+}
+
+SCAN_INLINE doubles load_eight(const real *x)
+{
+    return widened(*(const eight_unaligned *)x);
 }
 
 SCAN_INLINE void store_eight(real *y, doubles v)
@@ -79,7 +83,7 @@ SCAN_INLINE void add_eight(real *y, doubles v)
 }
 
 /* The first m of eight, and 0 for the others. */
-SCAN_INLINE doubles load_first_of_eight(int64_t m, const real *x)
+SCAN_INLINE eight load_first_of_eight(int64_t m, const real *x)
 {
     eight v = { 0 };
 #if defined(__AVX512VL__) && defined(TG_REAL_F32)
@@ -89,7 +93,7 @@ SCAN_INLINE doubles load_first_of_eight(int64_t m, const real *x)
 #else
     for (int64_t l = 0; l < m; l++) v[l] = x[l];
 #endif
-    return __builtin_convertvector(v, doubles);
+    return v;
 }
 
 SCAN_INLINE void store_first_of_eight(int64_t m, real *y, doubles s)
@@ -105,9 +109,14 @@ SCAN_INLINE void store_first_of_eight(int64_t m, real *y, doubles s)
 }
 
 /* Eight of them, or the first m; m is then below 8. */
+SCAN_INLINE eight read_upto_eight(const bool whole, int64_t m, const real *x)
+{
+    return whole ? (eight) * (const eight_unaligned *)x : load_first_of_eight(m, x);
+}
+
 SCAN_INLINE doubles load_upto_eight(const bool whole, int64_t m, const real *x)
 {
-    return whole ? load_eight(x) : load_first_of_eight(m, x);
+    return widened(read_upto_eight(whole, m, x));
 }
 
 SCAN_INLINE void store_upto_eight(const bool whole, int64_t m, real *y, doubles v)
@@ -381,10 +390,9 @@ SCAN_INLINE void cumprod_eights(int64_t n, real *y, ptrdiff_t sy, const real *x,
         for (int k = 0; k < parts; k++) store_eight(y + k * EIGHT, product[k] *= load_eight(x + k * EIGHT));
 }
 
-SCAN_INLINE eight sizes_of_eight(const real *x)
+SCAN_INLINE eight sizes_of_eight(eight v)
 {
     const wide_integer no_sign = (wide_integer)(sizeof(real) < sizeof(double) ? INT32_MAX : INT64_MAX);
-    const eight v = *(const eight_unaligned *)x;
     return (eight)((eight_integers)v & no_sign);
 }
 
@@ -394,13 +402,12 @@ SCAN_INLINE eight sizes_of_eight(const real *x)
 #define COMPARED(a, b, how) _mm512_cmp_pd_mask((__m512d)(a), (__m512d)(b), how)
 #endif
 
-/* Whether no product of the eight factors at x is near over- or underflow, nor of them and one of the terms, if there are any,
-   near overflow. */
-SCAN_INLINE bool eight_in_range(const real *x, const real *terms)
+/* Whether no product of the eight factors is near over- or underflow, nor of them and one of the terms near overflow. */
+SCAN_INLINE bool eight_in_range(eight factors, eight terms)
 {
     const eight small = (real)0x1p-60 - (eight){ 0 }, large = (real)0x1p60 - (eight){ 0 };
     const eight most = (real)(sizeof(real) < sizeof(double) ? 0x1p127 : 0x1p500) - (eight){ 0 }, zero = { 0 };
-    const eight size = sizes_of_eight(x), other = terms ? sizes_of_eight(terms) : zero;
+    const eight size = sizes_of_eight(factors), other = sizes_of_eight(terms);
 #if defined(__AVX512VL__)
     return (COMPARED(size, large, _CMP_LE_OQ) & (COMPARED(size, small, _CMP_GE_OQ) | COMPARED(size, zero, _CMP_EQ_OQ)) &
             COMPARED(other, most, _CMP_LE_OQ)) == 0xff;
@@ -438,9 +445,10 @@ static void cumprod_line(int64_t n, real *y, const real *x)
     int64_t j = 0;
     while (j < n) {
         const double size = fabs(NUMBER_OF(product));
+        const eight factors = read_upto_eight(j + EIGHT <= n, 0, x + j), none = { 0 };
         const bool at_once = j + EIGHT <= n && size <= 0x1p500 && (size >= 0x1p-500 || size == 0);
-        if (at_once && eight_in_range(x + j, NULL)) {
-            const doubles part = eight_lane_products(load_eight(x + j));
+        if (at_once && eight_in_range(factors, none)) {
+            const doubles part = eight_lane_products(widened(factors));
             store_eight(y + j, product * part);
             product *= LANE(part, 7);
             j += EIGHT;
@@ -473,35 +481,53 @@ static void cumprod(int64_t lines, int64_t n, const tg__scan_line *a)
 /* ---- gradients of products: eight lines of adjacent elements, eight steps at a time -------------- */
 
 /* Lane i of v[l] and lane l of v[i] change places. */
-SCAN_INLINE void turn_eight(doubles *v)
-{
 #if defined(__AVX512F__)
-#define TURN(d, LOW, HIGH)                                                                         \
-    _Pragma("GCC unroll 8") for (int l = 0; l < EIGHT; l++)                                        \
-        if (!(l & (d))) {                                                                          \
-            const doubles low = v[l], high = v[l + (d)];                                           \
-            v[l] = __builtin_shufflevector(low, high, LOW);                                        \
-            v[l + (d)] = __builtin_shufflevector(low, high, HIGH);                                 \
-        }
+#define TURN(d, LOW, HIGH)                                                                                             \
+    _Pragma("GCC unroll 8") for (int l = 0; l < EIGHT; l++) if (!(l & (d)))                                            \
+    {                                                                                                                  \
+        const __typeof__(*v) low = v[l], high = v[l + (d)];                                                            \
+        v[l] = __builtin_shufflevector(low, high, LOW);                                                                \
+        v[l + (d)] = __builtin_shufflevector(low, high, HIGH);                                                         \
+    }
 #define LIST(...) __VA_ARGS__
-    TURN(4, LIST(0, 1, 2, 3, 8, 9, 10, 11), LIST(4, 5, 6, 7, 12, 13, 14, 15))
-    TURN(2, LIST(0, 1, 8, 9, 4, 5, 12, 13), LIST(2, 3, 10, 11, 6, 7, 14, 15))
+#define TURN_EIGHT                                                                                                     \
+    TURN(4, LIST(0, 1, 2, 3, 8, 9, 10, 11), LIST(4, 5, 6, 7, 12, 13, 14, 15))                                          \
+    TURN(2, LIST(0, 1, 8, 9, 4, 5, 12, 13), LIST(2, 3, 10, 11, 6, 7, 14, 15))                                          \
     TURN(1, LIST(0, 8, 2, 10, 4, 12, 6, 14), LIST(1, 9, 3, 11, 5, 13, 7, 15))
-#undef LIST
-#undef TURN
 #else
-    double from[EIGHT][EIGHT], to[EIGHT][EIGHT];
-    memcpy(from, v, sizeof from);
-    for (int l = 0; l < EIGHT; l++)
-        for (int i = 0; i < EIGHT; i++) to[l][i] = from[i][l];
+#define TURN_EIGHT                                                                                                     \
+    __typeof__((*v)[0]) from[EIGHT][EIGHT], to[EIGHT][EIGHT];                                                          \
+    memcpy(from, v, sizeof from);                                                                                      \
+    for (int l = 0; l < EIGHT; l++)                                                                                    \
+        for (int i = 0; i < EIGHT; i++) to[l][i] = from[i][l];                                                         \
     memcpy(v, to, sizeof to);
 #endif
+
+SCAN_INLINE void turn_doubles(doubles *v)
+{
+    TURN_EIGHT
 }
+
+/* The same of numbers of the type, which may be shorter. */
+SCAN_INLINE void turn_eight(eight *v)
+{
+    TURN_EIGHT
+}
+#undef TURN_EIGHT
+#undef LIST
+#undef TURN
 
 /* f * x, lane by lane, where an x of zero stands for a gradient that is not there. */
 SCAN_INLINE doubles shares_of_eight(doubles f, doubles x)
 {
     return (doubles)((longs)(f * x) & (x != 0));
+}
+
+/* The m <= 8 elements of y that are one in front of element j, ...; in front of the first one is 1. */
+SCAN_INLINE doubles eight_before(int64_t m, const real *y, int64_t j)
+{
+    const doubles one = 1 - (doubles){ 0 }, from = load_upto_eight(m == EIGHT, m, y + (j ? j - 1 : 0));
+    return j ? from : __builtin_shufflevector(one, from, 0, 8, 9, 10, 11, 12, 13, 14);
 }
 
 /* f * x, where an x of zero stands for a gradient that is not there. */
@@ -512,44 +538,43 @@ SCAN_INLINE double share(double f, double x)
 
 /* dx[j] = (x[0] ... x[j-1]) * (g[j] + x[j+1] (g[j+1] + x[j+2] (...))): no division, so that zeros
    are as good as other numbers. Steps j ... j + m - 1, m <= 8, of w <= 8 lines; behind, and next, the elements after them,
-   go along. */
-SCAN_INLINE void cumprod_backward_steps(const bool whole, int64_t j, int64_t m, int w, int64_t first, const tg__scan_line *a,
-                                        doubles *behind, doubles *next)
+   go along. Where it is asked for, the lines of the next call come near. */
+SCAN_INLINE void cumprod_backward_steps(const bool whole, int64_t j, int64_t m, int w, int64_t first,
+                                        const tg__scan_line *a, bool ahead, doubles *behind, doubles *next)
 {
     const bool adjacent = true;
-    doubles g[EIGHT], x[EIGHT];
+    eight g[EIGHT], x[EIGHT];
+    doubles all[EIGHT];
     EACH_OF_EIGHT
     {
         const int line = l < w ? l : 0;
-        g[l] = load_upto_eight(whole, m, &AT(0, line, j));
-        x[l] = load_upto_eight(whole, m, &AT(2, line, j));
+        for (int k = 0; k < 4 && ahead && j % LINE == 0; k++) bring_line(&AT(k, line, j), EIGHT * a[k].step);
+        g[l] = read_upto_eight(whole, m, &AT(0, line, j));
+        x[l] = read_upto_eight(whole, m, &AT(2, line, j));
     }
     turn_eight(g);
     turn_eight(x);
     for (int i = EIGHT - 1; i >= 0; i--) {
-        g[i] = *behind = g[i] + shares_of_eight(*next, *behind);
-        *next = x[i];
+        all[i] = *behind = widened(g[i]) + shares_of_eight(*next, *behind);
+        *next = widened(x[i]);
     }
-    turn_eight(g);
+    turn_doubles(all);
     EACH_OF_EIGHT
     {
         if (l >= w) break;
-        const doubles one = 1 - (doubles){ 0 }; /* in front of the first element */
-        const doubles from = load_upto_eight(whole, m, &AT(1, l, j ? j - 1 : 0));
-        const doubles before = j ? from : __builtin_shufflevector(one, from, 0, 8, 9, 10, 11, 12, 13, 14);
         real dx[EIGHT] = { 0 }, *const to = whole ? &AT(3, l, j) : dx;
-        add_eight(to, shares_of_eight(before, g[l]));
+        add_eight(to, shares_of_eight(eight_before(m, &AT(1, l, 0), j), all[l]));
         for (int64_t i = 0; i < m && !whole; i++) AT(3, l, j + i) += dx[i];
     }
 }
 
-static void cumprod_backward_eight(int w, int64_t first, int64_t n, const tg__scan_line *a)
+static void cumprod_backward_eight(int w, int64_t first, int64_t n, const tg__scan_line *a, bool ahead)
 {
     doubles behind = { 0 }, next = { 0 };
     const int64_t whole = n / EIGHT * EIGHT;
-    if (whole < n) cumprod_backward_steps(false, whole, n - whole, w, first, a, &behind, &next);
+    if (whole < n) cumprod_backward_steps(false, whole, n - whole, w, first, a, ahead, &behind, &next);
     for (int64_t j = whole - EIGHT; j >= 0; j -= EIGHT)
-        cumprod_backward_steps(true, j, EIGHT, w, first, a, &behind, &next);
+        cumprod_backward_steps(true, j, EIGHT, w, first, a, ahead, &behind, &next);
 }
 
 /* The same of lines however they lie. */
@@ -601,28 +626,37 @@ SCAN_INLINE void eight_lane_steps(doubles *a, doubles *b)
 #endif
 }
 
-/* One line of adjacent elements: eight steps at a time, where nothing is out of range. */
-static void cumprod_backward_line(int64_t n, const real *g, const real *y, const real *x, real *dx)
+/* Steps end - 1 ... at of a line of adjacent elements, one by one. */
+static double cumprod_backward_part(int64_t at, int64_t end, int64_t n, const real *g, const real *y, const real *x,
+                                    real *dx, double behind)
 {
-    double behind = 0, next = 0;
-    int64_t j = n;
-    while (j-- > 0) {
-        if (j >= EIGHT && j + 1 < n && j % EIGHT == 0) {
-            const int64_t at = j + 1 - EIGHT;
-            if (eight_in_range(x + at + 1, g + at) && fabs(behind) <= 0x1p500) {
-                doubles a = load_eight(x + at + 1), b = load_eight(g + at);
-                eight_lane_steps(&a, &b);
-                const doubles h = b + a * behind;
-                add_eight(dx + at, shares_of_eight(load_eight(y + at - 1), h));
-                behind = h[0], next = (double)x[at];
-                j = at;
-                continue;
-            }
-        }
-        behind = (double)g[j] + share(next, behind);
-        next = (double)x[j];
+    for (int64_t j = end - 1; j >= at; j--) {
+        behind = (double)g[j] + share(j + 1 < n ? (double)x[j + 1] : 0, behind);
         dx[j] += (real)(j ? share((double)y[j - 1], behind) : behind);
     }
+    return behind;
+}
+
+/* One line, eight steps at a time where nothing is out of range. */
+static void cumprod_backward_line(int64_t n, const real *g, const real *y, const real *x, real *dx)
+{
+    double behind = 0;
+    int64_t end = n;
+    for (; end >= EIGHT; end -= EIGHT) {
+        const int64_t at = end - EIGHT;
+        const eight factors = read_upto_eight(end < n, EIGHT - 1, x + at + 1),
+                    terms = read_upto_eight(true, EIGHT, g + at);
+        if (!eight_in_range(factors, terms) || !(fabs(behind) <= 0x1p500)) {
+            behind = cumprod_backward_part(at, end, n, g, y, x, dx, behind);
+            continue;
+        }
+        doubles a = widened(factors), b = widened(terms);
+        eight_lane_steps(&a, &b);
+        const doubles h = b + a * behind;
+        add_eight(dx + at, shares_of_eight(eight_before(EIGHT, y, at), h));
+        behind = h[0];
+    }
+    cumprod_backward_part(0, end, n, g, y, x, dx, behind);
 }
 
 static void cumprod_backward(int64_t lines, int64_t n, const tg__scan_line *a)
@@ -637,7 +671,8 @@ static void cumprod_backward(int64_t lines, int64_t n, const tg__scan_line *a)
     for (; lines <= 2 && first < lines; first++)
         cumprod_backward_line(n, &AT(0, 0, 0), &AT(1, 0, 0), &AT(2, 0, 0), &AT(3, 0, 0));
     for (; first + 2 < lines; first += EIGHT) /* one or two lines are not worth it */
-        cumprod_backward_eight((int)(lines - first < EIGHT ? lines - first : EIGHT), first, n, a);
+        cumprod_backward_eight((int)(lines - first < EIGHT ? lines - first : EIGHT), first, n, a,
+                               ahead_of(EIGHT, lines, a[0].step) != 0);
     if (first >= lines) return;
     tg__scan_line rest[4];
     for (int k = 0; k < 4; k++) rest[k] = (tg__scan_line){ &AT(k, 0, 0), a[k].stride, a[k].step };
